@@ -1,0 +1,19 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def videos() -> Path:
+    """Folder of real clips that are not part of the project; tests that need it skip where it is missing."""
+    folder = Path(os.environ.get("VIDEOLAVIT_VIDEOS", PROJECT.parent / "shared" / "videos"))
+    if not folder.is_dir():
+        pytest.skip("no folder of real clips; set VIDEOLAVIT_VIDEOS to one")
+    return folder

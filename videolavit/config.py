@@ -1,0 +1,88 @@
+"""Frozen dataclasses to and from JSON; the only serialisation of configuration in the package.
+
+A configuration is a frozen, keyword-only dataclass that stands beside the class it configures. Unknown keys are an
+error, never ignored: a misspelt option that is silently dropped costs a training run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from videolavit.errors import ConfigError
+
+__all__ = ["from_dict", "load_config", "save_config", "to_dict"]
+
+Config = TypeVar("Config")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain JSON values of a configuration, nested ones included."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type[Config], values: dict[str, Any], *, where: str = "configuration") -> Config:
+    """Build `cls` from plain JSON values; `where` names their origin in error messages.
+
+    Lists become tuples and nested objects nested dataclasses, as the annotations say.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or the class refuses a value.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: got {type(values).__name__}, expected an object with the fields of {cls.__name__}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown key {', '.join(map(repr, unknown))} for {cls.__name__}; known are {', '.join(sorted(fields))}"
+        )
+    hints = typing.get_type_hints(cls)
+    converted = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
+    try:
+        return cls(**converted)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: cannot build {cls.__name__}: {error}") from error
+
+
+def save_config(config: Any, path: str | Path) -> None:
+    """Write a configuration as indented JSON."""
+    Path(path).write_text(json.dumps(to_dict(config), indent=2) + "\n")
+
+
+def load_config(cls: type[Config], path: str | Path) -> Config:
+    """Read a configuration that `save_config` wrote.
+
+    Raises:
+        ConfigError: the file is not JSON, or its keys are not those of `cls`.
+    """
+    try:
+        values = json.loads(Path(path).read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: not a JSON file: {error}") from error
+    return from_dict(cls, values, where=str(path))
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        hint = next(argument for argument in arguments if argument is not type(None))
+        return _convert(hint, value, where)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_dict(hint, value, where=where)
+    if origin is tuple and isinstance(value, list | tuple):
+        element = arguments[0] if arguments else Any
+        return tuple(_convert(element, item, f"{where}[{i}]") for i, item in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, float, str, bool) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+        raise ConfigError(f"{where}: got {value!r}, expected {hint.__name__}")
+    return value

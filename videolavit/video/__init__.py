@@ -1,0 +1,1 @@
+"""Files to clips and frames to files, through PyAV alone."""
