@@ -25,7 +25,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def from_dict(cls: type[Config], values: dict[str, Any], *, where: str = "configuration") -> Config:
+def from_dict(cls: type[Config], values: Any, *, where: str = "configuration") -> Config:
     """Build `cls` from plain JSON values; `where` names their origin in error messages.
 
     Lists become tuples and nested objects nested dataclasses, as the annotations say.
@@ -38,9 +38,8 @@ def from_dict(cls: type[Config], values: dict[str, Any], *, where: str = "config
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise ConfigError(
-            f"{where}: unknown key {', '.join(map(repr, unknown))} for {cls.__name__}; known are {', '.join(sorted(fields))}"
-        )
+        known = ", ".join(sorted(fields))
+        raise ConfigError(f"{where}: unknown key {', '.join(map(repr, unknown))} for {cls.__name__}; known are {known}")
     hints = typing.get_type_hints(cls)
     converted = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()}
     try:

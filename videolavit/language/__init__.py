@@ -1,1 +1,1 @@
-
+"""One language model over text, pictures and motion."""

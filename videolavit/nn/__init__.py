@@ -1,1 +1,1 @@
-
+"""Building blocks, each defined once."""
