@@ -1,0 +1,61 @@
+# Every target makes .venv and installs what it needs, once, so `make demo` works in a fresh clone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# Options for the installation of torch alone, for instance an index that holds builds for one accelerator or for CPUs.
+TORCH_OPTIONS ?=
+
+# xdist workers of `make test`. Each computes on one thread: more threads than cores make the suite slower.
+WORKERS ?= 2
+
+# As it was written: `$(value)` keeps a `$` in the name from being expanded.
+export DEMO_VIDEO := $(value VIDEO)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-quick lint format bench docs clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/demo.stamp  ## take a real video apart and put it together again; VIDEO=your.mp4 for one of your own
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/dev.stamp  ## run all tests that need neither an accelerator nor the released weights
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not weights"
+
+test-quick: $(VENV)/dev.stamp  ## run the tests without the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/dev.stamp  ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright videolavit
+
+format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp  ## measure speed and memory; on a quiet machine
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+docs: $(VENV)/dev.stamp  ## check the links of the documentation and run its examples
+	$(BIN)/python -m pytest tests/test_readme.py tests/test_documentation.py
+
+clean:  ## delete .venv, results of the demo and caches
+	rm -rf $(VENV) out build dist videolavit.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "videolavit needs Python 3.11 or newer, but $(PYTHON) is `$(PYTHON) --version 2>&1`."; \
+		echo "Name another one, for example: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet -c constraints.txt $(TORCH_OPTIONS) torch
+	$(PIP) install --quiet -c constraints.txt -e '.[$*]'
+	@touch $@
