@@ -1,0 +1,125 @@
+"""The command line: `videolavit COMMAND ...`, one command per task.
+
+A command is a module of `videolavit.commands` with a docstring (its help, examples included), a `Config` dataclass (its
+options, read by tyro) and `run(config) -> exit code`. Adding one takes that module and one line of `COMMANDS`. Only the
+module that was asked for is imported, and each imports torch no earlier than it computes, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
+
+from videolavit import __version__
+from videolavit.errors import ConfigError, VideoLaVITError
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "info": "what a video file holds: container, codec, size, rotation, times, colour",
+    "decompose": "videos to keyframes and motion: pictures, arrays and metadata",
+    "reconstruct": "a video to clips and back, to see and to measure what they keep",
+}
+"""Name of each command, which is that of its module, and what it does in one line."""
+
+OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+HELP = """\
+usage: videolavit COMMAND ... [--debug]
+       videolavit COMMAND --help
+       videolavit --version
+
+One language model that reads and writes text, pictures and video.
+
+commands:
+{commands}
+
+examples:
+  videolavit info video.mp4
+  videolavit decompose video.mp4 -o out
+  videolavit reconstruct video.mp4 -o again.mp4 --compare
+
+--debug, or VIDEOLAVIT_DEBUG=1 in the environment, shows the traceback of an error.
+
+exit codes: 0 all is well; 1 some input failed, or something unexpected happened; 2 the
+command line makes no sense; 130 interrupted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; never lets an exception through."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments or os.environ.get("VIDEOLAVIT_DEBUG", "") not in ("", "0")
+    logging.basicConfig(level=logging.WARNING, format="videolavit: %(levelname)s: %(message)s")
+    try:
+        return _run([argument for argument in arguments if argument != "--debug"])
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        return _explain(error, debug)
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        lines = (f"  {name:12} {summary}" for name, summary in COMMANDS.items())
+        print(HELP.format(commands="\n".join(lines)), end="")
+        return OK if arguments else BAD_USAGE
+    if arguments[0] == "--version":
+        print(f"videolavit {__version__}")
+        return OK
+    name, *rest = arguments
+    if name not in COMMANDS:
+        _refuse(name)
+    try:
+        command = importlib.import_module(f"videolavit.commands.{name}")
+        return command.run(_parse(name, command, rest))
+    except SystemExit as stop:  # argument parsing stops this way, after --help too
+        return stop.code if isinstance(stop.code, int) else BAD_USAGE
+
+
+def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
+    import tyro
+
+    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
+    return tyro.cli(
+        command.Config, prog=f"videolavit {name}", description=command.__doc__, args=arguments, config=markers
+    )
+
+
+def _refuse(name: str) -> NoReturn:
+    import difflib
+
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+    raise ConfigError(f"no command {name!r}; {hint}")
+
+
+def _explain(error: Exception, debug: bool) -> int:
+    """Say on stderr what went wrong, in one message, and return the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, VideoLaVITError | OSError | MemoryError):
+        _say(f"error: {error}" if str(error) else f"error: {type(error).__name__}")
+        return BAD_USAGE if isinstance(error, ConfigError) else SOME_FAILED
+    _say(f"unexpected {type(error).__name__}: {error}")
+    if not debug:
+        _say("this is a fault in videolavit or a library under it; the same command with --debug shows where")
+    return SOME_FAILED
+
+
+def _say(message: str) -> None:
+    print(f"videolavit: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
