@@ -1,0 +1,50 @@
+"""How large and how long a video may be before it is refused: a guard against files made to exhaust memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from videolavit.errors import ConfigError, LimitError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """Checked from the headers before anything is decoded, and again on what is really there."""
+
+    max_bytes: int = 64 * 2**30
+    """Size of the file, or how much is read from a pipe."""
+    max_width: int = 8191
+    max_height: int = 8191
+    """Of the picture, in pixels. MPEG-4 Part 2 cannot code more than 8191 either way."""
+    max_pixels: int = 8191 * 4608
+    """Width times height."""
+    max_duration_seconds: float = 12 * 3600.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ConfigError(f"{field.name} must be positive, got {getattr(self, field.name)}")
+
+    def check_bytes(self, num_bytes: int, name: str) -> None:
+        """Raises `LimitError` for a file of more than `max_bytes`."""
+        self._check("max_bytes", num_bytes, f"{name}: has {num_bytes} bytes")
+
+    def check_size(self, width: int, height: int, name: str) -> None:
+        """Raises `LimitError` for a picture that is too wide, too high, or has too many pixels."""
+        found = f"{name}: the picture is {width} x {height} pixels"
+        self._check("max_width", width, found)
+        self._check("max_height", height, found)
+        self._check("max_pixels", width * height, found)
+
+    def check_duration(self, seconds: float, name: str) -> None:
+        """Raises `LimitError` for a video of more than `max_duration_seconds`."""
+        self._check("max_duration_seconds", seconds, f"{name}: lasts {seconds:.6g} s")
+
+    def _check(self, option: str, value: float, found: str) -> None:
+        allowed = getattr(self, option)
+        if value > allowed:
+            raise LimitError(
+                f"{found}, more than Limits({option}={allowed}) allows; raise {option} if you trust the file"
+            )

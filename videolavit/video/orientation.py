@@ -1,0 +1,74 @@
+"""How a stored picture is turned and mirrored for display (reference section 2: the display matrix is applied)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
+
+__all__ = ["Orientation"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orientation:
+    """One of the eight ways to lay a rectangle on a rectangle: swap the axes, then mirror each of them or not."""
+
+    swap_axes: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+    """Mirror the displayed picture left to right, top to bottom."""
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Orientation:
+        """The display matrix of a decoded frame. Angles that are no quarter turn are ignored, with a warning."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return cls()
+        a, b, _, c, d, *_ = np.frombuffer(bytes(data), dtype=np.int32).tolist()[:9]
+        larger = max(abs(a), abs(b), abs(c), abs(d))
+        if min(max(abs(a), abs(d)), max(abs(b), abs(c))) > larger * math.sin(math.radians(1)):
+            logger.warning("a display matrix that is not a quarter turn is ignored: %s", [a, b, c, d])
+            return cls()
+        if abs(b) > abs(a):
+            return cls(swap_axes=True, flip_x=c < 0, flip_y=b < 0)
+        return cls(flip_x=a < 0, flip_y=d < 0)
+
+    @property
+    def is_identity(self) -> bool:
+        return not (self.swap_axes or self.flip_x or self.flip_y)
+
+    @property
+    def clockwise_degrees(self) -> int:
+        """0, 90, 180 or 270; a picture that is also mirrored is turned first and mirrored top to bottom after."""
+        if self.swap_axes:
+            return 270 if self.flip_y else 90
+        return 180 if self.flip_x else 0
+
+    def displayed_size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) on the screen of a stored picture."""
+        return (height, width) if self.swap_axes else (width, height)
+
+    def apply(self, frame: VideoFrame) -> VideoFrame:
+        """A planar frame with 8 bits a sample and chroma of half size both ways, or none, as displayed."""
+        if self.is_identity:
+            return frame
+        turned = VideoFrame(*self.displayed_size(frame.width, frame.height), frame.format.name)
+        for source, target in zip(frame.planes, turned.planes, strict=True):
+            _samples(target)[:] = self._turn(_samples(source))
+        turned.pts, turned.time_base = frame.pts, frame.time_base
+        return turned
+
+    def _turn(self, samples: np.ndarray) -> np.ndarray:
+        samples = samples.T if self.swap_axes else samples
+        return samples[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+
+def _samples(plane: VideoPlane) -> np.ndarray:
+    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]

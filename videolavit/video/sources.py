@@ -1,0 +1,146 @@
+"""Where a video comes from: a path, bytes or a file object, opened in Python so that libav never interprets a name.
+
+libav reads names such as `concat:`, `http://` or `%03d.png` as instructions. It is therefore handed an object that can
+read and seek and has no name at all.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from typing import BinaryIO, Protocol
+
+from videolavit.errors import MediaError
+from videolavit.video.limits import Limits
+
+__all__ = ["ByteSource", "NamelessFile", "Source", "describe"]
+
+
+class ByteSource(Protocol):
+    """A binary file object: `read` suffices, `seek` and `tell` allow more formats."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+Source = str | os.PathLike | bytes | bytearray | memoryview | ByteSource
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+class NamelessFile:
+    """Read-only view of a source for libav. Closes what it opened itself, and nothing that the caller opened."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        """Raises `MediaError` when the source cannot be opened or is empty, `LimitError` when it is too large."""
+        self.name = describe(source)
+        self._limits = limits
+        self._file, self._owned = _open(source, self.name)
+        self._bytes_read = 0
+        self.can_seek = _can_seek(self._file)
+        try:
+            self._check_size()
+        except BaseException:
+            self.close()
+            raise
+
+    def view(self) -> _View:
+        """What libav is given; a new one starts at the beginning."""
+        if self.can_seek:
+            self._file.seek(0)
+        return _View(self)
+
+    def close(self) -> None:
+        """Close the file if this object opened it."""
+        if self._owned:
+            self._file.close()
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; empty at the end."""
+        # A pipe should hand over what it has: `read` would wait for all of `size`.
+        read_some = self._file.read if self.can_seek else getattr(self._file, "read1", self._file.read)
+        data = read_some(size)
+        if not isinstance(data, bytes):
+            raise MediaError(
+                f"{self.name}: read() returned {type(data).__name__}, expected bytes; open it in binary mode"
+            )
+        if not self.can_seek:
+            self._bytes_read += len(data)
+            self._limits.check_bytes(self._bytes_read, self.name)
+        return data
+
+    def seek(self, offset: int, whence: int) -> int:
+        """New position from the start."""
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        """Position from the start."""
+        return self._file.tell()
+
+    def _check_size(self) -> None:
+        if not self.can_seek:
+            return
+        size = self._file.seek(0, os.SEEK_END)
+        if size is None:
+            size = self._file.tell()
+        if size == 0:
+            raise MediaError(f"{self.name}: is empty (0 bytes), expected a video; was it downloaded completely?")
+        self._limits.check_bytes(size, self.name)
+
+
+class _View:
+    """The methods that PyAV looks for, without the `name` that libav would read a format or protocol from."""
+
+    def __init__(self, file: NamelessFile) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.seekable = lambda: file.can_seek
+
+
+def describe(source: object) -> str:
+    """A source in words, for messages and metadata."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"<{len(source)} bytes>"
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else f"<{type(source).__name__}>"
+
+
+def _open(source: Source, name: str) -> tuple[BinaryIO, bool]:
+    """The file object and whether it is ours to close."""
+    if isinstance(source, str | os.PathLike):
+        return _open_path(os.fspath(source), name), True
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source), True
+    if isinstance(source, io.TextIOBase):
+        raise MediaError(f"{name}: is open as text; open it in binary mode, open(path, 'rb')")
+    if not callable(getattr(source, "read", None)):
+        raise MediaError(f"got {type(source).__name__}, expected a path, bytes or a binary file object")
+    if getattr(source, "closed", False):
+        raise MediaError(f"{name}: the file object is closed; keep it open while the video is read")
+    return source, False  # type: ignore[return-value]
+
+
+def _open_path(path: str | bytes, name: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except (OSError, ValueError) as error:
+        if _URL.match(name):
+            raise MediaError(
+                f"{name!r}: is a URL, expected a file; download it first, nothing here uses a network"
+            ) from error
+        if isinstance(error, IsADirectoryError):
+            raise MediaError(
+                f"{name!r}: is a folder, expected a video file; name the files in it one by one"
+            ) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(
+            f"{name!r}: cannot be opened: {reason}; check the path, relative ones start at {os.getcwd()!r}"
+        ) from error
+
+
+def _can_seek(file: BinaryIO) -> bool:
+    seekable = getattr(file, "seekable", None)
+    has_methods = callable(getattr(file, "seek", None)) and callable(getattr(file, "tell", None))
+    return has_methods and (seekable is None or bool(seekable()))
