@@ -1,0 +1,135 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from videolavit.data.shapes import captions, is_held_out, picture_captions, questions, render, sample_scene
+from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, FRAMES_PER_CLIP, SHAPES, SIZE
+from videolavit.data.shapes.words import picture_questions
+
+seeds = st.integers(min_value=0, max_value=2**31)
+
+
+def words_of(seed, **options):
+    scene = sample_scene(seed, **options)
+    return captions(scene, seed), questions(scene)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.integers(min_value=1, max_value=3), st.booleans())
+def test_a_seed_gives_one_video_and_one_set_of_words(seed, num_clips, extended):
+    one, other = (sample_scene(seed, num_clips=num_clips, extended=extended) for _ in range(2))
+    assert one == other
+    assert np.array_equal(render(one), render(other))
+    assert captions(one, seed) == captions(other, seed)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.integers(min_value=1, max_value=3), st.booleans())
+def test_objects_stay_inside_the_picture(seed, num_clips, extended):
+    for actor in sample_scene(seed, num_clips=num_clips, extended=extended).actors:
+        centres, radii = actor.path()
+        assert (centres - radii[:, None] >= 0).all()
+        assert (centres + radii[:, None] <= SIZE).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds)
+def test_objects_are_the_only_saturated_things(seed):
+    scene = sample_scene(seed)
+    frames = render(scene).astype(int)
+    chroma = frames.max(axis=-1) - frames.min(axis=-1)
+    centres, radii = scene.actors[0].path()
+    rows, cols = np.mgrid[:SIZE, :SIZE]
+    far = np.hypot(cols - centres[:, 0, None, None], rows - centres[:, 1, None, None]) > 1.4 * radii[:, None, None]
+    assert chroma[far].max() < 25
+    for frame, (x, y) in zip(chroma, centres, strict=True):
+        assert frame[round(y), round(x)] > 80
+
+
+def test_held_out_combinations_are_about_a_tenth_and_leave_every_pair_in_training():
+    combinations = list(itertools.product(SHAPES, COLOURS, DIRECTIONS))
+    held_out = {combination for combination in combinations if is_held_out(*combination)}
+    assert 0.08 < len(held_out) / len(combinations) < 0.12
+    trained = set(combinations) - held_out
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert {(c[first], c[second]) for c in trained} == {(c[first], c[second]) for c in combinations}
+
+
+@pytest.mark.parametrize("split", ["train", "held-out"])
+def test_a_split_shows_its_combinations_only(split):
+    for seed in range(60):
+        for scene in (sample_scene(seed, split=split), sample_scene(seed, split=split, num_clips=2)):
+            (actor,) = scene.actors
+            held_out = [is_held_out(actor.shape, actor.colour, event.direction) for event in actor.events]
+            assert any(held_out) == (split == "held-out")
+
+
+def test_every_value_occurs():
+    scenes = [sample_scene(seed) for seed in range(300)]
+    actors = [scene.actors[0] for scene in scenes]
+    assert {actor.shape for actor in actors} == set(SHAPES)
+    assert {actor.colour for actor in actors} == set(COLOURS)
+    assert {actor.events[0].direction for actor in actors} == set(DIRECTIONS)
+    assert {scene.camera for scene in scenes} == {"still", "left", "right", "up", "down"}
+    assert all(scene.camera == "still" for scene in scenes if scene.ground.kind == "plain")
+
+
+def test_a_pan_moves_the_ground_against_the_camera():
+    scene = next(s for s in map(sample_scene, range(500)) if s.camera == "right")
+    frames = render(scene)[..., 1].astype(float)
+    corner = frames[:, :20, 30:60], frames[:, 100:, 30:60]
+    still = min(corner, key=lambda part: part.std(axis=0).mean())  # the corner that the object does not cross
+    later, before = still[8], still[6]  # two frames of 1.5 pixels
+    shifted = {shift: np.abs(before[:, 6 + shift : 24 + shift] - later[:, 6:24]).mean() for shift in (-3, 0, 3)}
+    assert min(shifted, key=lambda shift: shifted[shift]) == 3
+
+
+def test_extended_scenes_have_two_objects_growth_and_photographs():
+    pytest.importorskip("gradio")
+    scenes = [sample_scene(seed, extended=True) for seed in range(60)]
+    assert {len(scene.actors) for scene in scenes} == {1, 2}
+    assert any(event.growth for scene in scenes for actor in scene.actors for event in actor.events)
+    photo = next(scene for scene in scenes if scene.ground.kind == "photo")
+    assert render(photo).shape == (FRAMES_PER_CLIP, SIZE, SIZE, 3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(min_value=1, max_value=3), st.booleans())
+def test_captions_name_what_is_there(seed, num_clips, extended):
+    scene = sample_scene(seed, num_clips=num_clips, extended=extended)
+    for sentence in captions(scene, seed) + picture_captions(scene, seed):
+        assert all(actor.colour in sentence for actor in scene.actors)
+        assert sentence == sentence.strip()
+        assert "  " not in sentence
+    for sentence in captions(scene, seed):
+        assert ("camera" in sentence) == (scene.camera != "still")
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(min_value=1, max_value=3), st.booleans())
+def test_no_question_is_asked_twice_and_answers_come_from_the_scene(seed, num_clips, extended):
+    scene = sample_scene(seed, num_clips=num_clips, extended=extended)
+    asked = questions(scene)
+    texts = [question.text for question in asked]
+    assert len(set(texts)) == len(texts)
+    assert all(question in asked for question in picture_questions(scene))
+    answers = {question.topic: question.answer for question in asked}
+    assert answers["count"] == str(len(scene.actors))
+    assert answers["background"] == scene.ground.kind
+    if len(scene.actors) == 1:
+        assert answers["shape"] == scene.actors[0].shape
+        assert answers["colour"] == scene.actors[0].colour
+
+
+def test_the_order_of_events_is_asked_about_in_longer_videos():
+    _, asked = words_of(3, num_clips=3)
+    assert sum(question.topic == "order" for question in asked) >= 3
+    assert not any(question.topic == "speed" for question in asked)
+
+
+def test_an_impossible_request_is_an_error():
+    with pytest.raises(ValueError, match="at most 6 clips"):
+        sample_scene(0, num_clips=400, max_tries=5)

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from videolavit.data.shapes import render, sample_scene
+from videolavit.evaluation.shapes_checker import check_video, read_video
+
+
+def moving_scene():
+    """A scene whose object moves far enough to leave a trail."""
+    return next(
+        scene
+        for scene in map(sample_scene, range(500))
+        if scene.actors[0].events[0].direction == "left" and scene.actors[0].events[0].speed == "quickly"
+    )
+
+
+@pytest.mark.slow
+def test_at_least_99_of_100_rendered_samples_are_read_right():
+    verdicts = [check_video(render(scene), scene) for scene in map(sample_scene, range(10_000, 10_400))]
+    assert np.mean([all(verdict.values()) for verdict in verdicts]) >= 0.99
+
+
+def test_longer_videos_are_read_clip_by_clip():
+    for scene in (sample_scene(seed, num_clips=3) for seed in range(5)):
+        assert all(check_video(render(scene), scene).values())
+
+
+def test_two_objects_are_told_apart():
+    scenes = (sample_scene(seed, extended=True) for seed in range(200))
+    pairs = [
+        scene
+        for scene in scenes
+        if len(scene.actors) == 2
+        and scene.ground.kind != "photo"
+        and not any(event.growth for actor in scene.actors for event in actor.events)
+    ]
+    assert len(pairs) > 10
+    assert all(all(check_video(render(scene), scene).values()) for scene in pairs[:10])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("colour", "green"), ("shape", "star"), ("size", "large"), ("direction", "right")]
+)
+def test_a_wrong_attribute_is_found(attribute, value):
+    scenes = map(sample_scene, range(1000))
+    truth = next(
+        s
+        for s in scenes
+        if (s.actors[0].colour, s.actors[0].shape, s.actors[0].size, s.actors[0].events[0].direction)
+        == ("red", "circle", "small", s.actors[0].events[0].direction)
+        and s.actors[0].events[0].direction not in ("still", "right")
+    )
+    read = read_video(render(truth)).objects[0]
+    assert getattr(read, attribute) != value
+    verdict = check_video(render(truth)[::-1].copy(), truth) if attribute == "direction" else None
+    assert verdict is None or not verdict["direction"]
+
+
+def test_a_trail_is_no_clean_object():
+    scene = moving_scene()
+    frames = render(scene)
+    trail = frames.copy()
+    for index in range(1, len(trail)):  # what a pure warp leaves behind: the object stays where it has been
+        saturated = np.ptp(trail[index - 1].astype(int), axis=-1) > 60
+        trail[index][saturated] = trail[index - 1][saturated]
+    assert check_video(frames, scene)["clean"]
+    verdict = check_video(trail, scene)
+    assert not verdict["clean"]
+
+
+def test_a_second_blob_is_a_ghost():
+    scene = moving_scene()
+    frames = render(scene)
+    y = 8 if scene.actors[0].start[1] > 64 else 110
+    frames[20:, y : y + 8, 8:16] = (200, 40, 200)
+    reading = read_video(frames)
+    assert reading.frames_with_ghosts == 4
+    assert not check_video(frames, scene)["clean"]
+
+
+def test_a_vanished_object_is_no_clean_object():
+    scene = moving_scene()
+    frames = render(scene)
+    frames[15:] = 128
+    reading = read_video(frames).objects[0]
+    assert reading.areas[-1] == 0
+    assert reading.last_shape == ""
+    assert not check_video(frames, scene)["clean"]
+
+
+def test_an_empty_video_shows_nothing():
+    scene = moving_scene()
+    frames = np.full((24, 128, 128, 3), 128, dtype=np.uint8)
+    assert read_video(frames).objects == ()
+    assert not any(check_video(frames, scene).values())
+
+
+def test_noise_shows_no_object():
+    frames = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3)).astype(np.uint8)
+    verdict = check_video(frames, moving_scene())
+    assert not verdict["clean"]

@@ -1,0 +1,53 @@
+"""Photographic grounds of the extended shapes world.
+
+The package ships no photographs: they are the example pictures inside the wheel of gradio (the `web` extra), cropped
+at random and nearly without colour, so that objects stay the most saturated things in a picture.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image
+
+from videolavit.errors import ConfigError
+
+__all__ = ["photograph"]
+
+_NAMES = ("cheetah.jpg", "cheetah1.jpg", "lion.jpg", "tower.jpg")
+_COLOUR_KEPT = 0.15
+
+
+def photograph(seed: int, height: int, width: int) -> Float32[np.ndarray, "height width 3"]:
+    """A random, nearly grey crop, 0 to 1; equal seeds give equal crops.
+
+    Raises:
+        ConfigError: gradio, whose example pictures these are, is not installed.
+    """
+    random = np.random.default_rng(seed)
+    picture = _photographs()[int(random.integers(len(_NAMES)))]
+    scale = random.uniform(0.5, 1.0) * min(picture.height / height, picture.width / width)
+    crop_width, crop_height = int(width * scale), int(height * scale)
+    left = int(random.integers(picture.width - crop_width + 1))
+    top = int(random.integers(picture.height - crop_height + 1))
+    crop = picture.resize((width, height), Image.Resampling.BICUBIC, (left, top, left + crop_width, top + crop_height))
+    values = np.asarray(crop, dtype=np.float32) / 255
+    grey = values.mean(axis=2, keepdims=True)
+    # Less contrast than the original, so that neither black nor white swallows an object's edge.
+    return (0.5 + 0.6 * (grey + _COLOUR_KEPT * (values - grey) - 0.5)).astype(np.float32)
+
+
+@cache
+def _photographs() -> tuple[Image.Image, ...]:
+    spec = importlib.util.find_spec("gradio")  # finds the files without importing gradio, which takes seconds
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            "photographic grounds are gradio's example pictures and gradio is not installed; "
+            "try `pip install videolavit[web]` or leave out the extended world"
+        )
+    folder = Path(spec.origin).parent / "media_assets" / "images"
+    return tuple(Image.open(folder / name).convert("RGB") for name in _NAMES)
