@@ -1,0 +1,74 @@
+"""Tell what a video file holds, without taking it apart.
+
+A file that this package wrote also tells what it was made from, and with which options.
+
+examples:
+  videolavit info video.mp4
+  videolavit info video.mp4 --json
+  videolavit info video.mp4 --picture-types
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional
+
+from videolavit.commands.console import print_json, readable_size
+from videolavit.video import VideoInfo, probe
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit info`."""
+
+    file: Annotated[str, Positional]
+    """Video to look at."""
+    json: bool = False
+    """Print one JSON document on stdout."""
+    picture_types: bool = False
+    """Decode all of it to tell the type of every picture: I, P or B."""
+
+
+def run(config: Config) -> int:
+    """Print what `probe` finds."""
+    info = probe(config.file, picture_types=config.picture_types)
+    if config.json:
+        print_json({**info.as_dict(), "num_bytes": Path(config.file).stat().st_size})
+        return 0
+    print(config.file)
+    for name, value in _lines(info, Path(config.file)):
+        print(f"  {name:10} {value}")
+    return 0
+
+
+def _lines(info: VideoInfo, file: Path) -> Iterator[tuple[str, str]]:
+    yield "file", f"{info.container}, {readable_size(file.stat().st_size)}"
+    yield "codec", f"{info.codec}{f' ({info.profile})' if info.profile else ''}, {info.pixel_format}"
+    yield "picture", _picture(info)
+    yield "time", ", ".join(_times(info))
+    yield "colour", f"{info.color_range} range, {info.color_space}"
+    yield "streams", f"{info.num_video_streams} video, {'with' if info.has_audio else 'no'} audio"
+    if info.picture_types is not None:
+        counts = ", ".join(f"{info.picture_types.count(letter)} {letter}" for letter in sorted(set(info.picture_types)))
+        yield "pictures", f"{counts}: {info.picture_types}"
+
+
+def _picture(info: VideoInfo) -> str:
+    size = f"{info.width} x {info.height}"
+    if info.rotation_degrees:
+        size += f", stored as {info.coded_width} x {info.coded_height} and turned {info.rotation_degrees}° clockwise"
+    return size
+
+
+def _times(info: VideoInfo) -> Iterator[str]:
+    yield "duration unknown" if info.duration_seconds is None else f"{info.duration_seconds:.2f} s"
+    if info.frame_rate is not None:
+        yield f"{float(info.frame_rate):.4g} frames per second"
+    if info.num_frames is not None:
+        yield f"{info.num_frames} frames"
