@@ -1,0 +1,68 @@
+"""Vector quantiser of both tokenizers: features to codes and back (paper, section 3.1; reference sections 3 and 4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Int, Int64
+from torch import Tensor
+
+from videolavit.errors import ConfigError, VocabularyError
+from videolavit.nn.float32 import KeepsFloat32
+
+__all__ = ["VectorQuantizer"]
+
+
+class VectorQuantizer(KeepsFloat32):
+    """A codebook of `num_codes` rows. A feature's code is the row nearest to the feature scaled to length one.
+
+    The rows are used as they are stored, of whatever length. Everything here is float32, under autocast too, and stays
+    so when the model around it is cast: rounding would change codes.
+
+    Raises:
+        ConfigError: no codes, or codes without dimensions.
+    """
+
+    codebook: Float32[Tensor, "num_codes code_dim"]
+
+    def __init__(self, num_codes: int, code_dim: int) -> None:
+        super().__init__()
+        if min(num_codes, code_dim) < 1:
+            raise ConfigError(f"got {num_codes} codes of {code_dim} dimensions, expected at least one of each")
+        # A buffer, not a parameter: rows follow the running means of their features, no optimiser touches them.
+        self.register_buffer("codebook", F.normalize(torch.randn(num_codes, code_dim), dim=-1))
+
+    @property
+    def num_codes(self) -> int:
+        return self.codebook.shape[0]
+
+    @property
+    def code_dim(self) -> int:
+        return self.codebook.shape[1]
+
+    def codes(self, features: Float[Tensor, "*batch code_dim"]) -> Int64[Tensor, "*batch"]:
+        """Code of each feature vector, 0 to `num_codes` - 1. The length of a feature does not matter."""
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+            directions = F.normalize(features.float(), dim=-1)
+            # |f - c|^2 without |f|^2, which is the same for all rows; one matrix product and no (n, codes, dim) array.
+            distances = self.codebook.square().sum(-1) - 2 * directions @ self.codebook.mT
+            return distances.argmin(-1)
+
+    def vectors(self, codes: Int[Tensor, "*batch"]) -> Float32[Tensor, "*batch code_dim"]:
+        """Codebook rows of codes.
+
+        Raises:
+            VocabularyError: a code is not in 0 .. `num_codes` - 1.
+        """
+        check_codes(codes, self.num_codes)
+        return F.embedding(codes, self.codebook)
+
+
+def check_codes(codes: Int[Tensor, "*batch"], num_codes: int) -> None:
+    """Raise `VocabularyError` unless every code is in 0 .. `num_codes` - 1."""
+    outside = (codes < 0) | (codes >= num_codes)
+    if outside.any():
+        raise VocabularyError(
+            f"{int(outside.sum())} of {codes.numel()} codes are outside 0 to {num_codes - 1}, the first is "
+            f"{int(codes[outside][0])}; codes count from 0, ids of the language model go through Vocabulary first"
+        )
