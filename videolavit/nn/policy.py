@@ -1,0 +1,45 @@
+"""Attention under a policy that says how much each key counts: the merger's masked softmax (reference section 4).
+
+With logits a over N keys, a policy p in 0..1 and eps = 1e-6, the weights are, in float32,
+
+    e = exp(a - max a) * p        the maximum is over all keys, allowed or not
+    w = (e + eps / N) / (sum e + eps)
+
+The sum of weighted values is computed as (e @ V + eps * mean V) / (sum e + eps), which is the same number and never
+writes w: the eps of every key becomes one row, and the division runs over a head's width instead of over N keys.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["POLICY_EPSILON", "policy_attention"]
+
+POLICY_EPSILON = 1e-6
+
+
+def policy_attention(
+    query: Float[Tensor, "batch heads queries dim"],
+    key: Float[Tensor, "batch heads keys dim"],
+    value: Float[Tensor, "batch heads keys dim"],
+    policy: Float[Tensor, "#batch #heads #queries keys"],
+) -> Float[Tensor, "batch heads queries dim"]:
+    """Attention with logits scaled by dim^-0.5 and weights as above; `policy` may be soft and carries gradients.
+
+    A query that nothing is allowed for gets the mean of all values, not NaN.
+    """
+    logits = ((query * query.shape[-1] ** -0.5) @ key.mT).float()
+    weights = _exponentials(logits, policy)
+    total = weights.sum(-1, keepdim=True) + POLICY_EPSILON
+    weighted = (weights.to(value.dtype) @ value).float()
+    return ((weighted + POLICY_EPSILON * value.float().mean(-2, keepdim=True)) / total).to(value.dtype)
+
+
+def _exponentials(logits: Tensor, policy: Tensor) -> Tensor:
+    """exp(logits - maximum) * policy; overwrites `logits` where no gradient needs it, which halves the time."""
+    largest = logits.amax(-1, keepdim=True)
+    if torch.is_grad_enabled() and (logits.requires_grad or policy.requires_grad):
+        return (logits - largest).exp() * policy
+    return logits.sub_(largest).exp_().mul_(policy)
