@@ -27,7 +27,7 @@ class Merger(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, features: Float[Tensor, "batch n width"], keep: Bool[Tensor, "batch n"] | Float[Tensor, "batch n"]
+        self, features: Float[Tensor, "batch n width"], keep: Bool[Tensor, "_ _"] | Float[Tensor, "_ _"]
     ) -> Float[Tensor, "batch n width"]:
         """Merged features of all positions; only those of kept ones mean something.
 
