@@ -9,11 +9,13 @@ from __future__ import annotations
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "GenerationError",
     "LimitError",
     "MediaError",
     "OutputError",
     "PromptError",
     "ShapeError",
+    "TrainingError",
     "VideoLaVITError",
     "VocabularyError",
 ]
@@ -51,5 +53,13 @@ class ConfigError(VideoLaVITError, ValueError):
     """A configuration has an unknown key, a missing one, or a value out of range."""
 
 
+class GenerationError(VideoLaVITError, ArithmeticError):
+    """A model computed something that nothing can be drawn from, such as logits that are not numbers."""
+
+
 class CheckpointError(VideoLaVITError, ValueError):
     """A checkpoint is damaged, unsafe, incomplete or of another size; the message names file, key and shapes."""
+
+
+class TrainingError(VideoLaVITError, RuntimeError):
+    """A training run cannot go on: its loss is no longer finite."""

@@ -1,1 +1,1 @@
-"""One language model over text, pictures and motion."""
+"""The language model over text, pictures and motion: prompts, grammar, sampling and guided decoding."""

@@ -1,0 +1,217 @@
+"""Which ids may come next (paper section 3.2, reference sections 1 and 7).
+
+What is to be written is a row of blocks; a `Walk` goes through them id by id and says, before each, whether the next
+id is forced or which ids there are to choose from:
+
+    keyframe   [IMG], then `min_ids` to `max_ids` visual ids, then [/IMG]: chosen by the model, forced at the maximum
+    motion     [MOV], then exactly as many motion ids as the motion tokenizer decodes, then [/MOV]
+    text       up to `max_ids` text ids, then </s>
+
+so nothing malformed can be written, whatever the weights. `Block.released` is the looser rule of the released model,
+which needs `fit_motion` afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from videolavit.errors import ConfigError, PromptError
+from videolavit.vocabulary import Vocabulary
+
+__all__ = ["Block", "GrammarConfig", "Modality", "Walk", "fit_motion", "only_visual"]
+
+
+class Modality(StrEnum):
+    """What a block is made of."""
+
+    KEYFRAME = "keyframe"
+    MOTION = "motion"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """One block to be written; `Block.keyframe()`, `.motion()`, `.text()` and `.released()` make them."""
+
+    modality: Modality
+    min_ids: int
+    """The closing mark is not possible before so many ids, marks not counted."""
+    max_ids: int
+    """The closing mark is forced after so many; with `loose`, the block ends there without one."""
+    loose: bool = False
+    """The released model's rule: special text ids and the marks of the block stay possible inside it."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_ids <= self.max_ids or self.max_ids < 1:
+            raise ConfigError(
+                f"a {self.modality} block of {self.min_ids} to {self.max_ids} ids is impossible; "
+                "the least must not be negative, nor above the most, and the most at least 1"
+            )
+
+    @classmethod
+    def keyframe(cls, min_ids: int = 20, max_ids: int = 256) -> Block:
+        """A keyframe that closes; `max_ids` is at most the number of patches that the visual tokenizer sees."""
+        return cls(modality=Modality.KEYFRAME, min_ids=max(min_ids, 1), max_ids=max_ids)
+
+    @classmethod
+    def motion(cls, num_ids: int = 135) -> Block:
+        """Motion of exactly as many ids as the motion tokenizer has positions."""
+        return cls(modality=Modality.MOTION, min_ids=num_ids, max_ids=num_ids)
+
+    @classmethod
+    def text(cls, max_ids: int = 512) -> Block:
+        """An answer in words."""
+        return cls(modality=Modality.TEXT, min_ids=0, max_ids=max_ids)
+
+    @classmethod
+    def released(cls, modality: Modality, min_ids: int = 20, max_ids: int = 500) -> Block:
+        """A block as the released model draws it: any length, not always closed, special text ids possible."""
+        return cls(modality=modality, min_ids=max(min_ids, 1), max_ids=max_ids, loose=True)
+
+    @property
+    def shortest(self) -> int:
+        """Least number of ids, marks included."""
+        return self.min_ids + (self.modality is not Modality.TEXT) + (not self.loose)
+
+    def opening(self, vocabulary: Vocabulary) -> int | None:
+        """The mark that starts the block; text has none."""
+        marks = {Modality.KEYFRAME: vocabulary.image_start, Modality.MOTION: vocabulary.motion_start}
+        return marks.get(self.modality)
+
+    def closing(self, vocabulary: Vocabulary) -> int:
+        """The id that ends the block."""
+        marks = {Modality.KEYFRAME: vocabulary.image_end, Modality.MOTION: vocabulary.motion_end}
+        return marks.get(self.modality, vocabulary.text_end)
+
+    def choices(self, vocabulary: Vocabulary) -> tuple[range, ...]:
+        """Every id that can be chosen inside the block, the closing mark included."""
+        if self.modality is Modality.TEXT:
+            return (vocabulary.text_range,)
+        content = vocabulary.visual_range if self.modality is Modality.KEYFRAME else vocabulary.motion_range
+        if not self.loose:
+            return (range(self.closing(vocabulary), content.stop),)
+        special = range(max(vocabulary.unknown, vocabulary.text_start, vocabulary.text_end) + 1)
+        return special, range(content.start - 2, content.stop)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrammarConfig:
+    """Lengths of blocks, as the tokenizers of one model need them; the defaults are those of the released one."""
+
+    min_keyframe_ids: int = 20
+    max_keyframe_ids: int = 256
+    motion_ids: int = 135
+    max_text_ids: int = 512
+    released: bool = False
+    """Draw as the released model does: `Block.released` for keyframes and motion."""
+
+    def __post_init__(self) -> None:
+        for make in (self.keyframe, self.motion, self.text):
+            make()  # refuses impossible lengths
+
+    def video(self, num_clips: int = 1) -> tuple[Block, ...]:
+        """Keyframe and motion, as often as there are clips."""
+        return (self.keyframe(), self.motion()) * num_clips
+
+    def keyframe(self) -> Block:
+        """A keyframe alone: a picture."""
+        if self.released:
+            return Block.released(Modality.KEYFRAME)
+        return Block.keyframe(self.min_keyframe_ids, self.max_keyframe_ids)
+
+    def motion(self) -> Block:
+        """Motion alone, for a keyframe that the prompt gives."""
+        return Block.released(Modality.MOTION) if self.released else Block.motion(self.motion_ids)
+
+    def text(self) -> Block:
+        """An answer."""
+        return Block.text(self.max_text_ids)
+
+
+class Walk:
+    """Where one sequence is in its blocks. Ask for `forced` and `may_close`, then `take` the id that came."""
+
+    def __init__(self, blocks: Sequence[Block], vocabulary: Vocabulary, room: int):
+        """Start before the first block; `room` is how many ids the context still holds.
+
+        Raises:
+            PromptError: there is no block, or even the shortest sequence does not fit.
+        """
+        if not blocks:
+            raise PromptError("nothing to generate: give at least one block")
+        self.shortest = sum(block.shortest for block in blocks)
+        if self.shortest > room:
+            raise PromptError(
+                f"at least {self.shortest} ids are to be generated and the context has room for {max(room, 0)}; "
+                "shorten the prompt or generate fewer clips"
+            )
+        self.blocks, self.vocabulary, self.room = tuple(blocks), vocabulary, room
+        self.index = -1
+        self._opening: int | None = None
+        self._next_block()
+
+    @property
+    def finished(self) -> bool:
+        return self.index == len(self.blocks)
+
+    @property
+    def block(self) -> Block:
+        return self.blocks[self.index]
+
+    @property
+    def at_opening(self) -> bool:
+        """Whether the next id is the mark that opens a block."""
+        return not self.finished and self._opening is not None
+
+    @property
+    def forced(self) -> int | None:
+        """The only id that may come next, if there is only one."""
+        if self._opening is not None:
+            return self._opening
+        return self._closing if self._count == self._limit else None
+
+    @property
+    def may_close(self) -> bool:
+        """Whether the closing mark is among the choices."""
+        return self._count >= self.block.min_ids
+
+    def take(self, new_id: int) -> None:
+        """Go on by one id, which must be one that was possible."""
+        self.room -= 1
+        if self._opening is not None:
+            self._opening = None
+            return
+        self._count += 1
+        if new_id == self._closing or (self.block.loose and self._count == self._limit):
+            self._next_block()
+
+    def _next_block(self) -> None:
+        if self.index >= 0:
+            self.shortest -= self.block.shortest
+        self.index += 1
+        if self.finished:
+            return
+        self._count = 0
+        self._opening, self._closing = self.block.opening(self.vocabulary), self.block.closing(self.vocabulary)
+        # A block may not take the room that the marks and the shortest form of the rest need.
+        self._limit = min(self.block.max_ids, self.block.min_ids + self.room - self.shortest)
+
+
+def only_visual(ids: Int[Tensor, "n"], vocabulary: Vocabulary) -> Int[Tensor, "m"]:
+    """The visual ids among those of a keyframe that the released rule drew."""
+    return ids[(ids >= vocabulary.visual_range.start) & (ids < vocabulary.visual_range.stop)]
+
+
+def fit_motion(ids: Int[Tensor, "n"], num_ids: int, vocabulary: Vocabulary) -> Int[Tensor, "num_ids"]:
+    """Motion that the released rule drew, cut to `num_ids` or filled with code 0 (reference section 7).
+
+    Special text ids, which that rule allows, are left out first.
+    """
+    motion = ids[(ids >= vocabulary.motion_range.start) & (ids < vocabulary.motion_range.stop)][:num_ids]
+    return torch.cat([motion, motion.new_full((num_ids - len(motion),), vocabulary.motion_range.start)])

@@ -1,0 +1,213 @@
+"""Prompts: words, pictures and videos as one row of ids and features (paper section 3.2, reference sections 4 and 7).
+
+    picture           [IMG] v1 .. vn [/IMG]            ids to be continued, or continuous features to be understood
+    clip              picture [MOV] m1 .. mk [/MOV]
+    video             clip clip ...
+
+`assemble` makes a `Prompt` of such pieces. Only a text tokenizer is needed for it; `LanguageModel.embed` turns the
+result into embeddings. The template of conversations is in `videolavit.language.conversation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from videolavit.errors import PromptError
+from videolavit.vocabulary import Vocabulary
+
+__all__ = [
+    "Ids",
+    "Picture",
+    "Piece",
+    "Prompt",
+    "Text",
+    "TextTokenizer",
+    "Video",
+    "VideoClip",
+    "assemble",
+    "encode_text",
+]
+
+
+class TextTokenizer(Protocol):
+    """What is used of a transformers tokenizer."""
+
+    def __call__(self, text: str, *, add_special_tokens: bool) -> Any: ...  # noqa: D102
+
+    def decode(self, token_ids: Any, *, skip_special_tokens: bool) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Prompt:
+    """What a model reads before it writes: ids and, between them, continuous features, in order."""
+
+    parts: tuple[Tensor, ...]
+    """1-D integer tensors of ids and (n, width) float tensors of features."""
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise PromptError("the prompt is empty; give it at least a word, a picture or one id")
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __repr__(self) -> str:
+        parts = (f"{len(part)} {'features' if part.is_floating_point() else 'ids'}" for part in self.parts)
+        return f"Prompt({' + '.join(parts)})"
+
+    @property
+    def ids(self) -> Int[Tensor, "length"]:
+        """The prompt as ids.
+
+        Raises:
+            PromptError: it holds continuous features, which have none.
+        """
+        if any(part.is_floating_point() for part in self.parts):
+            raise PromptError(f"{self} has continuous features, which are no ids; use `LanguageModel.embed`")
+        return torch.cat(self.parts)
+
+    @classmethod
+    def from_ids(cls, ids: Iterable[int] | Tensor) -> Prompt:
+        """A prompt of ready-made ids."""
+        return cls(parts=(_as_ids(ids),))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words, tokenized on their own and without `<s>`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ids:
+    """Ready-made ids of any modality, marks included; taken as they are."""
+
+    ids: Iterable[int] | Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Picture:
+    """A picture or keyframe, as visual ids (without marks) or as continuous features; exactly one of the two."""
+
+    ids: Int[Tensor, "n"] | None = None
+    features: Float[Tensor, "n width"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.ids is None) == (self.features is None):
+            raise PromptError("a picture is either ids or features; give exactly one of them")
+        content = self.ids if self.ids is not None else self.features
+        if content is not None and not len(content):
+            raise PromptError("a picture has no ids or features at all; the visual tokenizer kept nothing of it")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class VideoClip:
+    """A keyframe and its motion ids (without marks)."""
+
+    keyframe: Picture
+    motion_ids: Int[Tensor, "k"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Video:
+    """Clips in order."""
+
+    clips: tuple[VideoClip, ...]
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise PromptError("a video has no clip; decompose it into at least one")
+
+
+Piece = Text | Ids | Picture | VideoClip | Video
+
+
+def assemble(
+    pieces: Sequence[Piece],
+    vocabulary: Vocabulary,
+    tokenizer: TextTokenizer | None = None,
+    *,
+    start: bool = False,
+) -> Prompt:
+    """A prompt of pieces in order; `start` puts `<s>` in front, as understanding does and drawing does not.
+
+    Raises:
+        PromptError: nothing in it, or words without a tokenizer.
+        VocabularyError: a picture's ids are not visual ids, or a clip's are not motion ids.
+    """
+    parts = [torch.tensor([vocabulary.text_start])] if start else []
+    for piece in pieces:
+        parts += _parts(piece, vocabulary, tokenizer)
+    return Prompt(parts=tuple(_joined([part for part in parts if len(part)])))
+
+
+def encode_text(text: str, vocabulary: Vocabulary, tokenizer: TextTokenizer | None) -> Int[Tensor, "n"]:
+    """Ids of words, without `<s>`.
+
+    Raises:
+        PromptError: there is no tokenizer, or its ids are not the vocabulary's text ids.
+    """
+    if tokenizer is None:
+        raise PromptError(f"got the text {text[:40]!r} and no text tokenizer; give the language model one, or pass ids")
+    ids = _as_ids(tokenizer(text, add_special_tokens=False).input_ids)
+    if len(ids) and int(ids.max()) >= vocabulary.num_text:
+        raise PromptError(
+            f"the text tokenizer gave id {int(ids.max())}, but text ids end at {vocabulary.num_text - 1}; "
+            "tokenizer and vocabulary do not belong together"
+        )
+    return ids
+
+
+def _parts(piece: Piece, vocabulary: Vocabulary, tokenizer: TextTokenizer | None) -> list[Tensor]:
+    match piece:
+        case Text(text):
+            return [encode_text(text, vocabulary, tokenizer)]
+        case Ids(ids):
+            return [_as_ids(ids)]
+        case Picture():
+            return _picture_parts(piece, vocabulary)
+        case VideoClip(keyframe=keyframe, motion_ids=motion_ids):
+            return [*_picture_parts(keyframe, vocabulary), _motion_part(motion_ids, vocabulary)]
+        case Video(clips=clips):
+            return [part for clip in clips for part in _parts(clip, vocabulary, tokenizer)]
+        case _:
+            raise PromptError(f"got a {type(piece).__name__} in a prompt, expected Text, Ids, Picture or Video")
+
+
+def _picture_parts(picture: Picture, vocabulary: Vocabulary) -> list[Tensor]:
+    if picture.features is not None:
+        content = picture.features
+    else:
+        content = torch.as_tensor(picture.ids).cpu()
+        vocabulary.visual_codes(content)  # raises for an id of another modality
+    return [torch.tensor([vocabulary.image_start]), content, torch.tensor([vocabulary.image_end])]
+
+
+def _motion_part(ids: Tensor, vocabulary: Vocabulary) -> Tensor:
+    vocabulary.motion_codes(ids)  # raises for an id of another modality
+    return torch.tensor([vocabulary.motion_start, *ids.tolist(), vocabulary.motion_end])
+
+
+def _joined(parts: list[Tensor]) -> list[Tensor]:
+    """Neighbouring ids as one tensor, so that a prompt of ids is a single part."""
+    joined: list[Tensor] = []
+    for part in parts:
+        if joined and not part.is_floating_point() and not joined[-1].is_floating_point():
+            joined[-1] = torch.cat([joined[-1], part])
+        else:
+            joined.append(part)
+    return joined
+
+
+def _as_ids(ids: Iterable[int] | Tensor) -> Tensor:
+    tensor = ids.detach().cpu() if isinstance(ids, Tensor) else torch.tensor(list(ids), dtype=torch.long)
+    if tensor.ndim != 1 or tensor.is_floating_point() or tensor.dtype == torch.bool:
+        raise PromptError(f"got {tensor.dtype} of shape {tuple(tensor.shape)} as ids, expected one row of integers")
+    return tensor.long()
