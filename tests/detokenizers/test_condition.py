@@ -95,6 +95,16 @@ def test_gradients_reach_codes_and_every_parameter(decoder: ConditionDecoder) ->
     decoder.zero_grad(set_to_none=True)
 
 
+@torch.no_grad()
+def test_a_decoder_in_half_precision_takes_rows_of_a_codebook_in_float32() -> None:
+    module = ConditionDecoder(SMALL)
+    fill(module)
+    expected = module(rand(5, 2, 6, 4))
+    condition = module.bfloat16()(rand(5, 2, 6, 4))
+    assert condition.pooled.dtype == torch.bfloat16
+    assert_close(condition.prompt_embeds, expected.prompt_embeds, share=0.05)
+
+
 @pytest.mark.parametrize(
     ("shape", "mask", "message"),
     [

@@ -20,9 +20,6 @@ from videolavit.nn.mlp import MLP, TanhHead
 
 __all__ = ["Condition", "ConditionDecoder", "ConditionDecoderConfig", "pad_code_vectors"]
 
-_MASKED_LOGIT = -10000.0
-"""What the reference adds to the logits of padding."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConditionDecoderConfig:
@@ -106,11 +103,14 @@ class ConditionDecoder(nn.Module):
             ShapeError: another code width, more codes than positions, a mask of another shape, or no code at all.
         """
         self._check(code_vectors, mask)
+        # Codebooks stay in float32 when a model is cast, so their rows may come wider than the weights here.
+        code_vectors = code_vectors.to(self.in_proj.weight.dtype)
         codes = self.in_proj(code_vectors) + self.pos_embed[:, : code_vectors.shape[1]]
-        bias = None if mask is None else torch.zeros(mask.shape).to(codes).masked_fill_(~mask, _MASKED_LOGIT)
+        # The reference adds -10000 to the logits of filling, which comes to a weight of 0 all the same.
+        allowed = None if mask is None else mask[:, None, None]
         x = self.query_embed.expand(len(codes), -1, -1)
         for block in self.blocks:
-            x = block(x, codes, None if bias is None else bias[:, None, None])
+            x = block(x, codes, allowed)
         return self.feature_head(self.norm(x))
 
     def condition(self, features: Float[Tensor, "batch positions feature_width"]) -> Condition:
@@ -157,9 +157,9 @@ class _Block(nn.Module):
         self.mlp_norm = nn.LayerNorm(config.width)
         self.mlp = MLP(config.width, config.hidden_width)
 
-    def forward(self, x: Tensor, codes: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, codes: Tensor, allowed: Tensor | None) -> Tensor:
         x = x + self.self_attention(self.self_norm(x))
-        x = x + self.cross_attention(self.cross_norm(x), codes, bias)
+        x = x + self.cross_attention(self.cross_norm(x), codes, allowed)
         return x + self.mlp(self.mlp_norm(x))
 
 

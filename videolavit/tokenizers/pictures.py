@@ -22,7 +22,7 @@ __all__ = ["CLIP_MEAN", "CLIP_STD", "Pictures", "preprocess_pictures"]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-Pictures: TypeAlias = "Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]"
+Pictures: TypeAlias = Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]
 """One picture or several, of any sizes: Pillow's, or RGB uint8 arrays ([batch,] height, width, 3)."""
 
 
