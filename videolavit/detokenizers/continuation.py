@@ -1,0 +1,167 @@
+"""How the next keyframe of a long video starts from the last frame (paper, section 3.2; reference section 7).
+
+Three ways: not at all (pure noise, `KeyframeDetokenizer.draw` without a start); `restart_latents`, as the release does
+it, which noises the last frame and denoises the last few steps; `inversion_latents`, as the paper describes it, which
+runs the keyframe UNet backwards to the noise that would have drawn the last frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from diffusers import DDIMInverseScheduler
+from jaxtyping import Float
+from torch import Tensor
+
+from videolavit.detokenizers.condition import Condition
+from videolavit.detokenizers.keyframe import KeyframeDetokenizer, KeyframeStart
+from videolavit.detokenizers.pixels import (
+    check_size,
+    encode_pictures,
+    keep_in_float32,
+    signed_pictures,
+    vae_factor,
+)
+from videolavit.detokenizers.sampling import OnStep, scheduler_for
+from videolavit.errors import ConfigError, ShapeError
+from videolavit.nn.random import randn_per_sample
+
+__all__ = ["inversion_latents", "join_clips", "restart_latents"]
+
+
+@torch.no_grad()
+def restart_latents(
+    detokenizer: KeyframeDetokenizer,
+    last_frames: Tensor | np.ndarray,
+    *,
+    steps: int = 50,
+    inverse_rate: float = 0.85,
+    generators: Sequence[torch.Generator] | None = None,
+    noise: Float[Tensor, "batch channels rows cols"] | None = None,
+) -> KeyframeStart:
+    """The last frame, noised to the level of step `int(inverse_rate * steps)`, as the release does it.
+
+    Args:
+        detokenizer: draws the next keyframe.
+        last_frames: uint8 (batch, height, width, 3), or float -1..1 (batch, 3, height, width).
+        steps: denoising steps over the whole noise range; those before the restart are skipped.
+        inverse_rate: share of the steps to skip, 0 to less than 1; 0.85 of 50 leaves 8.
+        generators: one for each frame, for the noise.
+        noise: standard normal latents in place of drawn ones.
+
+    Raises:
+        ConfigError: `inverse_rate` skips all steps or is negative.
+        ShapeError: frames of another form, or noise of another shape than the latents.
+    """
+    first_step = _first_step(inverse_rate, steps)
+    latents = _encode(detokenizer, last_frames)
+    scheduler = scheduler_for(detokenizer.scheduler, steps, latents.device, first_step)
+    if noise is None:
+        noise = randn_per_sample(latents.shape, generators, latents.device)
+    if noise.shape != latents.shape:
+        raise ShapeError(f"got noise of shape {tuple(noise.shape)}, expected {tuple(latents.shape)} for these frames")
+    level = scheduler.timesteps[first_step : first_step + 1].repeat(len(latents))
+    noised = scheduler.add_noise(latents, noise.to(latents), level)
+    # Times the initial sigma is the release's own: it is 1 for DDIM, and more than the noise level asks for Euler.
+    return KeyframeStart(latents=noised * scheduler.init_noise_sigma, first_step=first_step, steps=steps)
+
+
+@torch.no_grad()
+def inversion_latents(
+    detokenizer: KeyframeDetokenizer,
+    last_frames: Tensor | np.ndarray,
+    condition: Condition,
+    *,
+    steps: int = 50,
+    inverse_rate: float = 0.0,
+    on_step: OnStep | None = None,
+) -> KeyframeStart:
+    """The noise that deterministic denoising turns into the last frame: DDIM inversion, as the paper describes it.
+
+    Works on the alphas of the checkpoint's own scheduler; schedulers that count in sigmas get their own units.
+
+    Args:
+        detokenizer: its UNet is run backwards, and then draws the next keyframe.
+        last_frames: uint8 (batch, height, width, 3), or float -1..1 (batch, 3, height, width).
+        condition: under which to invert, from `detokenizer.condition`; without guidance.
+        steps: denoising steps over the whole noise range.
+        inverse_rate: where to stop, as a share of the steps: 0 goes all the way to noise; 0.85 of 50 goes back 8 steps.
+        on_step: called after each step back.
+
+    Raises:
+        ConfigError: the scheduler's timesteps are not evenly spaced ones, which DDIM inversion needs, or
+            `inverse_rate` is out of range.
+        ShapeError: frames of another form, or another number of frames than of conditions.
+    """
+    first_step = _first_step(inverse_rate, steps)
+    latents = _encode(detokenizer, last_frames)
+    factor = vae_factor(detokenizer.vae)
+    height, width = latents.shape[2] * factor, latents.shape[3] * factor
+    scheduler = scheduler_for(detokenizer.scheduler, steps, latents.device, first_step)
+    if len(condition.pooled) != len(latents):
+        raise ShapeError(f"got conditions for {len(condition.pooled)} pictures and {len(latents)} frames")
+    predict = detokenizer.predictor(condition, height=height, width=width)
+    inverse = _inverse_scheduler(scheduler, steps, latents.device)
+    levels = inverse.timesteps[: steps - first_step]
+    for done, timestep in enumerate(levels, start=1):
+        latents = inverse.step(predict(latents, timestep), timestep, latents, return_dict=False)[0]
+        if on_step is not None:
+            on_step(done, len(levels), latents)
+    # Inverted latents are what the UNet reads; schedulers that count in sigmas keep them larger and scale them down.
+    unit = scheduler.scale_model_input(torch.ones(1, device=latents.device), scheduler.timesteps[first_step])
+    return KeyframeStart(latents=latents / unit, first_step=first_step, steps=steps)
+
+
+Frames = TypeVar("Frames", Tensor, np.ndarray)
+
+
+def join_clips(clips: Sequence[Frames]) -> Frames:
+    """One video, (..., frames, height, width, 3), from clips that go on from one another.
+
+    The first frame of each later clip shows the last one of the clip before again and is dropped: 24 + 23 + 23 ...
+
+    Raises:
+        ShapeError: no clip, or clips of different sizes.
+    """
+    sizes = {(*clip.shape[:-4], *clip.shape[-3:]) for clip in clips}
+    if len(sizes) != 1:
+        raise ShapeError(f"got clips of the sizes {sorted(sizes)}, expected at least one clip and one common size")
+    parts: Any = [clips[0], *(clip[..., 1:, :, :, :] for clip in clips[1:])]
+    joined: Any = torch.cat(parts, dim=-4) if isinstance(clips[0], Tensor) else np.concatenate(parts, axis=-4)
+    return joined
+
+
+def _first_step(inverse_rate: float, steps: int) -> int:
+    if not 0 <= inverse_rate < 1:
+        raise ConfigError(f"got inverse_rate {inverse_rate}, expected 0 to less than 1")
+    return int(inverse_rate * steps)
+
+
+def _encode(detokenizer: KeyframeDetokenizer, frames: Tensor | np.ndarray) -> Float[Tensor, "batch c rows cols"]:
+    """Latents of frames, times the scaling factor, on the UNet's device."""
+    keep_in_float32(detokenizer.vae)
+    pictures = signed_pictures(frames, detokenizer.vae.device)
+    check_size(pictures.shape[2], pictures.shape[3], vae_factor(detokenizer.vae))
+    latents = encode_pictures(detokenizer.vae, pictures) * detokenizer.vae.config["scaling_factor"]
+    return latents.to(detokenizer.unet.device)
+
+
+def _inverse_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
+    """diffusers' inverse over a scheduler's own noise levels."""
+    # Schedulers without this option do not clip, but for the inverse the default would be to do so.
+    clip = scheduler.config.get("clip_sample", False)
+    inverse: Any = DDIMInverseScheduler.from_config(scheduler.config, clip_sample=clip)
+    try:
+        inverse.set_timesteps(steps, device)
+        fits = torch.equal(inverse.timesteps.flip(0).float(), scheduler.timesteps.float())
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"DDIM inversion needs evenly spaced timesteps ('leading' or 'trailing'), which {type(scheduler).__name__} "
+            "does not have as configured; use restart_latents, or a DDIM scheduler"
+        )
+    return inverse
