@@ -90,10 +90,10 @@ def _run(arguments: list[str]) -> int:
 def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
     import tyro
 
+    if {"-h", "--help"} & set(arguments):
+        print(f"\n{(command.__doc__ or '').strip()}\n")  # tyro would join its lines
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
-    return tyro.cli(
-        command.Config, prog=f"videolavit {name}", description=command.__doc__, args=arguments, config=markers
-    )
+    return tyro.cli(command.Config, prog=f"videolavit {name}", description="", args=arguments, config=markers)
 
 
 def _refuse(name: str) -> NoReturn:

@@ -1,0 +1,93 @@
+"""Facts about the repository that are easily broken by accident."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import videolavit
+
+PROJECT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+
+
+def constraints() -> dict[str, str]:
+    lines = (PROJECT / "constraints.txt").read_text().splitlines()
+    return {
+        canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines) if version
+    }
+
+
+def requirements() -> list[Requirement]:
+    project = PYPROJECT["project"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    return [Requirement(line) for line in [*project["dependencies"], *extras] if not line.startswith("videolavit[")]
+
+
+def files_under_version_control() -> list[Path]:
+    answer = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=False)
+    if answer.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [PROJECT / name for name in answer.stdout.decode().split("\0") if name]
+
+
+def test_one_version_everywhere():
+    assert importlib.metadata.version("videolavit") == videolavit.__version__
+    assert f"version: {videolavit.__version__}\n" in (PROJECT / "CITATION.cff").read_text()
+
+
+def test_every_dependency_has_an_exact_version_within_its_range():
+    exact = constraints()
+    for requirement in requirements():
+        name = canonicalize_name(requirement.name)
+        assert name in exact, f"{name} is missing in constraints.txt"
+        assert requirement.specifier.contains(exact[name]), f"{name} {exact[name]} is outside {requirement.specifier}"
+
+
+def test_constraints_are_plain_versions_in_order():
+    names = list(constraints())
+    assert names == sorted(names)
+    assert all(not Version(version).local for version in constraints().values())
+
+
+def test_the_license_is_whole():
+    text = (PROJECT / "LICENSE").read_text()
+    assert text.lstrip().startswith("Apache License\n")
+    assert "END OF TERMS AND CONDITIONS" in text
+    assert re.findall(r"^   (\d)\. ", text, re.MULTILINE) == list("123456789")
+
+
+def test_every_make_target_explains_itself():
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()
+    assert {"demo", "test", "lint", "bench", "docs", "clean", "help"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:.*## .+$", makefile, re.MULTILINE), f"`make help` says nothing about {target}"
+
+
+def test_the_workflow_runs_what_ci_runs():
+    assert "run: .ci/run" in (PROJECT / ".github" / "workflows" / "ci.yml").read_text()
+    assert "make lint test" in (PROJECT / ".ci" / "run").read_text()
+
+
+def test_no_file_is_large():
+    large = [path.name for path in files_under_version_control() if path.is_file() and path.stat().st_size > 2 * 2**20]
+    assert large == []
+
+
+# Written in pieces, so that this file is not among those that it finds.
+UNWANTED = ["shell" + "=True", "weights_only" + "=False", "allow_pickle" + "=True", "strict" + "=False", "except" + ":"]
+
+
+@pytest.mark.parametrize("text", UNWANTED)
+def test_no_source_contains(text):
+    sources = [path for path in files_under_version_control() if path.suffix == ".py" and path.is_file()]
+    assert [path.name for path in sources if text in path.read_text()] == []

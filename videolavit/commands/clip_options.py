@@ -1,0 +1,37 @@
+"""The options by which commands take videos apart, as a user of the command line meets them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from videolavit.video import DecomposeOptions, Limits
+
+__all__ = ["ClipOptions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipOptions:
+    """What the clips of a video depend on. The defaults are those of the released model."""
+
+    slices: int = 16
+    """Parts that the encoder cuts a picture into; motion search does not cross them."""
+    select: Annotated[str, arg(metavar="reference|all|every-K|uniform-N")] = "reference"
+    """Which keyframes start a clip. `reference`: as the model is asked questions about a video."""
+    max_clips: int = 16
+    """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""
+    fps: float = 6.0
+    """Frames per second of the clips."""
+    frames_per_clip: int = 24
+    """Frames of a clip, its keyframe included."""
+    shots: Literal["ignore", "encoder", "difference"] = "ignore"
+    """Let clips end at cuts, found by the encoder or by comparing pictures."""
+    limits: Limits = field(default_factory=Limits)
+    """What to refuse, against files made to exhaust memory or time."""
+
+    def for_library(self) -> DecomposeOptions:
+        """The same for `iter_clips`, but for the limits. Raises `ConfigError` for an option out of range."""
+        changes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "limits"}
+        return DecomposeOptions().changed(**changes)

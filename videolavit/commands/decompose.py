@@ -1,0 +1,162 @@
+"""Take videos apart into keyframes and motion, as the model reads them.
+
+For every video, in DIR (for several: in a folder of its own inside DIR):
+
+  keyframes/000.png ...   the picture that starts each clip
+  motion/000.png ...      how each clip moves, as arrows and as colours
+  contact-sheet.png       all keyframes with their times
+  clips.safetensors       motion (n, 2, 24, 20, 36) float32 as the motion tokenizer reads it,
+                          keyframes (n, H, W, 3) uint8, clip_starts (n,) in ticks, and more
+  metadata.json           source, options, times, units; written last
+
+Videos that are already there, complete and with the same options, are left as they are, so
+an interrupted run goes on where it stopped. A video that cannot be read never stops the
+others; the exit code is then 1, and the end of the output says why.
+
+examples:
+  videolavit decompose video.mp4 -o out
+  videolavit decompose *.mp4 -o out --workers 4
+  videolavit decompose video.mp4 -o out --select all --shots encoder
+  videolavit decompose video.mp4 -o out --json
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from videolavit import __version__
+from videolavit.commands.clip_options import ClipOptions
+from videolavit.commands.console import print_json, progress_bar
+from videolavit.commands.decompose_file import Job, Outcome, decompose_file, died
+from videolavit.commands.parallel import for_each
+from videolavit.errors import ConfigError, OutputError
+from videolavit.video import VideoInfo
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit decompose`."""
+
+    files: Annotated[tuple[str, ...], Positional, arg(metavar="FILE [FILE ...]", help_behavior_hint="(required)")]
+    """Videos to take apart."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
+    """Folder for the results; made if it does not exist."""
+    clips: Annotated[ClipOptions, OmitArgPrefixes] = field(default_factory=ClipOptions)
+    rows: int = 20
+    """Rows of the grid that `motion` is resized to: what the motion tokenizer reads."""
+    cols: int = 36
+    """Columns of that grid."""
+    no_pictures: bool = False
+    """Draw no pictures of motion and no contact sheet: faster."""
+    workers: int = 1
+    """Processes that work on several videos at the same time; one per core is a good number."""
+    redo: bool = False
+    """Do also what is already complete."""
+    json: bool = False
+    """Print one JSON document on stdout, and nothing else."""
+
+
+def run(config: Config) -> int:
+    """Decompose every file, report, and return the exit code."""
+    _check(config)
+    jobs = _jobs(config)
+    folders = [job.folder for job in jobs]
+    outcomes = sorted(_work(config, jobs), key=lambda outcome: folders.index(outcome.folder))
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if config.json:
+        print_json({"videolavit": __version__, "videos": [asdict(outcome) for outcome in outcomes]})
+    else:
+        _summarise(outcomes)
+    for outcome in failed:
+        print(f"videolavit: failed: {outcome.error}", file=sys.stderr)
+    if len(outcomes) > 1 and failed:
+        print(f"videolavit: {len(failed)} of {len(outcomes)} videos failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _check(config: Config) -> None:
+    if not config.files:
+        raise ConfigError("name at least one video; videolavit decompose --help shows examples")
+    if min(config.workers, config.rows, config.cols) < 1:
+        raise ConfigError("--workers, --rows and --cols must be at least 1")
+    config.clips.for_library()  # a wrong option should not wait for the first video to be found
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{config.output}: cannot be made a folder for the results: {error.strerror}") from error
+
+
+def _jobs(config: Config) -> list[Job]:
+    """One job per different file, with a folder of its own that does not depend on the order of the files."""
+    files = list(dict.fromkeys(config.files))
+    if len(files) == 1:
+        return [_job(config, files[0], config.output)]
+    same_name = Counter(_plain_name(file) for file in files)
+    jobs = []
+    for file in files:
+        name = Path(file).stem
+        if same_name[_plain_name(file)] > 1:
+            name += "-" + sha256(str(Path(file).resolve()).encode()).hexdigest()[:8]
+        jobs.append(_job(config, file, config.output / name))
+    return jobs
+
+
+def _job(config: Config, file: str, folder: Path) -> Job:
+    return Job(
+        source=file,
+        folder=str(folder),
+        clips=config.clips,
+        rows=config.rows,
+        cols=config.cols,
+        pictures=not config.no_pictures,
+        redo=config.redo,
+    )
+
+
+def _plain_name(file: str) -> str:
+    """Names that some file systems would take for the same folder."""
+    return Path(file).stem.casefold()
+
+
+def _work(config: Config, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    if len(jobs) == 1:
+        yield _with_seconds_bar(jobs[0], quiet=config.json)
+        return
+    workers = min(config.workers, len(jobs))
+    with (
+        closing(for_each(decompose_file, jobs, workers=workers, died=died)) as outcomes,
+        progress_bar(len(jobs), "video", quiet=config.json) as bar,
+    ):
+        for outcome in outcomes:
+            bar.update()
+            yield outcome
+
+
+def _with_seconds_bar(job: Job, *, quiet: bool) -> Outcome:
+    fps = job.clips.for_library().rate
+    with progress_bar(None, "s of video", quiet=quiet) as bar:
+
+        def show(num_ticks: int, info: VideoInfo) -> None:
+            bar.total = info.duration_seconds
+            bar.update(round(float(num_ticks / fps), 1) - bar.n)
+
+        return decompose_file(job, show)
+
+
+def _summarise(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.error is None:
+            took = "as it was" if outcome.status == "unchanged" else f"{outcome.seconds:.1f} s"
+            clips = f"{outcome.num_clips} clip{'s' if outcome.num_clips != 1 else ''}"
+            print(f"{outcome.source}: {clips} in {outcome.folder} ({took})")
