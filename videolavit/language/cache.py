@@ -7,6 +7,8 @@ see is the business of the attention mask, so padding and restarted branches cos
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -22,15 +24,18 @@ class RowCache(Cache):
     """Cache of `num_rows` rows. A forward with fewer rows fills the first ones; the others keep zeros there."""
 
     def __init__(self, num_layers: int, num_rows: int):
-        super().__init__(layers=[_RowLayer(num_rows) for _ in range(num_layers)])
+        self._rows = [_RowLayer(num_rows) for _ in range(num_layers)]
+        super().__init__(layers=list(self._rows))
 
     def keep_rows(self, rows: Int[Tensor, "kept"]) -> None:
         """Forget every row but these."""
-        for layer in self.layers:
+        for layer in self._rows:
             layer.keep_rows(rows)
 
 
 class _RowLayer(CacheLayerMixin):
+    keys: Any
+    values: Any
     is_sliding = False
 
     def __init__(self, num_rows: int):

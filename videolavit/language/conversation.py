@@ -18,7 +18,7 @@ from videolavit.errors import PromptError
 from videolavit.language.prompts import Ids, Picture, Piece, Prompt, Text, TextTokenizer, Video, assemble
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["ANSWER_END", "SYSTEM", "Turn", "conversation", "cut_answer"]
+__all__ = ["ANSWER_END", "ANSWER_ENDED", "SYSTEM", "Turn", "conversation", "cut_answer"]
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -28,9 +28,11 @@ SYSTEM = (
 ANSWER_END = " \\n "
 """What an answer ends in, before `</s>`."""
 
+ANSWER_ENDED = re.compile(r"(?:^|\s)\\n\s")
+"""Found in a text that goes on after the mark; not in `the operator \\nabla`, which only starts like it."""
+
 _PLACEHOLDERS = {"<image>": Picture, "<video>": Video}
 _PLACEHOLDER = re.compile("(<image>|<video>)")
-_END = re.compile(r"(?:^|\s)\\n(?:\s|$)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -65,7 +67,7 @@ def conversation(
 
 def cut_answer(text: str) -> str:
     """The answer itself: what stands before the first `\\n` of two characters, without spaces around it."""
-    end = _END.search(text)
+    end = ANSWER_ENDED.search(f"{text} ")
     return (text[: end.start()] if end else text).strip()
 
 

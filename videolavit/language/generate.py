@@ -184,9 +184,7 @@ class _Decoder:
                 chosen[row] = forced
         for block, rows in waiting.items():
             chosen |= zip(rows, self._choose_in(block, rows), strict=True)
-        return [
-            NewId(sample.index, sample.walk.index, chosen[row]) for row, sample in enumerate(self.samples)
-        ]
+        return [NewId(sample.index, sample.walk.index, chosen[row]) for row, sample in enumerate(self.samples)]
 
     @torch.inference_mode()
     def go_on(self, ids: Sequence[int], stopped: set[int]) -> None:
@@ -195,9 +193,7 @@ class _Decoder:
         for sample, new_id in zip(self.samples, ids, strict=True):
             sample.walk.take(new_id)
         kept = [
-            row
-            for row, sample in enumerate(self.samples)
-            if not sample.walk.finished and sample.index not in stopped
+            row for row, sample in enumerate(self.samples) if not sample.walk.finished and sample.index not in stopped
         ]
         if len(kept) < len(self.samples):
             self._keep(kept)
@@ -220,8 +216,8 @@ class _Decoder:
         too_early = [place for place, row in enumerate(rows) if not self.samples[row].walk.may_close]
         if too_early:
             scores[too_early, closing] = -torch.inf
-        generators = [self.samples[row].generator for row in rows]
-        columns = choose(scores, options, None if None in generators else generators)
+        generators = [generator for row in rows if (generator := self.samples[row].generator) is not None]
+        columns = choose(scores, options, generators or None)
         return [_id(column, choices) for column in columns.tolist()]
 
     def _scores(self, choices: tuple[range, ...], rows: list[int], guidance: float) -> Float[Tensor, "rows ids"]:
@@ -233,7 +229,10 @@ class _Decoder:
             hidden = self.hidden
         scores = self.model.logits(hidden, choices)
         scores = scores if scores.dtype == torch.float64 else scores.float()
-        return guided(*scores.chunk(2), guidance) if is_guided else scores
+        if not is_guided:
+            return scores
+        conditional, unconditional = scores.chunk(2)
+        return guided(conditional, unconditional, guidance)
 
     def _forward(self, ids: list[int], opened: list[bool]) -> None:
         """Feed one id per sample, to both of its rows; an opening mark starts its unconditional row anew."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -129,9 +129,7 @@ class LanguageModel(nn.Module):
 
 def left_pad(
     sequences: Sequence[Float[Tensor, "_ width"]],
-) -> tuple[
-    Float[Tensor, "batch longest width"], Bool[Tensor, "batch longest"] | None, Int[Tensor, "batch longest"]
-]:
+) -> tuple[Float[Tensor, "batch longest width"], Bool[Tensor, "batch longest"] | None, Int[Tensor, "batch longest"]]:
     """Batch of sequences of different lengths, aligned at their ends: (embeddings, mask, position ids).
 
     Every sequence has positions 0, 1, 2, ... of its own, so it is computed as if it were alone. The mask is None where

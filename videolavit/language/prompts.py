@@ -38,9 +38,9 @@ __all__ = [
 class TextTokenizer(Protocol):
     """What is used of a transformers tokenizer."""
 
-    def __call__(self, text: str, *, add_special_tokens: bool) -> Any: ...  # noqa: D102
+    def __call__(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> Any: ...
 
-    def decode(self, token_ids: Any, *, skip_special_tokens: bool) -> Any: ...  # noqa: D102
+    def decode(self, token_ids: Any, *, skip_special_tokens: bool) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -149,14 +149,14 @@ def assemble(
 
 
 def encode_text(text: str, vocabulary: Vocabulary, tokenizer: TextTokenizer | None) -> Int[Tensor, "n"]:
-    """Ids of words, without `<s>`.
+    """Ids of words, without `<s>`; a `</s>` in the text is four letters, never the mark.
 
     Raises:
         PromptError: there is no tokenizer, or its ids are not the vocabulary's text ids.
     """
     if tokenizer is None:
         raise PromptError(f"got the text {text[:40]!r} and no text tokenizer; give the language model one, or pass ids")
-    ids = _as_ids(tokenizer(text, add_special_tokens=False).input_ids)
+    ids = _as_ids(tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
     if len(ids) and int(ids.max()) >= vocabulary.num_text:
         raise PromptError(
             f"the text tokenizer gave id {int(ids.max())}, but text ids end at {vocabulary.num_text - 1}; "

@@ -1,4 +1,4 @@
-"""Choosing an id from logits: guidance, temperature, top-k, top-p, and one random stream per sample (reference section 7).
+"""Choosing an id from logits: guidance, temperature, top-k, top-p, one random stream per sample (reference section 7).
 
 The order is that of transformers' processors, which the released model used: guidance, forbidden ids, minimum length,
 then temperature, top-k, top-p. Forbidden ids never reach this file: their logits are not computed.
@@ -68,8 +68,8 @@ def guided(
 ) -> Float[Tensor, "batch ids"]:
     """Classifier-free guidance on plain logits of some of the vocabulary.
 
-    The definition uses log-probabilities over the whole vocabulary: log p_u + g (log p_c - log p_u). With log p = z - n,
-    where z are logits and n = logsumexp(z) is one number per row, that is
+    The definition uses log-probabilities over the whole vocabulary: log p_u + g (log p_c - log p_u). With
+    log p = z - n, where z are logits and n = logsumexp(z) is one number per row, that is
 
         z_u + g (z_c - z_u)  -  (n_u + g (n_c - n_u)),
 
