@@ -219,7 +219,7 @@ class VideoReader:
         if not decoder.width or not decoder.height:
             raise MediaError(
                 f"{self.name}: its {decoder.name} stream does not say how large the picture is, so the file is "
-                f"damaged, truncated, or the picture has more than max_pixels={self.limits.max_pixels}; try a fresh copy"
+                f"damaged, truncated, or the picture has more than max_pixels={self.limits.max_pixels}"
             )
 
 
@@ -233,8 +233,8 @@ def _explained(name: str) -> Iterator[None]:
     except (FFmpegError, UnicodeError, ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{name}: cannot be read as a video ({reason}); expected a file such as MP4, MKV, WebM, AVI, MOV or GIF that "
-            "is complete, or a format that can be streamed if it is a pipe"
+            f"{name}: cannot be read as a video ({reason}); expected a file such as MP4, MKV, WebM, AVI, MOV or GIF "
+            "that is complete, or a format that can be streamed if it is a pipe"
         ) from error
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
+
+from videolavit.video.pixels import plane_samples
 
 __all__ = ["Orientation"]
 
@@ -60,15 +61,10 @@ class Orientation:
             return frame
         turned = VideoFrame(*self.displayed_size(frame.width, frame.height), frame.format.name)
         for source, target in zip(frame.planes, turned.planes, strict=True):
-            _samples(target)[:] = self._turn(_samples(source))
+            plane_samples(target)[:] = self._turn(plane_samples(source))
         turned.pts, turned.time_base = frame.pts, frame.time_base
         return turned
 
     def _turn(self, samples: np.ndarray) -> np.ndarray:
         samples = samples.T if self.swap_axes else samples
         return samples[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
-
-
-def _samples(plane: VideoPlane) -> np.ndarray:
-    rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import io
 import os
 import re
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from videolavit.errors import MediaError
 from videolavit.video.limits import Limits
 
-__all__ = ["ByteSource", "NamelessFile", "Source", "describe"]
+__all__ = ["ByteSource", "NamelessFile", "Source", "can_read_again", "describe", "is_file"]
 
 
 class ByteSource(Protocol):
@@ -95,6 +95,20 @@ class _View:
     def __init__(self, file: NamelessFile) -> None:
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
         self.seekable = lambda: file.can_seek
+
+
+def is_file(source: object) -> bool:
+    """Whether this is a path, the bytes of a file, or a file object, rather than a sequence of pictures."""
+    return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read")
+
+
+def can_read_again(source: Any) -> bool:
+    """Whether the same source can be opened a second time: not a pipe, and not a generator of pictures."""
+    if isinstance(source, str | os.PathLike):
+        return os.path.isfile(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return True
+    return source.can_repeat if hasattr(source, "can_repeat") else _can_seek(source)
 
 
 def describe(source: object) -> str:

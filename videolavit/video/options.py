@@ -1,0 +1,77 @@
+"""What one can choose when a video is taken apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from videolavit.errors import ConfigError
+from videolavit.video.frames import as_rate
+from videolavit.video.reencode import Reencoding
+from videolavit.video.selection import Selection
+from videolavit.video.shots import CutDetectorConfig
+
+__all__ = ["DecomposeOptions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecomposeOptions:
+    """How a video is taken apart. The defaults are those of the release."""
+
+    fps: float = 6.0
+    """Ticks per second: frames that motion is measured between."""
+    frames_per_clip: int = 24
+    select: str = "reference"
+    """Which keyframes start a clip: `reference`, `all`, `every k` or `uniform n`, see `Selection`."""
+    max_clips: int = 16
+    """At most so many, by the selection `reference`; the release uses 8 or 16."""
+    shots: Literal["ignore", "encoder", "difference"] = "ignore"
+    """Whether clips end at cuts, and what finds these: the encoder, which sets an I-frame early, or `cut_detector`,
+    which compares pictures and finds those too that fall where an I-frame was due."""
+    cell: int = 16
+    """Pixels per side of a cell of the motion grid."""
+    reencoding: Reencoding = field(default_factory=Reencoding)
+    cut_detector: CutDetectorConfig = field(default_factory=CutDetectorConfig)
+    threads: int = 1
+    """Of the source's decoder. One process per core is faster than one process with several threads."""
+    selective: bool = True
+    """Leave out decoding what no tick shows. The result does not depend on it."""
+    memory_bytes: int = 256 * 2**20
+    """What may be kept until the list of keyframes is complete, where the selection needs all of it. A video that
+    needs more is read twice."""
+
+    def __post_init__(self) -> None:
+        as_rate(self.fps, "fps")
+        Selection.parse(self.select)
+        for name in ("frames_per_clip", "max_clips", "cell", "threads", "memory_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.shots not in ("ignore", "encoder", "difference"):
+            raise ConfigError(f"got shots={self.shots!r}, expected 'ignore', 'encoder' or 'difference'")
+
+    @property
+    def rate(self) -> Fraction:
+        """`fps` as a fraction."""
+        return as_rate(self.fps, "fps")
+
+    @property
+    def hidden_frames(self) -> range:
+        """Frames of a clip whose motion is not measured, because an I-frame is due there."""
+        return range(self.reencoding.gop, self.frames_per_clip, self.reencoding.gop)
+
+    def changed(self, **changes: Any) -> DecomposeOptions:
+        """These options with some replaced; those of `Reencoding` may be given by their own names.
+
+        Raises:
+            ConfigError: there is no such option, or its value is out of range.
+        """
+        own = {option.name for option in dataclasses.fields(self)}
+        encoder = {option.name for option in dataclasses.fields(Reencoding)}
+        unknown = sorted(set(changes) - own - encoder)
+        if unknown:
+            raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(sorted(own | encoder))}")
+        reencoding = changes.pop("reencoding", self.reencoding)
+        encoder_changes = {name: changes.pop(name) for name in encoder & set(changes)}
+        return dataclasses.replace(self, reencoding=dataclasses.replace(reencoding, **encoder_changes), **changes)

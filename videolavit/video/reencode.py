@@ -1,0 +1,163 @@
+"""Motion by re-encoding, as the release does it: MPEG-4 Part 2 at 6 frames a second (reference sections 2.2 to 2.4).
+
+Every tick goes through an encoder, and its packet straight on into a decoder, in this process. That decoder makes
+pictures of an eighth of the size: it is there for vectors, which do not depend on pictures. Only keyframes that
+somebody asks for are decoded fully.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+from jaxtyping import UInt8
+
+from videolavit.errors import ConfigError, MediaError
+from videolavit.video.coded import CodedFrame
+from videolavit.video.orientation import Orientation
+from videolavit.video.pixels import rgb_array, to_yuv420p
+from videolavit.video.shots import CutDetector
+from videolavit.video.vectors import exported_vectors, grid_shape, motion_grid
+
+__all__ = ["Reencoding", "reencode"]
+
+_CODEC = "mpeg4"
+_VECTOR_DECODER = {"flags2": "+export_mvs", "lowres": "3"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reencoding:
+    """Settings of the encoder whose motion search makes the vectors. The defaults are those of the release."""
+
+    bit_rate: int = 8_000_000
+    """Bits per second."""
+    gop: int = 12
+    """Ticks from one I-frame to the next where no scene change comes between."""
+    slices: int = 16
+    """Parts that the picture is cut into; motion search does not cross them, so vectors depend on their number."""
+
+    def __post_init__(self) -> None:
+        for name in ("bit_rate", "gop", "slices"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def reencode(
+    frames: Iterator[VideoFrame],
+    settings: Reencoding,
+    *,
+    fps: Fraction,
+    name: str,
+    cell: int = 16,
+    cuts: CutDetector | None = None,
+) -> Iterator[CodedFrame]:
+    """Re-encode a video and read the motion out of the result.
+
+    Args:
+        frames: one source frame per tick; the same one again where a tick repeats it.
+        settings: of the encoder.
+        fps: ticks per second.
+        name: of the video, for messages.
+        cell: pixels per side of a cell of the motion grid.
+        cuts: finds cuts, and a keyframe is forced there; without it the encoder's own scene changes count as cuts.
+
+    Raises:
+        MediaError: the encoder refuses the picture.
+    """
+    coder: _Coder | None = None
+    since_keyframe = 0
+    for tick, frame in enumerate(frames):
+        if coder is None:
+            coder = _Coder(frame, settings, fps, name)
+        picture = coder.prepared(frame)
+        is_cut = cuts is not None and cuts.is_cut(picture)
+        packet = coder.encode(picture, tick, force_keyframe=is_cut)
+        # An I-frame that comes before its time is the encoder's way to say that the scene changed.
+        starts_shot = is_cut or tick == 0 or (cuts is None and packet.is_keyframe and since_keyframe < settings.gop)
+        since_keyframe = 1 if packet.is_keyframe else since_keyframe + 1
+        yield CodedFrame(
+            tick=tick,
+            height=coder.height,
+            width=coder.width,
+            motion=coder.motion(packet, cell),
+            keyframe=partial(_decode_keyframe, packet, name) if packet.is_keyframe else None,
+            starts_shot=starts_shot,
+            packet_bytes=packet.size if packet.is_keyframe else 0,
+        )
+
+
+class _Coder:
+    """The encoder, the decoder behind it, and what must be done to a source frame before."""
+
+    def __init__(self, first: VideoFrame, settings: Reencoding, fps: Fraction, name: str) -> None:
+        self._name = name
+        self._source_size = (first.width, first.height)
+        self._orientation = Orientation.of(first)
+        self.width, self.height = self._orientation.displayed_size(*self._source_size)
+        self._time_base = 1 / fps
+        with _explained(name):
+            self._encoder = _open_encoder(settings, self.width, self.height, fps)
+        self._decoder = _open_decoder(_VECTOR_DECODER)
+        self._last: tuple[VideoFrame, VideoFrame] | None = None
+
+    def prepared(self, frame: VideoFrame) -> VideoFrame:
+        """The frame as the encoder takes it: upright, of the first frame's size, 4:2:0."""
+        if self._last is None or self._last[0] is not frame:
+            self._last = frame, self._orientation.apply(to_yuv420p(frame, *self._source_size))
+        return self._last[1]
+
+    def encode(self, picture: VideoFrame, tick: int, *, force_keyframe: bool) -> Packet:
+        picture.pts, picture.time_base = tick, self._time_base
+        # The picture types of the source would be taken for orders.
+        picture.pict_type = PictureType.I if force_keyframe else PictureType.NONE
+        with _explained(self._name):
+            [packet] = self._encoder.encode(picture)  # No B-frames, so nothing is held back.
+        return packet
+
+    def motion(self, packet: Packet, cell: int) -> np.ndarray:
+        with _explained(self._name):
+            [frame] = self._decoder.decode(packet)
+        return motion_grid(exported_vectors(frame), *grid_shape(self.height, self.width, cell), cell)
+
+
+def _open_encoder(settings: Reencoding, width: int, height: int, fps: Fraction) -> VideoCodecContext:
+    encoder = VideoCodecContext.create(_CODEC, "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base, encoder.framerate = 1 / fps, fps
+    encoder.bit_rate, encoder.gop_size, encoder.max_b_frames = settings.bit_rate, settings.gop, 0
+    encoder.options = {"slices": str(settings.slices)}
+    encoder.thread_count = 1  # More threads would cut the picture into more slices.
+    encoder.open()
+    return encoder
+
+
+def _open_decoder(options: dict[str, str]) -> VideoCodecContext:
+    decoder = VideoCodecContext.create(_CODEC, "r")
+    decoder.options, decoder.thread_count = options, 1
+    return decoder
+
+
+def _decode_keyframe(packet: Packet, name: str) -> UInt8[np.ndarray, "height width 3"]:
+    """RGB of an I-frame, which needs no frame but itself."""
+    with _explained(name):
+        [frame] = _open_decoder({}).decode(packet)
+    return rgb_array(frame)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FFmpegError as error:
+        raise MediaError(
+            f"{name}: libav's {_CODEC} encoder refuses it ({error.strerror}); it takes pictures of up to 8191 x 8191 "
+            "pixels, at up to 65535 frames per second"
+        ) from error
