@@ -1,0 +1,225 @@
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training.toy import ToyStage
+
+from videolavit.errors import CheckpointError, ConfigError, TrainingError
+from videolavit.training.batches import Mixture, Shuffled, batches
+from videolavit.training.checkpoint import latest_checkpoint
+from videolavit.training.loop import train
+from videolavit.training.options import TrainingOptions, learning_rate
+
+TOY = Path(__file__).parent / "toy.py"
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def weights(folder):
+    return load_file(folder / "export" / "weights.safetensors")
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_loss_falls(tmp_path):
+    train(ToyStage(), tmp_path, quiet=True)
+    losses = [entry["loss"] for entry in log(tmp_path) if "loss" in entry]
+    assert len(losses) == 40
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+
+
+def test_what_happens_is_written_down(tmp_path):
+    stage = ToyStage()
+    stage = replace(stage, training=replace(stage.training, pictures_every=20))
+    train(stage, tmp_path, quiet=True)
+    entries = log(tmp_path)
+    assert {"step", "loss", "gradient_norm", "learning_rate", "samples_per_second"} <= entries[0].keys()
+    assert any(entry.get("alarm") == "the loss is low" for entry in entries)
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+        "weights-00000020.png",
+        "weights-00000040.png",
+    ]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000035", "step-00000040"]
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_step_ends_with_the_same_bits(tmp_path):
+    train(ToyStage(), tmp_path / "whole", quiet=True)
+    killed = tmp_path / "killed"
+    environment = {**os.environ, "PYTHONPATH": str(TOY.parent.parent)}
+    for enough in (3, 12, 26):  # log lines after which the process is killed
+        process = subprocess.Popen([sys.executable, TOY, killed], env=environment, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if (killed / "log.jsonl").exists() and len(log_lines(killed)) >= enough:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, TOY, killed], env=environment, check=True, stderr=subprocess.DEVNULL)
+    assert_same_bits(weights(tmp_path / "whole"), weights(killed))
+
+
+def log_lines(folder):
+    return (folder / "log.jsonl").read_text().splitlines()
+
+
+def test_a_run_stopped_after_any_checkpoint_ends_with_the_same_bits(tmp_path):
+    stage = ToyStage()
+    train(stage, tmp_path / "whole", quiet=True)
+    stop_after = [9, 15, 30]
+
+    class Stopping(ToyStage):
+        def alarm(self, metrics, step):
+            if step in stop_after:
+                stop_after.remove(step)
+                raise KeyboardInterrupt
+            return
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            train(Stopping(), tmp_path / "stopped", quiet=True)
+    train(Stopping(), tmp_path / "stopped", quiet=True)
+    assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+def test_accumulation_and_loading_processes_do_not_change_what_is_seen(tmp_path):
+    stage = ToyStage()
+    train(stage, tmp_path / "plain", quiet=True)
+    loaded = replace(stage, training=replace(stage.training, workers=1))
+    train(loaded, tmp_path / "loaded", quiet=True)
+    assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "loaded"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_resume_one_model(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(TOY.parent.parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(TOY)]
+    subprocess.run([*command, tmp_path / "whole"], env=environment, check=True, capture_output=True)
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "step-00000040")  # as if killed after step 35
+    shutil.rmtree(tmp_path / "resumed" / "export")
+    subprocess.run([*command, tmp_path / "resumed"], env=environment, check=True, capture_output=True)
+    assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
+    alone = tmp_path / "alone"
+    train(ToyStage(), alone, quiet=True)
+    losses = [
+        [entry["loss"] for entry in log(folder) if "loss" in entry][-5:] for folder in (tmp_path / "whole", alone)
+    ]
+    assert sum(losses[0]) < 2 * sum(losses[1])
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(tmp_path):
+    stage = ToyStage(nan_at=16)
+    with pytest.raises(TrainingError, match=r"step 16: loss nan.*checkpoint is intact.*lower learning rate"):
+        train(stage, tmp_path, quiet=True)
+    checkpoint = latest_checkpoint(tmp_path / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.name == "step-00000014"
+    assert "error" in log(tmp_path)[-1]
+    with pytest.raises(TrainingError, match="step 16"):  # it resumes from there, and meets the same batch again
+        train(stage, tmp_path, quiet=True)
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    stage = ToyStage()
+    short = replace(stage, training=replace(stage.training, steps=7))
+    train(short, tmp_path, quiet=True)
+    with pytest.raises(CheckpointError, match=r"another run.*width"):
+        train(replace(short, width=64), tmp_path, quiet=True)
+
+
+def test_a_half_written_checkpoint_is_not_used(tmp_path):
+    stage = ToyStage()
+    train(stage, tmp_path, quiet=True)
+    (tmp_path / "checkpoints" / ".step-00000099.partial").mkdir()
+    assert latest_checkpoint(tmp_path / "checkpoints").name == "step-00000040"
+
+
+def test_the_learning_rate_warms_up_and_falls_as_half_a_cosine():
+    options = TrainingOptions(steps=110, warmup_steps=10, learning_rate=2.0, final_learning_rate=0.5)
+    rates = [learning_rate(options, step) for step in range(111)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == rates[10] == 2.0
+    assert rates[60] == pytest.approx(1.25)
+    assert rates[110] == pytest.approx(0.5)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(ConfigError, match="warm-up"):
+        TrainingOptions(steps=5, warmup_steps=6)
+    with pytest.raises(ConfigError, match="steps=0"):
+        TrainingOptions(steps=0, warmup_steps=0)
+    with pytest.raises(ConfigError, match="ema_decay"):
+        TrainingOptions(ema_decay=1.0)
+
+
+class Numbers:
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, key):
+        return key
+
+
+def draws(**options):
+    settings = {"batch_size": 4, "parts": 1, "first_step": 0, "num_steps": 6} | options
+    return list(batches(Shuffled(Numbers(), 3), list, **settings))
+
+
+def test_an_epoch_shows_every_item_once():
+    seen = [index for batch in draws(num_steps=5) for index, _ in batch]
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert seen[:10] != seen[10:]
+
+
+def test_processes_and_parts_share_the_batch_of_one():
+    whole = draws()
+    shared = [
+        [batch for rank in (0, 1) for batch in draws(parts=2, rank=rank, num_processes=2)[2 * step : 2 * step + 2]]
+        for step in range(6)
+    ]
+    assert [list(itertools.chain(*parts)) for parts in shared] == whole
+
+
+def test_batches_from_a_later_step_are_those_of_the_whole_run():
+    assert draws(first_step=4) == draws()[4:]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    with pytest.raises(ConfigError, match="multiple of 3"):
+        draws(num_processes=3)
+
+
+def test_a_mixture_keeps_its_shares_and_skips_nothing():
+    one, other = Shuffled(Numbers(), 1), Shuffled(Numbers(), 2)
+    mixture = Mixture([(2, one), (1, other)])
+    drawn = [mixture[draw] for draw in range(30)]
+    firsts = [one[i] for i in range(20)]
+    seconds = [other[i] for i in range(10)]
+    assert sorted(drawn) == sorted(firsts + seconds)
+
+
+def test_an_empty_data_set_is_refused():
+    class Empty:
+        def __len__(self):
+            return 0
+
+    with pytest.raises(ConfigError, match="no items"):
+        Shuffled(Empty(), 0)

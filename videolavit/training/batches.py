@@ -1,0 +1,107 @@
+"""Batches as a function of the step: exact resume needs to remember one number.
+
+Training data is a `Samples`: an endless, indexable sequence. Sample `draw` of a run is the same whoever asks for it, so
+the order depends neither on the number of loading processes nor on where a run was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from videolavit.errors import ConfigError
+
+__all__ = ["Mixture", "Samples", "Shuffled", "batches"]
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """An endless sequence of training samples; equal numbers give equal samples."""
+
+    def __getitem__(self, draw: int, /) -> Any: ...
+
+
+class Shuffled:
+    """A finite data set, endlessly: every epoch shows each item once, in an order of its own.
+
+    Items are `dataset[index, draw]`: the second number seeds augmentation, so that no two epochs see the same.
+    """
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        if len(dataset) == 0:
+            raise ConfigError(f"{dataset!r} has no items to train on; check its path and its filters")
+        self._dataset, self._seed = dataset, seed
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, draw: int) -> Any:
+        epoch, position = divmod(draw, len(self._dataset))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._dataset))
+        return self._dataset[int(self._order[position]), draw]
+
+
+class Mixture:
+    """Several `Samples`, interleaved by whole-numbered shares: (2, 1) takes two of the first for one of the second."""
+
+    def __init__(self, parts: Sequence[tuple[int, Samples]]) -> None:
+        if not parts or any(share < 1 for share, _ in parts):
+            raise ConfigError(f"got shares {[share for share, _ in parts]}, expected whole numbers of at least 1")
+        self._parts = [samples for _, samples in parts]
+        shares = np.array([share for share, _ in parts])
+        # Spread evenly over a round, so that every batch holds about the same mixture.
+        places = np.concatenate([(np.arange(share) + 0.5) / share for share in shares])
+        self._round = np.repeat(np.arange(len(shares)), shares)[np.argsort(places, kind="stable")]
+
+    def __getitem__(self, draw: int) -> Any:
+        turn, place = divmod(draw, len(self._round))
+        part = self._round[place]
+        before = int((self._round[:place] == part).sum())
+        return self._parts[part][turn * int((self._round == part).sum()) + before]
+
+
+def batches(
+    samples: Samples,
+    collate: Callable[[list[Any]], Any],
+    *,
+    batch_size: int,
+    parts: int,
+    first_step: int,
+    num_steps: int,
+    rank: int = 0,
+    num_processes: int = 1,
+    workers: int = 0,
+) -> Iterator[Any]:
+    """Collated parts of batches from `first_step` to before `num_steps`; `parts` of them for each step.
+
+    Raises:
+        ConfigError: a batch cannot be cut into equal parts for all processes.
+    """
+    if batch_size % (num_processes * parts):
+        raise ConfigError(
+            f"a batch of {batch_size} cannot be cut into {parts} equal parts for each of {num_processes} processes; "
+            f"try a multiple of {num_processes * parts}"
+        )
+    size = batch_size // (num_processes * parts)
+    draws = [
+        list(range(start, start + size))
+        for step in range(first_step, num_steps)
+        for start in range(step * batch_size + rank * parts * size, step * batch_size + (rank + 1) * parts * size, size)
+    ]
+    loader = DataLoader(
+        _Indexed(samples), batch_sampler=draws, collate_fn=collate, num_workers=workers, persistent_workers=False
+    )
+    return iter(loader)
+
+
+class _Indexed(Dataset):
+    """What DataLoader asks of a map-style data set."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def __getitem__(self, draw: int) -> Any:
+        return self._samples[draw]

@@ -1,0 +1,75 @@
+"""What a run tells while it runs: JSONL and TensorBoard files, a progress bar, sample pictures."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from tqdm import tqdm
+
+__all__ = ["Tracker"]
+
+
+class Tracker:
+    """Writes `log.jsonl`, TensorBoard events and pictures into a folder. On all but the first process, nothing."""
+
+    def __init__(
+        self, folder: Path, *, name: str, first_step: int, num_steps: int, batch_size: int, quiet: bool
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._batch_size = folder, batch_size
+        self._log = (folder / "log.jsonl").open("a")
+        self._board = _tensorboard(folder)
+        self._bar = tqdm(total=num_steps, initial=first_step, desc=name, unit="step", disable=quiet or None)
+        self._time, self._step = time.monotonic(), first_step
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """Numbers after `step` steps; speed since the last call is added."""
+        now = time.monotonic()
+        values = dict(values, samples_per_second=(step - self._step) * self._batch_size / max(now - self._time, 1e-9))
+        self._time, self._step = now, step
+        self.event(step=step, **values)
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+        self._bar.set_postfix_str(
+            f"loss {values['loss']:.4g}, {values['samples_per_second']:.3g} samples/s", refresh=False
+        )
+
+    def advance(self, step: int) -> None:
+        """Move the bar to `step`."""
+        self._bar.update(step - self._bar.n)
+
+    def event(self, **values: Any) -> None:
+        """One line of `log.jsonl`."""
+        self._log.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
+        self._log.flush()
+
+    def picture(self, step: int, name: str, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """A PNG in `pictures/`."""
+        folder = self._folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{name}-{step:08d}.png")
+        if self._board is not None:
+            self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush and close all files."""
+        self._bar.close()
+        self._log.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A writer where TensorBoard (the `train` extra) is installed, else None: the JSONL holds the same numbers."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
