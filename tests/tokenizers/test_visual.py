@@ -96,10 +96,22 @@ def test_codes_stay_the_same_kind_in_half_precision() -> None:
     assert [features.dtype for features in tokens.features] == [torch.bfloat16] * 2
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 28, 27), (1, 3, 56, 56), (1, 1, 28, 28)])
-def test_pictures_of_another_size_are_a_clear_error(tokenizer: VisualTokenizer, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"expected \(batch, 3, 28, 28\)"):
-        tokenizer.encode(torch.zeros(shape))
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.zeros(1, 3, 28, 27),
+        torch.zeros(1, 3, 56, 56),
+        torch.zeros(1, 1, 28, 28),
+        torch.zeros(1, 28, 28, 3),
+        torch.zeros(1, 3, 28, 28, dtype=torch.uint8),
+    ],
+    ids=lambda wrong: f"{wrong.dtype}{tuple(wrong.shape)}",
+)
+def test_pictures_that_were_not_prepared_are_a_clear_error(tokenizer: VisualTokenizer, wrong: torch.Tensor) -> None:
+    with pytest.raises(ShapeError, match=r"expected normalised ones of shape \(batch, 3, 28, 28\)"):
+        tokenizer.encode(wrong)
+    with pytest.raises(ShapeError, match="preprocess makes them"):
+        tokenizer.language_features(wrong)
 
 
 def test_the_unused_head_is_there_only_if_asked_for() -> None:

@@ -121,7 +121,7 @@ class ConditionDecoder(nn.Module):
     def _check(self, code_vectors: Tensor, mask: Tensor | None) -> None:
         most, width = self.config.num_positions, self.config.code_dim
         shape = tuple(code_vectors.shape)
-        if len(shape) != 3 or shape[2] != width or not 0 < shape[1] <= most:
+        if shape[2:] != (width,) or not 0 < shape[1] <= most:
             raise ShapeError(f"got code vectors of shape {shape}, expected (batch, 1 to {most}, {width})")
         if mask is None:
             return

@@ -74,7 +74,7 @@ def choose(
         raise ConfigError("got generators and gumbel_noise, expected only one of them")
     if gumbel_noise.shape != log_probs.shape:
         raise ShapeError(f"got noise of shape {tuple(gumbel_noise.shape)}, expected {tuple(log_probs.shape)}")
-    return (log_probs + gumbel_noise).argmax(-1) == KEEP
+    return (log_probs + gumbel_noise.to(log_probs)).argmax(-1) == KEEP
 
 
 def straight_through_keep(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Num
 from torch import Tensor, nn
 
 from videolavit.errors import ConfigError
@@ -100,7 +100,7 @@ class VisualTokenizer(nn.Module):
     @torch.no_grad()
     def encode(
         self,
-        pictures: Float[Tensor, "batch channels height cols"],
+        pictures: Num[Tensor, "batch channels height cols"],
         *,
         choice: Choice = "argmax",
         generators: Sequence[torch.Generator] | None = None,
@@ -109,7 +109,8 @@ class VisualTokenizer(nn.Module):
         """Codes and features of normalised pictures; `choice` and its noise as in `selector.choose`.
 
         Raises:
-            ShapeError: the pictures are not of the configured size, or generators or noise not those of the batch.
+            ShapeError: the pictures are not of the configured size or not floating point, or generators or noise do not
+                fit the batch.
             ConfigError: choice and noise do not go together.
         """
         keep, features = self._kept_features(pictures, choice, generators, gumbel_noise)
@@ -121,7 +122,7 @@ class VisualTokenizer(nn.Module):
 
     def language_features(
         self,
-        pictures: Float[Tensor, "batch channels height cols"],
+        pictures: Num[Tensor, "batch channels height cols"],
         *,
         choice: Choice = "argmax",
         generators: Sequence[torch.Generator] | None = None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from videolavit.errors import ConfigError, ShapeError
@@ -65,17 +65,17 @@ class VisionTransformer(nn.Module):
             self.norm = nn.LayerNorm(width, eps=1e-6)
             self.head = nn.Linear(width, config.unused_head_width)
 
-    def forward(self, pictures: Float[Tensor, "batch channels height cols"]) -> Float[Tensor, "batch tokens width"]:
+    def forward(self, pictures: Num[Tensor, "batch channels height cols"]) -> Float[Tensor, "batch tokens width"]:
         """Output of the last block for normalised pictures; token 0 is the class token.
 
         Raises:
-            ShapeError: the pictures are not of the configured size.
+            ShapeError: the pictures are not of the configured size, or not floating point.
         """
         size = self.config.image_size
-        if pictures.ndim != 4 or pictures.shape[1:] != (3, size, size):
+        if pictures.shape[1:] != (3, size, size) or not pictures.is_floating_point():
             raise ShapeError(
-                f"got pictures of shape {tuple(pictures.shape)}, expected (batch, 3, {size}, {size}); "
-                "VisualTokenizer.preprocess makes such a batch from pictures of any size"
+                f"got pictures of shape {tuple(pictures.shape)} and type {pictures.dtype}, expected normalised ones of "
+                f"shape (batch, 3, {size}, {size}); VisualTokenizer.preprocess makes them from pictures of any size"
             )
         patches = rearrange(self.patch_embed(pictures), "b width rows cols -> b (rows cols) width")
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
