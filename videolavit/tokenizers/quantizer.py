@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int, Int64
@@ -10,7 +12,19 @@ from torch import Tensor
 from videolavit.errors import ConfigError, VocabularyError
 from videolavit.nn.float32 import KeepsFloat32
 
-__all__ = ["VectorQuantizer"]
+__all__ = ["Quantized", "VectorQuantizer"]
+
+
+class Quantized(NamedTuple):
+    """What a training step sees of quantisation."""
+
+    vectors: Float32[Tensor, "*batch code_dim"]
+    """Codebook rows; gradients pass straight through them to `directions`."""
+    codes: Int64[Tensor, "*batch"]
+    directions: Float32[Tensor, "*batch code_dim"]
+    """Features scaled to length one."""
+    commitment: Float32[Tensor, ""]
+    """Mean squared distance of directions from their rows, summed over `code_dim`; moves features, not the codebook."""
 
 
 class VectorQuantizer(KeepsFloat32):
@@ -39,6 +53,15 @@ class VectorQuantizer(KeepsFloat32):
     @property
     def code_dim(self) -> int:
         return self.codebook.shape[1]
+
+    def forward(self, features: Float[Tensor, "*batch code_dim"]) -> Quantized:
+        """Quantise for training. How the codebook itself learns is in `videolavit.tokenizers.codebook`."""
+        codes = self.codes(features)
+        with torch.autocast(features.device.type, enabled=False):
+            directions = F.normalize(features.float(), dim=-1)
+            rows = F.embedding(codes, self.codebook)
+            commitment = (directions - rows).square().sum(-1).mean()
+            return Quantized(directions + (rows - directions).detach(), codes, directions, commitment)
 
     def codes(self, features: Float[Tensor, "*batch code_dim"]) -> Int64[Tensor, "*batch"]:
         """Code of each feature vector, 0 to `num_codes` - 1. The length of a feature does not matter."""
