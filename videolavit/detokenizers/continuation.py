@@ -7,6 +7,7 @@ runs the keyframe UNet backwards to the noise that would have drawn the last fra
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -151,9 +152,11 @@ def _encode(detokenizer: KeyframeDetokenizer, frames: Tensor | np.ndarray) -> Fl
 
 def _inverse_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
     """diffusers' inverse over a scheduler's own noise levels."""
-    # Schedulers without this option do not clip, but for the inverse the default would be to do so.
-    clip = scheduler.config.get("clip_sample", False)
-    inverse: Any = DDIMInverseScheduler.from_config(scheduler.config, clip_sample=clip)
+    known = inspect.signature(DDIMInverseScheduler).parameters
+    # Schedulers without the option to clip do not, but for the inverse it would be the default.
+    settings: dict[str, Any] = {"clip_sample": False}
+    settings |= {name: value for name, value in scheduler.config.items() if name in known}
+    inverse: Any = DDIMInverseScheduler(**settings)
     try:
         inverse.set_timesteps(steps, device)
         fits = torch.equal(inverse.timesteps.flip(0).float(), scheduler.timesteps.float())

@@ -11,7 +11,7 @@ is one picture for the whole clip and here it is a map of motion vectors for eac
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -35,8 +35,9 @@ __all__ = ["VideoUNet"]
 class VideoUNet(UNetSpatioTemporalConditionModel):
     """Denoiser of latent clips under per-frame motion conditions; the defaults are the released sizes.
 
-    The arguments are those of diffusers' class. `in_channels` counts the noisy latent, the keyframe latent and the two
-    motion channels. With 10 heads where diffusers has 20, keys and shapes stay the same: the configuration decides.
+    The arguments are those of diffusers' class, and the rows and columns of the motion condition. `in_channels` counts
+    the noisy latent, the keyframe latent and the two motion channels. Heads do not show in keys and shapes, and those
+    of the release are not diffusers' default: the configuration decides.
     """
 
     @register_to_config
@@ -45,54 +46,56 @@ class VideoUNet(UNetSpatioTemporalConditionModel):
         sample_size: int | None = None,
         in_channels: int = 10,
         out_channels: int = 4,
-        down_block_types: tuple[str, ...] = (
+        down_block_types: Sequence[str] = (
             "CrossAttnDownBlockSpatioTemporal",
             "CrossAttnDownBlockSpatioTemporal",
             "CrossAttnDownBlockSpatioTemporal",
             "DownBlockSpatioTemporal",
         ),
-        up_block_types: tuple[str, ...] = (
+        up_block_types: Sequence[str] = (
             "UpBlockSpatioTemporal",
             "CrossAttnUpBlockSpatioTemporal",
             "CrossAttnUpBlockSpatioTemporal",
             "CrossAttnUpBlockSpatioTemporal",
         ),
-        block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280),
+        block_out_channels: Sequence[int] = (320, 640, 1280, 1280),
         addition_time_embed_dim: int = 256,
         projection_class_embeddings_input_dim: int = 768,
-        layers_per_block: int | tuple[int, ...] = 2,
-        cross_attention_dim: int | tuple[int, ...] = 1024,
-        transformer_layers_per_block: int | tuple[int, ...] = 1,
-        num_attention_heads: int | tuple[int, ...] = (5, 10, 10, 20),
+        layers_per_block: int | Sequence[int] = 2,
+        cross_attention_dim: int | Sequence[int] = 1024,
+        transformer_layers_per_block: int | Sequence[int] = 1,
+        num_attention_heads: int | Sequence[int] = (5, 10, 10, 20),
         num_frames: int = 24,
+        motion_grid: Sequence[int] = (16, 16),
     ) -> None:
+        sizes: dict[str, Any] = {
+            "sample_size": sample_size,
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "down_block_types": down_block_types,
+            "up_block_types": up_block_types,
+            "block_out_channels": block_out_channels,
+            "addition_time_embed_dim": addition_time_embed_dim,
+            "projection_class_embeddings_input_dim": projection_class_embeddings_input_dim,
+            "layers_per_block": layers_per_block,
+            "cross_attention_dim": cross_attention_dim,
+            "transformer_layers_per_block": transformer_layers_per_block,
+            "num_attention_heads": num_attention_heads,
+            "num_frames": num_frames,
+        }
         try:
-            super().__init__(
-                sample_size=sample_size,
-                in_channels=in_channels,
-                out_channels=out_channels,
-                down_block_types=down_block_types,
-                up_block_types=up_block_types,
-                block_out_channels=block_out_channels,
-                addition_time_embed_dim=addition_time_embed_dim,
-                projection_class_embeddings_input_dim=projection_class_embeddings_input_dim,
-                layers_per_block=layers_per_block,  # type: ignore[arg-type]
-                cross_attention_dim=cross_attention_dim,  # type: ignore[arg-type]
-                transformer_layers_per_block=transformer_layers_per_block,  # type: ignore[arg-type]
-                num_attention_heads=num_attention_heads,
-                num_frames=num_frames,
-            )
+            super().__init__(**sizes)
         except ValueError as error:
             raise ConfigError(f"the 3-D UNet cannot be built: {error}") from error
         for module in list(self.modules()):
             if type(module) is TransformerSpatioTemporalModel:
-                _let_motion_in(module)
+                _let_motion_in(module, *motion_grid)
 
     def forward(
         self,
         sample: Float[Tensor, "batch frames in_channels height width"],
         timestep: Tensor | float | int,
-        encoder_hidden_states: Float[Tensor, "batch frames cells dim"],
+        encoder_hidden_states: Float[Tensor, "_ _ cells dim"],
         added_time_ids: Float[Tensor, "batch 3"],
         return_dict: bool = True,
     ) -> Any:
@@ -102,24 +105,26 @@ class VideoUNet(UNetSpatioTemporalConditionModel):
             sample: noisy latents, keyframe latents and motion, joined along the channels. Height and width that the
                 down-sampling does not divide are handled.
             timestep: one for all, or one for each item.
-            encoder_hidden_states: motion vectors of each frame, a square map in row-major order.
+            encoder_hidden_states: motion vectors of each frame, the cells of `motion_grid` row by row.
             added_time_ids: frames per second, motion bucket, noise augmentation.
             return_dict: False gives a tuple of one tensor, as diffusers does.
 
         Raises:
-            ShapeError: the condition is not one square map for each frame, or the channels are not those configured.
+            ShapeError: the condition is not one map for each frame, or the channels are not those configured.
         """
         self._check(sample, encoder_hidden_states)
         per_frame = encoder_hidden_states.as_subclass(_OnePerFrame)
         return super().forward(sample, timestep, per_frame, added_time_ids, return_dict)
 
     def _check(self, sample: Tensor, condition: Tensor) -> None:
-        if sample.shape[2] != self.config["in_channels"]:
-            raise ShapeError(f"got {sample.shape[2]} input channels, expected {self.config['in_channels']}")
-        if condition.shape[:2] != sample.shape[:2] or math.isqrt(condition.shape[2]) ** 2 != condition.shape[2]:
+        batch, frames, channels = sample.shape[:3]
+        if channels != self.config["in_channels"]:
+            raise ShapeError(f"got {channels} input channels, expected {self.config['in_channels']}")
+        rows, cols = self.config["motion_grid"]
+        if tuple(condition.shape[:3]) != (batch, frames, rows * cols):
             raise ShapeError(
-                f"got a motion condition of shape {tuple(condition.shape)} for latents of shape {tuple(sample.shape)}, "
-                "expected (batch, frames, cells, width) with the same batch and frames and a square number of cells"
+                f"got a motion condition of shape {tuple(condition.shape)}, expected ({batch}, {frames}, "
+                f"{rows * cols}, width): one map of {rows} x {cols} cells for each frame of the latents"
             )
 
 
@@ -140,6 +145,8 @@ class _Cells(NamedTuple):
 class _MotionTransformer(TransformerSpatioTemporalModel):
     """diffusers' spatio-temporal transformer with a condition of its own for each frame and each position."""
 
+    motion_grid: tuple[int, int]
+
     def forward(
         self,
         hidden_states: Float[Tensor, "batch_frames channels height width"],
@@ -150,7 +157,7 @@ class _MotionTransformer(TransformerSpatioTemporalModel):
         assert encoder_hidden_states is not None
         assert image_only_indicator is not None
         frames, (height, width) = image_only_indicator.shape[1], hidden_states.shape[2:]
-        cells = _cells(encoder_hidden_states, frames, height, width)
+        cells = self._cells(encoder_hidden_states, frames, height, width)
         frame_embedding = self._frame_embedding(frames, hidden_states)
         tokens = self.proj_in(rearrange(self.norm(hidden_states), "bf c h w -> bf (h w) c"))
         for spatial, temporal in zip(self.transformer_blocks, self.temporal_transformer_blocks, strict=True):
@@ -160,6 +167,10 @@ class _MotionTransformer(TransformerSpatioTemporalModel):
             tokens = self.time_mixer(x_spatial=tokens, x_temporal=mixed, image_only_indicator=image_only_indicator)
         output = hidden_states + rearrange(self.proj_out(tokens), "bf (h w) c -> bf c h w", h=height)
         return TransformerTemporalModelOutput(sample=output) if return_dict else (output,)
+
+    def _cells(self, condition: Tensor, frames: int, height: int, width: int) -> _Cells:
+        cell_of_position = _nearest_cell(*self.motion_grid, height, width, condition.device)
+        return _Cells(rearrange(condition, "(b f) n d -> b n f d", f=frames), cell_of_position)
 
     def _frame_embedding(self, frames: int, like: Tensor) -> Float[Tensor, "frames 1 channels"]:
         sinusoids = self.time_proj(torch.arange(frames, device=like.device)).to(like.dtype)
@@ -204,21 +215,15 @@ def _project(linear: nn.Module | None, cells: _Cells) -> Float[Tensor, "batch po
     return linear(vectors)[:, cell_of_position]
 
 
-def _let_motion_in(transformer: nn.Module) -> None:
+def _let_motion_in(transformer: Any, rows: int, cols: int) -> None:
     """Replace what a built transformer does and keep what it holds, so that nothing about its parameters changes."""
     transformer.__class__ = _MotionTransformer
-    for block in transformer.temporal_transformer_blocks:  # type: ignore[union-attr]
+    transformer.motion_grid = (rows, cols)
+    for block in transformer.temporal_transformer_blocks:
         block.attn2.set_processor(_CellAttention())
 
 
-def _cells(condition: Tensor, frames: int, height: int, width: int) -> _Cells:
-    return _Cells(
-        rearrange(condition, "(b f) n d -> b n f d", f=frames),
-        _nearest_cell(math.isqrt(condition.shape[1]), height, width, condition.device),
-    )
-
-
-def _nearest_cell(side: int, height: int, width: int, device: torch.device) -> Int[Tensor, " positions"]:
-    """Index of the cell of a `side` x `side` map that nearest-neighbour resizing puts at each position."""
-    cells = torch.arange(side * side, dtype=torch.float32, device=device).reshape(1, 1, side, side)
+def _nearest_cell(rows: int, cols: int, height: int, width: int, device: torch.device) -> Int[Tensor, " positions"]:
+    """Index of the cell of a `rows` x `cols` map that nearest-neighbour resizing puts at each position."""
+    cells = torch.arange(rows * cols, dtype=torch.float32, device=device).reshape(1, 1, rows, cols)
     return F.interpolate(cells, (height, width), mode="nearest").flatten().long()

@@ -1,0 +1,241 @@
+"""Video detokenizer: a keyframe and its motion to frames by latent diffusion (paper, section 3.2; reference section 6).
+
+Euler steps over the 3-D UNet, with guidance that grows over the frames: the first one is the keyframe and needs none,
+the last ones have moved furthest from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+from einops import rearrange, repeat
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from videolavit.clip import resize_motion_tensor
+from videolavit.detokenizers.motion_condition import MotionConditionEncoder
+from videolavit.detokenizers.pixels import (
+    check_size,
+    decode_latents,
+    encode_pictures,
+    signed_pictures,
+    to_uint8,
+    unit_range,
+    vae_factor,
+)
+from videolavit.detokenizers.sampling import OnStep, denoise, guided, scheduler_for
+from videolavit.detokenizers.video_unet import VideoUNet
+from videolavit.errors import ConfigError, ShapeError
+from videolavit.nn.random import randn_per_sample
+
+__all__ = ["VideoDetokenizer", "VideoNoise", "VideoOptions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoOptions:
+    """How frames are drawn. The defaults are those of the released model."""
+
+    steps: int = 25
+    min_guidance: float = 1.0
+    """Guidance of the first frame; it grows linearly to `max_guidance` at the last one."""
+    max_guidance: float = 4.0
+    fps: float = 6.0
+    """Frame rate that the UNet is told, as it is (Stable Video Diffusion tells it one less)."""
+    motion_bucket: float = 127.0
+    noise_augmentation: float = 0.02
+    """Noise added to the keyframe before it is encoded, and what the UNet is told of it."""
+    decode_chunk: int = 8
+    """Frames that the VAE decodes at a time. Its decoder mixes frames, so this changes pixels a little."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.decode_chunk < 1 or self.fps <= 0 or self.noise_augmentation < 0:
+            raise ConfigError(f"steps, decode_chunk and fps must be positive and no noise negative, got {self}")
+
+
+class VideoNoise(NamedTuple):
+    """Standard normal noise of one run, in the order in which it is drawn."""
+
+    pictures: Float[Tensor, "batch 3 height width"]
+    latents: Float[Tensor, "batch frames channels rows cols"]
+
+
+class VideoDetokenizer(nn.Module):
+    """Keyframe and motion to frames.
+
+    The parts may have devices and types of their own; latents are float32 throughout. The VAE is Stable Video
+    Diffusion's with the temporal decoder, or a plain one that decodes each frame for itself.
+    """
+
+    def __init__(
+        self,
+        unet: VideoUNet,
+        vae: AutoencoderKLTemporalDecoder | AutoencoderKL,
+        scheduler: Any,
+        motion_encoder: MotionConditionEncoder,
+        options: VideoOptions | None = None,
+    ) -> None:
+        super().__init__()
+        grid = motion_encoder.config.rows, motion_encoder.config.cols
+        if tuple(unet.config["motion_grid"]) != grid:
+            raise ConfigError(
+                f"the motion encoder's grid is {grid} and the UNet's motion_grid {unet.config['motion_grid']}, "
+                "expected one and the same"
+            )
+        self.unet, self.vae, self.motion_encoder = unet, vae, motion_encoder
+        self.scheduler = scheduler
+        self.options = options or VideoOptions()
+
+    @torch.no_grad()
+    def draw(
+        self,
+        keyframes: Tensor | np.ndarray,
+        motion: Float[Tensor, "batch 2 frames rows cols"],
+        *,
+        options: VideoOptions | None = None,
+        generators: Sequence[torch.Generator] | None = None,
+        noise: VideoNoise | None = None,
+        on_step: OnStep | None = None,
+    ) -> UInt8[Tensor, "batch frames height width 3"]:
+        """Draw a clip of each keyframe's size and each motion's length; the first frame is close to the keyframe.
+
+        Args:
+            keyframes: uint8 (batch, height, width, 3), or float -1..1 (batch, 3, height, width).
+            motion: normalised motion (without the tokenizer's gain) of any size; it is resized to the latents' one.
+            options: in place of the detokenizer's own.
+            generators: one for each clip, for the noise on the keyframe and then that of the latents.
+            noise: standard normal noise in place of drawn.
+            on_step: called after each denoising step.
+
+        Raises:
+            ShapeError: sizes that do not fit one another, or sides that the VAE's factor does not divide.
+        """
+        options = options or self.options
+        latents = self.sample_latents(
+            keyframes, motion, options=options, generators=generators, noise=noise, on_step=on_step
+        )
+        return self.frames(latents, options.decode_chunk)
+
+    @torch.no_grad()
+    def sample_latents(
+        self,
+        keyframes: Tensor | np.ndarray,
+        motion: Float[Tensor, "batch 2 frames rows cols"],
+        *,
+        options: VideoOptions | None = None,
+        generators: Sequence[torch.Generator] | None = None,
+        noise: VideoNoise | None = None,
+        on_step: OnStep | None = None,
+    ) -> Float[Tensor, "batch frames channels rows cols"]:
+        """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
+        options = options or self.options
+        pictures = signed_pictures(keyframes, self.vae.device)
+        if len(pictures) != len(motion):
+            raise ShapeError(f"got {len(pictures)} keyframes and motion of {len(motion)} clips")
+        noise = self._noise(noise, pictures, motion.shape[2], generators)
+        keyframe_latents = encode_pictures(self.vae, pictures + options.noise_augmentation * noise.pictures)
+        scheduler = scheduler_for(self.scheduler, options.steps, self.unet.device)
+        return denoise(
+            scheduler,
+            noise.latents * scheduler.init_noise_sigma,
+            self.predictor(keyframe_latents, motion, options),
+            generators=generators,
+            on_step=on_step,
+        )
+
+    def predictor(
+        self,
+        keyframe_latents: Float[Tensor, "batch channels rows cols"],
+        motion: Float[Tensor, "batch 2 frames motion_rows motion_cols"],
+        options: VideoOptions,
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The UNet under its conditions: from scaled latents and a timestep to the guided prediction, in float32.
+
+        In the negative branch keyframe, motion and the encoder's output are all zero; what the UNet is told about frame
+        rate, motion and noise is the same.
+        """
+        unet, frames = self.unet, motion.shape[2]
+        keyframe_latents = keyframe_latents.to(unet.device)
+        motion = resize_motion_tensor(motion.to(unet.device, torch.float32), *keyframe_latents.shape[2:])
+        condition = self._motion_condition(motion).to(unet.device, unet.dtype)
+        fixed = torch.cat([repeat(keyframe_latents, "b c h w -> b t c h w", t=frames), motion.movedim(2, 1)], dim=2)
+        fixed, guidance = fixed.to(unet.device, unet.dtype), _guidance_ramp(options, frames)
+        if guidance is not None:
+            fixed, condition = (torch.cat([torch.zeros_like(part), part]) for part in (fixed, condition))
+            guidance = guidance.to(unet.device)
+        time_ids = _time_ids(len(fixed), options).to(unet.device)
+
+        def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+            sample = torch.cat([latents.to(unet.dtype), fixed], dim=2)
+            return unet(sample, timestep, condition, time_ids).sample.float()
+
+        return lambda latents, timestep: guided(lambda batch: predict(batch, timestep), latents, guidance)
+
+    @torch.no_grad()
+    def frames(
+        self, latents: Float[Tensor, "batch frames channels rows cols"], decode_chunk: int | None = None
+    ) -> UInt8[Tensor, "batch frames height width 3"]:
+        """Frames from sampled latents, converted chunk by chunk so that a clip is never held in float as a whole."""
+        clips = [
+            torch.cat([_to_frames(chunk) for chunk in self._decoded_chunks(clip, decode_chunk)]) for clip in latents
+        ]
+        return torch.stack(clips)
+
+    @torch.no_grad()
+    def decode(
+        self, latents: Float[Tensor, "batch frames channels rows cols"], decode_chunk: int | None = None
+    ) -> Float[Tensor, "batch 3 frames height width"]:
+        """What the VAE returns for sampled latents: nominally -1..1, not clamped."""
+        clips = [torch.cat(list(self._decoded_chunks(clip, decode_chunk))) for clip in latents]
+        return rearrange(torch.stack(clips), "b t c h w -> b c t h w")
+
+    def _noise(
+        self,
+        noise: VideoNoise | None,
+        pictures: Tensor,
+        frames: int,
+        generators: Sequence[torch.Generator] | None,
+    ) -> VideoNoise:
+        """Given or drawn noise, on the devices where it is used: first for the pictures, then for the latents."""
+        batch, _, height, width = pictures.shape
+        factor, channels = vae_factor(self.vae), self.unet.config["out_channels"]
+        check_size(height, width, factor)
+        shapes = (tuple(pictures.shape), (batch, frames, channels, height // factor, width // factor))
+        if noise is None:
+            noise = VideoNoise(*(randn_per_sample(shape, generators) for shape in shapes))
+        arrived = tuple(tuple(part.shape) for part in noise)
+        if arrived != shapes:
+            raise ShapeError(
+                f"got noise of the shapes {arrived}, expected {shapes} for these keyframes and this motion"
+            )
+        return VideoNoise(noise.pictures.to(pictures), noise.latents.to(self.unet.device, torch.float32))
+
+    def _motion_condition(self, motion: Tensor) -> Float[Tensor, "batch frames cells dim"]:
+        weight = next(self.motion_encoder.parameters())
+        return self.motion_encoder(motion.to(weight.device, weight.dtype))
+
+    def _decoded_chunks(
+        self, clip: Float[Tensor, "frames channels rows cols"], decode_chunk: int | None
+    ) -> Iterator[Float[Tensor, "chunk 3 height width"]]:
+        """Chunks of one clip only: in a chunk across two clips the temporal decoder would mix them."""
+        return (decode_latents(self.vae, chunk) for chunk in clip.split(decode_chunk or self.options.decode_chunk))
+
+
+def _to_frames(pixels: Float[Tensor, "frames 3 height width"]) -> UInt8[Tensor, "frames height width 3"]:
+    return rearrange(to_uint8(unit_range(pixels)), "t c h w -> t h w c")
+
+
+def _guidance_ramp(options: VideoOptions, frames: int) -> Float[Tensor, "1 frames 1 1 1"] | None:
+    """None where no frame is guided, so that the negative branch needs no computing."""
+    if options.min_guidance == options.max_guidance == 1:
+        return None
+    return torch.linspace(options.min_guidance, options.max_guidance, frames).reshape(1, frames, 1, 1, 1)
+
+
+def _time_ids(batch: int, options: VideoOptions) -> Float[Tensor, "batch 3"]:
+    """What the UNet is told in numbers, in this order; in float32 whatever its type, to keep small ones exact."""
+    return torch.tensor([[options.fps, options.motion_bucket, options.noise_augmentation]]).repeat(batch, 1)
