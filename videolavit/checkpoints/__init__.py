@@ -1,1 +1,16 @@
-"""Weights to and from files; the only place that knows foreign key names."""
+"""Checkpoints in and out: the released layout, the native one, and conversion between them."""
+
+from videolavit.checkpoints.convert import Layout, convert, open_checkpoint
+from videolavit.checkpoints.parts import PARTS, SCHEDULERS, Checkpoint, StoredPart, live_part, load_part
+
+__all__ = [
+    "PARTS",
+    "SCHEDULERS",
+    "Checkpoint",
+    "Layout",
+    "StoredPart",
+    "convert",
+    "live_part",
+    "load_part",
+    "open_checkpoint",
+]
