@@ -8,6 +8,7 @@ from reference.motion_names import TOKENIZER_NAMES, native_name, released_tokeni
 
 from videolavit.config import from_dict, to_dict
 from videolavit.errors import ConfigError, ShapeError, VocabularyError
+from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 
 TINY = MotionTokenizerConfig(
@@ -103,20 +104,22 @@ def test_condition_is_the_decoded_motion_in_normalised_units_at_another_size():
     assert tokenizer.condition(codes, 12, 20).shape == (1, 2, 24, 12, 20)
 
 
-def test_training_lowers_the_loss_with_and_without_quantisation():
-    motion = smooth_motion(4, seed=3)
-    for quantize in (False, True):
-        tokenizer = tiny()
-        optimizer = torch.optim.Adam(tokenizer.parameters(), lr=1e-3)
-        losses = []
-        for _ in range(15):
-            reconstruction = tokenizer(motion, quantize=quantize)
-            loss = (reconstruction.motion - motion).square().mean()
-            losses.append(loss.item())
-            optimizer.zero_grad()
-            (loss + 0.25 * reconstruction.commitment).backward()
-            optimizer.step()
-        assert losses[-1] < 0.5 * losses[0], f"quantize={quantize}: {losses}"
+@pytest.mark.parametrize("warm_up_steps", [1, 8, 1000])
+def test_training_lowers_the_loss_with_codes_from_the_start_later_or_never(warm_up_steps):
+    motion, tokenizer = smooth_motion(4, seed=3), tiny()
+    learner = CodebookLearner(tokenizer.quantizer, CodebookConfig(warm_up_steps=warm_up_steps, decay=0.9))
+    optimizer = torch.optim.Adam(tokenizer.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(15):
+        result = tokenizer(motion, quantize=learner.quantizing)
+        loss = (result.motion - motion).square().mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        (loss + 0.25 * result.commitment * learner.quantizing).backward()
+        optimizer.step()
+        learner.update(result.features, result.codes)
+    assert learner.quantizing == (warm_up_steps < 15)
+    assert losses[-1] < 0.5 * losses[0], losses
 
 
 def test_gradients_reach_every_parameter_through_the_codes():

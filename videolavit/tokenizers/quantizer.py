@@ -14,6 +14,9 @@ from videolavit.nn.float32 import KeepsFloat32
 
 __all__ = ["Quantized", "VectorQuantizer"]
 
+LARGEST_DISTANCE_TABLE = 2**26
+"""Distances held at once. A training batch against the released 16 384 visual codes would be tens of gigabytes."""
+
 
 class Quantized(NamedTuple):
     """What a training step sees of quantisation."""
@@ -24,7 +27,7 @@ class Quantized(NamedTuple):
     directions: Float32[Tensor, "*batch code_dim"]
     """Features scaled to length one."""
     commitment: Float32[Tensor, ""]
-    """Mean squared distance of directions from their rows, summed over `code_dim`; moves features, not the codebook."""
+    """Squared distance of directions from their rows, mean over features; its gradient moves them, not the codebook."""
 
 
 class VectorQuantizer(KeepsFloat32):
@@ -60,16 +63,16 @@ class VectorQuantizer(KeepsFloat32):
         with torch.autocast(features.device.type, enabled=False):
             directions = F.normalize(features.float(), dim=-1)
             rows = F.embedding(codes, self.codebook)
-            commitment = (directions - rows).square().sum(-1).mean()
+            commitment = (directions - rows).square().sum() / max(1, codes.numel())
             return Quantized(directions + (rows - directions).detach(), codes, directions, commitment)
 
     def codes(self, features: Float[Tensor, "*batch code_dim"]) -> Int64[Tensor, "*batch"]:
         """Code of each feature vector, 0 to `num_codes` - 1. The length of a feature does not matter."""
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-            directions = F.normalize(features.float(), dim=-1)
-            # |f - c|^2 without |f|^2, which is the same for all rows; one matrix product and no (n, codes, dim) array.
-            distances = self.codebook.square().sum(-1) - 2 * directions @ self.codebook.mT
-            return distances.argmin(-1)
+            directions = F.normalize(features.to(self.codebook.dtype), dim=-1).reshape(-1, self.code_dim)
+            rows_at_once = max(1, LARGEST_DISTANCE_TABLE // self.num_codes)
+            codes = [self._nearest(part) for part in directions.split(rows_at_once)]
+            return torch.cat(codes).reshape(features.shape[:-1])
 
     def vectors(self, codes: Int[Tensor, "*batch"]) -> Float32[Tensor, "*batch code_dim"]:
         """Codebook rows of codes.
@@ -79,6 +82,11 @@ class VectorQuantizer(KeepsFloat32):
         """
         check_codes(codes, self.num_codes)
         return F.embedding(codes, self.codebook)
+
+    def _nearest(self, directions: Tensor) -> Tensor:
+        # |f - c|^2 without |f|^2, which is the same for all rows: one matrix product and no (n, codes, dim) array.
+        distances = torch.addmm(self.codebook.square().sum(-1), directions, self.codebook.mT, alpha=-2)
+        return distances.argmin(-1)
 
 
 def check_codes(codes: Int[Tensor, "*batch"], num_codes: int) -> None:
