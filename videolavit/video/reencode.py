@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from av.error import FFmpegError
@@ -25,12 +26,14 @@ from videolavit.video.coded import CodedFrame
 from videolavit.video.orientation import Orientation
 from videolavit.video.pixels import rgb_array, to_yuv420p
 from videolavit.video.shots import CutDetector
-from videolavit.video.vectors import exported_vectors, grid_shape, motion_grid
+from videolavit.video.vectors import block_grid, exported_vectors, grid_shape, motion_grid
 
 __all__ = ["Reencoding", "reencode"]
 
-_CODEC = "mpeg4"
-_VECTOR_DECODER = {"flags2": "+export_mvs", "lowres": "3"}
+_VECTOR_DECODER = {
+    "mpeg4": {"flags2": "+export_mvs", "lowres": "3"},
+    "h264": {"flags2": "+export_mvs"},
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +45,18 @@ class Reencoding:
     gop: int = 12
     """Ticks from one I-frame to the next where no scene change comes between."""
     slices: int = 16
-    """Parts that the picture is cut into; motion search does not cross them, so vectors depend on their number."""
+    """Parts that the picture is cut into; motion search does not cross them, so vectors depend on their number.
+    MPEG-4 only."""
+    codec: Literal["mpeg4", "h264"] = "mpeg4"
+    """`h264` gives quarter pels and blocks down to 8 x 8 (docs/motion.md compares them); it takes even sides only."""
+    four_vectors: bool = False
+    """Whether a block of 16 x 16 may have a vector for each quarter; then use `cell=8`. H.264 always may."""
+    quarter_pel: bool = False
+    """Vectors in quarters instead of halves of a pixel. H.264 always has quarters."""
 
     def __post_init__(self) -> None:
+        if self.codec not in ("mpeg4", "h264"):
+            raise ConfigError(f"got codec={self.codec!r}, expected 'mpeg4' or 'h264'")
         for name in ("bit_rate", "gop", "slices"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -88,7 +100,7 @@ def reencode(
             height=coder.height,
             width=coder.width,
             motion=coder.motion(packet, cell),
-            keyframe=partial(_decode_keyframe, packet, name) if packet.is_keyframe else None,
+            keyframe=partial(_decode_keyframe, packet, settings.codec, name) if packet.is_keyframe else None,
             starts_shot=starts_shot,
             packet_bytes=packet.size if packet.is_keyframe else 0,
         )
@@ -103,9 +115,10 @@ class _Coder:
         self._orientation = Orientation.of(first)
         self.width, self.height = self._orientation.displayed_size(*self._source_size)
         self._time_base = 1 / fps
-        with _explained(name):
+        self._codec = settings.codec
+        with _explained(name, self._codec):
             self._encoder = _open_encoder(settings, self.width, self.height, fps)
-        self._decoder = _open_decoder(_VECTOR_DECODER)
+        self._decoder = _open_decoder(self._codec, _VECTOR_DECODER[self._codec])
         self._last: tuple[VideoFrame, VideoFrame] | None = None
 
     def prepared(self, frame: VideoFrame) -> VideoFrame:
@@ -118,46 +131,70 @@ class _Coder:
         picture.pts, picture.time_base = tick, self._time_base
         # The picture types of the source would be taken for orders.
         picture.pict_type = PictureType.I if force_keyframe else PictureType.NONE
-        with _explained(self._name):
+        with _explained(self._name, self._codec):
             [packet] = self._encoder.encode(picture)  # No B-frames, so nothing is held back.
         return packet
 
     def motion(self, packet: Packet, cell: int) -> np.ndarray:
-        with _explained(self._name):
+        with _explained(self._name, self._codec):
             [frame] = self._decoder.decode(packet)
-        return motion_grid(exported_vectors(frame), *grid_shape(self.height, self.width, cell), cell)
+        rows, cols = grid_shape(self.height, self.width, cell)
+        vectors = exported_vectors(frame)
+        return block_grid(vectors, rows, cols) if cell == 16 else motion_grid(vectors, rows, cols, cell)
 
 
 def _open_encoder(settings: Reencoding, width: int, height: int, fps: Fraction) -> VideoCodecContext:
-    encoder = VideoCodecContext.create(_CODEC, "w")
+    encoder = _codec_context("libx264" if settings.codec == "h264" else settings.codec, "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate = 1 / fps, fps
     encoder.bit_rate, encoder.gop_size, encoder.max_b_frames = settings.bit_rate, settings.gop, 0
-    encoder.options = {"slices": str(settings.slices)}
+    encoder.options = _X264_OPTIONS if settings.codec == "h264" else _mpeg4_options(settings)
     encoder.thread_count = 1  # More threads would cut the picture into more slices.
     encoder.open()
     return encoder
 
 
-def _open_decoder(options: dict[str, str]) -> VideoCodecContext:
-    decoder = VideoCodecContext.create(_CODEC, "r")
+def _mpeg4_options(settings: Reencoding) -> dict[str, str]:
+    flags = "+mv4" * settings.four_vectors + "+qpel" * settings.quarter_pel
+    return {"slices": str(settings.slices), **({"flags": flags} if flags else {})}
+
+
+_X264_OPTIONS = {
+    "preset": "medium",
+    "tune": "zerolatency",
+    "forced-idr": "1",
+    # One reference, as libav does not tell which one a vector points to. The rest makes vectors follow motion rather
+    # than save bits. Every I-frame is an IDR-frame, which can be decoded alone.
+    "x264-params": "ref=1:weightp=0:psy=0:aq-mode=0:fast-pskip=0:min-keyint=1",
+}
+
+
+def _open_decoder(codec: str, options: dict[str, str]) -> VideoCodecContext:
+    decoder = _codec_context(codec, "r")
     decoder.options, decoder.thread_count = options, 1
     return decoder
 
 
-def _decode_keyframe(packet: Packet, name: str) -> UInt8[np.ndarray, "height width 3"]:
+def _codec_context(name: str, mode: Literal["r", "w"]) -> VideoCodecContext:
+    context = VideoCodecContext.create(name, mode)
+    assert isinstance(context, VideoCodecContext)
+    return context
+
+
+def _decode_keyframe(packet: Packet, codec: str, name: str) -> UInt8[np.ndarray, "height width 3"]:
     """RGB of an I-frame, which needs no frame but itself."""
-    with _explained(name):
-        [frame] = _open_decoder({}).decode(packet)
+    with _explained(name, codec):
+        decoder = _open_decoder(codec, {})
+        [frame] = decoder.decode(packet) or decoder.decode(None)
     return rgb_array(frame)
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explained(name: str, codec: str) -> Iterator[None]:
     try:
         yield
     except FFmpegError as error:
         raise MediaError(
-            f"{name}: libav's {_CODEC} encoder refuses it ({error.strerror}); it takes pictures of up to 8191 x 8191 "
-            "pixels, at up to 65535 frames per second"
+            f"{name}: libav's {codec} encoder refuses it ({error.strerror}); it takes pictures of up to 8191 x 8191 "
+            "pixels, h264 with even sides only, at up to 65535 frames per second"
         ) from error

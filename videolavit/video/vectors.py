@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from av.video.frame import VideoFrame
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
-__all__ = ["exported_vectors", "grid_shape", "motion_grid"]
+__all__ = ["block_grid", "exported_vectors", "grid_shape", "mean_motion", "motion_grid"]
 
 
 def grid_shape(height: int, width: int, cell: int = 16) -> tuple[int, int]:
@@ -23,21 +23,62 @@ def exported_vectors(frame: VideoFrame) -> np.ndarray | None:
 def motion_grid(vectors: np.ndarray | None, rows: int, cols: int, cell: int = 16) -> Float32[np.ndarray, "2 rows cols"]:
     """Pixels that the content of each cell has moved by; 0 where no vector points, as in intra blocks.
 
+    A cell takes the vector of the block that covers it, or the mean of all that lie in it, weighted by their area.
+
     Args:
-        vectors: as `exported_vectors` returns them, at most one per cell.
+        vectors: as `exported_vectors` returns them.
         rows: of the grid.
         cols: of the grid.
-        cell: pixels per cell side. A vector belongs to the cell that its block's centre lies in.
+        cell: pixels per cell side.
     """
-    grid = np.zeros((2, rows, cols), dtype=np.float32)
-    if vectors is None:
-        return grid
-    row, col = vectors["dst_y"] // cell, vectors["dst_x"] // cell
+    return mean_motion(vectors, rows, cols, cell)[0]
+
+
+def block_grid(vectors: np.ndarray | None, rows: int, cols: int) -> Float32[np.ndarray, "2 rows cols"]:
+    """`motion_grid` of plain MPEG-4, several times faster: at most one vector per 16 x 16 cell, all alike in scale."""
+    grid = np.zeros((2, rows * cols), np.float32)
+    if vectors is not None and len(vectors):
+        index = (vectors["dst_y"] // 16).astype(np.intp) * cols + vectors["dst_x"] // 16
+        scale = np.float64(vectors["source"][0]) / vectors["motion_scale"][0]
+        grid[0, index] = vectors["motion_x"] * scale
+        grid[1, index] = vectors["motion_y"] * scale
+    return grid.reshape(2, rows, cols)
+
+
+def mean_motion(
+    vectors: np.ndarray | None, rows: int, cols: int, cell: int
+) -> tuple[Float32[np.ndarray, "2 rows cols"], Bool[np.ndarray, "rows cols"]]:
+    """`motion_grid`, and which cells a vector says anything about."""
+    if vectors is None or not len(vectors):
+        return np.zeros((2, rows, cols), np.float32), np.zeros((rows, cols), bool)
+    row, col, area, x, y = _pieces(vectors, cell)
     inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
     if not inside.all():
-        vectors, row, col = vectors[inside], row[inside], col[inside]
-    # `source` is -1 for the picture before: motion counts from there to here.
+        row, col, area, x, y = (values[inside] for values in (row, col, area, x, y))
+    index = row * cols + col
+    covered = np.bincount(index, area, rows * cols)
+    sums = np.stack([np.bincount(index, area * motion, rows * cols) for motion in (x, y)])
+    motion = (sums / np.maximum(covered, 1)).astype(np.float32)
+    return motion.reshape(2, rows, cols), (covered > 0).reshape(rows, cols)
+
+
+def _pieces(vectors: np.ndarray, cell: int) -> tuple[np.ndarray, ...]:
+    """Row, column, area and motion (x, y) of every block, cut into as many pieces as cells that it covers.
+
+    A block no larger than a cell is one piece, which counts for the cell that its centre lies in.
+    """
+    width, height = vectors["w"].astype(np.int64), vectors["h"].astype(np.int64)
+    # `source` is negative for a picture before: motion counts from there to here. For one after, from here to there.
     scale = vectors["source"] / vectors["motion_scale"]
-    grid[0, row, col] = vectors["motion_x"] * scale
-    grid[1, row, col] = vectors["motion_y"] * scale
-    return grid
+    x, y = vectors["motion_x"] * scale, vectors["motion_y"] * scale
+    left, top = vectors["dst_x"] - width // 2, vectors["dst_y"] - height // 2
+    if max(width.max(), height.max()) <= cell:
+        return (top + height // 2) // cell, (left + width // 2) // cell, width * height, x, y
+    across, down = np.maximum(width // cell, 1), np.maximum(height // cell, 1)
+    number = across * down
+    which = np.repeat(np.arange(len(vectors)), number)
+    part = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
+    part_down, part_across = np.divmod(part, across[which])
+    row = (top[which] + (2 * part_down + 1) * height[which] // (2 * down[which])) // cell
+    col = (left[which] + (2 * part_across + 1) * width[which] // (2 * across[which])) // cell
+    return row, col, (width * height / number)[which], x[which], y[which]
