@@ -9,19 +9,15 @@ from tyro.conf import arg
 
 from videolavit.video import DecomposeOptions, Limits
 
-__all__ = ["ClipOptions"]
+__all__ = ["ClipOptions", "CodingOptions"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClipOptions:
-    """What the clips of a video depend on. The defaults are those of the released model."""
+class CodingOptions:
+    """How keyframes and motion are found. The defaults are those of the released model."""
 
     slices: int = 16
     """Parts that the encoder cuts a picture into; motion search does not cross them."""
-    select: Annotated[str, arg(metavar="reference|all|every-K|uniform-N")] = "reference"
-    """Which keyframes start a clip. `reference`: as the model is asked questions about a video."""
-    max_clips: int = 16
-    """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""
     fps: float = 6.0
     """Frames per second of the clips."""
     frames_per_clip: int = 24
@@ -35,3 +31,13 @@ class ClipOptions:
         """The same for `iter_clips`, but for the limits. Raises `ConfigError` for an option out of range."""
         changes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "limits"}
         return DecomposeOptions().changed(**changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipOptions(CodingOptions):
+    """What the clips of a video depend on. The defaults are those of the released model."""
+
+    select: Annotated[str, arg(metavar="reference|all|every-K|uniform-N")] = "reference"
+    """Which keyframes start a clip. `reference`: as the model is asked questions about a video."""
+    max_clips: int = 16
+    """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""

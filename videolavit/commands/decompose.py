@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -129,7 +129,7 @@ def _plain_name(file: str) -> str:
     return Path(file).stem.casefold()
 
 
-def _work(config: Config, jobs: Sequence[Job]) -> Iterator[Outcome]:
+def _work(config: Config, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
     if len(jobs) == 1:
         yield _with_seconds_bar(jobs[0], quiet=config.json)
         return

@@ -10,15 +10,18 @@ examples:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import Positional
 
 from videolavit.commands.console import print_json, readable_size
+from videolavit.errors import MediaError
 from videolavit.video import VideoInfo, probe
+from videolavit.video.write import read_metadata
 
 __all__ = ["Config", "run"]
 
@@ -38,13 +41,30 @@ class Config:
 def run(config: Config) -> int:
     """Print what `probe` finds."""
     info = probe(config.file, picture_types=config.picture_types)
+    made = _own_metadata(Path(config.file))
     if config.json:
-        print_json({**info.as_dict(), "num_bytes": Path(config.file).stat().st_size})
+        print_json({**info.as_dict(), "num_bytes": Path(config.file).stat().st_size, "metadata": made})
         return 0
     print(config.file)
-    for name, value in _lines(info, Path(config.file)):
-        print(f"  {name:10} {value}")
+    for name, value in itertools.chain(_lines(info, Path(config.file)), _made_lines(made)):
+        print(f"  {name:11} {value}")
     return 0
+
+
+def _own_metadata(file: Path) -> dict[str, Any]:
+    """What this package wrote into the file; empty for any other file."""
+    try:
+        made = read_metadata(file)
+    except MediaError:
+        return {}
+    return made if str(made.get("made_by", "")).startswith("videolavit") else {}
+
+
+def _made_lines(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in made.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {entry}" for key, entry in value.items())
+        yield name.replace("_", " "), str(value)
 
 
 def _lines(info: VideoInfo, file: Path) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,64 @@
+"""Clips that follow one another cover the video: no tick twice, none left out."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from movies import write_movie
+from videolavit.clip import Clip, PixelMotion
+from videolavit.video import decompose
+from videolavit.video.timeline import pictures_on_ticks, timeline
+
+
+def clip(start: int, num_real_frames: int = 24) -> Clip:
+    motion = PixelMotion(values=np.zeros((2, 24, 1, 1), np.float32), height=16, width=16)
+    keyframe = np.zeros((16, 16, 3), np.uint8)
+    return Clip(keyframe=keyframe, motion=motion, start=start, fps=Fraction(6), num_real_frames=num_real_frames)
+
+
+def shown(clips: list[Clip]) -> list[tuple[int, int]]:
+    return [(each.start, length) for each, length in timeline(clips)]
+
+
+@pytest.mark.parametrize(
+    ("clips", "expected"),
+    [
+        ([], []),
+        ([clip(0, 7)], [(0, 7)]),
+        ([clip(0), clip(12), clip(24), clip(36, 20), clip(48, 8)], [(0, 24), (24, 24), (48, 8)]),
+        ([clip(0), clip(12, 12)], [(0, 24)]),
+        ([clip(0), clip(5), clip(17), clip(29, 11)], [(0, 17), (17, 12), (29, 11)]),
+        ([clip(0, 5), clip(5, 20), clip(17, 8)], [(0, 5), (5, 20)]),
+        ([clip(0, 4), clip(12, 4), clip(24, 1)], [(0, 12), (12, 12), (24, 1)]),
+    ],
+    ids=["no clip", "one clip", "regular", "the last is covered", "after a scene change", "cut", "gaps"],
+)
+def test_which_clips_are_shown_and_for_how_long(clips, expected):
+    assert shown(clips) == expected
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 40), st.integers(1, 30))
+def test_every_tick_is_shown_once(distances, frames_per_clip, last):
+    starts = [0, *np.cumsum(distances).tolist()]
+    num_ticks = starts[-1] + min(last, frames_per_clip)
+    clips = [clip(start, min(frames_per_clip, num_ticks - start)) for start in starts]
+    parts = shown(clips)
+    assert parts[0][0] == 0
+    assert all(start + length == following for (start, length), (following, _) in pairwise(parts))
+    assert sum(parts[-1]) == num_ticks
+
+
+def test_pictures_come_at_the_ticks_of_the_clips(tmp_path):
+    video = write_movie(tmp_path / "video.mp4", seconds=5)
+    clips = decompose(video, select="all")
+    pictures = list(pictures_on_ticks(video))
+    assert len(pictures) == sum(length for _, length in timeline(clips)) == 30
+    for each in clips:
+        difference = pictures[each.start].astype(int) - each.keyframe
+        assert np.abs(difference).mean() < 2, "a keyframe is the picture of its tick, coded at 8 Mbit/s"

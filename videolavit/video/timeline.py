@@ -1,0 +1,74 @@
+"""A whole video as a row of clips, and the pictures that it is compared with, tick by tick.
+
+Clips of the selection `all` start at every keyframe and overlap. `timeline` picks those that follow one another;
+`pictures_on_ticks` gives the original at the same ticks, as the re-encoder was given it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import UInt8
+
+from videolavit.clip import Clip
+from videolavit.video.limits import Limits
+from videolavit.video.open import open_video
+from videolavit.video.orientation import Orientation
+from videolavit.video.pixels import rgb_array, to_yuv420p
+from videolavit.video.sources import Source
+from videolavit.video.ticks import video_on_ticks
+
+__all__ = ["pictures_on_ticks", "timeline"]
+
+
+def timeline(clips: Iterable[Clip]) -> Iterator[tuple[Clip, int]]:
+    """Clips that follow one another, each with the number of ticks until the next one starts.
+
+    After a clip comes the latest one that starts no later than its end. So every clip is shown for as long as it can
+    be, and a cut, where clips end early, is met by a fresh keyframe. The ticks add up to the length of the video. A
+    clip is shown for longer than it has frames only where keyframes are further apart than clips are long.
+
+    Args:
+        clips: all clips of a video in order of time, from tick 0.
+    """
+    current: Clip | None = None
+    following: Clip | None = None
+    for clip in clips:
+        while current is not None and clip.start > _end(current):
+            yield current, (following or clip).start - current.start
+            current, following = following, None
+        if current is None:
+            current = clip
+        else:
+            following = clip
+    if current is None:
+        return
+    if following is not None and _end(following) > _end(current):
+        yield current, following.start - current.start
+        current = following
+    yield current, current.num_real_frames
+
+
+def _end(clip: Clip) -> int:
+    return clip.start + clip.num_real_frames
+
+
+def pictures_on_ticks(
+    source: Source, *, fps: Fraction = Fraction(6), limits: Limits | None = None
+) -> Generator[UInt8[np.ndarray, "height width 3"], None, None]:
+    """The video at `fps` frames per second, upright, each picture of the first one's size, RGB as keyframes are.
+
+    Raises:
+        MediaError: there is no such file, it is not a video, or it is damaged beyond reading.
+        LimitError: it is larger or longer than `limits` allow.
+    """
+    with open_video(source, limits=limits) as video:
+        size, orientation, last = None, Orientation(), None
+        for frame in video_on_ticks(video, fps):
+            if size is None:
+                size, orientation = (frame.width, frame.height), Orientation.of(frame)
+            if last is None or last[0] is not frame:
+                last = frame, rgb_array(orientation.apply(to_yuv420p(frame, *size)))
+            yield last[1]
