@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 
+@runtime_checkable
 class TextTokenizer(Protocol):
     """What is used of a transformers tokenizer."""
 
