@@ -81,9 +81,16 @@ def iter_clips(
     asked for. Closing the iterator closes the file.
     """
     options = (options or DecomposeOptions()).changed(**changes)
-    if not (isinstance(source, Frames) or is_file(source)):
-        source = Frames(pictures=source, fps=options.fps)
-    return _clips(source, options, limits or Limits(), progress)
+    return _clips(_file_or_frames(source, options.fps), options, limits or Limits(), progress)
+
+
+def _file_or_frames(source: VideoSource, fps: float) -> Source | Frames:
+    """Pictures that come without a rate are one per tick."""
+    if isinstance(source, Frames) or is_file(source):
+        return source  # type: ignore[return-value] - `is_file` has looked
+    if not isinstance(source, Iterable):
+        raise MediaError(f"got {type(source).__name__}, expected a path, bytes, a binary file object, or pictures")
+    return Frames(pictures=source, fps=fps)  # type: ignore[arg-type] - each picture is checked when it is read
 
 
 def _clips(
