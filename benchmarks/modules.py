@@ -1,6 +1,6 @@
 """Each module's time beside the plain eager formulation of the same mathematics, on the same weights.
 
-    python benchmarks/modules.py            # widths of the released model, a few of its layers
+    python benchmarks/modules.py            # widths of the released model, often a few of its layers
     python benchmarks/modules.py --quick    # small widths, one run
 
 A module should never be slower, and 1.3 times faster where attention is most of its work. At the released widths most
@@ -15,6 +15,7 @@ import platform
 import sys
 
 import torch
+from motion_cases import motion_cases
 from visual_cases import visual_cases
 
 MOST_DIFFERENCE = 1e-4
@@ -41,7 +42,7 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     missed = 0
     with torch.no_grad():
-        for case in visual_cases(quick=arguments.quick):
+        for case in [*visual_cases(quick=arguments.quick), *motion_cases(quick=arguments.quick)]:
             if arguments.only not in case.name:
                 continue
             difference = case.difference()
