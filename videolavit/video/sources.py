@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from videolavit.errors import MediaError
 from videolavit.video.limits import Limits
@@ -17,6 +17,7 @@ from videolavit.video.limits import Limits
 __all__ = ["ByteSource", "NamelessFile", "Source", "can_read_again", "describe", "is_file"]
 
 
+@runtime_checkable
 class ByteSource(Protocol):
     """A binary file object: `read` suffices, `seek` and `tell` allow more formats."""
 
