@@ -28,10 +28,7 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Orientation:
         """The display matrix of a decoded frame. Angles that are no quarter turn are ignored, with a warning."""
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return cls()
-        a, b, _, c, d, *_ = np.frombuffer(bytes(data), dtype=np.int32).tolist()[:9]
+        a, b, c, d = _display_matrix(frame)
         larger = max(abs(a), abs(b), abs(c), abs(d))
         if min(max(abs(a), abs(d)), max(abs(b), abs(c))) > larger * math.sin(math.radians(1)):
             logger.warning("a display matrix that is not a quarter turn is ignored: %s", [a, b, c, d])
@@ -56,15 +53,28 @@ class Orientation:
         return (height, width) if self.swap_axes else (width, height)
 
     def apply(self, frame: VideoFrame) -> VideoFrame:
-        """A planar frame with 8 bits a sample and chroma of half size both ways, or none, as displayed."""
+        """A planar frame of 8 bits a sample as displayed; without its time, unless nothing changes."""
         if self.is_identity:
             return frame
         turned = VideoFrame(*self.displayed_size(frame.width, frame.height), frame.format.name)
         for source, target in zip(frame.planes, turned.planes, strict=True):
             plane_samples(target)[:] = self._turn(plane_samples(source))
-        turned.pts, turned.time_base = frame.pts, frame.time_base
         return turned
 
     def _turn(self, samples: np.ndarray) -> np.ndarray:
         samples = samples.T if self.swap_axes else samples
         return samples[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+    """(a, b, c, d): a point (x, y) of the picture is displayed at (a x + c y, b x + d y), in any unit."""
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV lists all side data or none, and fails on kinds that it has no name for, such as EXIF.
+        angle = -math.radians(frame.rotation)
+        return math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    return a, b, c, d
