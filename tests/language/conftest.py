@@ -21,7 +21,7 @@ def text_tokenizer() -> LlamaTokenizer:
     """Llama's kind of tokenizer: a space before every piece, bytes for what it has no symbol for, `<s>` in front."""
     words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *SYMBOLS]
     words += ["".join(pair) for pair in MERGES]
-    return LlamaTokenizer(vocab={word: index for index, word in enumerate(words)}, merges=MERGES)
+    return LlamaTokenizer(vocab={word: index for index, word in enumerate(words)}, merges=MERGES, add_bos_token=True)
 
 
 @pytest.fixture
