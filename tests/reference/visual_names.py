@@ -1,6 +1,7 @@
 """Released names of the visual tokenizer's and the condition decoder's parameters.
 
-A table maps a prefix of our keys to the released prefix and to the words that differ behind it.
+A table maps a prefix of our keys to the released prefix and to the words that differ behind it. It was written apart
+from that of `videolavit.checkpoints.names`, so that tests of either find a mistake in the other.
 """
 
 from __future__ import annotations
