@@ -26,7 +26,7 @@ class Frames:
 
     pictures: Iterable[UInt8[np.ndarray, "height width 3"]]
     """RGB, all of one size: a list, an array (frames, height, width, 3), or a generator."""
-    fps: float
+    fps: float | int
 
     def __post_init__(self) -> None:
         as_rate(self.fps, "fps of the frames")
@@ -47,7 +47,7 @@ class Frames:
         return f"<frames at {self.fps:g} fps>"
 
 
-def as_rate(fps: float, name: str) -> Fraction:
+def as_rate(fps: float | int, name: str) -> Fraction:
     """A frame rate as the fraction that was meant.
 
     Raises:

@@ -20,7 +20,7 @@ class Limits:
     """Of the picture, in pixels. MPEG-4 Part 2 cannot code more than 8191 either way."""
     max_pixels: int = 8191 * 4608
     """Width times height."""
-    max_duration_seconds: float = 12 * 3600.0
+    max_duration_seconds: float | int = 12 * 3600.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -38,11 +38,11 @@ class Limits:
         self._check("max_height", height, found)
         self._check("max_pixels", width * height, found)
 
-    def check_duration(self, seconds: float, name: str) -> None:
+    def check_duration(self, seconds: float | int, name: str) -> None:
         """Raises `LimitError` for a video of more than `max_duration_seconds`."""
         self._check("max_duration_seconds", seconds, f"{name}: lasts {seconds:.6g} s")
 
-    def _check(self, option: str, value: float, found: str) -> None:
+    def _check(self, option: str, value: float | int, found: str) -> None:
         allowed = getattr(self, option)
         if value > allowed:
             raise LimitError(

@@ -75,6 +75,6 @@ def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
         angle = -math.radians(frame.rotation)
         return math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
     if data is None:
-        return 1, 0, 0, 1
-    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+        return 1.0, 0.0, 0.0, 1.0
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(float).tolist()
     return a, b, c, d
