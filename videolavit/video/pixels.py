@@ -11,7 +11,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from jaxtyping import UInt8
 
-__all__ = ["plane_samples", "rgb_array", "rgb_frame", "to_yuv420p"]
+__all__ = ["plane_samples", "resize_picture", "rgb_array", "rgb_frame", "to_yuv420p"]
 
 _ENCODED = "yuv420p"
 
@@ -36,7 +36,9 @@ def to_yuv420p(frame: VideoFrame, width: int, height: int) -> VideoFrame:
         threads=1,
     )
     # Only the samples go on: what the source says about its colours does not hold for them any more.
-    converted.pts, converted.time_base = frame.pts, frame.time_base
+    converted.pts = frame.pts
+    if frame.time_base is not None:  # pictures in memory have none
+        converted.time_base = frame.time_base
     return converted
 
 
@@ -48,6 +50,18 @@ def rgb_array(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
 def rgb_frame(picture: UInt8[np.ndarray, "height width 3"]) -> VideoFrame:
     """A libav frame that holds an RGB picture."""
     return VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+
+
+def resize_picture(
+    picture: UInt8[np.ndarray, "height width 3"], height: int, width: int
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """An RGB picture at another size: averaged where it shrinks, bilinear where it grows; itself at its own."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = height < picture.shape[0] or width < picture.shape[1]
+    interpolation = Interpolation.AREA if shrinks else Interpolation.BILINEAR
+    frame = rgb_frame(picture).reformat(width=width, height=height, interpolation=interpolation, threads=1)
+    return frame.to_ndarray()
 
 
 def plane_samples(plane: VideoPlane) -> UInt8[np.ndarray, "rows cols"]:

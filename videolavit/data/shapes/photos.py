@@ -16,7 +16,7 @@ from PIL import Image
 
 from videolavit.errors import ConfigError
 
-__all__ = ["photograph"]
+__all__ = ["photograph", "photographs"]
 
 _NAMES = ("cheetah.jpg", "cheetah1.jpg", "lion.jpg", "tower.jpg")
 _COLOUR_KEPT = 0.15
@@ -29,7 +29,7 @@ def photograph(seed: int, height: int, width: int) -> Float32[np.ndarray, "heigh
         ConfigError: gradio, whose example pictures these are, is not installed.
     """
     random = np.random.default_rng(seed)
-    picture = _photographs()[int(random.integers(len(_NAMES)))]
+    picture = photographs()[int(random.integers(len(_NAMES)))]
     scale = random.uniform(0.5, 1.0) * min(picture.height / height, picture.width / width)
     crop_width, crop_height = int(width * scale), int(height * scale)
     left = int(random.integers(picture.width - crop_width + 1))
@@ -42,7 +42,12 @@ def photograph(seed: int, height: int, width: int) -> Float32[np.ndarray, "heigh
 
 
 @cache
-def _photographs() -> tuple[Image.Image, ...]:
+def photographs() -> tuple[Image.Image, ...]:
+    """The photographs themselves, in colour.
+
+    Raises:
+        ConfigError: gradio, whose example pictures these are, is not installed.
+    """
     spec = importlib.util.find_spec("gradio")  # finds the files without importing gradio, which takes seconds
     if spec is None or spec.origin is None:
         raise ConfigError(

@@ -34,7 +34,7 @@ __all__ = [
 
 SIZE = 128
 """Height and width of a picture in pixels."""
-FPS = 6
+FPS = 6.0
 FRAMES_PER_CLIP = 24
 
 SHAPES = ("circle", "square", "triangle", "star")

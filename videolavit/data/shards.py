@@ -1,0 +1,191 @@
+"""Prepared videos in tar files (WebDataset's naming), with an index for random access.
+
+A *record* is one video of one or more clips as every training stage needs it: keyframes and motion as the front end
+gave them, the frames themselves, and what is said about them. Files of record 7: `00000007.json`, `.keyframes.png`
+(all keyframes below one another), `.motion.npz` and `.frames.mp4`. Beside `name.tar` stands `name.index.json` with the
+place of every file, so that any record is one read away and training can resume anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float16, UInt8
+from PIL import Image
+
+from videolavit.clip import PixelMotion
+from videolavit.data.mp4 import decode_mp4, encode_mp4
+from videolavit.errors import MediaError, OutputError
+
+__all__ = ["Record", "ShardReader", "write_shard"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Record:
+    """One prepared video."""
+
+    keyframes: UInt8[np.ndarray, "clips height width 3"]
+    motion: Float16[np.ndarray, "clips 2 ticks rows cols"]
+    """Pixels per frame of a picture of `motion_size`, as in `PixelMotion`."""
+    motion_size: tuple[int, int]
+    """(height, width) of the picture in which motion was measured; may be larger than the keyframes."""
+    frames: UInt8[np.ndarray, "frames height width 3"]
+    """All clips one after another, the keyframes' ticks included."""
+    captions: tuple[str, ...] = ()
+    """Of the whole video."""
+    picture_captions: tuple[str, ...] = ()
+    """Of the first frame."""
+    questions: tuple[tuple[str, str, str], ...] = ()
+    """(question, answer, topic); the topic only sorts results."""
+    about_picture: tuple[bool, ...] = ()
+    """For each question, whether the first frame alone answers it."""
+    source: dict[str, Any] = field(default_factory=dict)
+    """Where it came from: a path, or the seed of a rendered scene."""
+
+    @property
+    def num_clips(self) -> int:
+        return len(self.keyframes)
+
+    def motion_of(self, clip: int) -> PixelMotion:
+        """Motion field of a clip."""
+        height, width = self.motion_size
+        return PixelMotion(values=self.motion[clip].astype(np.float32), height=height, width=width)
+
+
+def write_shard(records: Iterable[Record], path: Path) -> int:
+    """Write records into a tar file and its index; both appear only when complete. Returns the number of records.
+
+    Raises:
+        OutputError: the folder does not exist or cannot be written.
+    """
+    partial, index = path.with_suffix(".partial"), []
+    try:
+        with tarfile.open(partial, "w") as tar:
+            for number, record in enumerate(records):
+                index.append(_add(tar, f"{number:08d}", record))
+        index_path = path.with_suffix(".index.json")
+        index_path.with_suffix(".partial").write_text(json.dumps(index))
+        os.replace(index_path.with_suffix(".partial"), index_path)
+        os.replace(partial, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error}; does the folder exist, and is there space?") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(index)
+
+
+class ShardReader:
+    """All records of all shards in a folder, by number; `reader[i]` reads one record.
+
+    Raises:
+        MediaError: the folder holds no shard, or a shard and its index do not fit.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._places: list[tuple[Path, dict[str, tuple[int, int]]]] = []
+        for path in sorted(self.folder.glob("*.tar")):
+            self._places += [(path, places) for places in _read_index(path)]
+        if not self._places:
+            raise MediaError(f"{self.folder}: holds no shards (*.tar with *.index.json); make some with `prepare`")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return f"ShardReader({str(self.folder)!r}, {len(self)} records)"
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> Record:
+        words = self.words(number)
+        with np.load(io.BytesIO(self._read(number, "motion.npz"))) as motion:
+            return Record(
+                keyframes=self.keyframes(number),
+                motion=motion["motion"],
+                motion_size=tuple(motion["size"].tolist()),
+                frames=self.frames(number),
+                captions=tuple(words["captions"]),
+                picture_captions=tuple(words["picture_captions"]),
+                questions=tuple((text, answer, topic) for text, answer, topic in words["questions"]),
+                about_picture=tuple(words["about_picture"]),
+                source=words["source"],
+            )
+
+    def words(self, number: int) -> dict[str, Any]:
+        """Only what is said about a video."""
+        return json.loads(self._read(number, "json"))
+
+    def keyframes(self, number: int) -> UInt8[np.ndarray, "clips height width 3"]:
+        """Only the keyframes."""
+        height = self.words(number)["height"]
+        with Image.open(io.BytesIO(self._read(number, "keyframes.png"))) as stacked:
+            return np.asarray(stacked.convert("RGB")).reshape(-1, height, stacked.width, 3)
+
+    def motion(self, number: int) -> list[PixelMotion]:
+        """Only the motion fields, one for each clip."""
+        with np.load(io.BytesIO(self._read(number, "motion.npz"))) as stored:
+            (height, width), values = stored["size"].tolist(), stored["motion"].astype(np.float32)
+        return [PixelMotion(values=field, height=height, width=width) for field in values]
+
+    def frames(self, number: int) -> UInt8[np.ndarray, "frames height width 3"]:
+        """Only the frames."""
+        return decode_mp4(self._read(number, "frames.mp4"))
+
+    def _read(self, number: int, name: str) -> bytes:
+        path, places = self._places[number]
+        if name not in places:
+            raise MediaError(f"{path}: record {number} has no {name}, it has {', '.join(places)}; prepare it again")
+        offset, size = places[name]
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+
+def _add(tar: tarfile.TarFile, key: str, record: Record) -> dict[str, tuple[int, int]]:
+    clips, height, width, _ = record.keyframes.shape
+    picture, motion = io.BytesIO(), io.BytesIO()
+    Image.fromarray(record.keyframes.reshape(clips * height, width, 3)).save(picture, "PNG", compress_level=1)
+    np.savez_compressed(motion, motion=record.motion, size=np.array(record.motion_size))
+    words = {
+        "height": height,
+        "captions": record.captions,
+        "picture_captions": record.picture_captions,
+        "questions": record.questions,
+        "about_picture": record.about_picture,
+        "source": record.source,
+    }
+    members = {
+        "json": json.dumps(words).encode(),
+        "keyframes.png": picture.getvalue(),
+        "motion.npz": motion.getvalue(),
+        "frames.mp4": encode_mp4(record.frames),
+    }
+    places = {}
+    for name, content in members.items():
+        header = tarfile.TarInfo(f"{key}.{name}")
+        header.size = len(content)
+        tar.addfile(header, io.BytesIO(content))
+        places[name] = (tar.offset - -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(content))
+    return places
+
+
+def _read_index(path: Path) -> list[dict[str, tuple[int, int]]]:
+    index = path.with_suffix(".index.json")
+    try:
+        places = json.loads(index.read_text())
+        end = max((offset + size for files in places for offset, size in files.values()), default=0)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise MediaError(f"{index}: cannot be read: {error}; prepare the shard again") from error
+    if end > path.stat().st_size:
+        raise MediaError(f"{path}: has {path.stat().st_size} bytes, its index speaks of {end}; prepare it again")
+    return [{name: (offset, size) for name, (offset, size) in files.items()} for files in places]

@@ -1,0 +1,1 @@
+"""The stages of training, one module each; all run in `videolavit.training.loop`."""

@@ -1,0 +1,139 @@
+"""Stage 0 of the tiny preset: the picture autoencoder that both detokenizers draw in.
+
+The paper takes those of SDXL and SVD; a laptop wants one that is a thousand times smaller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from einops import rearrange
+from torch import Tensor, nn
+
+from videolavit.data.pictures import DeadLeaves, Photographs, VideoFrames
+from videolavit.data.shards import ShardReader
+from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
+from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.options import TrainingOptions
+
+__all__ = ["AutoencoderStage", "AutoencoderTraining"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderStage:
+    """Absolute error on pixels, saturated ones weighted, and a little KL divergence."""
+
+    name: str = "autoencoder"
+    data: str = "data/train"
+    """Folder of shards."""
+    height: int = 128
+    width: int = 128
+    shares: tuple[int, int, int] = (6, 2, 2)
+    """Frames of videos, photographs and dead leaves in the mixture; 0 leaves one out."""
+    channels: tuple[int, ...] = (64, 128)
+    layers_per_block: int = 1
+    latent_channels: int = 8
+    patch_size: int = 4
+    saturated_weight: float = 10.0
+    """Of pixels in which one channel stands out: small coloured things carry the meaning of the shapes world."""
+    kl_weight: float = 1e-5
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=6000, batch_size=16, learning_rate=1e-3, warmup_steps=200, ema_decay=0.998
+        )
+    )
+
+    def build(self) -> nn.Module:
+        """The autoencoder with its loss."""
+        autoencoder = PatchAutoencoderKL(
+            patch_size=self.patch_size,
+            block_out_channels=self.channels,
+            layers_per_block=self.layers_per_block,
+            latent_channels=self.latent_channels,
+        )
+        return AutoencoderTraining(autoencoder, self.saturated_weight, self.kl_weight)
+
+    def samples(self) -> Samples:
+        """Pictures of all three kinds."""
+        frames = Shuffled(VideoFrames(ShardReader(self.data)), self.training.seed)
+        kinds: list[Samples] = [frames, Photographs(self.height, self.width), DeadLeaves(self.height, self.width)]
+        return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Pictures as (batch, 3, height, width), uint8."""
+        return {"pictures": torch.from_numpy(rearrange(np.stack(samples), "b h w c -> b c h w").copy())}
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Pictures above what comes back of them."""
+        batch = self.collate([self.samples()[draw] for draw in range(10)])["pictures"]
+        autoencoder = _autoencoder(module)
+        shown = _decoded(autoencoder, _posterior(autoencoder, _normalised(batch)).mode())
+        rows = torch.stack([batch, ((shown + 1) * 127.5).round().clamp(0, 255).byte()])
+        return {"reconstructions": rearrange(rows, "r b c h w -> (r h) (b w) c").numpy()}
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """Nothing here goes wrong silently."""
+        return None
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """diffusers' own layout, with the factor that brings latents to variance 1."""
+        autoencoder = _autoencoder(module)
+        with torch.inference_mode():
+            pictures = self.collate([self.samples()[draw] for draw in range(256)])["pictures"]
+            latents = torch.cat([_posterior(autoencoder, _normalised(part)).mode() for part in pictures.split(32)])
+        autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+        autoencoder.save_pretrained(folder)
+
+
+class AutoencoderTraining(nn.Module):
+    """Loss of one batch of pictures."""
+
+    def __init__(self, autoencoder: PatchAutoencoderKL, saturated_weight: float, kl_weight: float) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.saturated_weight, self.kl_weight = saturated_weight, kl_weight
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, absolute error, PSNR in dB, KL per latent."""
+        pictures = _normalised(batch["pictures"])
+        posterior = _posterior(self.autoencoder, pictures)
+        restored = _decoded(self.autoencoder, posterior.sample())
+        error = (restored - pictures).abs()
+        chroma = pictures.amax(1, keepdim=True) - pictures.amin(1, keepdim=True)
+        weight = 1 + self.saturated_weight * (chroma > 0.4)
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        loss = (weight * error).sum() / (weight.sum() * 3) + _edge_error(restored, pictures) + self.kl_weight * kl
+        psnr = 10 * torch.log10(4 / F.mse_loss(restored, pictures).detach())
+        return {"loss": loss, "absolute_error": error.mean().detach(), "psnr": psnr, "kl": kl.detach()}
+
+
+def _edge_error(one: Tensor, other: Tensor) -> Tensor:
+    """Absolute error of differences between neighbours: keeps outlines sharp where absolute error alone blurs them."""
+    difference = one - other
+    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+
+
+def _normalised(pictures: Tensor) -> Tensor:
+    """Bytes to -1..1."""
+    return (pictures.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def _autoencoder(module: nn.Module) -> PatchAutoencoderKL:
+    assert isinstance(module, AutoencoderTraining)
+    return module.autoencoder
+
+
+def _decoded(autoencoder: PatchAutoencoderKL, latents: Tensor) -> Tensor:
+    decode: Any = autoencoder.decode  # annotated with a class that tensors are no instances of
+    return decode(latents, return_dict=False)[0].float()
+
+
+def _posterior(autoencoder: PatchAutoencoderKL, pictures: Tensor) -> DiagonalGaussianDistribution:
+    return autoencoder.encode(pictures, return_dict=False)[0]
