@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 from av.video.frame import VideoFrame
-from jaxtyping import UInt8
 
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video.limits import Limits
@@ -24,8 +23,8 @@ _LARGEST_DENOMINATOR = 1001
 class Frames:
     """Pictures and how many of them there are in a second."""
 
-    pictures: Iterable[UInt8[np.ndarray, "height width 3"]]
-    """RGB, all of one size: a list, an array (frames, height, width, 3), or a generator."""
+    pictures: Iterable[np.ndarray]
+    """RGB, uint8 of (height, width, 3), all of one size: a list, one array of all, or a generator."""
     fps: float | int
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from videolavit.errors import MediaError
 from videolavit.video.limits import Limits
@@ -122,7 +122,7 @@ def describe(source: object) -> str:
     return name if isinstance(name, str) else f"<{type(source).__name__}>"
 
 
-def _open(source: Source, name: str) -> tuple[BinaryIO, bool]:
+def _open(source: Source, name: str) -> tuple[Any, bool]:
     """The file object and whether it is ours to close."""
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), name), True
@@ -137,7 +137,7 @@ def _open(source: Source, name: str) -> tuple[BinaryIO, bool]:
     return source, False  # type: ignore[return-value]
 
 
-def _open_path(path: str | bytes, name: str) -> BinaryIO:
+def _open_path(path: str | bytes, name: str) -> Any:
     try:
         return open(path, "rb")
     except (OSError, ValueError) as error:
@@ -155,7 +155,7 @@ def _open_path(path: str | bytes, name: str) -> BinaryIO:
         ) from error
 
 
-def _can_seek(file: BinaryIO) -> bool:
+def _can_seek(file: Any) -> bool:
     seekable = getattr(file, "seekable", None)
     has_methods = callable(getattr(file, "seek", None)) and callable(getattr(file, "tell", None))
     return has_methods and (seekable is None or bool(seekable()))
