@@ -12,8 +12,8 @@ from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 
 TINY = MotionTokenizerConfig(
-    frames=24, rows=16, cols=16, width=32, heads=2, num_codes=32, code_dim=8,
-    strides=((2, 2, 2), (2, 2, 2), (2, 1, 1)), blocks=(0, 1, 1),
+    frames=24, rows=16, cols=16, patch=(1, 2, 2), width=32, heads=2, num_codes=32, code_dim=8,
+    strides=((2, 2, 2), (2, 1, 1), (2, 1, 1)), blocks=(0, 1, 1),
 )  # fmt: skip
 
 
@@ -84,17 +84,33 @@ def test_a_batch_is_its_items():
 
 def test_codes_see_the_whole_clip_and_unequal_axes_keep_their_order():
     config = MotionTokenizerConfig(
-        frames=8, rows=4, cols=12, width=16, heads=2, num_codes=16, code_dim=4,
+        frames=16, rows=4, cols=24, patch=(2, 1, 2), width=16, heads=2, num_codes=16, code_dim=4,
         strides=((2, 2, 2), (2, 1, 2)), blocks=(1, 1),
     )  # fmt: skip
     torch.manual_seed(0)
     tokenizer = MotionTokenizer(config)
     assert config.code_grid == (2, 2, 3)
-    motion = rand(2, 1, 2, 8, 4, 12).requires_grad_()
+    motion = rand(2, 1, 2, 16, 4, 24).requires_grad_()
     tokenizer.features(motion)[0, 0].sum().backward()
     assert (motion.grad.abs().amax((0, 1, 3, 4)) > 0).all()  # all frames
     assert (motion.grad.abs().amax((0, 1, 2)) > 0).all()  # all cells
-    assert tokenizer.decode(torch.zeros(1, 12, dtype=torch.long)).shape == (1, 2, 8, 4, 12)
+    assert tokenizer.decode(torch.zeros(1, 12, dtype=torch.long)).shape == (1, 2, 16, 4, 24)
+
+
+def test_patches_come_back_where_they_were_taken():
+    config = MotionTokenizerConfig(
+        frames=4, rows=6, cols=8, patch=(2, 3, 4), width=48, heads=2, num_codes=16, code_dim=48,
+        strides=((1, 1, 1),), blocks=(0,),
+    )  # fmt: skip
+    tokenizer, motion = MotionTokenizer(config), rand(1, 1, 2, 4, 6, 8)
+    assert (config.patch_grid, config.code_grid, config.patch_width) == ((2, 2, 2), (2, 2, 2), 48)
+    seen = []
+    tokenizer.encoder.in_proj.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    tokenizer.features(motion)
+    assert torch.equal(seen[0][0, 1, 0, 1].reshape(2, 3, 4, 2), motion[0, :, 2:4, 0:3, 4:8].movedim(0, -1))
+    tokenizer.motion_head = torch.nn.Identity()
+    tokenizer.decoder.forward = lambda vectors: seen[0].flatten(2, 3)
+    assert torch.equal(tokenizer.decode(torch.zeros(1, 8, dtype=torch.long)), motion)
 
 
 def test_condition_is_the_decoded_motion_in_normalised_units_at_another_size():
@@ -175,7 +191,9 @@ def test_codes_of_another_number_or_outside_the_codebook_are_refused():
         ({"strides": ((3, 1, 1),), "blocks": (1,)}, "of 1 or 2 each"),
         ({"strides": ((1, 0, 1),), "blocks": (1,)}, "of 1 or 2 each"),
         ({"strides": (), "blocks": ()}, "one pair for each group"),
-        ({"frames": 0}, "expected multiples of"),
+        ({"patch": (5, 1, 1)}, r"expected multiples of \(40, 4, 4\), the patch times the strides"),
+        ({"patch": (0, 1, 1)}, "at least 1 each"),
+        ({"frames": 0}, "at least 1 each"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(wrong, message):

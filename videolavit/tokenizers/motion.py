@@ -37,6 +37,8 @@ class MotionTokenizerConfig:
     rows: int = 20
     cols: int = 36
     """Motion field size in cells."""
+    patch: tuple[int, int, int] = (1, 1, 1)
+    """(frames, rows, cols) of the motion vectors that enter and leave as one position. Larger ones save most time."""
     width: int = 512
     heads: int = 8
     mlp_ratio: float = 4.0
@@ -52,12 +54,13 @@ class MotionTokenizerConfig:
             raise ConfigError(f"got strides {self.strides} and blocks {self.blocks}, expected one pair for each group")
         if any(len(stride) != 3 or not set(stride) <= {1, 2} for stride in self.strides):
             raise ConfigError(f"got strides {self.strides}, expected (frames, rows, cols) of 1 or 2 each")
-        if min(self.input_grid) < 1 or any(
-            size % factor for size, factor in zip(self.input_grid, self._shrinkage, strict=True)
-        ):
+        if min(*self.patch, *self.input_grid) < 1:
+            raise ConfigError(f"got patches of {self.patch} in a field of {self.input_grid}, expected at least 1 each")
+        multiples = tuple(patch * factor for patch, factor in zip(self.patch, self._shrinkage, strict=True))
+        if any(size % multiple for size, multiple in zip(self.input_grid, multiples, strict=True)):
             raise ConfigError(
-                f"got frames x rows x cols = {self.input_grid}, expected multiples of {self._shrinkage}, "
-                "the product of the strides; change one of the two"
+                f"got frames x rows x cols = {self.input_grid}, expected multiples of {multiples}, "
+                "the patch times the strides; change one of them"
             )
 
     @property
@@ -65,10 +68,21 @@ class MotionTokenizerConfig:
         return self.frames, self.rows, self.cols
 
     @property
+    def patch_grid(self) -> Grid:
+        """(frames, rows, cols) of the positions that the first blocks see."""
+        frames, rows, cols = (size // patch for size, patch in zip(self.input_grid, self.patch, strict=True))
+        return frames, rows, cols
+
+    @property
     def code_grid(self) -> Grid:
         """(frames, rows, cols) of the codes of one clip, which are stored in that order."""
-        frames, rows, cols = (size // factor for size, factor in zip(self.input_grid, self._shrinkage, strict=True))
+        frames, rows, cols = (size // factor for size, factor in zip(self.patch_grid, self._shrinkage, strict=True))
         return frames, rows, cols
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers in one patch: x and y of each of its vectors."""
+        return 2 * prod(self.patch)
 
     @property
     def num_tokens(self) -> int:
@@ -111,7 +125,7 @@ class MotionTokenizer(nn.Module):
         self.code_head = CodeHead(config.width, config.code_dim)
         self.quantizer = VectorQuantizer(config.num_codes, config.code_dim)
         self.decoder = MotionDecoder(config)
-        self.motion_head = TanhHead(config.width, 2)
+        self.motion_head = TanhHead(config.width, config.patch_width)
 
     def encode(self, motion: Float[Tensor, "batch 2 frames rows cols"]) -> Int64[Tensor, "batch tokens"]:
         """Codes of motion.
@@ -178,8 +192,10 @@ class MotionTokenizer(nn.Module):
         return MotionReconstruction(self._decode_vectors(vectors), quantized.codes, features, quantized.commitment)
 
     def _decode_vectors(self, vectors: Tensor) -> Tensor:
-        motion = self.motion_head(self.decoder(vectors))
-        return rearrange(motion, "b t (h w) c -> b c t h w", h=self.config.rows).float()
+        patches = self.motion_head(self.decoder(vectors))
+        _, rows, cols = self.config.patch
+        pattern = "b t (h w) (pt ph pw c) -> b c (t pt) (h ph) (w pw)"
+        return rearrange(patches, pattern, h=self.config.patch_grid[1], c=2, ph=rows, pw=cols).float()
 
 
 class MotionEncoder(nn.Module):
@@ -188,16 +204,20 @@ class MotionEncoder(nn.Module):
     def __init__(self, config: MotionTokenizerConfig) -> None:
         super().__init__()
         self.blocks_per_group = config.blocks
-        self.in_proj = nn.Linear(2, config.width)
-        self.spatial_position = nn.Parameter(0.02 * torch.randn(1, config.rows * config.cols, config.width))
-        self.temporal_position = nn.Parameter(0.02 * torch.randn(1, config.frames, config.width))
+        self.patch = config.patch
+        frames, rows, cols = config.patch_grid
+        self.in_proj = nn.Linear(config.patch_width, config.width)
+        self.spatial_position = nn.Parameter(0.02 * torch.randn(1, rows * cols, config.width))
+        self.temporal_position = nn.Parameter(0.02 * torch.randn(1, frames, config.width))
         self.blocks = _blocks(config, sum(config.blocks))
         self.downsample = nn.ModuleList(Downsample(config.width, stride) for stride in config.strides)
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, motion: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch tokens width"]:
-        cells = rearrange(motion, "b c t h w -> b t h w c").to(self.in_proj.weight.dtype)
-        x = self.in_proj(cells)
+        frames, rows, cols = self.patch
+        pattern = "b c (t pt) (h ph) (w pw) -> b t h w (pt ph pw c)"
+        patches = rearrange(motion, pattern, pt=frames, ph=rows, pw=cols)
+        x = self.in_proj(patches.to(self.in_proj.weight.dtype))
         x = x + rearrange(self.spatial_position, "1 (h w) c -> 1 1 h w c", h=x.shape[2])
         x = x + rearrange(self.temporal_position, "1 t c -> 1 t 1 1 c")
         blocks = iter(self.blocks)
@@ -207,7 +227,7 @@ class MotionEncoder(nn.Module):
 
 
 class MotionDecoder(nn.Module):
-    """Vectors on the code grid to features of every cell and frame; no position embeddings."""
+    """Vectors on the code grid to features of every patch; no position embeddings."""
 
     def __init__(self, config: MotionTokenizerConfig) -> None:
         super().__init__()
@@ -218,7 +238,7 @@ class MotionDecoder(nn.Module):
         self.blocks = _blocks(config, sum(config.blocks))
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, vectors: Float[Tensor, "batch tokens code_dim"]) -> Float[Tensor, "batch frames cells width"]:
+    def forward(self, vectors: Float[Tensor, "batch tokens code_dim"]) -> Float[Tensor, "batch frames positions width"]:
         x = self.in_proj(vectors.to(self.in_proj.weight.dtype))
         frames, rows, _ = self.code_grid
         x = rearrange(x, "b (t h w) c -> b t h w c", t=frames, h=rows)
