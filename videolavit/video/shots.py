@@ -31,7 +31,7 @@ _SAMPLES = 48
 class CutDetectorConfig:
     """When two pictures are so different that a cut lies between them."""
 
-    threshold: float = 0.35
+    threshold: float = 0.25
     """Share of the samples, 0 to 1, whose brightness or colour must have changed within their part of the picture."""
     ratio: float = 2.5
     """How many times the usual change of the pictures before it must be: strong motion changes every picture."""
