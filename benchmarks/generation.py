@@ -53,13 +53,14 @@ class Task:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="batch 1, 20 keyframe ids and 30 motion ids, one run")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one batch of 1, 20 keyframe and 30 motion ids, one run")
+    parser.add_argument("--batches", type=int, nargs="+", help="default: 1 4 16")
+    parser.add_argument("--runs", type=int, help="default: 5")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    batches, runs = ([1], 1) if arguments.quick else (arguments.batches, arguments.runs)
+    batches = arguments.batches or ([1] if arguments.quick else [1, 4, 16])
+    runs = arguments.runs or (1 if arguments.quick else 5)
     lengths = (20, 30) if arguments.quick else (90, 135)
 
     print(f"command: python {' '.join(sys.argv)}")

@@ -212,6 +212,22 @@ def test_an_output_projection_that_is_not_a_plain_one_is_used_as_it_is(model: La
     torch.testing.assert_close(model.logits(hidden, (range(5, 9),)), model.causal_lm.lm_head(hidden)[:, 5:9])
 
 
+@pytest.mark.parametrize(
+    "adapted", [{"target_modules": ["q_proj", "lm_head"]}, {"target_modules": "q_proj", "modules_to_save": ["lm_head"]}]
+)
+def test_an_adapted_model_is_used_with_its_adapters(model: LanguageModel, adapted: dict):
+    peft = pytest.importorskip("peft")
+    causal_lm = peft.get_peft_model(model.causal_lm, peft.LoraConfig(init_lora_weights=False, **adapted)).eval()
+    wrapped = LanguageModel(causal_lm, model.vocabulary)
+    ids = torch.tensor([[3, 4, 5]])
+    with torch.no_grad():
+        logits = wrapped.logits(wrapped.hidden(wrapped.embed_ids(ids)), (range(20, 30),))
+        torch.testing.assert_close(logits, causal_lm(ids).logits[..., 20:30])
+    assert ids_of(generate(wrapped, PROMPTS, CLIPS, greedy(4.0, 2.0))) == [
+        plain_greedy(wrapped, prompt, CLIPS, greedy(4.0, 2.0)) for prompt in PROMPTS
+    ]
+
+
 def test_a_training_model_is_put_back(model: LanguageModel):
     model.train()
     generate(model, PROMPTS[:1], CLIPS, SAMPLED, sample_generators(0, 1))

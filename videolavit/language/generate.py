@@ -90,6 +90,8 @@ def stream(
 ) -> Iterator[NewId]:
     """Write `blocks` after every prompt and give each id as it comes, marks included.
 
+    Where the context comes to its end, keyframes and texts are kept short enough for all later blocks to fit.
+
     Args:
         model: the language model; it is in evaluation mode while this runs.
         prompts: one or more, of any lengths; keyframes and motion are opened by their marks, so a prompt ends before.

@@ -186,14 +186,16 @@ def _picture_parts(picture: Picture, vocabulary: Vocabulary) -> list[Tensor]:
     if picture.features is not None:
         content = picture.features
     else:
-        content = torch.as_tensor(picture.ids).cpu()
+        assert picture.ids is not None  # a picture is one or the other
+        content = _as_ids(picture.ids)
         vocabulary.visual_codes(content)  # raises for an id of another modality
     return [torch.tensor([vocabulary.image_start]), content, torch.tensor([vocabulary.image_end])]
 
 
 def _motion_part(ids: Tensor, vocabulary: Vocabulary) -> Tensor:
-    vocabulary.motion_codes(ids)  # raises for an id of another modality
-    return torch.tensor([vocabulary.motion_start, *ids.tolist(), vocabulary.motion_end])
+    content = _as_ids(ids)
+    vocabulary.motion_codes(content)  # raises for an id of another modality
+    return torch.tensor([vocabulary.motion_start, *content.tolist(), vocabulary.motion_end])
 
 
 def _joined(parts: list[Tensor]) -> list[Tensor]:
