@@ -1,0 +1,168 @@
+"""The command line as a whole: help, exit codes, and errors in one clear message."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import one_message
+from command_line import videolavit as run
+from movies import write_movie
+
+import videolavit
+from videolavit import cli
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    return write_movie(tmp_path_factory.mktemp("videos") / "video.mp4", seconds=6)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in cli.COMMANDS)], ids=" ".join)
+def test_help_takes_less_than_a_second_and_shows_examples(arguments):
+    # Processor time, not time on the clock: what else the machine does is no matter here.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer = run(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert answer.returncode == 0
+    assert "examples:\n  videolavit " in answer.stdout
+    assert answer.stderr == ""
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_a_module_with_help_options_and_run(name):
+    command = importlib.import_module(f"videolavit.commands.{name}")
+    assert command.__doc__
+    assert command.__all__ == ["Config", "run"]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_imports_no_torch(name):
+    program = (
+        f"import sys; from videolavit.cli import main; code = main([{name!r}, '--help']); "
+        "print(code, 'torch' in sys.modules, file=sys.stderr)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stderr == "0 False\n"
+
+
+def test_version():
+    assert run("--version").stdout == f"videolavit {videolavit.__version__}\n"
+
+
+def test_no_command_is_bad_usage_and_shows_the_commands():
+    answer = run()
+    assert answer.returncode == 2
+    assert all(name in answer.stdout for name in cli.COMMANDS)
+
+
+def test_a_misspelt_command_is_bad_usage_with_a_suggestion():
+    answer = run("decompoes", "x.mp4")
+    assert answer.returncode == 2
+    assert "did you mean decompose?" in one_message(answer)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["info"],
+        ["info", "a.mp4", "--jsno"],
+        ["decompose", "a.mp4"],
+        ["decompose", "-o", "out"],
+        ["decompose", "a.mp4", "-o", "out", "--slices", "many"],
+        ["decompose", "a.mp4", "-o", "out", "--slices", "0"],
+        ["decompose", "a.mp4", "-o", "out", "--select", "some"],
+        ["decompose", "a.mp4", "-o", "out", "--fps", "-6"],
+        ["decompose", "a.mp4", "-o", "out", "--workers", "0"],
+        ["decompose", "a.mp4", "-o", "out", "--max-width", "0"],
+        ["reconstruct", "a.mp4"],
+        ["reconstruct", "a.mp4", "-o", "b.mp4", "--detokenizer", "magic"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_has_code_2_and_no_traceback(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = run(*arguments)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.strip()
+    assert "Traceback" not in answer.stderr
+    assert list(tmp_path.iterdir()) == [], "bad usage leaves nothing behind"
+
+
+@pytest.mark.parametrize("command", [["info"], ["reconstruct", "-o", "out.mp4"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("broken", ["missing.mp4", "folder", "text.mp4", "empty.mp4", "https://example.org/video.mp4"])
+def test_what_is_no_video_is_told_in_one_message(command, broken, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("text.mp4").write_text("This is not a video. " * 100)
+    Path("empty.mp4").touch()
+    before = sorted(tmp_path.iterdir())
+    answer = run(command[0], broken, *command[1:])
+    assert answer.returncode == 1
+    assert broken in one_message(answer)
+    assert answer.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    for answer in (run("info", tmp_path, "--debug"), run("info", tmp_path, VIDEOLAVIT_DEBUG="1")):
+        assert answer.returncode == 1
+        assert "Traceback" in answer.stderr
+        assert answer.stderr.splitlines()[-1].startswith("videolavit: error: ")
+
+
+def test_an_unexpected_error_says_how_to_see_where(monkeypatch, capsys):
+    def fail(arguments: list[str]) -> int:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(cli, "_run", fail)
+    assert cli.main(["info", "x"]) == 1
+    message = capsys.readouterr().err
+    assert "unexpected KeyError: 'a fault of ours'" in message
+    assert "--debug" in message
+    assert "Traceback" not in message
+
+
+def test_an_interrupt_has_code_130(monkeypatch, capsys):
+    def interrupt(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupt)
+    assert cli.main(["info", "x"]) == 130
+    assert capsys.readouterr().err == "videolavit: interrupted\n"
+
+
+def test_a_reader_who_leaves_early_is_no_error(video):
+    with subprocess.Popen(
+        [sys.executable, "-m", "videolavit", "info", str(video), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        errors = process.stderr.read().decode()
+    assert process.returncode == 0
+    assert errors == ""
+
+
+def test_info_tells_what_the_video_is(video):
+    text = run("info", video, "--picture-types").stdout
+    assert "h264" in text
+    assert "160 x 96" in text
+    assert "6.00 s, 25 frames per second, 150 frames" in text
+    assert "no audio" in text
+
+
+def test_info_as_json_is_one_document(video):
+    answer = run("info", video, "--json", "--picture-types")
+    facts = json.loads(answer.stdout)
+    assert (facts["width"], facts["height"], facts["num_frames"], facts["frame_rate"]) == (160, 96, 150, "25")
+    assert len(facts["picture_types"]) == 150
+    assert facts["num_bytes"] == video.stat().st_size
+    assert facts["metadata"] == {}
