@@ -26,10 +26,11 @@ from videolavit.video.options import DecomposeOptions
 from videolavit.video.reencode import reencode
 from videolavit.video.selection import Selection, select_clips
 from videolavit.video.shots import CutDetector, shot_ends
+from videolavit.video.source_motion import SOURCE_DECODER_OPTIONS, source_motion
 from videolavit.video.sources import Source, can_read_again, describe, is_file
 from videolavit.video.ticks import frames_on_ticks, video_on_ticks
 
-__all__ = ["DecomposeOptions", "VideoSource", "decompose", "iter_clips"]
+__all__ = ["VideoSource", "coded_frames", "decompose", "iter_clips"]
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def iter_clips(
     return _clips(_file_or_frames(source, options.fps), options, limits or Limits(), progress)
 
 
-def _file_or_frames(source: VideoSource, fps: float) -> Source | Frames:
+def _file_or_frames(source: VideoSource, fps: float | int) -> Source | Frames:
     """Pictures that come without a rate are one per tick."""
     if isinstance(source, Frames) or is_file(source):
         return source  # type: ignore[return-value] - `is_file` has looked
@@ -97,7 +98,7 @@ def _clips(
     source: Source | Frames, options: DecomposeOptions, limits: Limits, progress: Callable[[int], None] | None
 ) -> Iterator[Clip]:
     name, selection = describe(source), Selection.parse(options.select)
-    with closing(_coded_frames(source, options, limits, progress)) as frames:
+    with closing(_reported(source, options, limits, progress)) as frames:
         if not selection.needs_whole_list:
             yield from assemble(frames, lambda position, tick: selection.takes(position), options, name)
             return
@@ -115,7 +116,7 @@ def _clips(
             f"{name}: can be read once only and is too long to be kept until select={options.select!r} knows all its "
             "keyframes; save it to a file, take select='all' or 'every k', or raise memory_bytes"
         )
-    with closing(_coded_frames(source, options, limits, progress)) as frames:
+    with closing(_reported(source, options, limits, progress)) as frames:
         yield from assemble(frames, chosen, options, name)
 
 
@@ -147,22 +148,43 @@ def _choose(frames: Iterator[CodedFrame], options: DecomposeOptions) -> tuple[li
     return kept, set(starts)
 
 
-def _coded_frames(
+def _reported(
     source: Source | Frames, options: DecomposeOptions, limits: Limits, progress: Callable[[int], None] | None
 ) -> Generator[CodedFrame, None, None]:
-    """Keyframes and motion from wherever `options` say; everything after this is the same for each."""
-    with closing(_reencoded(source, options, limits)) as frames:
+    with closing(coded_frames(source, options, limits)) as frames:
         for frame in frames:
             if progress is not None:
                 progress(frame.tick + 1)
             yield frame
 
 
-def _reencoded(source: Source | Frames, options: DecomposeOptions, limits: Limits) -> Generator[CodedFrame, None, None]:
+def coded_frames(
+    source: Source | Frames, options: DecomposeOptions, limits: Limits
+) -> Generator[CodedFrame, None, None]:
+    """Every tick of a video with its motion, as `options` say it is measured; what clips are made of."""
+    if options.motion == "source":
+        yield from _with_own_motion(source, options, limits)
+        return
     cuts = CutDetector(options.cut_detector) if options.shots == "difference" else None
     with closing(_ticks(source, options, limits)) as ticks:
         yield from reencode(
             ticks, options.reencoding, fps=options.rate, name=describe(source), cell=options.cell, cuts=cuts
+        )
+
+
+def _with_own_motion(
+    source: Source | Frames, options: DecomposeOptions, limits: Limits
+) -> Generator[CodedFrame, None, None]:
+    if isinstance(source, Frames):
+        raise MediaError(f"{describe(source)}: pictures carry no motion vectors; take motion='reencode'")
+    with open_video(source, limits=limits, threads=options.threads, decoder_options=SOURCE_DECODER_OPTIONS) as video:
+        yield from source_motion(
+            video,
+            fps=options.rate,
+            cell=options.cell,
+            keyframe_every=options.reencoding.gop,
+            cut_detector=options.cut_detector if options.shots == "difference" else None,
+            selective=options.selective,
         )
 
 

@@ -7,7 +7,7 @@ it opened. `videolavit.video.probe` describes a video, `videolavit.video.decompo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -64,6 +64,8 @@ class VideoReader:
 
     def __init__(self, source: Source, limits: Limits, threads: int, decoder_options: dict[str, str]) -> None:
         self.limits = limits
+        self.on_packet: Callable[[av.Packet], None] | None = None
+        """Called with every packet before it is decoded."""
         self._threads = threads
         self._decoder_options = {"max_pixels": str(limits.max_pixels), **decoder_options}
         self._file = NamelessFile(source, limits)
@@ -131,6 +133,8 @@ class VideoReader:
             if packet is None:
                 return
             if packet.size:
+                if self.on_packet is not None:
+                    self.on_packet(packet)
                 yield packet
 
     def decode(self, packet: av.Packet | None) -> list[VideoFrame]:

@@ -20,7 +20,7 @@ __all__ = ["DecomposeOptions"]
 class DecomposeOptions:
     """How a video is taken apart. The defaults are those of the release."""
 
-    fps: float = 6.0
+    fps: float | int = 6.0
     """Ticks per second: frames that motion is measured between."""
     frames_per_clip: int = 24
     select: str = "reference"
@@ -30,6 +30,10 @@ class DecomposeOptions:
     shots: Literal["ignore", "encoder", "difference"] = "ignore"
     """Whether clips end at cuts, and what finds these: the encoder, which sets an I-frame early, or `cut_detector`,
     which compares pictures and finds those too that fall where an I-frame was due."""
+    motion: Literal["reencode", "source"] = "reencode"
+    """Where motion comes from: `reencode` as the release does, or `source`, the vectors that an H.264 or MPEG video
+    carries already, which is several times faster and less exact (docs/motion.md). Then keyframes are pictures of the
+    source, `gop` ticks apart."""
     cell: int = 16
     """Pixels per side of a cell of the motion grid."""
     reencoding: Reencoding = field(default_factory=Reencoding)
@@ -50,6 +54,10 @@ class DecomposeOptions:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.shots not in ("ignore", "encoder", "difference"):
             raise ConfigError(f"got shots={self.shots!r}, expected 'ignore', 'encoder' or 'difference'")
+        if self.motion not in ("reencode", "source"):
+            raise ConfigError(f"got motion={self.motion!r}, expected 'reencode' or 'source'")
+        if self.motion == "source" and self.shots == "encoder":
+            raise ConfigError("shots='encoder' needs motion='reencode'; with motion='source' take shots='difference'")
 
     @property
     def rate(self) -> Fraction:
@@ -59,6 +67,8 @@ class DecomposeOptions:
     @property
     def hidden_frames(self) -> range:
         """Frames of a clip whose motion is not measured, because an I-frame is due there."""
+        if self.motion == "source":
+            return range(0)
         return range(self.reencoding.gop, self.frames_per_clip, self.reencoding.gop)
 
     def changed(self, **changes: Any) -> DecomposeOptions:

@@ -116,6 +116,7 @@ class _Coder:
         self.width, self.height = self._orientation.displayed_size(*self._source_size)
         self._time_base = 1 / fps
         self._codec = settings.codec
+        self._one_vector_per_block = settings.codec == "mpeg4" and not settings.four_vectors
         with _explained(name, self._codec):
             self._encoder = _open_encoder(settings, self.width, self.height, fps)
         self._decoder = _open_decoder(self._codec, _VECTOR_DECODER[self._codec])
@@ -140,7 +141,9 @@ class _Coder:
             [frame] = self._decoder.decode(packet)
         rows, cols = grid_shape(self.height, self.width, cell)
         vectors = exported_vectors(frame)
-        return block_grid(vectors, rows, cols) if cell == 16 else motion_grid(vectors, rows, cols, cell)
+        if cell == 16 and self._one_vector_per_block:
+            return block_grid(vectors, rows, cols)
+        return motion_grid(vectors, rows, cols, cell)
 
 
 def _open_encoder(settings: Reencoding, width: int, height: int, fps: Fraction) -> VideoCodecContext:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import bisect
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import TypeVar
 
 import av
 from av.video.frame import VideoFrame
@@ -18,13 +19,14 @@ from av.video.frame import VideoFrame
 from videolavit.video.limits import Limits
 from videolavit.video.open import VideoReader
 
-__all__ = ["frames_on_ticks", "video_on_ticks"]
+__all__ = ["Stamped", "frames_on_ticks", "read_ticks", "show", "video_on_ticks"]
 
 logger = logging.getLogger(__name__)
 
 _LOOK_AHEAD = 32
 """Packets; twice the 16 pictures that codecs may reorder."""
 
+Item = TypeVar("Item")
 Stamped = tuple[int, VideoFrame | None]
 """The tick that a frame is rounded to, and the frame. The last item has no frame: its tick is where the video ends."""
 
@@ -41,38 +43,53 @@ def video_on_ticks(video: VideoReader, fps: Fraction, *, selective: bool = True)
         MediaError: not one frame could be decoded.
         LimitError: the video is longer, or a picture larger, than the reader's limits allow.
     """
-    num_shown = 0
+
+    def shown(stamped: Iterator[Stamped]) -> Iterator[VideoFrame]:
+        return show(stamped, fps, video.limits, video.name)
+
+    return read_ticks(video, fps, shown, selective=selective)
+
+
+def read_ticks(
+    video: VideoReader, fps: Fraction, read: Callable[[Iterator[Stamped]], Iterator[Item]], *, selective: bool
+) -> Iterator[Item]:
+    """What `read` makes of a video's frames, selectively decoded if possible.
+
+    Args:
+        video: just opened; it is read to its end.
+        fps: ticks per second.
+        read: makes items of frames; called again, with all frames, if leaving some out turns out not to work. Items
+            must not depend on which frames are left out.
+        selective: leave out decoding what no tick shows.
+    """
+    num_read = 0
     if selective and video.can_rewind:
         try:
-            for frame in _shown(_stamped(video, fps, _decode_wanted(video, fps)), fps, video):
-                num_shown += 1
-                yield frame
+            for item in read(_stamped(video, fps, _decode_wanted(video, fps))):
+                num_read += 1
+                yield item
             return
         except _WantedFrameMissing:
             logger.info("%s: decoding every frame, because leaving some out lost others", video.name)
             video.rewind()
-    for tick, frame in enumerate(_shown(_stamped(video, fps, video.frames()), fps, video)):
-        if tick >= num_shown:
-            yield frame
+    for position, item in enumerate(read(_stamped(video, fps, video.frames()))):
+        if position >= num_read:
+            yield item
 
 
 def frames_on_ticks(
     frames: Iterable[VideoFrame], frame_rate: Fraction, fps: Fraction, limits: Limits, name: str
 ) -> Iterator[VideoFrame]:
     """One frame per tick of a sequence of frames without times, `frame_rate` of them a second."""
-    return _show(_stamp_evenly(frames, fps / frame_rate), fps, limits, name)
+    return show(_stamp_evenly(frames, fps / frame_rate), fps, limits, name)
 
 
 class _WantedFrameMissing(Exception):  # noqa: N818 - a signal inside this module
     pass
 
 
-def _shown(stamped: Iterator[Stamped], fps: Fraction, video: VideoReader) -> Iterator[VideoFrame]:
-    return _show(stamped, fps, video.limits, video.name)
-
-
-def _show(stamped: Iterator[Stamped], fps: Fraction, limits: Limits, name: str) -> Iterator[VideoFrame]:
-    """At every tick the last frame whose own tick has come; the first frame also before its own."""
+def show(stamped: Iterator[tuple[int, Item | None]], fps: Fraction, limits: Limits, name: str) -> Iterator[Item]:
+    """At every tick the last frame, or what stands for it, whose own tick has come; the first also before its own."""
     last_tick = int(limits.max_duration_seconds * fps)
     next_tick, held = 0, None
     for tick, frame in stamped:

@@ -48,32 +48,35 @@ def block_grid(vectors: np.ndarray | None, rows: int, cols: int) -> Float32[np.n
 def mean_motion(
     vectors: np.ndarray | None, rows: int, cols: int, cell: int
 ) -> tuple[Float32[np.ndarray, "2 rows cols"], Bool[np.ndarray, "rows cols"]]:
-    """`motion_grid`, and which cells a vector says anything about."""
+    """`motion_grid`, and which cells a vector says anything about. All vectors must point in one direction of time."""
     if vectors is None or not len(vectors):
         return np.zeros((2, rows, cols), np.float32), np.zeros((rows, cols), bool)
-    row, col, area, x, y = _pieces(vectors, cell)
-    inside = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
-    if not inside.all():
-        row, col, area, x, y = (values[inside] for values in (row, col, area, x, y))
-    index = row * cols + col
+    row, col, area, motion_x, motion_y = _pieces(vectors, cell)
+    if row.min() < 0 or col.min() < 0 or row.max() >= rows or col.max() >= cols:
+        inside = (row >= 0) & (col >= 0) & (row < rows) & (col < cols)
+        row, col, area, motion_x, motion_y = (values[inside] for values in (row, col, area, motion_x, motion_y))
+    index = row.astype(np.intp) * cols + col
     covered = np.bincount(index, area, rows * cols)
-    sums = np.stack([np.bincount(index, area * motion, rows * cols) for motion in (x, y)])
-    motion = (sums / np.maximum(covered, 1)).astype(np.float32)
+    # `source` is negative for a picture before: motion counts from there to here. For one after, from here to there.
+    scale = vectors["source"][0] / vectors["motion_scale"][0] / np.maximum(covered, 1)
+    motion = np.empty((2, rows * cols), np.float32)
+    motion[0] = np.bincount(index, area * motion_x, rows * cols) * scale
+    motion[1] = np.bincount(index, area * motion_y, rows * cols) * scale
     return motion.reshape(2, rows, cols), (covered > 0).reshape(rows, cols)
 
 
 def _pieces(vectors: np.ndarray, cell: int) -> tuple[np.ndarray, ...]:
-    """Row, column, area and motion (x, y) of every block, cut into as many pieces as cells that it covers.
+    """Row, column, area and stored motion (x, y) of every block, cut into as many pieces as cells that it covers.
 
     A block no larger than a cell is one piece, which counts for the cell that its centre lies in.
     """
-    width, height = vectors["w"].astype(np.int64), vectors["h"].astype(np.int64)
-    # `source` is negative for a picture before: motion counts from there to here. For one after, from here to there.
-    scale = vectors["source"] / vectors["motion_scale"]
-    x, y = vectors["motion_x"] * scale, vectors["motion_y"] * scale
+    width, height = vectors["w"], vectors["h"]
+    motion_x, motion_y = vectors["motion_x"], vectors["motion_y"]
+    if width.max() <= cell and height.max() <= cell:
+        area = np.multiply(width, height, dtype=np.float64)
+        return vectors["dst_y"] // cell, vectors["dst_x"] // cell, area, motion_x, motion_y
+    width, height = width.astype(np.int64), height.astype(np.int64)
     left, top = vectors["dst_x"] - width // 2, vectors["dst_y"] - height // 2
-    if max(width.max(), height.max()) <= cell:
-        return (top + height // 2) // cell, (left + width // 2) // cell, width * height, x, y
     across, down = np.maximum(width // cell, 1), np.maximum(height // cell, 1)
     number = across * down
     which = np.repeat(np.arange(len(vectors)), number)
@@ -81,4 +84,4 @@ def _pieces(vectors: np.ndarray, cell: int) -> tuple[np.ndarray, ...]:
     part_down, part_across = np.divmod(part, across[which])
     row = (top[which] + (2 * part_down + 1) * height[which] // (2 * down[which])) // cell
     col = (left[which] + (2 * part_across + 1) * width[which] // (2 * across[which])) // cell
-    return row, col, (width * height / number)[which], x[which], y[which]
+    return row, col, (width * height / number)[which], motion_x[which], motion_y[which]
