@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from videolavit.checkpoints.files import open_tensors
-from videolavit.checkpoints.parts import PARTS, SCHEDULERS, Checkpoint, StoredPart, config_as_json, config_from_json
+from videolavit.checkpoints.parts import (
+    ANSWERING,
+    PARTS,
+    SCHEDULERS,
+    Checkpoint,
+    StoredPart,
+    config_as_json,
+    config_from_json,
+)
 from videolavit.checkpoints.released import TEXT_TOKENIZER_FILES
 from videolavit.checkpoints.source import Source, read_json
 from videolavit.checkpoints.writing import write_safetensors
@@ -56,6 +64,9 @@ class NativeCheckpoint(Checkpoint):
             origin=lambda key: (str(path), key),
             text_tokenizer=words if words.is_dir() else None,
         )
+
+    def answering(self, name: str) -> str:
+        return ANSWERING + name if ANSWERING + name in self._config["parts"] else name
 
     def scheduler(self, name: str) -> dict[str, Any]:
         return self._entry("schedulers", name)

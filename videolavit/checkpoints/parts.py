@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -61,34 +63,37 @@ def _causal_lm(config: Mapping[str, Any]) -> nn.Module:
     return AutoModelForCausalLM.from_config(library_config, trust_remote_code=False, attn_implementation="sdpa")
 
 
-def _diffusers(*class_names: str) -> Callable[[Mapping[str, Any]], nn.Module]:
-    def build(config: Mapping[str, Any]) -> nn.Module:
-        import diffusers
+def _of_class(*classes: str) -> Callable[[Mapping[str, Any]], nn.Module]:
+    """A builder of one of several diffusers models, `module:Class`; the configuration names it, or it is the first."""
+    modules = {class_name: module for module, _, class_name in (entry.partition(":") for entry in classes)}
 
-        class_name = config.get("_class_name", class_names[0])
-        if class_name not in class_names:
-            raise ConfigError(f"got the class {class_name!r}, expected {' or '.join(class_names)}")
-        return getattr(diffusers, class_name).from_config(dict(config))
+    def build(config: Mapping[str, Any]) -> nn.Module:
+        class_name = config.get("_class_name", next(iter(modules)))
+        if class_name not in modules:
+            raise ConfigError(f"got the class {class_name!r}, expected {' or '.join(modules)}")
+        return getattr(importlib.import_module(modules[class_name]), class_name).from_config(dict(config))
 
     return build
 
 
 def _video_unet(config: Mapping[str, Any]) -> nn.Module:
-    # The file names diffusers' class, of which ours is a subclass with the same arguments.
+    # The file may name diffusers' class, of which ours is a subclass with the same arguments.
     build: Any = VideoUNet.from_config
     return build({key: value for key, value in config.items() if key != "_class_name"})
 
+
+_PATCH_VAE = "videolavit.detokenizers.autoencoder:PatchAutoencoderKL"
 
 _KINDS: dict[str, _Kind] = {
     "language_model": _Kind(_causal_lm),
     "visual_tokenizer": _Kind(VisualTokenizer, VisualTokenizerConfig),
     "motion_tokenizer": _Kind(MotionTokenizer, MotionTokenizerConfig),
     "condition_decoder": _Kind(ConditionDecoder, ConditionDecoderConfig),
-    "keyframe_unet": _Kind(_diffusers("UNet2DConditionModel")),
-    "keyframe_vae": _Kind(_diffusers("AutoencoderKL"), always_float32=True),
+    "keyframe_unet": _Kind(_of_class("diffusers:UNet2DConditionModel")),
+    "keyframe_vae": _Kind(_of_class("diffusers:AutoencoderKL", _PATCH_VAE), always_float32=True),
     "motion_encoder": _Kind(MotionConditionEncoder, MotionConditionEncoderConfig),
     "video_unet": _Kind(_video_unet),
-    "video_vae": _Kind(_diffusers("AutoencoderKLTemporalDecoder", "AutoencoderKL")),
+    "video_vae": _Kind(_of_class("diffusers:AutoencoderKLTemporalDecoder", "diffusers:AutoencoderKL", _PATCH_VAE)),
 }
 
 _ANSWERING_KINDS = ("language_model", "visual_tokenizer", "motion_tokenizer")
@@ -136,6 +141,10 @@ class Checkpoint(ABC):
         Raises:
             CheckpointError: the checkpoint has no such part, or its files are damaged.
         """
+
+    @abstractmethod
+    def answering(self, name: str) -> str:
+        """The part that answers questions in the place of `name`."""
 
     @abstractmethod
     def scheduler(self, name: str) -> dict[str, Any]:
@@ -189,7 +198,8 @@ def live_part(name: str, module: nn.Module, text_tokenizer: Path | None = None) 
     """A module in memory as a part that can be written."""
     config: Any = module.config
     if _kind(name).config_class is None:
-        config = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+        describes_itself: Any = config if hasattr(config, "to_json_string") else module
+        config = json.loads(describes_itself.to_json_string())
     tensors = stored(distinct_tensors(module), where="memory")
     return StoredPart(
         name=name, config=config, tensors=tensors, origin=lambda key: ("memory", key), text_tokenizer=text_tokenizer

@@ -130,6 +130,9 @@ class ReleasedCheckpoint(Checkpoint):
         words = self._text_tokenizer(place.config_folder) if place.stems in (_LANGUAGE, _ANSWERING) else None
         return StoredPart(name=name, config=config, tensors=tensors, origin=origin, text_tokenizer=words)
 
+    def answering(self, name: str) -> str:
+        return ANSWERING + name
+
     def scheduler(self, name: str) -> dict[str, Any]:
         path = f"{SCHEDULER_FOLDERS[name]}/scheduler_config.json"
         return read_json(self._source.fetch(path) / path)
@@ -177,8 +180,12 @@ class ReleasedCheckpoint(Checkpoint):
         return read_json(folder / "config.json")
 
     def _text_tokenizer(self, config_folder: str) -> Path | None:
-        folder = self._source.fetch(*(f"{config_folder}/{file}" for file in TEXT_TOKENIZER_FILES)) / config_folder
-        return folder if any((folder / file).is_file() for file in TEXT_TOKENIZER_FILES[:2]) else None
+        """The folder's own text tokenizer, or the one beside the first language model."""
+        for candidate in dict.fromkeys((config_folder, "language_model")):
+            folder = self._source.fetch(*(f"{candidate}/{file}" for file in TEXT_TOKENIZER_FILES)) / candidate
+            if any((folder / file).is_file() for file in TEXT_TOKENIZER_FILES[:2]):
+                return folder
+        return None
 
     def _open(self, path: Path) -> dict[str, StoredTensor]:
         if path not in self._opened:

@@ -37,8 +37,9 @@ def infer_config(name: str, tensors: Mapping[str, StoredTensor], stated: Mapping
         ConfigError: a stated key is unknown.
     """
     config_class, rule = _RULES[name.removeprefix(ANSWERING)]
-    sizes = _merged(rule(_Shapes(tensors)), stated)
-    untold = _untold(sizes)
+    inferred = rule(_Shapes(tensors))
+    sizes = _merged(inferred, stated)
+    untold = [size for size in _untold(inferred) if size in _untold(sizes)]
     if untold:
         raise CheckpointError(
             f"{where}: the shapes of {name} do not tell its {some(untold)}, and it has not the released sizes; state "
@@ -163,7 +164,7 @@ def _heads(width: int) -> int | None:
 
 
 def _untold(sizes: Mapping[str, Any]) -> list[str]:
-    """Names of the sizes that neither shapes nor the released rule nor the user tell."""
+    """Dotted names of the sizes that are None, but for the one that may be."""
     may_be_none = "unused_head_width"
     inner = [f"{key}.{name}" for key, value in sizes.items() if isinstance(value, dict) for name in _untold(value)]
     return inner + [key for key, value in sizes.items() if value is None and key != may_be_none]

@@ -1,0 +1,151 @@
+"""What people hand to the pipeline: options, pictures and videos, checked before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from videolavit.detokenizers.video import VideoOptions
+from videolavit.errors import ConfigError, MediaError, PromptError
+from videolavit.language.sampling import Sampling
+from videolavit.nn.random import sample_generators
+from videolavit.tokenizers.selector import Choice
+from videolavit.video import Frames, probe
+from videolavit.video.decompose import VideoSource
+from videolavit.video.sources import is_file
+
+__all__ = ["DrawOptions", "PictureSource", "check_video", "read_picture", "resize_picture"]
+
+PictureSource = str | os.PathLike[str] | Image.Image | np.ndarray
+"""A path, a Pillow image, or an RGB array (height, width, 3) of uint8."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawOptions:
+    """How ids and pixels are drawn. The defaults are those of the released model."""
+
+    seed: int = 0
+    """Same seed, model, machine and version: same ids and frames."""
+    generator: torch.Generator | None = None
+    """Source of all randomness in place of the seed."""
+    height: int | None = None
+    """Of the picture in pixels; None for the size that the UNet was made for."""
+    width: int | None = None
+    sampling: Sampling | None = None
+    """How ids are chosen; None for the released model's way: motion is greedy after text, sampled after a picture."""
+    released: bool = False
+    """Let blocks be malformed as the released model does, and mend them, in place of the grammar."""
+    choice: Choice = "argmax"
+    """Which patches of a given picture become tokens: the likely ones, or a draw as the released model does it."""
+    keyframe_steps: int = 50
+    keyframe_guidance: float = 3.0
+    frames: VideoOptions = field(default_factory=VideoOptions)
+    noise: Literal["restart", "inversion", "none"] = "restart"
+    """How the next keyframe of a longer video starts from the last frame: noised (as released), inverted (as in the
+    paper), or not at all."""
+    inverse_rate: float | None = None
+    """Share of the steps that such a start skips; None for 0.85 (restart) or 0 (inversion)."""
+
+    def __post_init__(self) -> None:
+        if self.noise not in ("restart", "inversion", "none"):
+            raise ConfigError(f'got noise={self.noise!r}, expected "restart", "inversion" or "none"')
+        if (self.height is None) != (self.width is None):
+            raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
+
+    def changed(self, **changes: Any) -> DrawOptions:
+        """These options with some replaced; those of `VideoOptions` may be given by their own names.
+
+        Raises:
+            ConfigError: there is no such option, or its value is out of range.
+        """
+        own = {option.name for option in dataclasses.fields(self)}
+        of_frames = {option.name for option in dataclasses.fields(VideoOptions)}
+        unknown = sorted(set(changes) - own - of_frames)
+        if unknown:
+            raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(sorted(own | of_frames))}")
+        frames = changes.pop("frames", self.frames)
+        frames = dataclasses.replace(frames, **{name: changes.pop(name) for name in of_frames & set(changes)})
+        return dataclasses.replace(self, frames=frames, **changes)
+
+    def generators(self, stream: str) -> list[torch.Generator]:
+        """The random stream of one step of the work, for a batch of one."""
+        return [self.generator] if self.generator is not None else sample_generators(self.seed, 1, stream=stream)
+
+
+def read_picture(source: PictureSource) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture as RGB, turned as its EXIF data says.
+
+    Raises:
+        PromptError: a video, or something that is no picture at all.
+        MediaError: a file that cannot be read as a picture.
+    """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != 3 or 0 in source.shape:
+            hint = "; pass several frames as video=" if source.ndim == 4 else ""
+            raise PromptError(
+                f"got an array of shape {source.shape} and type {source.dtype} as the image, expected (height, width, "
+                f"3) of uint8{hint}"
+            )
+        return source
+    if isinstance(source, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
+    if not isinstance(source, str | os.PathLike):
+        raise PromptError(f"got a {type(source).__name__} as the image, expected a path, a Pillow image or an array")
+    return _open_picture(Path(source))
+
+
+def check_video(source: VideoSource) -> None:
+    """Raise unless `source` may be a video: a still picture is none.
+
+    Raises:
+        PromptError: a picture in memory.
+        MediaError: a file of a picture, or one that cannot be read as a video.
+    """
+    if isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim == 3):
+        raise PromptError("got a picture as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
+    if isinstance(source, Frames) or not is_file(source):
+        return
+    file: Any = source
+    if isinstance(source, str | os.PathLike) and _is_still(Path(source)):
+        raise MediaError(f"{os.fspath(source)!s}: is a still picture, not a video; pass it as image=")
+    if isinstance(source, str | os.PathLike | bytes):
+        probe(file)
+
+
+def resize_picture(
+    picture: UInt8[np.ndarray, "_ _ 3"], height: int, width: int
+) -> UInt8[np.ndarray, "{height} {width} 3"]:
+    """The whole picture at another size, by Pillow's bicubic filter as the tokenizer does it."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    try:
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                raise MediaError(f"{path}: is an animation, not a picture; pass it as video=")
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise MediaError(f"{path}: is not a picture that Pillow can read; pass a video as video=") from error
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path}: cannot be read as a picture: {error}") from error
+
+
+def _is_still(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) == 1
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
