@@ -25,6 +25,7 @@ COMMANDS = {
     "info": "what a video file holds: container, codec, size, rotation, times, colour",
     "decompose": "videos to keyframes and motion: pictures, arrays and metadata",
     "reconstruct": "a video to clips and back, to see and to measure what they keep",
+    "convert": "a checkpoint from the released layout to this project's, or back",
 }
 """Name of each command, which is that of its module, and what it does in one line."""
 

@@ -16,8 +16,21 @@ __all__ = ["ClipOptions", "CodingOptions"]
 class CodingOptions:
     """How keyframes and motion are found. The defaults are those of the released model."""
 
+    motion: Literal["reencode", "source"] = "reencode"
+    """From re-encoding, as the release does, or from the vectors that an H.264 or MPEG video already carries: several
+    times faster, less exact."""
     slices: int = 16
     """Parts that the encoder cuts a picture into; motion search does not cross them."""
+    gop: int = 12
+    """Frames from one keyframe to the next."""
+    codec: Literal["mpeg4", "h264"] = "mpeg4"
+    """To re-encode with. h264 has quarter pels and blocks down to 8 x 8, and is not what the release saw."""
+    four_vectors: bool = False
+    """Let mpeg4 give a block of 16 x 16 one vector for each quarter; goes with --cell 8."""
+    quarter_pel: bool = False
+    """Let mpeg4 use quarters of a pixel."""
+    cell: int = 16
+    """Pixels per side of a cell of the motion grid."""
     fps: float = 6.0
     """Frames per second of the clips."""
     frames_per_clip: int = 24

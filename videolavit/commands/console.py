@@ -16,7 +16,7 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def progress_bar(total: float | None, unit: str, *, quiet: bool, description: str = "") -> tqdm:
+def progress_bar(total: int | float | None, unit: str, *, quiet: bool, description: str = "") -> tqdm:
     """A bar on stderr, shown only where stderr is a terminal and `quiet` is not asked for."""
     hidden = quiet or not sys.stderr.isatty()
     return tqdm(total=total, unit=unit, desc=description or None, disable=hidden, file=sys.stderr, leave=False)
