@@ -213,7 +213,8 @@ def test_an_output_projection_that_is_not_a_plain_one_is_used_as_it_is(model: La
 
 
 @pytest.mark.parametrize(
-    "adapted", [{"target_modules": ["q_proj", "lm_head"]}, {"target_modules": "q_proj", "modules_to_save": ["lm_head"]}]
+    "adapted",
+    [{"target_modules": ["q_proj", "lm_head"]}, {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}],
 )
 def test_an_adapted_model_is_used_with_its_adapters(model: LanguageModel, adapted: dict):
     peft = pytest.importorskip("peft")
