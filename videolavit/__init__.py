@@ -18,9 +18,10 @@ _HOME = {
     "Vocabulary": "videolavit.vocabulary",
     "decompose": "videolavit.video",
     "iter_clips": "videolavit.video",
+    "load_clips": "videolavit.video.clip_file",
     "open_video": "videolavit.video",
     "probe": "videolavit.video",
-    "warp": "videolavit.video",
+    "warp": "videolavit.video.warp",
 }
 
 __all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
