@@ -62,7 +62,7 @@ def draw_colors(
     *,
     height: int | None = None,
     width: int | None = None,
-    largest: float | None = None,
+    largest: float | int | None = None,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
     """Motion as colours: hue for direction as in `color_wheel`, brightness for the root of speed, black for rest.
 
@@ -87,7 +87,7 @@ def color_wheel(size: int = 96) -> UInt8[np.ndarray, "size size 3"]:
     field = np.stack(np.broadcast_arrays(offset[None, :], offset[:, None]))
     radius = np.hypot(*field)
     edge = np.clip((1 - radius) * size / 2, 0, 1)[..., None]
-    wheel = _hue(field, np.clip(radius, 0, 1))
+    wheel = _hue(field, np.sqrt(np.clip(radius, 0, 1)))
     return (wheel * edge + np.array(_BACKGROUND) * (1 - edge)).astype(np.uint8)
 
 

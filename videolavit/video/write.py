@@ -38,7 +38,7 @@ def write_video(
     frames: Iterable[np.ndarray],
     path: str | os.PathLike[str],
     *,
-    fps: float | Fraction = 6,
+    fps: int | float | Fraction = 6,
     metadata: Mapping[str, Any] | None = None,
     crf: int = 18,
     columns: int | None = None,
@@ -136,15 +136,14 @@ def _complete_or_absent(path: Path) -> Iterator[Path]:
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The same frames, or an error at the first that does not belong; an error if there is none."""
-    size = None
+    size: tuple[int, ...] | None = None
     for i, frame in enumerate(frames):
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             got = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
             raise OutputError(f"frame {i}: got {got}, expected an array (height, width, 3) of uint8")
-        if frame.size == 0 or frame.shape != (size or frame.shape):
-            raise OutputError(
-                f"frame {i}: got a picture of {frame.shape[:2]}, the first has {(size or frame.shape)[:2]}"
-            )
+        if frame.size == 0 or (size is not None and frame.shape != size):
+            expected = "at least one pixel" if size is None else f"{size[:2]} as those before"
+            raise OutputError(f"frame {i}: got a picture of {frame.shape[:2]}, expected {expected}")
         size = frame.shape
         yield frame
     if size is None:
