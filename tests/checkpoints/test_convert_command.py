@@ -1,0 +1,50 @@
+"""`videolavit convert` is the library's `convert` with options."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from command_line import one_message, videolavit
+
+from videolavit import cli
+from videolavit.checkpoints.convert import convert
+from videolavit.checkpoints.files import open_tensors
+
+
+def tensors(folder):
+    files = sorted(folder.rglob("*.safetensors"))
+    assert files
+    return {(file.relative_to(folder), key): value for file in files for key, value in open_tensors(file).items()}
+
+
+def test_the_command_writes_what_the_library_writes(small_release, tmp_path, capsys):
+    parts = convert(small_release, tmp_path / "library")
+    assert cli.main(["convert", str(small_release), str(tmp_path / "command"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"] == parts
+    by_library, by_command = tensors(tmp_path / "library"), tensors(tmp_path / "command")
+    assert by_library.keys() == by_command.keys()
+    assert all(torch.equal(by_library[name].load(), by_command[name].load()) for name in by_library)
+
+
+def test_numbers_can_be_stored_in_another_type(small_release, tmp_path):
+    assert cli.main(["convert", str(small_release), str(tmp_path / "half"), "--dtype", "bfloat16"]) == 0
+    types = {tensor.dtype for tensor in tensors(tmp_path / "half").values()}
+    assert torch.bfloat16 in types
+
+
+def test_what_is_no_checkpoint_is_told_in_one_message(tmp_path):
+    (tmp_path / "empty").mkdir()
+    answer = videolavit("convert", tmp_path / "empty", tmp_path / "out")
+    assert answer.returncode == 1
+    assert str(tmp_path / "empty") in one_message(answer)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_target_with_something_in_it_is_left_alone(small_release, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("something")
+    answer = videolavit("convert", small_release, tmp_path / "out")
+    assert answer.returncode == 1
+    assert str(tmp_path / "out") in one_message(answer)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
