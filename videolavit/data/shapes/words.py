@@ -121,7 +121,7 @@ def _event_questions(name: str, event: Event) -> list[Question]:
 
 def _order_questions(name: str, events: Sequence[Event]) -> list[Question]:
     asked = []
-    for ordinal, event in zip(_ORDINALS, events, strict=False):
+    for ordinal, event in zip(_ORDINALS[: len(events)], events, strict=True):
         text = f"Which way does {name} move in the {ordinal} part?"
         asked.append(Question(text=text, answer=_way(event), topic="order"))
     ways = [_way(event) for event in events]

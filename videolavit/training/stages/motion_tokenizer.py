@@ -1,0 +1,158 @@
+"""Stage: the motion tokenizer, reconstruction and vector quantisation (paper, section 3.1; reference section 9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from videolavit.clip import PixelMotion
+from videolavit.config import save_config
+from videolavit.data.shards import ShardReader
+from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
+from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.options import TrainingOptions
+from videolavit.video.draw import draw_colors
+
+__all__ = ["MotionFields", "MotionTokenizerStage", "MotionTokenizerTraining", "endpoint_errors"]
+
+MOVING_ABOVE = 0.5
+"""Pixels per frame, of the video as it is drawn, from which on a cell counts as moving."""
+_PICTURE_PIXELS_PER_CELL = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MotionTokenizerStage:
+    """Squared error of the reconstructed motion and commitment to the codes; quantisation starts late."""
+
+    name: str = "motion_tokenizer"
+    data: str = "data/train"
+    """Folder of shards."""
+    model: MotionTokenizerConfig = field(default_factory=MotionTokenizerConfig)
+    codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
+    commitment_weight: float = 0.25
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=100_000, batch_size=512, learning_rate=1e-4, warmup_steps=5000, ema_decay=0.999
+        )
+    )
+
+    def build(self) -> nn.Module:
+        """The tokenizer, its codebook's learner and the loss."""
+        return MotionTokenizerTraining(MotionTokenizer(self.model), self.codebook, self.commitment_weight)
+
+    def samples(self) -> Samples:
+        """One clip's motion at a time."""
+        return Shuffled(MotionFields(ShardReader(self.data), self.model.rows, self.model.cols), self.training.seed)
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Motion in tokenizer units, and the pixels that one unit stands for."""
+        return {
+            "motion": torch.from_numpy(np.stack([motion for motion, _ in samples])),
+            "pixels_per_unit": torch.from_numpy(np.stack([unit for _, unit in samples])),
+        }
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Mean motion of eight clips as colours, above what comes back of it."""
+        samples = self.samples()
+        batch = self.collate([samples[draw] for draw in range(8)])
+        units = batch["pixels_per_unit"].numpy()
+        fields = batch["motion"].numpy(), _tokenizer(module)(batch["motion"]).motion.numpy()
+        rows = [
+            np.concatenate([_colours(*pair) for pair in zip(motion, units, strict=True)], axis=1) for motion in fields
+        ]
+        return {"motion": np.concatenate(rows, axis=0)}
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """A collapsed codebook."""
+        if step > 2 * self.codebook.warm_up_steps and metrics["perplexity"] < 2:
+            return (
+                f"the codebook has collapsed: perplexity {metrics['perplexity']:.2f} of {self.model.num_codes} codes; "
+                "try a longer warm-up without quantisation, or a smaller learning rate"
+            )
+        return None
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """Configuration and weights."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(self.model, folder / "config.json")
+        save_file(_tokenizer(module).state_dict(), folder / "motion_tokenizer.safetensors")
+
+
+class MotionFields:
+    """The motion of all clips of all videos in a folder of shards, mirrored at random."""
+
+    def __init__(self, reader: ShardReader, rows: int, cols: int) -> None:
+        self._reader, self._grid = reader, (rows, cols)
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Motion (2, frames, rows, cols) in tokenizer units, and pixels of the video's frames per unit (2,)."""
+        index, draw = key
+        random = np.random.default_rng([6, draw])
+        clips = self._reader.motion(index)
+        clip = clips[int(random.integers(len(clips)))]
+        motion = clip.for_tokenizer(*self._grid)
+        for axis, channel in ((-1, 0), (-2, 1)):
+            if random.random() < 0.5:
+                motion = np.flip(motion, axis).copy()
+                motion[channel] *= -1
+        height = self._reader.words(index)["height"]  # motion may have been searched in an enlarged picture
+        width = round(clip.width * height / clip.height)
+        unit = PixelMotion.from_tokenizer_units(np.ones((2, 1, 1, 1), np.float32), height=height, width=width)
+        return np.ascontiguousarray(motion), unit.values.reshape(2)
+
+
+class MotionTokenizerTraining(nn.Module):
+    """Loss of one batch of motion."""
+
+    def __init__(self, tokenizer: MotionTokenizer, codebook: CodebookConfig, commitment_weight: float) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.learner = CodebookLearner(tokenizer.quantizer, codebook)
+        self.commitment_weight = commitment_weight
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, endpoint errors in pixels, codebook usage and perplexity."""
+        quantizing = self.learner.quantizing
+        result = self.tokenizer(batch["motion"], quantize=quantizing)
+        error = (result.motion - batch["motion"]).square().mean()
+        loss = error + self.commitment_weight * result.commitment if quantizing else error
+        self.learner.update(result.features, result.codes)
+        everywhere, moving = endpoint_errors(result.motion.detach(), batch["motion"], batch["pixels_per_unit"])
+        usage = self.learner.usage()
+        return {
+            "loss": loss,
+            "error": error.detach(),
+            "endpoint_error": everywhere,
+            "endpoint_error_moving": moving,
+            "codes_used": torch.tensor(usage.used),
+            "perplexity": torch.tensor(usage.perplexity),
+        }
+
+
+def endpoint_errors(motion: Tensor, truth: Tensor, pixels_per_unit: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean length of the error vector in pixels, over all cells and over those that truly move."""
+    unit = pixels_per_unit[:, :, None, None, None]
+    error = ((motion - truth) * unit).norm(dim=1)
+    moving = (truth * unit).norm(dim=1) > MOVING_ABOVE
+    return error.mean(), (error * moving).sum() / moving.sum().clamp(min=1)
+
+
+def _colours(motion: np.ndarray, pixels_per_unit: np.ndarray) -> np.ndarray:
+    values = (motion * pixels_per_unit[:, None, None, None]).astype(np.float32)
+    height, width = (_PICTURE_PIXELS_PER_CELL * cells for cells in values.shape[-2:])
+    return draw_colors(PixelMotion(values=values, height=height, width=width))
+
+
+def _tokenizer(module: nn.Module) -> MotionTokenizer:
+    assert isinstance(module, MotionTokenizerTraining)
+    return module.tokenizer
