@@ -13,8 +13,11 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
+from collections.abc import Iterator
 
 import torch
+from cases import Case
+from diffusion_cases import diffusion_cases
 from motion_cases import motion_cases
 from visual_cases import visual_cases
 
@@ -42,7 +45,7 @@ def main() -> int:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     missed = 0
     with torch.no_grad():
-        for case in [*visual_cases(quick=arguments.quick), *motion_cases(quick=arguments.quick)]:
+        for case in all_cases(quick=arguments.quick):
             if arguments.only not in case.name:
                 continue
             difference = case.difference()
@@ -55,6 +58,12 @@ def main() -> int:
                 flush=True,
             )
     return int(missed > 0 and not arguments.quick)
+
+
+def all_cases(*, quick: bool) -> Iterator[Case]:
+    """One group at a time, so that the weights of only one are in memory."""
+    for cases in (visual_cases, motion_cases, diffusion_cases):
+        yield from cases(quick=quick)
 
 
 if __name__ == "__main__":

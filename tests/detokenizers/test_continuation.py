@@ -18,8 +18,8 @@ from videolavit.detokenizers.pixels import encode_pictures
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.random import sample_generators
 
-SIZE = {"height": 64, "width": 96}
-FRAMES = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+SIZE = {"height": 32, "width": 48}
+FRAMES = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 class NearlyGaussianUNet(UNet2DConditionModel):
@@ -67,11 +67,11 @@ def round_trip_error(detokenizer: KeyframeDetokenizer, steps: int, inverse_rate:
 def test_denoising_inverted_latents_returns_to_the_frame(detokenizer: KeyframeDetokenizer, kind: type, spacing: str):
     """Inversion takes the prediction one step early, so it errs in proportion to the size of a step.
 
-    Measured: 0.12 to 0.15 of the largest latent with 20 steps, 0.023 to 0.036 with 100.
+    Measured: 0.23 to 0.29 of the largest latent with 10 steps, 0.05 to 0.07 with 50.
     """
     other = with_scheduler(detokenizer, kind, timestep_spacing=spacing)
-    coarse, fine = (round_trip_error(other, steps, 0.0) for steps in (20, 100))
-    assert fine < 0.05
+    coarse, fine = (round_trip_error(other, steps, 0.0) for steps in (10, 50))
+    assert fine < 0.1
     assert fine < coarse / 3
 
 
@@ -128,7 +128,7 @@ def test_errors_say_what_is_wrong(detokenizer: KeyframeDetokenizer):
     with pytest.raises(ConfigError, match=r"inverse_rate 1\.0, expected 0 to less than 1"):
         restart_latents(detokenizer, FRAMES, inverse_rate=1.0)
     with pytest.raises(ShapeError, match="expected multiples of 8"):
-        restart_latents(detokenizer, FRAMES[:, :60])
+        restart_latents(detokenizer, FRAMES[:, :30])
     with pytest.raises(ShapeError, match="got noise of shape"):
         restart_latents(detokenizer, FRAMES, noise=rand(0, 2, 4, 4, 4))
     with torch.no_grad(), pytest.raises(ShapeError, match="conditions for 1 pictures and 2 frames"):
