@@ -148,7 +148,7 @@ def _with_seconds_bar(job: Job, *, quiet: bool) -> Outcome:
     with progress_bar(None, "s of video", quiet=quiet) as bar:
 
         def show(num_ticks: int, info: VideoInfo) -> None:
-            bar.total = info.duration_seconds
+            bar.total = None if info.duration_seconds is None else round(info.duration_seconds, 1)
             bar.update(round(float(num_ticks / fps), 1) - bar.n)
 
         return decompose_file(job, show)
