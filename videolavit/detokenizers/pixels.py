@@ -90,8 +90,8 @@ def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Flo
 
 
 def vae_factor(vae: Any) -> int:
-    """Pixels along one side of a picture for each latent."""
-    return 2 ** (len(vae.config["block_out_channels"]) - 1)
+    """Pixels along one side of a picture for each latent; some VAEs turn patches into channels first."""
+    return (vae.config.get("patch_size") or 1) * 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
 def check_size(height: int, width: int, factor: int) -> None:

@@ -134,8 +134,11 @@ class VideoDetokenizer(nn.Module):
         """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
         options = options or self.options
         pictures = signed_pictures(keyframes, self.vae.device)
-        if len(pictures) != len(motion):
-            raise ShapeError(f"got {len(pictures)} keyframes and motion of {len(motion)} clips")
+        if motion.ndim != 5 or motion.shape[:2] != (len(pictures), 2):
+            raise ShapeError(
+                f"got motion of shape {tuple(motion.shape)} for {len(pictures)} keyframes, expected "
+                f"({len(pictures)}, 2, frames, rows, cols): one clip for each"
+            )
         noise = self._noise(noise, pictures, motion.shape[2], generators)
         keyframe_latents = encode_pictures(self.vae, pictures + options.noise_augmentation * noise.pictures)
         scheduler = scheduler_for(self.scheduler, options.steps, self.unet.device)
