@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -109,6 +110,15 @@ def test_what_is_no_video_is_told_in_one_message(command, broken, tmp_path, monk
     assert broken in one_message(answer)
     assert answer.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", [["decompose", "-o", "out"], ["reconstruct", "-o", "out.mp4"]], ids=lambda c: c[0])
+def test_a_pipe_is_refused_where_it_would_be_read_twice(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    answer = run(command[0], "pipe", *command[1:], seconds=60)
+    assert answer.returncode == 1
+    assert "pipe: is a pipe" in one_message(answer)
 
 
 def test_debug_shows_the_traceback(tmp_path):

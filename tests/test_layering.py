@@ -70,6 +70,12 @@ def test_every_part_has_a_layer():
     assert parts <= set().union(*LAYERS), "give the new part a place in LAYERS and in docs/design.md"
 
 
+def test_the_design_page_names_every_part():
+    page = (PACKAGE.parent / "docs" / "design.md").read_text()
+    missing = {part for part in set().union(*LAYERS) - {"__main__"} if f"`{part}`" not in page}
+    assert not missing, f"docs/design.md does not name {', '.join(sorted(missing))}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_imports_point_down(path):
     importer = part_of(name_of(path))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from videolavit.errors import MediaError
 from videolavit.video import DecomposeOptions, Limits
 
-__all__ = ["ClipOptions", "CodingOptions"]
+__all__ = ["ClipOptions", "CodingOptions", "refuse_pipe"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,3 +56,13 @@ class ClipOptions(CodingOptions):
     """Which keyframes start a clip. `reference`: as the model is asked questions about a video."""
     max_clips: int = 16
     """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""
+
+
+def refuse_pipe(file: str) -> None:
+    """Commands that read a video more than once cannot read pipes: the second time would wait for ever.
+
+    Raises:
+        MediaError: `file` exists and is a pipe or a device.
+    """
+    if os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
+        raise MediaError(f"{file}: is a pipe or a device, which can be read once only; save the video to a file first")

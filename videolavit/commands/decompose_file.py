@@ -22,7 +22,7 @@ from PIL import Image
 
 from videolavit import __version__
 from videolavit.clip import Clip
-from videolavit.commands.clip_options import ClipOptions
+from videolavit.commands.clip_options import ClipOptions, refuse_pipe
 from videolavit.errors import OutputError, VideoLaVITError
 from videolavit.video import VideoInfo, iter_clips, probe
 from videolavit.video.clip_file import ClipFileWriter, load_clips
@@ -88,6 +88,7 @@ def decompose_file(job: Job, progress: Progress | None = None) -> Outcome:
     """Take one video apart; errors become part of the outcome."""
     started = time.monotonic()
     try:
+        refuse_pipe(job.source)
         earlier = None if job.redo else _complete(job)
         if earlier is not None:
             return Outcome(source=job.source, folder=job.folder, status="unchanged", num_clips=len(earlier["clips"]))

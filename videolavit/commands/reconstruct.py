@@ -32,7 +32,7 @@ from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit import __version__
-from videolavit.commands.clip_options import CodingOptions
+from videolavit.commands.clip_options import CodingOptions, refuse_pipe
 from videolavit.commands.console import print_json, progress_bar
 from videolavit.errors import ConfigError
 from videolavit.video import iter_clips, probe
@@ -77,6 +77,7 @@ def run(config: Config) -> int:
     """Reconstruct one video, report how close it came, and return the exit code."""
     started = time.monotonic()
     rate = config.coding.for_library().rate
+    refuse_pipe(config.file)
     _protect_source(config)
     duration = probe(config.file, limits=config.coding.limits).duration_seconds
     total = None if duration is None else round(duration * rate)
