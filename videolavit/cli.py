@@ -8,6 +8,7 @@ module that was asked for is imported, and each imports torch no earlier than it
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never lets an exception through."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or os.environ.get("VIDEOLAVIT_DEBUG", "") not in ("", "0")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     logging.basicConfig(level=logging.WARNING, format="videolavit: %(levelname)s: %(message)s")
     try:
         return _run([argument for argument in arguments if argument != "--debug"])

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file
 from videolavit.commands.clip_options import ClipOptions
 from videolavit.commands.decompose_file import Job, decompose_file
 from videolavit.video import decompose
+from videolavit.video.clip_file import load_clips
 
 OWN_GRID = ["--rows", "6", "--cols", "10"]
 """The codec's grid for these videos: nothing to resize, so nobody waits for torch to be imported."""
@@ -66,6 +67,16 @@ def test_what_is_written_is_what_the_library_returns(video, tmp_path):
         np.testing.assert_array_equal(arrays["keyframes"][index], clip.keyframe)
         with Image.open(tmp_path / "out" / "keyframes" / f"{index:03}.png") as picture:
             np.testing.assert_array_equal(np.asarray(picture), clip.keyframe)
+
+
+def test_a_name_that_is_no_text_does_no_harm(video, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    Path(odd).write_bytes(video.read_bytes())
+    for arguments in ([], ["--json", "--redo"]):
+        answer = videolavit("decompose", odd, "-o", tmp_path / "out", *OWN_GRID, *arguments)
+        assert answer.returncode == 0, answer.stderr
+    assert json.loads((tmp_path / "out" / "metadata.json").read_text())["source"] == odd
+    assert next(load_clips(tmp_path / "out" / "clips.safetensors")).source.endswith(r"caf\udce9.mp4")
 
 
 def test_metadata_says_where_everything_came_from(video, tmp_path):

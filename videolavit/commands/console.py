@@ -13,7 +13,7 @@ __all__ = ["print_json", "progress_bar", "readable_size"]
 
 def print_json(document: Any) -> None:
     """The one thing that a command with `--json` prints on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(json.dumps(document, indent=2))
 
 
 def progress_bar(total: int | float | None, unit: str, *, quiet: bool, description: str = "") -> tqdm:

@@ -147,7 +147,7 @@ def _work(job: Job, started: float, progress: Progress) -> dict[str, Any]:
             "files": sorted(str(path.relative_to(unfinished)) for path in unfinished.rglob("*") if path.is_file()),
             "seconds": round(time.monotonic() - started, 3),
         }
-        (unfinished / METADATA).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n")
+        (unfinished / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
         _publish(unfinished, folder)
         return metadata
     finally:

@@ -66,7 +66,9 @@ class ClipFileWriter:
         Raises:
             ShapeError: its pictures or motion differ in size from those before.
         """
-        self._metadata = {"fps": str(clip.fps), "source": clip.source}
+        # Names of files need not be text; what is not must be spelt out for JSON.
+        source = clip.source.encode("utf-8", "backslashreplace").decode()
+        self._metadata = {"fps": str(clip.fps), "source": source}
         self._append("clip_starts", np.array(clip.start, dtype=np.int64))
         self._append("num_real_frames", np.array(clip.num_real_frames, dtype=np.int64))
         self._append("motion", clip.motion.for_tokenizer(*self.grid))
