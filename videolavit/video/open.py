@@ -19,7 +19,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videolavit.errors import MediaError, VideoLaVITError
+from videolavit.errors import MediaError
 from videolavit.video.limits import Limits
 from videolavit.video.sources import NamelessFile, Source
 
@@ -70,6 +70,7 @@ class VideoReader:
         self._decoder_options = {"max_pixels": str(limits.max_pixels), **decoder_options}
         self._file = NamelessFile(source, limits)
         self._opened: InputContainer | None = None
+        self._skipped_packet = False
         try:
             self._open()
         except BaseException:
@@ -128,9 +129,11 @@ class VideoReader:
             try:
                 packet = next(packets, None)
             except FFmpegError as error:
+                self._file.check()
                 logger.warning("%s: reading stops early: %s", self.name, error.strerror)
                 return
             if packet is None:
+                self._file.check()
                 return
             if packet.size:
                 if self.on_packet is not None:
@@ -142,7 +145,7 @@ class VideoReader:
         try:
             frames = self.stream.codec_context.decode(packet)
         except FFmpegError as error:
-            logger.warning("%s: skipping a damaged packet: %s", self.name, error.strerror)
+            self._skip_packet(error)
             return []
         for frame in frames:
             self.limits.check_size(frame.width, frame.height, self.name)
@@ -168,8 +171,8 @@ class VideoReader:
     def no_frames(self) -> MediaError:
         """The error for a stream that decodes to nothing."""
         return MediaError(
-            f"{self.name}: not one frame of its {self.stream.codec_context.name} stream could be decoded, so the file "
-            f"is damaged, truncated, or a picture of more than max_pixels={self.limits.max_pixels}; try a fresh copy"
+            f"{self.name}: not one frame of its {self.stream.codec_context.name} stream could be decoded; "
+            + self._damaged_or_large()
         )
 
     def rewind(self) -> None:
@@ -199,12 +202,18 @@ class VideoReader:
     def __repr__(self) -> str:
         return f"VideoReader({self.name!r})"
 
+    def _skip_packet(self, error: FFmpegError) -> None:
+        if not self._skipped_packet:  # thousands of lines would say no more
+            logger.warning("%s: skipping damaged packets: %s", self.name, error.strerror)
+        self._skipped_packet = True
+
     def _open(self) -> None:
         options = {"protocol_whitelist": _NO_PROTOCOL, "max_pixels": str(self.limits.max_pixels)}
-        with _explained(self.name):
+        with _explained(self._file):
             self._opened = av.open(
                 self._file.view(), "r", options=options, metadata_errors="replace", buffer_size=_READ_SIZE
             )
+        self._file.check()
         self._stream = _best_stream(self._opened, self.name)
         self._check_headers()
         for stream in self._opened.streams:
@@ -221,24 +230,34 @@ class VideoReader:
         if self.duration_seconds is not None:
             self.limits.check_duration(float(self.duration_seconds), self.name)
         if not decoder.width or not decoder.height:
+            if decoder.name == "webp":  # libav decodes still pictures only
+                raise MediaError(
+                    f"{self.name}: is an animated WebP, which libav cannot decode; convert it to GIF or MP4"
+                )
             raise MediaError(
-                f"{self.name}: its {decoder.name} stream does not say how large the picture is, so the file is "
-                f"damaged, truncated, or the picture has more than max_pixels={self.limits.max_pixels}"
+                f"{self.name}: its {decoder.name} stream does not tell the size of the picture; "
+                + self._damaged_or_large()
             )
+
+    def _damaged_or_large(self) -> str:
+        """What to make of it where libav gives no reason."""
+        return (
+            "try a fresh copy if the file may be damaged or incomplete; if its picture is larger than "
+            f"Limits(max_pixels={self.limits.max_pixels}) allows, raise max_pixels if you trust it"
+        )
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explained(file: NamelessFile) -> Iterator[None]:
     """Turn what libav raises while opening into an error that says what to do."""
     try:
         yield
-    except VideoLaVITError:
-        raise
     except (FFmpegError, UnicodeError, ValueError, OSError) as error:
+        file.check()
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(
-            f"{name}: cannot be read as a video ({reason}); expected a file such as MP4, MKV, WebM, AVI, MOV or GIF "
-            "that is complete, or a format that can be streamed if it is a pipe"
+            f"{file.name}: cannot be read as a video ({reason}); expected a file such as MP4, MKV, WebM, AVI, MOV or "
+            "GIF that is complete, or a format that can be streamed if it is a pipe"
         ) from error
 
 

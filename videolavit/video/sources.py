@@ -38,6 +38,7 @@ class NamelessFile:
         self._limits = limits
         self._file, self._owned = _open(source, self.name)
         self._bytes_read = 0
+        self._failure: BaseException | None = None
         self.can_seek = _can_seek(self._file)
         try:
             self._check_size()
@@ -57,34 +58,69 @@ class NamelessFile:
             self._file.close()
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; empty at the end."""
+        """Up to `size` bytes; empty at the end, and from the first failure on."""
+        if self._failure is not None:
+            return b""
+        try:
+            return self._read(size)
+        except BaseException as error:  # PyAV loses some, Ctrl-C among them, so `check` raises it later
+            self._failure = error
+            return b""
+
+    def seek(self, offset: int, whence: int) -> int:
+        """New position from the start; negative if that fails."""
+        try:
+            self._file.seek(offset, whence)
+            return self._file.tell()
+        except Exception:  # damaged files make libav ask for places before the start
+            return -1
+        except BaseException as error:
+            self._failure = error
+            return -1
+
+    def tell(self) -> int:
+        """Position from the start."""
+        return self._file.tell()
+
+    def check(self) -> None:
+        """Raise what ended reading early, if anything did: libav was only told that the file ends.
+
+        Raises:
+            MediaError: the source could not be read.
+            LimitError: a pipe gave more than `max_bytes`.
+        """
+        if isinstance(self._failure, Exception) and not isinstance(self._failure, MediaError):
+            raise self._unreadable(self._failure) from self._failure
+        if self._failure is not None:
+            raise self._failure
+
+    def _read(self, size: int) -> bytes:
         # A pipe should hand over what it has: `read` would wait for all of `size`.
         read_some = self._file.read if self.can_seek else getattr(self._file, "read1", self._file.read)
         data = read_some(size)
-        if not isinstance(data, bytes):
+        if not isinstance(data, bytes) or len(data) > size:
+            found = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
             raise MediaError(
-                f"{self.name}: read() returned {type(data).__name__}, expected bytes; open it in binary mode"
+                f"{self.name}: read({size}) returned {found}, expected bytes, at most {size}; open it in binary mode"
             )
         if not self.can_seek:
             self._bytes_read += len(data)
             self._limits.check_bytes(self._bytes_read, self.name)
         return data
 
-    def seek(self, offset: int, whence: int) -> int:
-        """New position from the start."""
-        self._file.seek(offset, whence)
-        return self._file.tell()
-
-    def tell(self) -> int:
-        """Position from the start."""
-        return self._file.tell()
+    def _unreadable(self, error: Exception) -> MediaError:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        return MediaError(f"{self.name}: cannot be read ({reason}); check the disk or connection it comes from")
 
     def _check_size(self) -> None:
         if not self.can_seek:
             return
-        size = self._file.seek(0, os.SEEK_END)
-        if size is None:
-            size = self._file.tell()
+        try:
+            size = self._file.seek(0, os.SEEK_END)
+            if size is None:
+                size = self._file.tell()
+        except Exception as error:
+            raise self._unreadable(error) from error
         if size == 0:
             raise MediaError(f"{self.name}: is empty (0 bytes), expected a video; was it downloaded completely?")
         self._limits.check_bytes(size, self.name)
