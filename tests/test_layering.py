@@ -18,7 +18,7 @@ LAYERS = [
     {"errors", "clip", "vocabulary", "config"},
     {"nn"},
     {"video", "tokenizers", "language", "detokenizers"},
-    {"checkpoints", "inputs", "perception", "results", "pipeline", "data", "training", "evaluation"},
+    {"checkpoints", "assembly", "inputs", "perception", "results", "pipeline", "data", "training", "evaluation"},
     {"cli", "commands", "web", "__main__"},
 ]
 """From the bottom up. A part imports its own layer and those below."""

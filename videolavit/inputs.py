@@ -6,7 +6,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from videolavit.language.sampling import Sampling
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.selector import Choice
 from videolavit.video import Frames, probe
-from videolavit.video.decompose import VideoSource
 from videolavit.video.sources import is_file
 
 __all__ = ["DrawOptions", "PictureSource", "check_video", "read_picture", "resize_picture"]
@@ -42,15 +41,15 @@ class DrawOptions:
     sampling: Sampling | None = None
     """How ids are chosen; None for the released model's way: motion is greedy after text, sampled after a picture."""
     released: bool = False
-    """Let blocks be malformed as the released model does, and mend them, in place of the grammar."""
+    """Let blocks come out malformed as the released model does, and then cut or fill them, in place of the grammar."""
     choice: Choice = "argmax"
     """Which patches of a given picture become tokens: the likely ones, or a draw as the released model does it."""
     keyframe_steps: int = 50
     keyframe_guidance: float = 3.0
     frames: VideoOptions = field(default_factory=VideoOptions)
-    noise: Literal["restart", "inversion", "none"] = "restart"
-    """How the next keyframe of a longer video starts from the last frame: noised (as released), inverted (as in the
-    paper), or not at all."""
+    noise: str = "restart"
+    """How the next keyframe of a longer video starts from the last frame: "restart" noises it (as released),
+    "inversion" inverts it (as in the paper), "none" takes no notice of it."""
     inverse_rate: float | None = None
     """Share of the steps that such a start skips; None for 0.85 (restart) or 0 (inversion)."""
 
@@ -80,8 +79,8 @@ class DrawOptions:
         return [self.generator] if self.generator is not None else sample_generators(self.seed, 1, stream=stream)
 
 
-def read_picture(source: PictureSource) -> UInt8[np.ndarray, "height width 3"]:
-    """A picture as RGB, turned as its EXIF data says.
+def read_picture(source: Any) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture as RGB, turned as its EXIF data says, from a `PictureSource`.
 
     Raises:
         PromptError: a video, or something that is no picture at all.
@@ -96,14 +95,14 @@ def read_picture(source: PictureSource) -> UInt8[np.ndarray, "height width 3"]:
             )
         return source
     if isinstance(source, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(source).convert("RGB"))
+        return np.array(ImageOps.exif_transpose(source).convert("RGB"))
     if not isinstance(source, str | os.PathLike):
         raise PromptError(f"got a {type(source).__name__} as the image, expected a path, a Pillow image or an array")
     return _open_picture(Path(source))
 
 
-def check_video(source: VideoSource) -> None:
-    """Raise unless `source` may be a video: a still picture is none.
+def check_video(source: Any) -> None:
+    """Raise unless `source` may be a video (`VideoSource`): a still picture is none.
 
     Raises:
         PromptError: a picture in memory.
@@ -113,11 +112,10 @@ def check_video(source: VideoSource) -> None:
         raise PromptError("got a picture as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
     if isinstance(source, Frames) or not is_file(source):
         return
-    file: Any = source
     if isinstance(source, str | os.PathLike) and _is_still(Path(source)):
         raise MediaError(f"{os.fspath(source)!s}: is a still picture, not a video; pass it as image=")
     if isinstance(source, str | os.PathLike | bytes):
-        probe(file)
+        probe(source)
 
 
 def resize_picture(
@@ -126,7 +124,7 @@ def resize_picture(
     """The whole picture at another size, by Pillow's bicubic filter as the tokenizer does it."""
     if picture.shape[:2] == (height, width):
         return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
@@ -134,7 +132,7 @@ def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
                 raise MediaError(f"{path}: is an animation, not a picture; pass it as video=")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:

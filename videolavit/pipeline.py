@@ -13,14 +13,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from videolavit.assembly import Assembly
 from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.model_parts import ModelParts
 from videolavit.clip import Clip
@@ -35,49 +35,20 @@ from videolavit.language.answer import answer
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.generate import Generated, generate
 from videolavit.language.grammar import Block, GrammarConfig, Modality, fit_motion, only_visual
-from videolavit.language.model import LanguageModel
 from videolavit.language.prompts import Ids, Picture, Piece, Prompt, Text, Video, assemble
 from videolavit.language.sampling import Sampling
 from videolavit.perception import clip_codes, keyframe_codes, picture_features, tokens_as_ids, video_features
 from videolavit.results import Answer, ClipTokens, GeneratedImage, GeneratedVideo
-from videolavit.tokenizers.motion import MotionTokenizer
 from videolavit.tokenizers.selector import Choice
-from videolavit.tokenizers.visual import VisualTokenizer
 from videolavit.video.decompose import VideoSource, decompose
 from videolavit.video.sources import Source
 from videolavit.video.timeline import pictures_on_ticks, timeline
-from videolavit.vocabulary import Vocabulary
 
-__all__ = ["AnsweringParts", "DrawOptions", "VideoLaVIT"]
-
-Module = TypeVar("Module", bound=nn.Module)
+__all__ = ["DrawOptions", "VideoLaVIT"]
 
 
-class AnsweringParts:
-    """The parts that answer questions: a fine-tuned checkpoint has its own."""
-
-    def __init__(self, parts: ModelParts) -> None:
-        self._parts = parts
-
-    @cached_property
-    def language_model(self) -> LanguageModel:
-        return _language_model(self._parts, self._parts.answering("language_model"))
-
-    @cached_property
-    def visual_tokenizer(self) -> VisualTokenizer:
-        return _module(self._parts, self._parts.answering("visual_tokenizer"), VisualTokenizer)
-
-    @cached_property
-    def motion_tokenizer(self) -> MotionTokenizer:
-        return _module(self._parts, self._parts.answering("motion_tokenizer"), MotionTokenizer)
-
-
-class VideoLaVIT:
-    """A Video-LaVIT model; see the module's text."""
-
-    def __init__(self, parts: ModelParts) -> None:
-        self.parts = parts
-        self.answering = AnsweringParts(parts)
+class VideoLaVIT(Assembly):
+    """A Video-LaVIT model; see the module's text. Its parts are the attributes of `Assembly`."""
 
     def __repr__(self) -> str:
         return f"VideoLaVIT({self.parts.name!r}, loaded={self.parts.loaded})"
@@ -113,32 +84,6 @@ class VideoLaVIT:
             CheckpointError: the folder exists and is not empty, and `overwrite` is False.
         """
         self.parts.save(Path(folder), overwrite=overwrite)
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self.parts.vocabulary
-
-    @cached_property
-    def language_model(self) -> LanguageModel:
-        return _language_model(self.parts, "language_model")
-
-    @cached_property
-    def visual_tokenizer(self) -> VisualTokenizer:
-        return _module(self.parts, "visual_tokenizer", VisualTokenizer)
-
-    @cached_property
-    def motion_tokenizer(self) -> MotionTokenizer:
-        return _module(self.parts, "motion_tokenizer", MotionTokenizer)
-
-    @cached_property
-    def keyframe_detokenizer(self) -> KeyframeDetokenizer:
-        parts: Any = [self.parts.module(name) for name in ("keyframe_unet", "keyframe_vae", "condition_decoder")]
-        return KeyframeDetokenizer(parts[0], parts[1], self.parts.scheduler("keyframe_scheduler"), parts[2])
-
-    @cached_property
-    def video_detokenizer(self) -> VideoDetokenizer:
-        parts: Any = [self.parts.module(name) for name in ("video_unet", "video_vae", "motion_encoder")]
-        return VideoDetokenizer(parts[0], parts[1], self.parts.scheduler("video_scheduler"), parts[2])
 
     # Understanding
 
@@ -355,11 +300,13 @@ class VideoLaVIT:
     def _clip_tokens(self, drawn: Generated, first_keyframe: Tensor | None) -> tuple[ClipTokens, ...]:
         """Codes of what was written; the first keyframe may have been given."""
         keyframes = [] if first_keyframe is None else [first_keyframe]
-        keyframes += [
-            self.vocabulary.visual_codes(only_visual(ids, self.vocabulary)) for ids in drawn.of(Modality.KEYFRAME)
-        ]
+        keyframes += [self._fitted_keyframe(ids) for ids in drawn.of(Modality.KEYFRAME)]
         motion = [self._fitted_motion(ids) for ids in drawn.of(Modality.MOTION)] or [None] * len(keyframes)
         return tuple(ClipTokens(keyframe=codes, motion=moved) for codes, moved in zip(keyframes, motion, strict=True))
+
+    def _fitted_keyframe(self, ids: Tensor) -> Tensor:
+        most = self.parts.config("condition_decoder").num_positions
+        return self.vocabulary.visual_codes(only_visual(ids, self.vocabulary)[:most])
 
     def _fitted_motion(self, ids: Tensor) -> Tensor:
         num_ids = self.parts.config("motion_tokenizer").num_tokens
@@ -478,16 +425,6 @@ class VideoLaVIT:
         values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "generator"}
         plain = {name: to_dict(value) if dataclasses.is_dataclass(value) else value for name, value in values.items()}
         return {"task": task, "prompt": words, "model": self.parts.name, "options": plain}
-
-
-def _language_model(parts: ModelParts, name: str) -> LanguageModel:
-    return LanguageModel(parts.module(name), parts.vocabulary, parts.text_tokenizer(name))
-
-
-def _module(parts: ModelParts, name: str, kind: type[Module]) -> Module:
-    module = parts.module(name)
-    assert isinstance(module, kind)
-    return module
 
 
 def _decompose(video: VideoSource, **options: Any) -> list[Clip]:

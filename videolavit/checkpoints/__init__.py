@@ -1,13 +1,13 @@
 """Checkpoints in and out: the released layout, the native one, and conversion between them."""
 
-from videolavit.checkpoints.convert import Layout, convert, open_checkpoint
+from videolavit.checkpoints.convert import LAYOUTS, convert, open_checkpoint
 from videolavit.checkpoints.parts import PARTS, SCHEDULERS, Checkpoint, StoredPart, live_part, load_part
 
 __all__ = [
+    "LAYOUTS",
     "PARTS",
     "SCHEDULERS",
     "Checkpoint",
-    "Layout",
     "StoredPart",
     "convert",
     "live_part",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -16,11 +15,11 @@ from videolavit.checkpoints.source import Source
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError, ConfigError
 
-__all__ = ["Layout", "convert", "open_checkpoint"]
+__all__ = ["LAYOUTS", "convert", "open_checkpoint"]
+
+LAYOUTS = {"native": write_native, "released": write_released}
 
 logger = logging.getLogger(__name__)
-
-Layout = Literal["native", "released"]
 
 
 def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None) -> Checkpoint:
@@ -37,20 +36,22 @@ def convert(
     source: str | Path,
     target: str | Path,
     *,
-    layout: Layout = "native",
+    layout: str = "native",
     dtype: torch.dtype | None = None,
     revision: str | None = None,
 ) -> list[str]:
     """Write the checkpoint at `source` to the new folder `target`, and return the names of what was written.
 
-    Without `dtype` every tensor keeps its bits, so converting there and back gives the same tensors. With it,
-    floating-point tensors are converted, but for codebooks and others that must stay float32.
+    `layout` is "native" or "released". Without `dtype` every tensor keeps its bits, so converting there and back gives
+    the same tensors. With it, floating-point tensors are converted, but for codebooks and others that must stay
+    float32.
 
     Raises:
         CheckpointError: `source` is no checkpoint, or damaged; `target` exists and is not empty.
+        ConfigError: there is no such layout.
     """
-    if layout not in ("native", "released"):
-        raise ConfigError(f'got layout {layout!r}, expected "native" or "released"')
+    if layout not in LAYOUTS:
+        raise ConfigError(f"got layout {layout!r}, expected {' or '.join(LAYOUTS)}")
     checkpoint = open_checkpoint(source, revision=revision)
     held = checkpoint.held()
     if not any(name in PARTS for name in held):
@@ -60,12 +61,8 @@ def convert(
     with new_folder(target) as folder:
         parts = (checkpoint.part(name) for name in held if name in PARTS)
         schedulers = {name: checkpoint.scheduler(name) for name in held if name not in PARTS}
-        write = write_native if layout == "native" else write_released
-        write(
-            folder,
-            checkpoint.vocabulary,
-            (part if dtype is None else part_with_dtype(part, dtype) for part in parts),
-            schedulers,
-        )
+        if dtype is not None:
+            parts = (part_with_dtype(part, dtype) for part in parts)
+        LAYOUTS[layout](folder, checkpoint.vocabulary, parts, schedulers)
     logger.info("wrote %s to %s", ", ".join(held), target)
     return held

@@ -82,6 +82,7 @@ def _video_unet(config: Mapping[str, Any]) -> nn.Module:
     return build({key: value for key, value in config.items() if key != "_class_name"})
 
 
+_MAP_UNET = "videolavit.detokenizers.map_unet:MapUNet2DConditionModel"
 _PATCH_VAE = "videolavit.detokenizers.autoencoder:PatchAutoencoderKL"
 
 _KINDS: dict[str, _Kind] = {
@@ -89,7 +90,7 @@ _KINDS: dict[str, _Kind] = {
     "visual_tokenizer": _Kind(VisualTokenizer, VisualTokenizerConfig),
     "motion_tokenizer": _Kind(MotionTokenizer, MotionTokenizerConfig),
     "condition_decoder": _Kind(ConditionDecoder, ConditionDecoderConfig),
-    "keyframe_unet": _Kind(_of_class("diffusers:UNet2DConditionModel")),
+    "keyframe_unet": _Kind(_of_class("diffusers:UNet2DConditionModel", _MAP_UNET)),
     "keyframe_vae": _Kind(_of_class("diffusers:AutoencoderKL", _PATCH_VAE), always_float32=True),
     "motion_encoder": _Kind(MotionConditionEncoder, MotionConditionEncoderConfig),
     "video_unet": _Kind(_video_unet),

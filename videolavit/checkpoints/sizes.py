@@ -7,6 +7,7 @@ the folders states it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,7 +41,8 @@ def infer_config(name: str, tensors: Mapping[str, StoredTensor], stated: Mapping
     inferred = rule(_Shapes(tensors))
     sizes = _merged(inferred, stated)
     untold = [size for size in _untold(inferred) if size in _untold(sizes)]
-    if untold:
+    known = {field.name for field in dataclasses.fields(config_class)}
+    if untold and known.issuperset(stated):
         raise CheckpointError(
             f"{where}: the shapes of {name} do not tell its {some(untold)}, and it has not the released sizes; state "
             f'it in videolavit.json beside the folders, as {{"{name}": {{...}}}} with the fields of '

@@ -1,0 +1,86 @@
+"""The parts of a model put together: modules, codebooks and schedulers as the classes that compute with them.
+
+Each is loaded when it is first asked for. `pipeline.py` tells what is done with them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeVar
+
+from torch import nn
+
+from videolavit.checkpoints.model_parts import ModelParts
+from videolavit.detokenizers.keyframe import KeyframeDetokenizer
+from videolavit.detokenizers.video import VideoDetokenizer
+from videolavit.language.model import LanguageModel
+from videolavit.tokenizers.motion import MotionTokenizer
+from videolavit.tokenizers.visual import VisualTokenizer
+from videolavit.vocabulary import Vocabulary
+
+__all__ = ["AnsweringParts", "Assembly"]
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class AnsweringParts:
+    """The parts that answer questions: a fine-tuned checkpoint has its own."""
+
+    def __init__(self, parts: ModelParts) -> None:
+        self._parts = parts
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        return _language_model(self._parts, self._parts.answering("language_model"))
+
+    @cached_property
+    def visual_tokenizer(self) -> VisualTokenizer:
+        return _module(self._parts, self._parts.answering("visual_tokenizer"), VisualTokenizer)
+
+    @cached_property
+    def motion_tokenizer(self) -> MotionTokenizer:
+        return _module(self._parts, self._parts.answering("motion_tokenizer"), MotionTokenizer)
+
+
+class Assembly:
+    """The assembled parts, as attributes."""
+
+    def __init__(self, parts: ModelParts) -> None:
+        self.parts = parts
+        self.answering = AnsweringParts(parts)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.parts.vocabulary
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        return _language_model(self.parts, "language_model")
+
+    @cached_property
+    def visual_tokenizer(self) -> VisualTokenizer:
+        return _module(self.parts, "visual_tokenizer", VisualTokenizer)
+
+    @cached_property
+    def motion_tokenizer(self) -> MotionTokenizer:
+        return _module(self.parts, "motion_tokenizer", MotionTokenizer)
+
+    @cached_property
+    def keyframe_detokenizer(self) -> KeyframeDetokenizer:
+        parts: Any = [self.parts.module(name) for name in ("keyframe_unet", "keyframe_vae", "condition_decoder")]
+        return KeyframeDetokenizer(parts[0], parts[1], self.parts.scheduler("keyframe_scheduler"), parts[2])
+
+    @cached_property
+    def video_detokenizer(self) -> VideoDetokenizer:
+        parts: Any = [self.parts.module(name) for name in ("video_unet", "video_vae", "motion_encoder")]
+        return VideoDetokenizer(parts[0], parts[1], self.parts.scheduler("video_scheduler"), parts[2])
+
+
+def _language_model(parts: ModelParts, name: str) -> LanguageModel:
+    return LanguageModel(parts.module(name), parts.vocabulary, parts.text_tokenizer(name))
+
+
+def _module(parts: ModelParts, name: str, kind: type[Module]) -> Module:
+    module = parts.module(name)
+    assert isinstance(module, kind)
+    return module
