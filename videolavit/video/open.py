@@ -94,14 +94,16 @@ class VideoReader:
         Raises:
             MediaError: the reader is closed.
         """
-        if self._opened is None:
-            raise MediaError(f"{self.name}: the reader is closed; read inside its `with` block")
-        return self._opened
+        return self._open_parts()[0]
 
     @property
     def stream(self) -> VideoStream:
-        """The stream that is read: the one that libav calls best, which need not be the first."""
-        return self._stream
+        """The stream that is read: the one that libav calls best, which need not be the first.
+
+        Raises:
+            MediaError: the reader is closed.
+        """
+        return self._open_parts()[1]
 
     @property
     def start_seconds(self) -> Fraction:
@@ -124,8 +126,11 @@ class VideoReader:
 
     def packets(self) -> Iterator[av.Packet]:
         """Packets of the stream in decoding order. A damaged file ends where libav can read no further."""
-        packets = self.container.demux(self.stream)
+        container, stream = self._open_parts()
+        packets = container.demux(stream)
         while True:
+            if self.container is not container:  # libav crashes where one reads on from what is closed
+                raise MediaError(f"{self.name}: has been rewound meanwhile; ask for its packets or frames anew")
             try:
                 packet = next(packets, None)
             except FFmpegError as error:
@@ -179,18 +184,17 @@ class VideoReader:
         """Start again from the first packet.
 
         Raises:
-            MediaError: the source is a pipe, which can be read once only.
+            MediaError: the source is a pipe, which can be read once only, or the reader is closed.
         """
+        self._open_parts()
         if not self.can_rewind:
             raise MediaError(f"{self.name}: is a pipe and can be read once only; save it to a file")
-        self.container.close()
+        self._close_container()
         self._open()
 
     def close(self) -> None:
         """Close the container, and the file if it was opened here. May be called twice."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        self._close_container()
         self._file.close()
 
     def __enter__(self) -> VideoReader:
@@ -201,6 +205,16 @@ class VideoReader:
 
     def __repr__(self) -> str:
         return f"VideoReader({self.name!r})"
+
+    def _open_parts(self) -> tuple[InputContainer, VideoStream]:
+        if self._opened is None:
+            raise MediaError(f"{self.name}: the reader is closed; read inside its `with` block")
+        return self._opened, self._stream
+
+    def _close_container(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _skip_packet(self, error: FFmpegError) -> None:
         if not self._skipped_packet:  # thousands of lines would say no more
