@@ -170,13 +170,14 @@ def _composed(steps: list[Step], grid: tuple[int, int], cell: int) -> tuple[Floa
     motion, known_time = np.zeros((2, *grid), np.float32), np.zeros(grid, np.float32)
     for step in reversed(steps):
         velocity, known = step.velocity, step.known
-        if motion.any() and np.abs(motion).max() >= cell / 2:
+        if max(motion.max(), -motion.min()) >= cell / 2:
             here = _cells_before(motion, cell)
             velocity, known = velocity.reshape(2, -1).take(here, axis=1), known.ravel().take(here)
-        motion += velocity * np.float32(step.time)
-        known_time += known * np.float32(step.time)
-    time = sum(step.time for step in steps)
-    motion *= time / np.maximum(known_time, 1e-6)
+        time = np.float32(step.time)
+        motion += velocity * time
+        known_time += known * time
+    whole_time = np.float32(sum(step.time for step in steps))
+    motion *= whole_time / np.maximum(known_time, 1e-6)
     return motion, not steps or bool(known_time.any())
 
 
@@ -184,6 +185,6 @@ def _cells_before(motion: np.ndarray, cell: int) -> Int[np.ndarray, "rows cols"]
     """Index of the cell that each cell's content came from."""
     rows, cols = motion.shape[1:]
     col, row = np.rint(motion * np.float32(-1 / cell)).astype(np.int32)
-    row = np.clip(row + np.arange(rows, dtype=np.int32)[:, None], 0, rows - 1)
-    col = np.clip(col + np.arange(cols, dtype=np.int32), 0, cols - 1)
+    row = (row + np.arange(rows, dtype=np.int32)[:, None]).clip(0, rows - 1)
+    col = (col + np.arange(cols, dtype=np.int32)).clip(0, cols - 1)
     return row * cols + col

@@ -113,34 +113,34 @@ def _with_steps(group: list[_Frame]) -> Iterator[tuple[int, MovedFrame]]:
     """All but the first frame from one anchor to the next, each with the step that leads to it."""
     if len(group) < 2:
         return
-    velocities, weights = _overlaid(group)
-    for i, frame in enumerate(group[1:]):
-        step = Step(frame.time - group[i].time, velocities[i], weights[i] > 0)
-        yield frame.tick, MovedFrame(frame.source, step)
+    for i, (velocity, known) in enumerate(_overlaid(group)):
+        frame = group[i + 1]
+        yield frame.tick, MovedFrame(frame.source, Step(frame.time - group[i].time, velocity, known))
 
 
-def _overlaid(group: list[_Frame]) -> tuple[np.ndarray, np.ndarray]:
-    """For each step between frames the weighted mean of all velocities that hold there, and their weights."""
+def _overlaid(group: list[_Frame]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each step between frames the weighted mean of all velocities that hold there, and where any does."""
+    fields = [
+        (i, j, *field)
+        for i, frame in enumerate(group)
+        for direction, field in frame.fields.items()
+        if i and (j := _referred(group, i, direction)) is not None
+    ]
+    if len(group) == 2 and len(fields) == 1:  # One P-frame after another: nothing to lay over it.
+        [(_, _, motion, known)] = fields
+        yield motion / np.float32(group[1].time - group[0].time), known
+        return
     rows, cols = group[0].grid
     velocity = np.zeros((len(group) - 1, 2, rows, cols), np.float32)
     weight = np.zeros((len(group) - 1, rows, cols), np.float32)
-    shares: list[np.float32] = []
-    for i, frame in enumerate(group[1:], start=1):
-        for direction, (motion, known) in frame.fields.items():
-            j = _referred(group, i, direction)
-            if j is None:
-                continue
-            between = slice(min(i, j), max(i, j))
-            time = np.float32(abs(frame.time - group[j].time))
-            share = np.float32(1 if frame.is_anchor else _SHARE_OF_B_FRAMES) / time
-            velocity[between] += motion * (share / time)
-            weight[between] += known * share
-            shares.append(share)
-    if len(shares) == 1:
-        velocity /= shares[0]  # The same, since motion is 0 where nothing is known, and faster.
-    elif shares:
-        velocity /= np.where(weight > 0, weight, 1)[:, None]
-    return velocity, weight
+    for i, j, motion, known in fields:
+        between = slice(min(i, j), max(i, j))
+        time = np.float32(abs(group[i].time - group[j].time))
+        share = np.float32(1 if group[i].is_anchor else _SHARE_OF_B_FRAMES) / time
+        velocity[between] += motion * (share / time)
+        weight[between] += known * share
+    velocity /= np.where(weight > 0, weight, 1)[:, None]
+    yield from zip(velocity, weight > 0, strict=True)
 
 
 def _referred(group: list[_Frame], i: int, direction: int) -> int | None:
@@ -208,7 +208,9 @@ class _FrameReader:
         if frame.pict_type != PictureType.B:
             return {-1: mean_motion(vectors, *grid, self._cell)}
         earlier = vectors["source"] < 0
-        parts = {-1: vectors[earlier], 1: vectors[~earlier]}
+        # As plain bytes, since NumPy copies records field by field.
+        rows = vectors.view(np.uint8).reshape(len(vectors), -1)
+        parts = {-1: rows[earlier].view(vectors.dtype)[:, 0], 1: rows[~earlier].view(vectors.dtype)[:, 0]}
         return {direction: mean_motion(part, *grid, self._cell) for direction, part in parts.items()}
 
 
