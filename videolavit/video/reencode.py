@@ -181,9 +181,11 @@ _X264_OPTIONS = {
     "preset": "medium",
     "tune": "zerolatency",
     "forced-idr": "1",
-    # One reference, as libav does not tell which one a vector points to. The rest makes vectors follow motion rather
-    # than save bits. Every I-frame is an IDR-frame, which can be decoded alone.
-    "x264-params": "ref=1:weightp=0:psy=0:aq-mode=0:fast-pskip=0:min-keyint=1",
+    # One reference, as libav does not tell which one a vector points to. Every I-frame is an IDR-frame, which can be
+    # decoded alone. The rest makes vectors follow motion rather than save bits: chosen by predicting the next tick of
+    # real clips and by scenes whose motion is known (benchmarks/motion_modes.py). Small intra blocks cost most.
+    "x264-params": "ref=1:min-keyint=1:weightp=0:psy=0:aq-mode=0:fast-pskip=0:"
+    "analyse=p8x8:subme=5:merange=32:trellis=0",
 }
 
 
