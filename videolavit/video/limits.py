@@ -21,6 +21,9 @@ class Limits:
     max_pixels: int = 8191 * 4608
     """Width times height."""
     max_duration_seconds: float | int = 12 * 3600.0
+    max_index_entries: int = 20_000_000
+    """Samples that the tables of an MP4 or MOV may declare; each takes about 70 bytes of memory. 12 hours of video with
+    five sound tracks have 12 million."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -41,6 +44,10 @@ class Limits:
     def check_duration(self, seconds: float | int, name: str) -> None:
         """Raises `LimitError` for a video of more than `max_duration_seconds`."""
         self._check("max_duration_seconds", seconds, f"{name}: lasts {seconds:.6g} s")
+
+    def check_index(self, num_entries: int, name: str) -> None:
+        """Raises `LimitError` for a file that makes libav list more than `max_index_entries`."""
+        self._check("max_index_entries", num_entries, f"{name}: its tables declare {num_entries} samples")
 
     def _check(self, option: str, value: float | int, found: str) -> None:
         allowed = getattr(self, option)

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _READ_SIZE = 256 * 1024
 _NO_PROTOCOL = "none"
 """A playlist or concat script inside the file may not open other files or addresses."""
+_MOST_STREAMS = "100"
+"""libav opens a decoder for each, of about a megabyte."""
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
@@ -222,7 +224,11 @@ class VideoReader:
         self._skipped_packet = True
 
     def _open(self) -> None:
-        options = {"protocol_whitelist": _NO_PROTOCOL, "max_pixels": str(self.limits.max_pixels)}
+        options = {
+            "protocol_whitelist": _NO_PROTOCOL,
+            "max_streams": _MOST_STREAMS,
+            "max_pixels": str(self.limits.max_pixels),
+        }
         with _explained(self._file):
             self._opened = av.open(
                 self._file.view(), "r", options=options, metadata_errors="replace", buffer_size=_READ_SIZE

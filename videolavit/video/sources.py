@@ -12,6 +12,7 @@ import re
 from typing import Any, Protocol, runtime_checkable
 
 from videolavit.errors import MediaError
+from videolavit.video.boxes import count_index_entries
 from videolavit.video.limits import Limits
 
 __all__ = ["ByteSource", "NamelessFile", "Source", "can_read_again", "describe", "is_file"]
@@ -26,6 +27,8 @@ class ByteSource(Protocol):
 
 Source = str | os.PathLike | bytes | bytearray | memoryview | ByteSource
 
+_FEW_ENTRIES = 100_000
+"""Take no memory worth mentioning, whatever the size of the file."""
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -116,14 +119,20 @@ class NamelessFile:
         if not self.can_seek:
             return
         try:
-            size = self._file.seek(0, os.SEEK_END)
-            if size is None:
-                size = self._file.tell()
+            self._file.seek(0, os.SEEK_END)
+            size = self._file.tell()
+            num_entries = count_index_entries(self._file, size)
         except Exception as error:
             raise self._unreadable(error) from error
         if size == 0:
             raise MediaError(f"{self.name}: is empty (0 bytes), expected a video; was it downloaded completely?")
         self._limits.check_bytes(size, self.name)
+        if num_entries > max(size, _FEW_ENTRIES):
+            raise MediaError(
+                f"{self.name}: its tables declare {num_entries} samples, more than its {size} bytes can hold; "
+                "try a fresh copy"
+            )
+        self._limits.check_index(num_entries, self.name)
 
 
 class _View:
