@@ -71,7 +71,7 @@ def test_quarters_of_a_pixel_are_measured_where_asked_for(mode, exact):
     assert error == 0 if exact else error >= 0.25
 
 
-# Measured: 0.93 and 0.90 of the error with one vector per 16 x 16 block; what is uncovered behind the thing is most of it.
+# Measured: 0.93 and 0.90 of the error with one vector per 16 x 16 block. Most of it is what the thing uncovers.
 @pytest.mark.parametrize(("mode", "share"), [("four vectors", 0.97), ("h264, 8 x 8", 0.95)])
 def test_smaller_blocks_follow_a_small_thing_better(mode, share):
     ground, thing = moving_pictures(1)[0], moving_pictures(1, seed=9)[0]
