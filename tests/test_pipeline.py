@@ -90,6 +90,7 @@ def test_a_video_is_drawn_from_text_and_goes_on(model, tmp_path):
     assert np.array_equal(longer.frames[:24], video.frames)
     assert torch.equal(longer.ids[: len(video.ids)], video.ids)
     assert len(longer.tokens) == 2
+    assert not torch.equal(longer.tokens[0].keyframe, longer.tokens[1].keyframe)
     path = longer.save(tmp_path / "ball.mp4")
     assert read_metadata(path)["task"] == "continue_video"
 
@@ -221,5 +222,7 @@ def test_prompts_and_options_that_make_no_sense_are_refused(model):
         model.image("a", FAST, height=33, width=32)
     with refused(ShapeError, "expected"):
         model.detokenize([ClipTokens(keyframe=torch.tensor([1]), motion=torch.tensor([1, 2]))], FAST)
+    with refused(PromptError, "empty"):
+        model.detokenize([], FAST)
     with refused(VideoLaVITError, "64"):
         model.detokenize([ClipTokens(keyframe=torch.tensor([64]))], FAST)

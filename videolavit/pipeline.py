@@ -217,7 +217,7 @@ class VideoLaVIT(Assembly):
         before = video if isinstance(video, GeneratedVideo) else self._read_end(video, options)
         context = Prompt.from_ids(before.ids)
         blocks = [self._keyframe_block(options), self._motion_block(options)] * num_clips
-        drawn = self._write(context, blocks, options)
+        drawn = self._write(context, blocks, options, first_clip=len(before.tokens))
         tokens = self._clip_tokens(drawn, None)
         height, width = before.frames.shape[1:3]
         options = options if options.height else options.changed(height=height, width=width)
@@ -260,14 +260,14 @@ class VideoLaVIT(Assembly):
         """Frames of clips, each drawn for itself; a clip without motion gives one frame.
 
         Raises:
-            ShapeError: a clip has no keyframe codes, or not as many motion codes as the motion tokenizer makes.
+            PromptError: there is no clip, or one has no keyframe codes.
+            ShapeError: a clip has not as many motion codes as the motion tokenizer makes.
             VocabularyError: a code is not in its codebook.
         """
         options = (options or DrawOptions()).changed(**changes)
+        ids = tokens_as_ids(tokens, self.vocabulary)
         clips = [self._draw_clip(clip, i, options)[: clip.num_frames] for i, clip in enumerate(tokens)]
-        return self._video(
-            np.concatenate(clips), tuple(tokens), tokens_as_ids(tokens, self.vocabulary), "detokenize", "", options
-        )
+        return self._video(np.concatenate(clips), tuple(tokens), ids, "detokenize", "", options)
 
     def reconstruct(self, video: VideoSource, options: DrawOptions | None = None, **changes: Any) -> GeneratedVideo:
         """A video through the tokens and back: what the model sees of it.
@@ -284,8 +284,10 @@ class VideoLaVIT(Assembly):
     def _prompt(self, pieces: Sequence[Piece]) -> Prompt:
         return assemble(pieces, self.vocabulary, self.language_model.text_tokenizer)
 
-    def _write(self, prompt: Prompt, blocks: Sequence[Block], options: DrawOptions) -> Generated:
-        [drawn] = generate(self.language_model, [prompt], blocks, options.sampling, options.generators("ids"))
+    def _write(self, prompt: Prompt, blocks: Sequence[Block], options: DrawOptions, first_clip: int = 0) -> Generated:
+        """Ids after a prompt. What goes on from earlier clips has a random stream of its own."""
+        generators = options.generators(f"ids {first_clip}")
+        [drawn] = generate(self.language_model, [prompt], blocks, options.sampling, generators)
         return drawn
 
     def _keyframe_block(self, options: DrawOptions) -> Block:
@@ -329,6 +331,7 @@ class VideoLaVIT(Assembly):
             keyframe, last_frame = None, frames[-1]
         return join_clips(clips)
 
+    @torch.no_grad()
     def _draw_clip(
         self,
         clip: ClipTokens,
@@ -353,6 +356,7 @@ class VideoLaVIT(Assembly):
         frames = self.video_detokenizer.draw(keyframe[None], motion, options=options.frames, generators=generators)
         return frames[0].cpu().numpy()
 
+    @torch.no_grad()
     def _draw_keyframe(
         self,
         codes: Tensor,
