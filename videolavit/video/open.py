@@ -135,9 +135,9 @@ class VideoReader:
                 raise MediaError(f"{self.name}: has been rewound meanwhile; ask for its packets or frames anew")
             try:
                 packet = next(packets, None)
-            except FFmpegError as error:
+            except (FFmpegError, IndexError) as error:  # PyAV's IndexError: a stream that the headers do not list
                 self._file.check()
-                logger.warning("%s: reading stops early: %s", self.name, error.strerror)
+                logger.warning("%s: reading stops early: %s", self.name, error)
                 return
             if packet is None:
                 self._file.check()
@@ -262,8 +262,8 @@ class VideoReader:
     def _damaged_or_large(self) -> str:
         """What to make of it where libav gives no reason."""
         return (
-            "try a fresh copy if the file may be damaged or incomplete; if its picture is larger than "
-            f"Limits(max_pixels={self.limits.max_pixels}) allows, raise max_pixels if you trust it"
+            "try a fresh copy if the file may be damaged or incomplete; if its picture has more than "
+            f"max_pixels={self.limits.max_pixels}, raise max_pixels (in a command: --max-pixels) if you trust it"
         )
 
 
