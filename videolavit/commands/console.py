@@ -8,12 +8,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["print_json", "progress_bar", "readable_size"]
+__all__ = ["print_json", "printable", "progress_bar", "readable_size"]
 
 
 def print_json(document: Any) -> None:
     """The one thing that a command with `--json` prints on stdout."""
     print(json.dumps(document, indent=2))
+
+
+def printable(text: str) -> str:
+    """Text on one line, harmless to a terminal: names of files may hold line breaks and commands to it."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
 
 
 def progress_bar(total: int | float | None, unit: str, *, quiet: bool, description: str = "") -> tqdm:

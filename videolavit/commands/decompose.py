@@ -35,7 +35,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit import __version__
 from videolavit.commands.clip_options import ClipOptions
-from videolavit.commands.console import print_json, progress_bar
+from videolavit.commands.console import print_json, printable, progress_bar
 from videolavit.commands.decompose_file import Job, Outcome, decompose_file, died
 from videolavit.commands.parallel import for_each
 from videolavit.errors import ConfigError, OutputError
@@ -79,7 +79,7 @@ def run(config: Config) -> int:
     else:
         _summarise(outcomes)
     for outcome in failed:
-        print(f"videolavit: failed: {outcome.error}", file=sys.stderr)
+        print(f"videolavit: failed: {printable(outcome.error or '')}", file=sys.stderr)
     if len(outcomes) > 1 and failed:
         print(f"videolavit: {len(failed)} of {len(outcomes)} videos failed", file=sys.stderr)
     return 1 if failed else 0
@@ -159,4 +159,4 @@ def _summarise(outcomes: Sequence[Outcome]) -> None:
         if outcome.error is None:
             took = "as it was" if outcome.status == "unchanged" else f"{outcome.seconds:.1f} s"
             clips = f"{outcome.num_clips} clip{'s' if outcome.num_clips != 1 else ''}"
-            print(f"{outcome.source}: {clips} in {outcome.folder} ({took})")
+            print(printable(f"{outcome.source}: {clips} in {outcome.folder} ({took})"))

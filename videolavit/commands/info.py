@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
-from videolavit.commands.console import print_json, readable_size
+from videolavit.commands.console import print_json, printable, readable_size
 from videolavit.errors import MediaError
-from videolavit.video import VideoInfo, probe
+from videolavit.video import Limits, VideoInfo, probe
 from videolavit.video.write import read_metadata
 
 __all__ = ["Config", "run"]
@@ -36,18 +36,21 @@ class Config:
     """Print one JSON document on stdout."""
     picture_types: bool = False
     """Decode all of it to tell the type of every picture: I, P or B."""
+    limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
 
 
 def run(config: Config) -> int:
     """Print what `probe` finds."""
-    info = probe(config.file, picture_types=config.picture_types)
-    made = _own_metadata(Path(config.file))
+    info = probe(config.file, limits=config.limits, picture_types=config.picture_types)
+    path = Path(config.file)
+    num_bytes = path.stat().st_size if path.is_file() else None  # A pipe has none, and cannot be read a second time.
+    made = {} if num_bytes is None else _own_metadata(path)
     if config.json:
-        print_json({**info.as_dict(), "num_bytes": Path(config.file).stat().st_size, "metadata": made})
+        print_json({**info.as_dict(), "num_bytes": num_bytes, "metadata": made})
         return 0
-    print(config.file)
-    for name, value in itertools.chain(_lines(info, Path(config.file)), _made_lines(made)):
-        print(f"  {name:11} {value}")
+    print(printable(config.file))
+    for name, value in itertools.chain(_lines(info, num_bytes), _made_lines(made)):
+        print(f"  {printable(name):11} {printable(value)}")
     return 0
 
 
@@ -67,8 +70,8 @@ def _made_lines(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield name.replace("_", " "), str(value)
 
 
-def _lines(info: VideoInfo, file: Path) -> Iterator[tuple[str, str]]:
-    yield "file", f"{info.container}, {readable_size(file.stat().st_size)}"
+def _lines(info: VideoInfo, num_bytes: int | None) -> Iterator[tuple[str, str]]:
+    yield "file", f"{info.container}, {'from a pipe' if num_bytes is None else readable_size(num_bytes)}"
     yield "codec", f"{info.codec}{f' ({info.profile})' if info.profile else ''}, {info.pixel_format}"
     yield "picture", _picture(info)
     yield "time", ", ".join(_times(info))

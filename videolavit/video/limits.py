@@ -50,8 +50,8 @@ class Limits:
         self._check("max_index_entries", num_entries, f"{name}: its tables declare {num_entries} samples")
 
     def _check(self, option: str, value: float | int, found: str) -> None:
-        allowed = getattr(self, option)
+        allowed, flag = getattr(self, option), option.replace("_", "-")
         if value > allowed:
             raise LimitError(
-                f"{found}, more than Limits({option}={allowed}) allows; raise {option} if you trust the file"
+                f"{found}, more than {option}={allowed} allows; raise {option} (in a command: --{flag}) if you trust it"
             )

@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from videolavit.errors import MediaError, OutputError
+from videolavit.video.open import open_video
 
 __all__ = ["read_metadata", "write_video"]
 
@@ -94,7 +95,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     try:
         note = _read_note(path)
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: cannot read metadata: {error}; expected an MP4, GIF, WebP or PNG file") from error
     try:
         values = json.loads(note or "{}")
@@ -105,8 +106,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _read_note(path: Path) -> str:
     if path.suffix.lower() == ".mp4":
-        with av.open(_file_url(path)) as container:
-            return container.metadata.get("comment", "")
+        with open_video(path) as video:  # and not PyAV itself: the file may be from anywhere
+            return video.container.metadata.get("comment", "")
     with Image.open(path) as picture:
         if picture.format == "WEBP":
             return str(picture.getexif().get(ExifTags.Base.ImageDescription, ""))
