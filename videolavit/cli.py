@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments or os.environ.get("VIDEOLAVIT_DEBUG", "") not in ("", "0")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
-    logging.basicConfig(level=logging.WARNING, format="videolavit: %(levelname)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
     try:
         return _run([argument for argument in arguments if argument != "--debug"])
     except KeyboardInterrupt:
@@ -121,8 +121,25 @@ def _explain(error: Exception, debug: bool) -> int:
     return SOME_FAILED
 
 
+def _log_handler() -> logging.Handler:
+    """Warnings of the library on stderr, each as one line that says who speaks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("videolavit: %(levelname)s: %(message)s"))
+    handler.addFilter(_on_one_line)
+    return handler
+
+
+def _on_one_line(record: logging.LogRecord) -> bool:
+    from videolavit.commands.console import printable
+
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
+
+
 def _say(message: str) -> None:
-    print(f"videolavit: {message}", file=sys.stderr)
+    from videolavit.commands.console import printable
+
+    print(f"videolavit: {printable(message)}", file=sys.stderr)
 
 
 if __name__ == "__main__":
