@@ -12,6 +12,7 @@ from torch import nn
 
 from videolavit.checkpoints.model_parts import ModelParts
 from videolavit.detokenizers.keyframe import KeyframeDetokenizer
+from videolavit.detokenizers.residual import video_detokenizer
 from videolavit.detokenizers.video import VideoDetokenizer
 from videolavit.language.model import LanguageModel
 from videolavit.tokenizers.motion import MotionTokenizer
@@ -73,7 +74,7 @@ class Assembly:
     @cached_property
     def video_detokenizer(self) -> VideoDetokenizer:
         parts: Any = [self.parts.module(name) for name in ("video_unet", "video_vae", "motion_encoder")]
-        return VideoDetokenizer(parts[0], parts[1], self.parts.scheduler("video_scheduler"), parts[2])
+        return video_detokenizer(parts[0], parts[1], self.parts.scheduler("video_scheduler"), parts[2])
 
 
 def _language_model(parts: ModelParts, name: str) -> LanguageModel:

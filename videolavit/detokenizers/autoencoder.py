@@ -6,6 +6,8 @@ full resolution: on a CPU that is most of the cost of such a network at small si
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
@@ -20,7 +22,7 @@ class PatchAutoencoderKL(AutoencoderKL):
     def __init__(
         self,
         patch_size: int = 4,
-        block_out_channels: tuple[int, ...] = (64, 128),
+        block_out_channels: Sequence[int] = (64, 128),
         layers_per_block: int = 2,
         latent_channels: int = 8,
         norm_num_groups: int = 16,
@@ -32,7 +34,7 @@ class PatchAutoencoderKL(AutoencoderKL):
             # Annotated by diffusers as if there were always one block.
             down_block_types=("DownEncoderBlock2D",) * len(block_out_channels),  # pyright: ignore[reportArgumentType]
             up_block_types=("UpDecoderBlock2D",) * len(block_out_channels),  # pyright: ignore[reportArgumentType]
-            block_out_channels=block_out_channels,  # pyright: ignore[reportArgumentType]
+            block_out_channels=tuple(block_out_channels),  # pyright: ignore[reportArgumentType]
             layers_per_block=layers_per_block,
             latent_channels=latent_channels,
             norm_num_groups=norm_num_groups,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.attention import CrossAttention, SelfAttention, attend
 from videolavit.nn.mlp import MLP, TanhHead
+from videolavit.nn.policy import weighted_attention
 
 __all__ = ["Condition", "ConditionDecoder", "ConditionDecoderConfig", "pad_code_vectors"]
 
@@ -113,6 +114,21 @@ class ConditionDecoder(nn.Module):
             x = block(x, codes, allowed)
         return self.feature_head(self.norm(x))
 
+    def features_of_choice(
+        self, code_vectors: Float[Tensor, "batch n code_dim"], keep: Float[Tensor, "batch n"]
+    ) -> Float[Tensor, "batch positions feature_width"]:
+        """`features` of the chosen rows, for training: with gradients to `keep`, for rows that it drops, too.
+
+        `keep` is 1 or 0. A dropped row stands where it would if it were chosen, and counts nothing in the attention.
+        """
+        chosen = keep.detach()
+        ranks = (chosen.cumsum(1) - chosen).long()  # sequence order: how many chosen rows come before
+        codes = self.in_proj(code_vectors.to(self.in_proj.weight.dtype)) + self.pos_embed[0, ranks]
+        x = self.query_embed.expand(len(codes), -1, -1)
+        for block in self.blocks:
+            x = block(x, codes, keep)
+        return self.feature_head(self.norm(x))
+
     def condition(self, features: Float[Tensor, "batch positions feature_width"]) -> Condition:
         """Condition from ViT features, reconstructed or true ones (without the class token)."""
         prompt_embeds = torch.cat([proj(features) for proj in self.prompt_projs], dim=-1)
@@ -158,8 +174,13 @@ class _Block(nn.Module):
         self.mlp = MLP(config.width, config.hidden_width)
 
     def forward(self, x: Tensor, codes: Tensor, allowed: Tensor | None) -> Tensor:
+        """`allowed` is a mask, or in floating point how much each code counts."""
         x = x + self.self_attention(self.self_norm(x))
-        x = x + self.cross_attention(self.cross_norm(x), codes, allowed)
+        if allowed is None or allowed.dtype == torch.bool:
+            x = x + self.cross_attention(self.cross_norm(x), codes, allowed)
+        else:
+            queries, keys, values = self.cross_attention.project(self.cross_norm(x), codes)
+            x = x + self.cross_attention.join(weighted_attention(queries, keys, values, allowed[:, None, None]))
         return x + self.mlp(self.mlp_norm(x))
 
 

@@ -155,21 +155,22 @@ class VideoDetokenizer(nn.Module):
         keyframe_latents: Float[Tensor, "batch channels rows cols"],
         motion: Float[Tensor, "batch 2 frames motion_rows motion_cols"],
         options: VideoOptions,
+        compensated: Float[Tensor, "batch frames further_channels rows cols"] | None = None,
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """The UNet under its conditions: from scaled latents and a timestep to the guided prediction, in float32.
 
         In the negative branch keyframe, motion and the encoder's output are all zero; what the UNet is told about frame
-        rate, motion and noise is the same.
+        rate, motion and noise is the same, and so are the further channels of a UNet that draws residuals.
         """
-        unet, frames = self.unet, motion.shape[2]
-        keyframe_latents = keyframe_latents.to(unet.device)
-        motion = resize_motion_tensor(motion.to(unet.device, torch.float32), *keyframe_latents.shape[2:])
-        condition = self._motion_condition(motion).to(unet.device, unet.dtype)
-        fixed = torch.cat([repeat(keyframe_latents, "b c h w -> b t c h w", t=frames), motion.movedim(2, 1)], dim=2)
-        fixed, guidance = fixed.to(unet.device, unet.dtype), _guidance_ramp(options, frames)
+        unet = self.unet
+        fixed, condition = self.conditions(keyframe_latents, motion)
+        guidance = _guidance_ramp(options, motion.shape[2])
         if guidance is not None:
             fixed, condition = (torch.cat([torch.zeros_like(part), part]) for part in (fixed, condition))
             guidance = guidance.to(unet.device)
+        if compensated is not None:
+            compensated = compensated.to(unet.device, unet.dtype)
+            fixed = torch.cat([fixed, compensated.repeat(len(fixed) // len(compensated), 1, 1, 1, 1)], dim=2)
         time_ids = _time_ids(len(fixed), options).to(unet.device)
 
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:
@@ -177,6 +178,19 @@ class VideoDetokenizer(nn.Module):
             return unet(sample, timestep, condition, time_ids).sample.float()
 
         return lambda latents, timestep: guided(lambda batch: predict(batch, timestep), latents, guidance)
+
+    def conditions(
+        self,
+        keyframe_latents: Float[Tensor, "batch channels rows cols"],
+        motion: Float[Tensor, "batch 2 frames motion_rows motion_cols"],
+    ) -> tuple[Float[Tensor, "batch frames channels_and_2 rows cols"], Float[Tensor, "batch frames cells dim"]]:
+        """Input channels of keyframe and motion, and the motion encoder's output, as the UNet takes them."""
+        unet = self.unet
+        keyframe_latents = keyframe_latents.to(unet.device)
+        motion = resize_motion_tensor(motion.to(unet.device, torch.float32), *keyframe_latents.shape[2:])
+        repeated = repeat(keyframe_latents, "b c h w -> b t c h w", t=motion.shape[2])
+        fixed = torch.cat([repeated, motion.movedim(2, 1)], dim=2)
+        return fixed.to(unet.device, unet.dtype), self._motion_condition(motion).to(unet.device, unet.dtype)
 
     @torch.no_grad()
     def frames(

@@ -36,8 +36,9 @@ __all__ = ["VideoUNet"]
 class VideoUNet(UNetSpatioTemporalConditionModel):
     """Denoiser of latent clips under per-frame motion conditions; the defaults are the released sizes.
 
-    The arguments are those of diffusers' class, and the rows and columns of the motion condition. `in_channels` counts
-    the noisy latent, the keyframe latent and the two motion channels. Heads do not show in keys and shapes, and those
+    The arguments are those of diffusers' class, the rows and columns of the motion condition, and `residual_scale`: 0
+    for the reference form, else the unit of the residuals that it draws (`residual.py`). `in_channels` counts the noisy
+    latent, the keyframe latent and the two motion channels. Heads do not show in keys and shapes, and those
     of the release are not diffusers' default: the configuration decides.
     """
 
@@ -68,6 +69,7 @@ class VideoUNet(UNetSpatioTemporalConditionModel):
         num_attention_heads: int | Sequence[int] = (5, 10, 10, 20),
         num_frames: int = 24,
         motion_grid: Sequence[int] = (16, 16),
+        residual_scale: float = 0.0,
     ) -> None:
         sizes: dict[str, Any] = {
             "sample_size": sample_size,

@@ -1,0 +1,157 @@
+"""What only the tiny preset uses: chosen codes, the prompt as a map, motion compensation and residuals to it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import EulerDiscreteScheduler
+
+from videolavit.checkpoints.parts import build_part
+from videolavit.clip import PixelMotion
+from videolavit.data.prepare import FrontEnd, video_record
+from videolavit.data.shapes import render, sample_scene
+from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
+from videolavit.detokenizers.compensation import NUM_HINTS, compensate
+from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
+from videolavit.detokenizers.map_unet import MapUNet2DConditionModel
+from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
+from videolavit.detokenizers.residual import ResidualVideoDetokenizer, video_detokenizer
+from videolavit.detokenizers.video import VideoDetokenizer, VideoOptions
+from videolavit.detokenizers.video_unet import VideoUNet
+from videolavit.errors import ShapeError
+from videolavit.nn.random import sample_generators
+
+
+def normalised(x_pixels, y_pixels, frames, size):
+    """Uniform motion of a square picture, in normalised units."""
+    values = np.stack([np.full((frames, 4, 4), speed, np.float32) for speed in (x_pixels, y_pixels)])
+    return torch.from_numpy(PixelMotion(values=values, height=size, width=size).for_detokenizer(4, 4))[None]
+
+
+def test_choosing_codes_in_training_gives_what_the_decoder_makes_of_the_chosen_ones():
+    torch.manual_seed(0)
+    config = ConditionDecoderConfig(
+        code_dim=4, num_positions=9, width=16, layers=2, heads=2, feature_width=16, prompt_widths=(8,), pooled_width=8
+    )
+    decoder = ConditionDecoder(config)
+    vectors = torch.randn(2, 9, 4)
+    keep = torch.tensor([[0, 1, 1, 0, 0, 1, 0, 0, 0], [1, 0, 1, 0, 1, 0, 0, 1, 1]]).bool()
+    expected = decoder.features(*pad_code_vectors([rows[kept] for rows, kept in zip(vectors, keep, strict=True)]))
+    torch.testing.assert_close(decoder.features_of_choice(vectors, keep.float()), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_map_unet_sees_where_its_prompt_lies_and_comes_back_from_json():
+    torch.manual_seed(0)
+    unet = MapUNet2DConditionModel(
+        map_channels=4, block_out_channels=(16, 32), attention_head_dim=2, cross_attention_dim=16, pooled_width=8
+    )
+    prompt = torch.randn(1, 16, 16)
+    inputs = {"timestep": 5, "added_cond_kwargs": {"text_embeds": torch.zeros(1, 8), "time_ids": torch.zeros(1, 6)}}
+    sample = torch.randn(1, 8, 8, 8)
+    one = unet(sample, encoder_hidden_states=prompt, **inputs).sample
+    other = unet(sample, encoder_hidden_states=prompt.flip(1), **inputs).sample  # cross-attention alone sees no order
+    assert one.shape == sample.shape
+    assert (one - other).abs().max() > 1e-3
+    again = build_part("keyframe_unet", json.loads(unet.to_json_string()))
+    assert {name: value.shape for name, value in again.state_dict().items()} == {
+        name: value.shape for name, value in unet.state_dict().items()
+    }
+    with pytest.raises(ShapeError, match="15 prompt embeddings"):
+        unet(sample, encoder_hidden_states=prompt[:, :15], **inputs)
+
+
+def test_a_picture_at_rest_is_not_changed_and_has_no_hints():
+    picture = torch.rand(2, 3, 32, 48)
+    result = compensate(picture, torch.zeros(2, 2, 5, 4, 6))
+    # Positions are followed in float32 from frame to frame: four steps were off by 1.1e-5 of the brightness at most.
+    torch.testing.assert_close(result.frames, picture[:, None].expand(-1, 5, -1, -1, -1), atol=1e-4, rtol=0)
+    assert result.hints.shape == (2, 5, NUM_HINTS, 32, 48)
+    assert result.hints.abs().max() < 1e-4
+
+
+def test_a_picture_moves_as_its_motion_says():
+    picture = F.avg_pool2d(torch.rand(1, 3, 68, 68), 5, stride=1)
+    result = compensate(picture, normalised(2, -1, 4, 64))
+    shifted = torch.roll(picture, (-3, 6), dims=(2, 3))
+    inside = (..., slice(0, 54), slice(10, 64))
+    torch.testing.assert_close(result.frames[:, 3][inside], shifted[inside], atol=1e-3, rtol=0)
+    torch.testing.assert_close(result.hints[:, 3, 0][inside], torch.full((1, 54, 54), 4 * 6 / 64), atol=1e-3, rtol=0)
+
+
+def test_compensation_leaves_no_trail_behind_an_object():
+    seed = next(seed for seed in range(100) if moves_fast_over_plain_ground(sample_scene(seed)))
+    record = video_record(render(sample_scene(seed)), FrontEnd())
+    motion = torch.from_numpy(record.motion_of(0).for_detokenizer(16, 16))[None]
+    keyframe = torch.from_numpy(record.keyframes[0].transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+    last = compensate(keyframe, motion).frames[0, -1]
+    saturated = (last.amax(0) - last.amin(0) > 0.5).sum()
+    before = (keyframe[0].amax(0) - keyframe[0].amin(0) > 0.5).sum()
+    assert 0.6 < saturated / before < 1.4
+
+
+def moves_fast_over_plain_ground(scene):
+    [event] = scene.actors[0].events
+    return scene.ground.kind == "plain" and event.speed == "quickly" and event.direction == "right"
+
+
+def small_detokenizer(residual_scale):
+    torch.manual_seed(0)
+    vae = PatchAutoencoderKL(patch_size=2, block_out_channels=(16, 16), latent_channels=4, layers_per_block=1)
+    further = 4 + NUM_HINTS if residual_scale else 0
+    unet = VideoUNet(
+        in_channels=10 + further,
+        down_block_types=("DownBlockSpatioTemporal", "CrossAttnDownBlockSpatioTemporal"),
+        up_block_types=("CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"),
+        block_out_channels=(32, 32),
+        num_attention_heads=(2, 2),
+        layers_per_block=1,
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=24,
+        cross_attention_dim=16,
+        num_frames=3,
+        motion_grid=(4, 4),
+        residual_scale=residual_scale,
+    )
+    encoder = MotionConditionEncoder(
+        MotionConditionEncoderConfig(rows=4, cols=4, width=16, heads=2, depth=1, out_width=16)
+    )
+    scheduler = EulerDiscreteScheduler(
+        prediction_type="v_prediction",
+        use_karras_sigmas=True,
+        sigma_min=0.002,
+        sigma_max=80.0,
+        timestep_type="continuous",
+    )
+    return video_detokenizer(unet, vae, scheduler, encoder, VideoOptions(steps=2, max_guidance=2.0))
+
+
+def test_the_unet_says_which_detokenizer_it_belongs_to():
+    assert type(small_detokenizer(0.0)) is VideoDetokenizer
+    assert type(small_detokenizer(0.3)) is ResidualVideoDetokenizer
+
+
+def test_residuals_are_added_to_the_compensated_keyframe():
+    tiny, larger = small_detokenizer(1e-6), small_detokenizer(0.5)
+    keyframes = torch.rand(2, 3, 16, 24) * 2 - 1
+    motion = 0.3 * torch.randn(2, 2, 3, 4, 6)
+    base = tiny.base(keyframes, motion).latents
+    drawn = [
+        detokenizer.sample_latents(keyframes, motion, generators=sample_generators(1, 2))
+        for detokenizer in (tiny, larger)
+    ]
+    torch.testing.assert_close(drawn[0], base, atol=1e-4, rtol=0)
+    assert (drawn[1] - base).abs().mean() > 1e-3
+    assert tiny.draw(keyframes, motion).shape == (2, 3, 16, 24, 3)
+
+
+def test_a_clip_drawn_by_residuals_does_not_depend_on_its_batch():
+    detokenizer = small_detokenizer(0.5)
+    keyframes, motion = torch.rand(2, 3, 16, 24) * 2 - 1, 0.3 * torch.randn(2, 2, 3, 4, 6)
+    generators = sample_generators(1, 2)
+    both = detokenizer.sample_latents(keyframes, motion, generators=generators)
+    alone = detokenizer.sample_latents(keyframes[1:], motion[1:], generators=sample_generators(1, 2)[1:])
+    torch.testing.assert_close(both[1:], alone, atol=1e-3, rtol=1e-3)
+    with pytest.raises(ShapeError, match="2 keyframes and motion of 1 clips"):
+        detokenizer.sample_latents(keyframes, motion[:1])
