@@ -1,0 +1,266 @@
+"""The stages of pictures: vision encoder, visual tokenizer, keyframe detokenizer, each at a tiny size."""
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, label_picture
+from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.shapes.scene import COLOURS, SHAPES, SIZE, sample_scene
+from videolavit.data.shards import Record, ShardReader, write_shard
+from videolavit.detokenizers.condition import ConditionDecoderConfig
+from videolavit.errors import CheckpointError, ConfigError
+from videolavit.tokenizers.codebook import CodebookConfig
+from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.tokenizers.vit import VisionTransformerConfig
+from videolavit.training.loop import train
+from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import load_trained, read_trained_scheduler
+from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
+from videolavit.training.stages.vision_encoder import VisionEncoderStage, load_vision_encoder
+from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
+
+VIT = VisionTransformerConfig(
+    image_size=SIZE, patch_size=32, width=32, layers=1, heads=2, mlp_ratio=2.0, unused_head_width=None
+)
+VISUAL = VisualTokenizerConfig(
+    vit=VIT, merger_layers=1, merger_heads=2, merger_mlp_ratio=2.0, num_codes=32, code_dim=8, language_width=16
+)
+DECODER = ConditionDecoderConfig(
+    code_dim=8,
+    num_positions=VIT.num_patches,
+    width=32,
+    layers=1,
+    heads=2,
+    mlp_ratio=2.0,
+    feature_width=32,
+    prompt_widths=(16, 16),
+    pooled_width=24,
+)
+
+
+def options(**changed):
+    values = {"steps": 30, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 3, "log_every": 1} | changed
+    return TrainingOptions(**values)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    data = ShapesData(num_videos=8, clips=(1, 2))
+    records = (shapes_record(data, number) for number in range(data.num_videos))
+    write_shard((record for record in records if record is not None), folder / "shapes.tar")
+    return folder
+
+
+def encoder_stage(shards, **changed):
+    return VisionEncoderStage(data=str(shards), model=VIT, training=options(**changed))
+
+
+def tokenizer_stage(shards, **changed):
+    return VisualTokenizerStage(
+        data=str(shards),
+        model=VISUAL,
+        decoder=DECODER,
+        codebook=CodebookConfig(warm_up_steps=10, revive_every=10),
+        random_choice_steps=10,
+        training=options(**changed),
+    )
+
+
+def keyframe_stage(shards, map_channels=4, **changed):
+    return KeyframeDetokenizerStage(
+        data=str(shards),
+        visual=VISUAL,
+        decoder=DECODER,
+        unet=KeyframeUNetConfig(
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            transformer_layers_per_block=(1, 1),
+            heads=(2, 2),
+            addition_time_embed_dim=8,
+            norm_num_groups=8,
+            map_channels=map_channels,
+        ),
+        height=64,
+        width=64,
+        draw_steps=2,
+        training=options(**changed),
+    )
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def mean(entries, name):
+    return np.mean([entry[name] for entry in entries])
+
+
+def trained_twice(stage, folder, stop_at):
+    """Exported folders of a run, and of one that was stopped after a step and resumed."""
+    whole = train(stage, folder / "whole", quiet=True)
+
+    class Stopping(type(stage)):
+        def alarm(self, metrics, step):
+            if step == stop_at:
+                raise KeyboardInterrupt
+
+    stopping = Stopping(**{field.name: getattr(stage, field.name) for field in fields(stage)})
+    with pytest.raises(KeyboardInterrupt):
+        train(stopping, folder / "stopped", quiet=True)
+    return whole, train(stage, folder / "stopped", quiet=True)
+
+
+def same_weights(one, other):
+    one, other = load_file(one), load_file(other)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_labels_say_which_patches_show_the_object_and_where_its_centre_is():
+    scene = sample_scene(3)
+    [actor] = scene.actors
+    labels = label_picture(scene, 0, 16)
+    shown = labels.patches[:, 1] != UNKNOWN
+    x, y = actor.start
+    centre_patch = int(y // 16) * 8 + int(x // 16)
+    assert shown[centre_patch]
+    assert 2 <= shown.sum() <= 25
+    assert labels.patches[centre_patch, 0] == SHAPES.index(actor.shape)
+    assert (labels.patches[~shown, 0] == len(SHAPES)).all()
+    assert labels.picture[1] == COLOURS.index(actor.colour)
+    patch_x = (np.flatnonzero(shown) % 8 + 0.5) * 16 - 0.5
+    np.testing.assert_allclose(patch_x + labels.offsets[shown, 0] * SIZE, x, atol=1e-3)
+
+
+def test_labels_of_a_mirrored_picture_are_mirrored_labels():
+    scene = sample_scene(5)
+    labels, mirrored = label_picture(scene, 0, 16), label_picture(scene, 0, 16, mirror=True)
+    assert np.array_equal(mirrored.patches.reshape(8, 8, 3), labels.patches.reshape(8, 8, 3)[:, ::-1])
+
+
+def test_own_videos_have_no_labels(shards, tmp_path):
+    record = ShardReader(shards)[0]
+    own = Record(keyframes=record.keyframes, motion=record.motion, motion_size=record.motion_size, frames=record.frames)
+    write_shard([own], tmp_path / "own.tar")
+    _, labels = LabelledKeyframes(ShardReader(tmp_path), 32)[0, 0]
+    assert (labels.patches == UNKNOWN).all()
+    assert (labels.picture == UNKNOWN).all()
+
+
+def test_the_vision_encoder_learns_and_resumes_exactly(shards, tmp_path):
+    stage = encoder_stage(shards, steps=40, checkpoint_every=10, pictures_every=40)
+    whole, resumed = trained_twice(stage, tmp_path, stop_at=25)
+    entries = log(tmp_path / "whole")
+    assert mean(entries[-5:], "loss") < 0.8 * mean(entries[:5], "loss")
+    assert (tmp_path / "whole" / "pictures" / "pixels-00000040.png").exists()
+    assert same_weights(whole / "vision_encoder.safetensors", resumed / "vision_encoder.safetensors")
+    assert load_vision_encoder(whole).config == VIT
+
+
+def test_the_visual_tokenizer_learns_quantises_late_and_keeps_its_encoder(shards, tmp_path):
+    encoder = train(encoder_stage(shards, steps=3), tmp_path / "encoder", quiet=True)
+    stage = replace(tokenizer_stage(shards, steps=120, pictures_every=120), encoder=str(encoder))
+    export = train(stage, tmp_path / "run", quiet=True)
+    entries = log(tmp_path / "run")
+    assert mean(entries[-10:], "cosine_distance") < 0.7 * mean(entries[:5], "cosine_distance")
+    assert entries[5]["perplexity"] == 0  # not quantised yet
+    assert entries[-1]["perplexity"] > 3
+    assert 0.2 < mean(entries[-10:], "kept") < 0.5
+    assert (tmp_path / "run" / "pictures" / "kept-00000120.png").exists()
+    tokenizer, decoder = load_trained("visual_tokenizer", export), load_trained("condition_decoder", export)
+    trained_vit = load_vision_encoder(encoder).state_dict()
+    assert all(torch.equal(value, trained_vit[name]) for name, value in tokenizer.vit.state_dict().items())
+    assert decoder.config == DECODER
+
+
+def test_the_tokenizer_keeps_in_use_what_it_kept_in_training(shards):
+    stage = tokenizer_stage(shards)
+    module = stage.build()
+    samples = stage.samples()
+    batch = stage.collate([samples[draw] for draw in range(4)])
+    step = stage.random_choice_steps  # the first in which the selector decides
+    keep = module._choice(module.tokenizer.vit(batch["pictures"])[:, 1:], step)
+    tokens = module.tokenizer.encode(batch["pictures"], choice=stage.choice)
+    assert torch.equal(keep > 0, tokens.keep)
+
+
+def test_a_resumed_tokenizer_run_has_the_same_weights_and_codebook(shards, tmp_path):
+    stage = tokenizer_stage(shards, steps=24, checkpoint_every=8, ema_decay=0.9)
+    whole, resumed = trained_twice(stage, tmp_path, stop_at=19)
+    for name in ("visual_tokenizer", "condition_decoder"):
+        assert same_weights(whole / f"{name}.safetensors", resumed / f"{name}.safetensors")
+
+
+def test_a_collapsed_selector_or_codebook_raises_an_alarm(shards):
+    stage = tokenizer_stage(shards)
+    healthy = {"kept": 0.3, "perplexity": 9.0}
+    assert stage.alarm(healthy, step=500) is None
+    assert "selector has collapsed: it keeps 0.020" in stage.alarm(healthy | {"kept": 0.02}, step=500)
+    assert "selector has collapsed" in stage.alarm(healthy | {"kept": 0.9}, step=500)
+    assert "codebook has collapsed: perplexity 1.10 of 32" in stage.alarm(healthy | {"perplexity": 1.1}, step=500)
+    assert stage.alarm({"kept": 0.02, "perplexity": 0.0}, step=5) is None  # nothing is decided yet
+
+
+def test_tokenizer_and_decoder_must_fit(shards):
+    with pytest.raises(ConfigError, match="make them equal"):
+        replace(tokenizer_stage(shards), decoder=replace(DECODER, code_dim=16))
+
+
+def test_parts_of_another_stage_are_missed_with_a_name(tmp_path):
+    with pytest.raises(CheckpointError, match="no condition_decoder; train the stage"):
+        load_trained("condition_decoder", tmp_path)
+    with pytest.raises(CheckpointError, match="no vision encoder"):
+        load_vision_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("map_channels", [0, 4])
+def test_the_keyframe_detokenizer_learns(shards, tmp_path, map_channels):
+    stage = keyframe_stage(shards, map_channels, steps=40, pictures_every=40)
+    export = train(stage, tmp_path, quiet=True)
+    entries = log(tmp_path)
+    assert mean(entries[-10:], "loss") < 0.9 * mean(entries[:3], "loss")
+    assert (tmp_path / "pictures" / "drawn-00000040.png").exists()
+    assert load_trained("keyframe_unet", export).config["in_channels"] == 8
+    assert read_trained_scheduler("keyframe_scheduler", export)["_class_name"] == "DDIMScheduler"
+
+
+def test_keyframe_training_changes_the_condition_but_not_the_decoded_features(shards, tmp_path):
+    stage = keyframe_stage(shards, steps=4)
+    module = stage.build()
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    decoder = "detokenizer.condition_decoder."
+    assert {name.removeprefix(decoder).split(".")[0] for name in trained if name.startswith(decoder)} == {
+        "prompt_projs",
+        "pool",
+    }
+    assert not any(name.startswith(("tokenizer.", "detokenizer.vae.")) for name in trained)
+
+
+def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
+    stage = keyframe_stage(shards, steps=12, checkpoint_every=4, ema_decay=0.9)
+    whole, resumed = trained_twice(stage, tmp_path, stop_at=10)
+    for name in ("keyframe_unet", "condition_decoder"):
+        assert same_weights(whole / f"{name}.safetensors", resumed / f"{name}.safetensors")
+
+
+def test_pictures_without_codes_raise_an_alarm(shards):
+    stage = keyframe_stage(shards)
+    assert "50% of the pictures have no code" in stage.alarm({"without_codes": 0.5}, step=1)
+    assert stage.alarm({"without_codes": 0.0}, step=1) is None
+
+
+def test_a_picture_without_codes_is_drawn_without_condition(shards):
+    stage = keyframe_stage(shards)
+    module = stage.build()
+    selector = module.tokenizer.selector.out_proj
+    with torch.no_grad():
+        selector.weight.zero_()
+        selector.bias.copy_(torch.tensor([-5.0, 5.0]))  # drops every patch
+    samples = stage.samples()
+    batch = stage.collate([samples[draw] for draw in range(2)])
+    assert module(batch, 0)["without_codes"] == 1

@@ -1,0 +1,244 @@
+"""Stage: the keyframe detokenizer, a UNet that draws a picture from its codes (paper, section 3.2).
+
+Tokenizer, autoencoder and the decoder of features are frozen. What learns is the UNet and the projections that make
+its condition of the features. The condition is dropped now and then, for guidance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from einops import rearrange
+from torch import Tensor, nn
+
+from videolavit.data.keyframes import Keyframes
+from videolavit.data.shards import ShardReader
+from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
+from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
+from videolavit.detokenizers.keyframe import KeyframeDetokenizer
+from videolavit.detokenizers.map_unet import MapUNet2DConditionModel
+from videolavit.detokenizers.pixels import encode_pictures, signed_pictures
+from videolavit.errors import ConfigError
+from videolavit.nn.random import sample_generators
+from videolavit.tokenizers.pictures import preprocess_pictures
+from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import load_autoencoder, load_trained, save_trained, save_trained_scheduler
+from videolavit.video.pixels import resize_picture
+
+__all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeUNetConfig"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyframeUNetConfig:
+    """Sizes of the keyframe UNet. The defaults are those of the released model, which has SDXL's."""
+
+    block_out_channels: tuple[int, ...] = (320, 640, 1280)
+    """The first block has no attention."""
+    layers_per_block: int = 2
+    transformer_layers_per_block: tuple[int, ...] = (1, 2, 10)
+    heads: tuple[int, ...] = (5, 10, 20)
+    addition_time_embed_dim: int = 256
+    norm_num_groups: int = 32
+    map_channels: int = 0
+    """Channels of the prompt laid over the latents; 0 is the reference form, which has cross-attention only."""
+
+    def build(self, latent_channels: int, decoder: ConditionDecoderConfig) -> UNet2DConditionModel:
+        """A UNet for an autoencoder's latents and a condition decoder's conditions, with random weights."""
+        sizes: dict[str, Any] = {
+            "in_channels": latent_channels,
+            "block_out_channels": self.block_out_channels,
+            "layers_per_block": self.layers_per_block,
+            "transformer_layers_per_block": self.transformer_layers_per_block,
+            "attention_head_dim": self.heads,  # diffusers' name for the number of heads
+            "cross_attention_dim": sum(decoder.prompt_widths),
+            "addition_time_embed_dim": self.addition_time_embed_dim,
+            "norm_num_groups": self.norm_num_groups,
+        }
+        if self.map_channels:
+            return MapUNet2DConditionModel(**sizes, map_channels=self.map_channels, pooled_width=decoder.pooled_width)
+        with_attention = len(self.block_out_channels) - 1
+        return UNet2DConditionModel(
+            **sizes,
+            out_channels=latent_channels,
+            down_block_types=("DownBlock2D", *["CrossAttnDownBlock2D"] * with_attention),  # pyright: ignore[reportArgumentType]
+            up_block_types=(*["CrossAttnUpBlock2D"] * with_attention, "UpBlock2D"),  # pyright: ignore[reportArgumentType]
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            projection_class_embeddings_input_dim=decoder.pooled_width + 6 * self.addition_time_embed_dim,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyframeDetokenizerStage:
+    """Squared error of what the scheduler wants predicted, at timesteps drawn evenly."""
+
+    name: str = "keyframe_detokenizer"
+    data: str = "data/train"
+    """Folder of shards."""
+    tokenizer: str = ""
+    """Folder of a trained visual tokenizer with its condition decoder; empty for ones with random weights."""
+    autoencoder: str = ""
+    """Folder of a trained autoencoder; empty for a small one with random weights."""
+    visual: VisualTokenizerConfig = field(default_factory=VisualTokenizerConfig)
+    """Sizes of a tokenizer with random weights."""
+    decoder: ConditionDecoderConfig = field(default_factory=ConditionDecoderConfig)
+    """Sizes of a condition decoder with random weights."""
+    unet: KeyframeUNetConfig = field(default_factory=KeyframeUNetConfig)
+    prediction: Literal["epsilon", "v_prediction"] = "epsilon"
+    timestep_spacing: Literal["leading", "trailing"] = "leading"
+    height: int = 1024
+    width: int = 1024
+    dropped_conditions: float = 0.1
+    """Share of samples without a condition."""
+    draw_steps: int = 50
+    """Of sample pictures."""
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=60_000, batch_size=128, learning_rate=5e-5, warmup_steps=3000, ema_decay=0.9999
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropped_conditions < 1:
+            raise ConfigError(f"got dropped_conditions={self.dropped_conditions}, expected 0 to less than 1")
+
+    def build(self) -> nn.Module:
+        """All parts, the frozen ones included, and the loss."""
+        if self.tokenizer:
+            tokenizer = load_trained("visual_tokenizer", self.tokenizer)
+            decoder = load_trained("condition_decoder", self.tokenizer)
+        else:
+            tokenizer, decoder = VisualTokenizer(self.visual), ConditionDecoder(self.decoder)
+        vae = load_autoencoder(self.autoencoder) if self.autoencoder else PatchAutoencoderKL()
+        unet = self.unet.build(vae.config["latent_channels"], decoder.config)
+        detokenizer = KeyframeDetokenizer(unet, vae, self.scheduler(), decoder)
+        return KeyframeDetokenizerTraining(tokenizer, detokenizer, self.dropped_conditions)
+
+    def scheduler(self) -> DDIMScheduler:
+        """SDXL's noise levels."""
+        return DDIMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1 if self.timestep_spacing == "leading" else 0,
+            prediction_type=self.prediction,
+            timestep_spacing=self.timestep_spacing,
+        )
+
+    def samples(self) -> Samples:
+        """One keyframe at a time."""
+        return Shuffled(Keyframes(ShardReader(self.data)), self.training.seed)
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Pictures as the tokenizer reads them, and at the size that is drawn."""
+        image_size = self.visual.vit.image_size
+        drawn = _pictures_of_size(samples, self.height, self.width)
+        return {"pictures": preprocess_pictures(samples, image_size), "drawn": drawn}
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Keyframes above what is drawn from their codes."""
+        assert isinstance(module, KeyframeDetokenizerTraining)
+        samples = self.samples()
+        batch = self.collate([samples[draw] for draw in range(8)])
+        shown = module.draw(batch["pictures"], self.height, self.width, self.draw_steps)
+        rows = torch.stack([batch["drawn"].float() / 255, shown])
+        return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """Pictures without codes: the tokenizer is broken."""
+        if metrics["without_codes"] > 0.2:
+            return f"{metrics['without_codes']:.0%} of the pictures have no code: train the visual tokenizer again"
+        return None
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """UNet, condition decoder and scheduler, as parts of a native checkpoint."""
+        assert isinstance(module, KeyframeDetokenizerTraining)
+        save_trained("keyframe_unet", module.detokenizer.unet, folder)
+        save_trained("condition_decoder", module.detokenizer.condition_decoder, folder)
+        save_trained_scheduler("keyframe_scheduler", module.detokenizer.scheduler, folder)
+
+
+class KeyframeDetokenizerTraining(nn.Module):
+    """Loss of one batch of pictures."""
+
+    def __init__(self, tokenizer: VisualTokenizer, detokenizer: KeyframeDetokenizer, dropped_conditions: float) -> None:
+        super().__init__()
+        self.tokenizer, self.detokenizer = tokenizer, detokenizer
+        self.dropped_conditions = dropped_conditions
+        self.requires_grad_(False)
+        decoder = detokenizer.condition_decoder
+        for trained in (detokenizer.unet, decoder.prompt_projs, decoder.pool):
+            trained.requires_grad_(True)
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, that of the noisy half of the timesteps, share of pictures without any code."""
+        scheduler: Any = self.detokenizer.scheduler
+        with torch.no_grad():
+            latents = self.latents(batch["drawn"])
+            features, has_codes = self.features(batch["pictures"])
+        timesteps = torch.randint(0, scheduler.config["num_train_timesteps"], (len(latents),), device=latents.device)
+        signal = scheduler.alphas_cumprod.to(latents.device)[timesteps].reshape(-1, 1, 1, 1)
+        noise = torch.randn_like(latents)
+        noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+        is_velocity = scheduler.config["prediction_type"] == "v_prediction"
+        target = signal.sqrt() * noise - (1 - signal).sqrt() * latents if is_velocity else noise
+        given = has_codes & (torch.rand(len(latents), device=latents.device) >= self.dropped_conditions)
+        height, width = batch["drawn"].shape[1:3]
+        predict = self.detokenizer.predictor(self._condition(features, given), height=height, width=width)
+        errors = F.mse_loss(predict(noisy, timesteps), target, reduction="none").mean((1, 2, 3))
+        is_noisy = (2 * timesteps >= scheduler.config["num_train_timesteps"]).float()
+        return {
+            "loss": errors.mean(),
+            "noisy_half": (errors.detach() * is_noisy).sum() / is_noisy.sum().clamp(min=1),
+            "without_codes": 1 - has_codes.float().mean(),
+        }
+
+    def latents(self, drawn: Tensor) -> Tensor:
+        """Scaled latents of uint8 pictures (batch, height, width, 3)."""
+        vae = self.detokenizer.vae
+        return encode_pictures(vae, signed_pictures(drawn, vae.device)) * vae.config["scaling_factor"]
+
+    def features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder makes of the codes of normalised pictures, and which pictures have any."""
+        tokens = self.tokenizer.encode(pictures)
+        vectors, mask = pad_code_vectors([self.tokenizer.code_vectors(codes) for codes in tokens.codes])
+        if vectors.shape[1] == 0:
+            vectors, mask = vectors.new_zeros(len(vectors), 1, vectors.shape[2]), mask.new_zeros(len(mask), 1)
+        has_codes = mask.any(1)
+        mask[:, 0] |= ~has_codes  # something to attend to, for a condition that is dropped all the same
+        return self.detokenizer.condition_decoder.features(vectors, mask), has_codes
+
+    def draw(self, pictures: Tensor, height: int, width: int, steps: int) -> Tensor:
+        """Pictures, 0..1, drawn from the codes of normalised pictures, without guidance."""
+        features, has_codes = self.features(pictures)
+        latents = self.detokenizer.sample_latents(
+            self._condition(features, has_codes),
+            height=height,
+            width=width,
+            steps=steps,
+            guidance=1.0,
+            generators=sample_generators(0, len(pictures)),
+        )
+        return self.detokenizer.decode(latents)
+
+    def _condition(self, features: Tensor, given: Tensor) -> Condition:
+        condition = self.detokenizer.condition_decoder.condition(features)
+        return Condition(
+            prompt_embeds=condition.prompt_embeds * given[:, None, None], pooled=condition.pooled * given[:, None]
+        )
+
+
+def _pictures_of_size(pictures: list[Any], height: int, width: int) -> Tensor:
+    """Pictures of any size as uint8 (batch, height, width, 3)."""
+    resized = [resize_picture(picture, height, width) for picture in pictures]
+    return torch.from_numpy(np.stack(resized))

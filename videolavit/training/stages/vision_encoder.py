@@ -1,0 +1,188 @@
+"""Stage of the tiny preset: the vision transformer that the visual tokenizer works on, and that stays frozen later.
+
+The paper takes EVA-CLIP's. A small one is trained here to name, for every patch, what it shows (shape, colour, size
+and where the object's centre lies), to say the same of the whole picture from its class token, and to keep the pixels:
+what is said makes meaning easy to read, pixels keep pictures apart that no label is known for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from videolavit.config import load_config, save_config
+from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, SceneLabels, unknown_labels
+from videolavit.data.pictures import DeadLeaves, Photographs
+from videolavit.data.shapes.scene import COLOURS, GROUNDS, RADII, SHAPES
+from videolavit.data.shards import ShardReader
+from videolavit.errors import CheckpointError
+from videolavit.tokenizers.pictures import CLIP_MEAN, CLIP_STD, preprocess_pictures
+from videolavit.tokenizers.vit import VisionTransformer, VisionTransformerConfig
+from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.options import TrainingOptions
+
+__all__ = ["VisionEncoderStage", "VisionEncoderTraining", "load_vision_encoder"]
+
+_CONFIG_FILE, _WEIGHTS_FILE = "vision_encoder.json", "vision_encoder.safetensors"
+
+_PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(RADII))
+_PICTURE_CLASSES = (len(SHAPES), len(COLOURS), len(RADII), len(GROUNDS))
+_NAMES = ("shape", "colour", "size", "ground")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VisionEncoderStage:
+    """Cross-entropy of what patches and pictures show, error of where objects are, error of pixels."""
+
+    name: str = "vision_encoder"
+    data: str = "data/train"
+    """Folder of shards."""
+    shares: tuple[int, int, int] = (8, 1, 1)
+    """Keyframes of videos, photographs and dead leaves in the mixture; 0 leaves one out."""
+    model: VisionTransformerConfig = field(
+        default_factory=lambda: VisionTransformerConfig(
+            image_size=128, patch_size=16, width=192, layers=6, heads=6, mlp_ratio=3.0, unused_head_width=None
+        )
+    )
+    pixel_weight: float = 1.0
+    saturated_weight: float = 10.0
+    """Of pixels in which one channel stands out, over the others."""
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=4000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998
+        )
+    )
+
+    def build(self) -> nn.Module:
+        """The encoder, heads that only training has, and the loss."""
+        return VisionEncoderTraining(VisionTransformer(self.model), self.pixel_weight, self.saturated_weight)
+
+    def samples(self) -> Samples:
+        """Pictures with their labels."""
+        size, patch = self.model.image_size, self.model.patch_size
+        keyframes = Shuffled(LabelledKeyframes(ShardReader(self.data), patch), self.training.seed)
+        others = [_Unlabelled(kind(size, size), patch) for kind in (Photographs, DeadLeaves)]
+        kinds: list[Samples] = [keyframes, *others]
+        return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Normalised pictures and labels."""
+        pictures, labels = zip(*samples, strict=True)
+        return {
+            "pictures": preprocess_pictures(list(pictures), self.model.image_size),
+            "patches": torch.from_numpy(np.stack([label.patches for label in labels])),
+            "offsets": torch.from_numpy(np.stack([label.offsets for label in labels])),
+            "picture": torch.from_numpy(np.stack([label.picture for label in labels])),
+        }
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Pictures above what a linear map reads of them in the features."""
+        assert isinstance(module, VisionEncoderTraining)
+        samples = self.samples()
+        batch = self.collate([samples[draw] for draw in range(10)])["pictures"]
+        rows = torch.stack([batch, module.pixels(module.normalised_features(batch))])
+        values = rearrange(rows, "r b c h w -> (r h) (b w) c") * torch.tensor(CLIP_STD) + torch.tensor(CLIP_MEAN)
+        return {"pixels": (values * 255).round().clamp(0, 255).byte().numpy()}
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """Nothing here goes wrong silently."""
+        return None
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """The encoder without heads."""
+        assert isinstance(module, VisionEncoderTraining)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(module.vit.config, folder / _CONFIG_FILE)
+        save_file(module.vit.state_dict(), folder / _WEIGHTS_FILE)
+
+
+def load_vision_encoder(folder: str | Path) -> VisionTransformer:
+    """What the stage exported.
+
+    Raises:
+        CheckpointError: files are missing or do not fit one another.
+    """
+    config, weights = Path(folder) / _CONFIG_FILE, Path(folder) / _WEIGHTS_FILE
+    if not config.is_file() or not weights.is_file():
+        raise CheckpointError(f"{folder}: holds no vision encoder; train the stage vision_encoder first")
+    vit = VisionTransformer(load_config(VisionTransformerConfig, config))
+    vit.load_state_dict(load_file(weights))
+    return vit
+
+
+class VisionEncoderTraining(nn.Module):
+    """Loss of one batch of labelled pictures.
+
+    Heads read features that are normalised first, so that what they learn to read is large in the features, too.
+    """
+
+    def __init__(self, vit: VisionTransformer, pixel_weight: float, saturated_weight: float) -> None:
+        super().__init__()
+        self.vit = vit
+        width, patch = vit.config.width, vit.config.patch_size
+        self.patch_head = nn.Linear(width, sum(_PATCH_CLASSES) + 2)
+        self.picture_head = nn.Linear(width, sum(_PICTURE_CLASSES))
+        self.pixel_head = nn.Linear(width, 3 * patch**2)
+        self.pixel_weight, self.saturated_weight = pixel_weight, saturated_weight
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, its parts, share of pictures with each attribute right."""
+        features = self.normalised_features(batch["pictures"])
+        *patch_logits, offsets = self.patch_head(features[:, 1:]).float().split((*_PATCH_CLASSES, 2), dim=-1)
+        picture_logits = self.picture_head(features[:, 0]).float().split(_PICTURE_CLASSES, dim=-1)
+        patches, whole = batch["patches"], batch["picture"]
+        naming = sum(_cross_entropy(logits, patches[..., i]) for i, logits in enumerate(patch_logits))
+        naming = naming + sum(_cross_entropy(logits, whole[:, i]) for i, logits in enumerate(picture_logits))
+        shows_object = patches[..., 1] != UNKNOWN
+        placing = ((offsets - batch["offsets"]).abs().sum(-1) * shows_object).sum() / shows_object.sum().clamp(min=1)
+        pixels = self._pixel_error(self.pixels(features), batch["pictures"])
+        loss = naming + placing + self.pixel_weight * pixels
+        right = {f"{name}_right": _right(picture_logits[i], whole[:, i]) for i, name in enumerate(_NAMES)}
+        right["patch_shape_right"] = _right(patch_logits[0][shows_object], patches[..., 0][shows_object])
+        return {"loss": loss, "placing": placing.detach(), "pixel_error": pixels.detach(), **right}
+
+    def normalised_features(self, pictures: Tensor) -> Tensor:
+        """Class token and patches, (batch, 1 + patches, width), each scaled to mean 0 and variance 1."""
+        return F.layer_norm(self.vit(pictures), (self.vit.config.width,))
+
+    def pixels(self, features: Tensor) -> Tensor:
+        """Normalised pictures as the pixel head reads them."""
+        side, patch = self.vit.config.image_size // self.vit.config.patch_size, self.vit.config.patch_size
+        values = self.pixel_head(features[:, 1:]).float()
+        return rearrange(values, "b (r c) (k h w) -> b k (r h) (c w)", r=side, h=patch, w=patch)
+
+    def _pixel_error(self, shown: Tensor, pictures: Tensor) -> Tensor:
+        values = pictures * pictures.new_tensor(CLIP_STD)[:, None, None] + pictures.new_tensor(CLIP_MEAN)[:, None, None]
+        chroma = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
+        weight = 1 + self.saturated_weight * (chroma > 0.4)
+        return (weight * (shown - pictures).abs()).sum() / (3 * weight.sum())
+
+
+class _Unlabelled:
+    """Pictures about which nothing is known."""
+
+    def __init__(self, pictures: Samples, patch_size: int) -> None:
+        self._pictures, self._patch_size = pictures, patch_size
+
+    def __getitem__(self, draw: int) -> tuple[np.ndarray, SceneLabels]:
+        picture = self._pictures[draw]
+        return picture, unknown_labels(picture.shape[:2], self._patch_size)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over known labels; 0 if there is none."""
+    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=UNKNOWN, reduction="sum")
+    return total / (labels != UNKNOWN).sum().clamp(min=1)
+
+
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    known = labels != UNKNOWN
+    return ((logits.argmax(-1) == labels) & known).sum() / known.sum().clamp(min=1)

@@ -1,0 +1,190 @@
+"""Stage: the visual tokenizer, from features of a frozen encoder to few codes and back (reference section 9).
+
+Selector, merger, codebook and condition decoder learn together: mean(1 - cos) between features and what is decoded of
+them, and 2 * (1/3 - keep rate)^2. Three things keep the dynamic length alive (docs/training.md):
+
+- the choice is made in training exactly as it will be made later, with gradients straight through it, and the rate in
+  the loss is that of the choice, not of its probabilities;
+- before the selector decides, merger and decoder learn on random choices of about the right length;
+- the decoder shows the selector what a dropped patch would have added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from videolavit.data.keyframes import Keyframes
+from videolavit.data.pictures import Photographs
+from videolavit.data.shards import ShardReader
+from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
+from videolavit.errors import ConfigError
+from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
+from videolavit.tokenizers.pictures import CLIP_MEAN, CLIP_STD, preprocess_pictures
+from videolavit.tokenizers.selector import Choice, draw_gumbel_noise, straight_through_keep
+from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import save_trained
+from videolavit.training.stages.vision_encoder import load_vision_encoder
+
+__all__ = ["VisualTokenizerStage", "VisualTokenizerTraining"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VisualTokenizerStage:
+    """Cosine loss of reconstructed features, keep-rate term, commitment to the codes."""
+
+    name: str = "visual_tokenizer"
+    data: str = "data/train"
+    """Folder of shards."""
+    shares: tuple[int, int] = (1, 0)
+    """Keyframes of videos and photographs in the mixture; 0 leaves one out."""
+    encoder: str = ""
+    """Folder of a trained vision encoder; empty for one with random weights."""
+    model: VisualTokenizerConfig = field(default_factory=VisualTokenizerConfig)
+    decoder: ConditionDecoderConfig = field(default_factory=ConditionDecoderConfig)
+    codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
+    choice: Choice = "argmax"
+    """How patches are chosen in training, and should be later."""
+    keep_rate: float = 1 / 3
+    keep_weight: float = 2.0
+    random_choice_steps: int = 500
+    """Steps before the selector decides; until then patches are kept at random."""
+    commitment_weight: float = 0.25
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=50_000, batch_size=2048, learning_rate=1e-4, warmup_steps=5000, ema_decay=0.999
+        )
+    )
+
+    def __post_init__(self) -> None:
+        vit = self.model.vit
+        told = self.decoder.code_dim, self.decoder.num_positions, self.decoder.feature_width
+        if told != (self.model.code_dim, vit.num_patches, vit.width):
+            raise ConfigError(
+                f"the decoder has (code_dim, num_positions, feature_width) = {told}, the tokenizer's sizes are "
+                f"{(self.model.code_dim, vit.num_patches, vit.width)}; make them equal"
+            )
+
+    def build(self) -> nn.Module:
+        """Tokenizer with its frozen encoder, condition decoder, the codebook's learner and the loss."""
+        tokenizer = VisualTokenizer(self.model)
+        if self.encoder:
+            tokenizer.vit.load_state_dict(load_vision_encoder(self.encoder).state_dict())
+        return VisualTokenizerTraining(self, tokenizer, ConditionDecoder(self.decoder))
+
+    def samples(self) -> Samples:
+        """One picture at a time."""
+        size = self.model.vit.image_size
+        kinds: list[Samples] = [
+            Shuffled(Keyframes(ShardReader(self.data)), self.training.seed),
+            Photographs(size, size),
+        ]
+        return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Normalised pictures."""
+        return {"pictures": preprocess_pictures(samples, self.model.vit.image_size)}
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Pictures above the patches of them that are kept."""
+        tokenizer = _parts(module)[0]
+        samples = self.samples()
+        batch = self.collate([samples[draw] for draw in range(10)])["pictures"]
+        keep = tokenizer.encode(batch).keep
+        side = self.model.vit.image_size // self.model.vit.patch_size
+        mask = rearrange(keep, "b (r c) -> b 1 r c", r=side).float()
+        shown = torch.cat([batch, batch * F.interpolate(mask, batch.shape[2:])])
+        values = rearrange(shown, "(r b) c h w -> (r h) (b w) c", r=2) * torch.tensor(CLIP_STD) + torch.tensor(
+            CLIP_MEAN
+        )
+        return {"kept": (values * 255).round().clamp(0, 255).byte().numpy()}
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """A collapsed selector or codebook."""
+        if step > self.random_choice_steps + 200 and not 0.4 < metrics["kept"] / self.keep_rate < 2:
+            return (
+                f"the selector has collapsed: it keeps {metrics['kept']:.3f} of all patches, {self.keep_rate:.3f} are "
+                "wanted; try a larger keep_weight, or more random_choice_steps"
+            )
+        if step > 2 * self.codebook.warm_up_steps and metrics["perplexity"] < 2:
+            return (
+                f"the codebook has collapsed: perplexity {metrics['perplexity']:.2f} of {self.model.num_codes} codes; "
+                "try a longer warm-up without quantisation, or a smaller learning rate"
+            )
+        return None
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """Tokenizer and condition decoder, as parts of a native checkpoint."""
+        tokenizer, decoder = _parts(module)
+        save_trained("visual_tokenizer", tokenizer, folder)
+        save_trained("condition_decoder", decoder, folder)
+
+
+class VisualTokenizerTraining(nn.Module):
+    """Loss of one batch of pictures."""
+
+    def __init__(self, stage: VisualTokenizerStage, tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> None:
+        super().__init__()
+        self.stage, self.tokenizer, self.decoder = stage, tokenizer, decoder
+        self.learner = CodebookLearner(tokenizer.quantizer, stage.codebook)
+        tokenizer.vit.requires_grad_(False)
+        for untrained in (tokenizer.language_proj, decoder.prompt_projs, decoder.pool):  # later stages train them
+            untrained.requires_grad_(False)
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, cosine distance, share of kept patches and its spread over pictures, codebook usage."""
+        stage, tokenizer = self.stage, self.tokenizer
+        with torch.no_grad():
+            features = tokenizer.vit(batch["pictures"])[:, 1:]
+        keep = self._choice(features, step)
+        kept = keep.detach() > 0
+        code_features = tokenizer.code_features(tokenizer.merger(features, keep))
+        quantizing = self.learner.quantizing
+        quantized = tokenizer.quantizer(code_features)
+        vectors = quantized.vectors if quantizing else quantized.directions
+        restored = self.decoder.features_of_choice(vectors, keep)
+        distance = 1 - F.cosine_similarity(restored.float(), features.float(), dim=-1).mean()
+        loss = distance + stage.keep_weight * (stage.keep_rate - keep.mean()).square()
+        if quantizing:
+            loss = loss + stage.commitment_weight * _commitment(tokenizer, quantized.directions[kept])
+        self.learner.update(code_features[kept], quantized.codes[kept])
+        usage = self.learner.usage()
+        return {
+            "loss": loss,
+            "cosine_distance": distance.detach(),
+            "kept": kept.float().mean(),
+            "kept_spread": kept.float().mean(1).std(correction=0),
+            "fewest": kept.sum(1).min().float(),
+            "codes_used": torch.tensor(usage.used),
+            "perplexity": torch.tensor(usage.perplexity),
+        }
+
+    def _choice(self, features: Tensor, step: int) -> Tensor:
+        """1 for each patch that is kept and 0 for others, with gradients to the selector once it decides."""
+        stage = self.stage
+        if step < stage.random_choice_steps:
+            rates = stage.keep_rate * (0.5 + torch.rand(len(features), 1, device=features.device))
+            return (torch.rand(features.shape[:2], device=features.device) < rates).float()
+        log_probs = self.tokenizer.selector(features)
+        noise = torch.zeros_like(log_probs) if stage.choice == "argmax" else draw_gumbel_noise(log_probs, None)
+        return straight_through_keep(log_probs, noise)
+
+
+def _commitment(tokenizer: VisualTokenizer, directions: Tensor) -> Tensor:
+    """Squared distance of kept directions from their codes."""
+    rows = tokenizer.quantizer.vectors(tokenizer.quantizer.codes(directions))
+    return (directions - rows).square().sum(-1).mean()
+
+
+def _parts(module: nn.Module) -> tuple[VisualTokenizer, ConditionDecoder]:
+    assert isinstance(module, VisualTokenizerTraining)
+    return module.tokenizer, module.decoder
