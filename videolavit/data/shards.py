@@ -13,7 +13,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +107,24 @@ class ShardReader:
         return (self[number] for number in range(len(self)))
 
     def __getitem__(self, number: int) -> Record:
-        words = self.words(number)
+        return replace(self.without_frames(number), frames=self.frames(number))
+
+    def shards(self) -> dict[Path, range]:
+        """The files that the records lie in, and the numbers of those in each."""
+        found: dict[Path, range] = {}
+        for number, (path, _) in enumerate(self._places):
+            found[path] = range(found[path].start if path in found else number, number + 1)
+        return found
+
+    def without_frames(self, number: int) -> Record:
+        """A record whose frames are not decoded, which is most of the work of reading it; it has none."""
+        words, keyframes = self.words(number), self.keyframes(number)
         with np.load(io.BytesIO(self._read(number, "motion.npz"))) as motion:
             return Record(
-                keyframes=self.keyframes(number),
+                keyframes=keyframes,
                 motion=motion["motion"],
                 motion_size=tuple(motion["size"].tolist()),
-                frames=self.frames(number),
+                frames=np.empty((0, *keyframes.shape[1:]), dtype=np.uint8),
                 captions=tuple(words["captions"]),
                 picture_captions=tuple(words["picture_captions"]),
                 questions=tuple((text, answer, topic) for text, answer, topic in words["questions"]),

@@ -1,0 +1,202 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from training.small_language import make_text_tokenizer, make_video, make_vocabulary
+
+from videolavit.config import save_config
+from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.shards import ShardReader, write_shard
+from videolavit.data.tokenize import TokenizeOptions, tokenize_records, tokenize_shards
+from videolavit.data.tokens import TokenReader, write_tokens
+from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
+from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.tokenizers.vit import VisionTransformerConfig
+from videolavit.training.parts import save_trained
+from videolavit.vocabulary import Vocabulary
+
+VOCABULARY = make_vocabulary(make_text_tokenizer())
+
+
+def same(one, other):
+    words = ("captions", "picture_captions", "questions", "about_picture")
+    return all(getattr(one, name) == getattr(other, name) for name in words) and all(
+        torch.equal(a.visual_ids, b.visual_ids)
+        and torch.equal(a.motion_ids, b.motion_ids)
+        and (a.features is None) == (b.features is None)
+        and (a.features is None or torch.equal(a.features, b.features))
+        for a, b in zip(one.clips, other.clips, strict=True)
+    )
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_videos_come_back_as_they_were_in_any_order(tmp_path, features):
+    videos = [make_video(n, VOCABULARY, clips=1 + n % 3, features=features) for n in range(7)]
+    videos[2] = replace(videos[2], captions=("naïve – “words”",), questions=(), about_picture=())
+    write_tokens(videos[:4], tmp_path / "a", VOCABULARY)
+    write_tokens(videos[4:], tmp_path / "b.c", VOCABULARY)
+    reader = TokenReader(tmp_path)
+    assert len(reader) == 7
+    assert reader.vocabulary == VOCABULARY
+    assert all(same(reader[n], videos[n]) for n in (6, 0, 3, 4, 2, 1, 5))
+    assert reader.with_words("questions").tolist() == [0, 1, 3, 4, 5, 6]
+    with pytest.raises(IndexError):
+        reader[7]
+
+
+def test_ids_take_two_bytes_and_a_larger_vocabulary_is_refused(tmp_path):
+    videos = [make_video(n, VOCABULARY) for n in range(3)]
+    write_tokens(videos, tmp_path / "a", VOCABULARY)
+    num_ids = sum(len(clip.visual_ids) + len(clip.motion_ids) + 4 for video in videos for clip in video.clips)
+    assert (tmp_path / "a.ids.bin").stat().st_size == 2 * num_ids
+    assert Vocabulary().size < 2**16
+    with pytest.raises(ConfigError, match="at most 65536"):
+        write_tokens(videos, tmp_path / "b", replace(VOCABULARY, num_text=2**16))
+
+
+def test_a_shard_is_there_whole_or_not_at_all(tmp_path):
+    def breaking():
+        yield make_video(0, VOCABULARY)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_tokens(breaking(), tmp_path / "a", VOCABULARY)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError):
+        write_tokens([make_video(0, VOCABULARY)], tmp_path / "missing" / "a", VOCABULARY)
+
+
+def test_damaged_and_mixed_shards_are_refused(tmp_path):
+    with pytest.raises(MediaError, match="holds no token shards"):
+        TokenReader(tmp_path)
+    write_tokens([make_video(0, VOCABULARY)], tmp_path / "a", VOCABULARY)
+    write_tokens([make_video(0, VOCABULARY, features=False)], tmp_path / "b", VOCABULARY)
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        TokenReader(tmp_path)
+    (tmp_path / "b.ids.bin").write_bytes(b"\0" * 6)
+    with pytest.raises(MediaError, match=r"b\.tokens\.json: files have \[6"):
+        TokenReader(tmp_path)
+    (tmp_path / "b.tokens.json").write_text("[]")
+    with pytest.raises(MediaError, match="cannot be read"):
+        TokenReader(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Shards of six videos of one and two clips, and small random tokenizers."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "data").mkdir()
+    data = ShapesData(num_videos=6, clips=(1, 2))
+    records = [record for number in range(6) if (record := shapes_record(data, number)) is not None]
+    write_shard(records[:2], folder / "data" / "x.tar")
+    write_shard(records[2:], folder / "data" / "y.tar")
+    torch.manual_seed(0)
+    vit = VisionTransformerConfig(
+        image_size=32, patch_size=8, width=16, layers=1, heads=2, mlp_ratio=2.0, unused_head_width=None
+    )
+    visual = VisualTokenizer(
+        VisualTokenizerConfig(vit=vit, merger_layers=1, merger_heads=2, num_codes=24, code_dim=4, language_width=8)
+    ).eval()
+    motion = MotionTokenizer(
+        MotionTokenizerConfig(
+            rows=16,
+            cols=16,
+            patch=(2, 4, 4),
+            strides=((2, 1, 1), (2, 1, 1)),
+            blocks=(1, 1),
+            width=16,
+            heads=2,
+            num_codes=16,
+            code_dim=4,
+        )
+    ).eval()
+    save_trained("visual_tokenizer", visual, folder / "visual")
+    (folder / "motion").mkdir()
+    save_config(motion.config, folder / "motion" / "config.json")
+    save_file(motion.state_dict(), folder / "motion" / "motion_tokenizer.safetensors")
+    return folder, records, visual, motion
+
+
+def test_ids_are_those_of_the_tokenizers(prepared):
+    _, records, visual, motion = prepared
+    for record, video in zip(records, tokenize_records(records, visual, motion, VOCABULARY, batch_size=4), strict=True):
+        seen = visual.encode(visual.preprocess(list(record.keyframes)))
+        assert [clip.visual_ids.tolist() for clip in video.clips] == [
+            VOCABULARY.visual_ids(codes).tolist() for codes in seen.codes
+        ]
+        for clip, features in zip(video.clips, seen.features, strict=True):
+            torch.testing.assert_close(clip.features, features)
+        moved = np.stack([record.motion_of(i).for_tokenizer(16, 16) for i in range(record.num_clips)])
+        codes = motion.encode(torch.from_numpy(moved))
+        assert torch.equal(torch.stack([clip.motion_ids for clip in video.clips]), VOCABULARY.motion_ids(codes))
+        assert video.captions == record.captions
+        assert len(video.picture_questions) == sum(record.about_picture)
+
+
+def options(folder, **changes):
+    fields = {"visual_tokenizer": str(folder / "visual"), "motion_tokenizer": str(folder / "motion")}
+    return TokenizeOptions(**(fields | {"num_text": VOCABULARY.num_text} | changes))
+
+
+def test_a_folder_is_tokenized_once(prepared, tmp_path):
+    folder, records, *_ = prepared
+    reader = tokenize_shards(folder / "data", tmp_path, options(folder))
+    assert len(reader) == len(records)
+    assert reader.vocabulary == VOCABULARY
+    assert reader[len(reader) - 1].captions == records[-1].captions
+    kept = tmp_path / "x.ids.bin"
+    before = kept.stat().st_mtime_ns, kept.read_bytes()
+    (tmp_path / "y.tokens.json").unlink()
+    again = tokenize_shards(folder / "data", tmp_path, options(folder))
+    assert (kept.stat().st_mtime_ns, kept.read_bytes()) == before
+    assert all(same(a, b) for a, b in zip(reader, again, strict=True))
+
+
+def test_discrete_shards_have_no_features_and_chance_is_seeded(prepared, tmp_path):
+    folder, *_ = prepared
+    plain = tokenize_shards(folder / "data", tmp_path / "plain", options(folder, features=False))
+    assert plain.feature_width == 0
+    assert plain[0].clips[0].features is None
+    drawn = [
+        tokenize_shards(folder / "data", tmp_path / name, options(folder, choice="gumbel", seed=seed))
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert all(same(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))
+    assert not all(same(a, b) for a, b in zip(drawn[0], drawn[2], strict=True))
+
+
+def test_a_collapsed_selector_stops_the_work(prepared, tmp_path):
+    folder, _, visual, _ = prepared
+
+    broken = VisualTokenizer(visual.config)
+    broken.load_state_dict(visual.state_dict())
+    with torch.no_grad():
+        last = [layer for layer in broken.selector.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([-9.0, 9.0]))
+    save_trained("visual_tokenizer", broken, tmp_path / "visual")
+    changed = options(folder, visual_tokenizer=str(tmp_path / "visual"))
+    with pytest.raises(CheckpointError, match="keeps nothing"):
+        tokenize_shards(folder / "data", tmp_path / "tokens", changed)
+
+
+@pytest.mark.slow
+def test_workers_write_the_same_shards(prepared, tmp_path):
+    folder, *_ = prepared
+    one = tokenize_shards(folder / "data", tmp_path / "one", options(folder))
+    two = tokenize_shards(folder / "data", tmp_path / "two", options(folder), workers=2)
+    assert all(same(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_where_records_lie_is_known(prepared):
+    folder, records, *_ = prepared
+    shards = ShardReader(folder / "data").shards()
+    assert {path.name: list(numbers) for path, numbers in shards.items()} == {
+        "x.tar": [0, 1],
+        "y.tar": list(range(2, len(records))),
+    }
+    assert json.loads((folder / "data" / "x.index.json").read_text())
