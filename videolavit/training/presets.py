@@ -1,0 +1,178 @@
+"""Presets: every stage as it is trained for the tiny model, and as the paper trains it. Two values of the same classes.
+
+`tiny` makes a model for the shapes world on two CPU cores in hours; its measured choices are explained in
+docs/training.md. `paper` is the defaults of every class, which are the released sizes and the paper's numbers.
+Stages stand in an order in which they can be run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from videolavit.detokenizers.condition import ConditionDecoderConfig
+from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
+from videolavit.detokenizers.video import VideoOptions
+from videolavit.tokenizers.codebook import CodebookConfig
+from videolavit.tokenizers.motion import MotionTokenizerConfig
+from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.tokenizers.vit import VisionTransformerConfig
+from videolavit.training.language import LanguageModelSizes
+from videolavit.training.language_data import Shares
+from videolavit.training.options import TrainingOptions
+from videolavit.training.sequences import LossWeights
+from videolavit.training.stages.autoencoder import AutoencoderStage
+from videolavit.training.stages.instruction_tuning import InstructionTuningStage
+from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
+from videolavit.training.stages.motion_tokenizer import MotionTokenizerStage
+from videolavit.training.stages.pretraining import PretrainingStage
+from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig
+from videolavit.training.stages.vision_encoder import VisionEncoderStage
+from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
+
+__all__ = ["PAPER", "PRESETS", "TINY"]
+
+_TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=512)
+# Captions are given, marks are forced, and a question has two or three ids of answer beside a hundred of video.
+_TINY_WEIGHTS = LossWeights(mark=0.0, caption=0.25, keyframe=1.0, motion=1.0, answer=4.0)
+
+_TINY_VISUAL = VisualTokenizerConfig(
+    vit=VisionTransformerConfig(
+        image_size=128, patch_size=16, width=192, layers=6, heads=6, mlp_ratio=3.0, unused_head_width=None
+    ),
+    merger_layers=3,
+    merger_heads=6,
+    merger_mlp_ratio=3.0,
+    num_codes=1024,
+    code_dim=16,
+    language_width=_TINY_LANGUAGE.width,
+)
+_TINY_DECODER = ConditionDecoderConfig(
+    code_dim=_TINY_VISUAL.code_dim,
+    num_positions=_TINY_VISUAL.vit.num_patches,
+    width=192,
+    layers=3,
+    heads=6,
+    mlp_ratio=3.0,
+    feature_width=_TINY_VISUAL.vit.width,
+    prompt_widths=(192,),
+    pooled_width=192,
+)
+_TINY_MOTION = MotionTokenizerConfig(
+    rows=16,
+    cols=16,
+    patch=(2, 4, 4),
+    strides=((2, 1, 1), (2, 1, 1)),
+    blocks=(2, 2),
+    width=128,
+    heads=4,
+    num_codes=512,
+    code_dim=16,
+)
+
+TINY: dict[str, Any] = {
+    "autoencoder": AutoencoderStage(),
+    "motion_tokenizer": MotionTokenizerStage(
+        model=_TINY_MOTION,
+        codebook=CodebookConfig(warm_up_steps=600, decay=0.99),
+        training=TrainingOptions(steps=5000, batch_size=32, learning_rate=1.5e-3, warmup_steps=200, ema_decay=0.998),
+    ),
+    "vision_encoder": VisionEncoderStage(
+        model=_TINY_VISUAL.vit,
+        training=TrainingOptions(
+            steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=300, weight_decay=0.05, ema_decay=0.998
+        ),
+    ),
+    "visual_tokenizer": VisualTokenizerStage(
+        model=_TINY_VISUAL,
+        decoder=_TINY_DECODER,
+        codebook=CodebookConfig(warm_up_steps=1500, decay=0.99),
+        random_choice_steps=1000,
+        training=TrainingOptions(
+            steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
+        ),
+    ),
+    "keyframe_detokenizer": KeyframeDetokenizerStage(
+        visual=_TINY_VISUAL,
+        decoder=_TINY_DECODER,
+        unet=KeyframeUNetConfig(
+            block_out_channels=(64, 128, 192),
+            layers_per_block=1,
+            transformer_layers_per_block=(1, 1, 1),
+            heads=(4, 4, 6),
+            addition_time_embed_dim=32,
+            norm_num_groups=16,
+            map_channels=64,
+        ),
+        prediction="v_prediction",
+        timestep_spacing="trailing",
+        height=128,
+        width=128,
+        draw_steps=10,
+        training=TrainingOptions(
+            steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
+        ),
+    ),
+    "video_detokenizer": VideoDetokenizerStage(
+        motion=_TINY_MOTION,
+        motion_encoder=MotionConditionEncoderConfig(rows=8, cols=8, width=96, heads=4, depth=2, out_width=128),
+        unet=VideoUNetConfig(
+            block_out_channels=(64, 128, 192),
+            attention=(False, True, True),
+            layers_per_block=1,
+            heads=(2, 4, 6),
+            addition_time_embed_dim=32,
+            residual_scale=0.4,
+        ),
+        options=VideoOptions(steps=5, max_guidance=1.0),
+        height=128,
+        width=128,
+        sigma_range=(0.02, 30.0),
+        training=TrainingOptions(
+            steps=8000, batch_size=4, learning_rate=6e-4, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
+        ),
+    ),
+    "pretraining": PretrainingStage(
+        model=_TINY_LANGUAGE,
+        shares=Shares(
+            draw_picture=2, draw_video=6, describe_picture=1, describe_video=1, answer_picture=2, answer_video=4
+        ),
+        weights=_TINY_WEIGHTS,
+        row_length=384,
+        training=TrainingOptions(
+            steps=12_000,
+            batch_size=32,
+            learning_rate=1e-3,
+            warmup_steps=300,
+            betas=(0.9, 0.95),
+            weight_decay=0.05,
+            ema_decay=0.998,
+        ),
+    ),
+    "instruction_tuning": InstructionTuningStage(
+        model=_TINY_LANGUAGE,
+        # Drawing stays in the mixture, so that one language model both draws and answers.
+        shares=Shares(draw_picture=1, draw_video=3, answer_picture=2, answer_video=4),
+        weights=_TINY_WEIGHTS,
+        row_length=384,
+        training=TrainingOptions(
+            steps=3000,
+            batch_size=32,
+            learning_rate=3e-4,
+            warmup_steps=100,
+            betas=(0.9, 0.95),
+            weight_decay=0.05,
+            ema_decay=0.998,
+        ),
+    ),
+}
+
+PAPER: dict[str, Any] = {
+    "motion_tokenizer": MotionTokenizerStage(),
+    "visual_tokenizer": VisualTokenizerStage(),
+    "keyframe_detokenizer": KeyframeDetokenizerStage(),
+    "video_detokenizer": VideoDetokenizerStage(),
+    "pretraining": PretrainingStage(),
+    "instruction_tuning": InstructionTuningStage(),
+}
+
+PRESETS = {"tiny": TINY, "paper": PAPER}

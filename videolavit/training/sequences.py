@@ -1,0 +1,245 @@
+"""Training sequences of the language model: what it reads, and which ids it learns to write (paper, section 3.2).
+
+Every sequence is, id for id, what the model meets in use: the same functions assemble both.
+
+    picture, video        caption [IMG] v.. [/IMG] [MOV] m.. [/MOV] ..         text first: to draw
+    without the caption   [IMG] v.. [/IMG]    and    [MOV] m.. [/MOV]          the unconditional branches of guidance
+    captions              <s> [IMG] features [/IMG] [MOV] m.. [/MOV] .. caption </s>
+    questions             <s> system USER: .. question ASSISTANT: answer \\n </s>
+    words                 <s> text </s>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from videolavit.data.tokens import TokenizedClip, TokenizedVideo
+from videolavit.errors import ConfigError, PromptError
+from videolavit.language.conversation import Turn, conversation
+from videolavit.language.prompts import Ids, Picture, Piece, Prompt, Text, TextTokenizer, Video, VideoClip, assemble
+from videolavit.vocabulary import Vocabulary
+
+__all__ = [
+    "LossWeights",
+    "SequenceMaker",
+    "Target",
+    "TrainingSequence",
+]
+
+
+class Target(IntEnum):
+    """What an id is to be learnt as."""
+
+    NONE = 0
+    """Read only."""
+    MARK = 1
+    """`[IMG]`, `[MOV]`, `[/MOV]`: forced when the model draws."""
+    CAPTION = 2
+    """Words of a caption, before or after what they describe."""
+    KEYFRAME = 3
+    """Visual ids, and the `[/IMG]` that ends them."""
+    MOTION = 4
+    ANSWER = 5
+    """An answer, its ending and `</s>`."""
+    WORDS = 6
+    """Text that goes with nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossWeights:
+    """How much each kind of id counts in the loss; 0 leaves one out."""
+
+    mark: float = 1.0
+    caption: float = 1.0
+    keyframe: float = 1.0
+    motion: float = 1.0
+    answer: float = 1.0
+    words: float = 1.0
+
+    def __post_init__(self) -> None:
+        values = self.by_target()
+        if min(values) < 0 or not any(values):
+            raise ConfigError(f"weights must not be negative, and not all 0; got {self}")
+
+    def by_target(self) -> tuple[float, ...]:
+        """Weights in the order of `Target`."""
+        return (0.0, *(getattr(self, target.name.lower()) for target in list(Target)[1:]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrainingSequence:
+    """One sequence, that sees nothing before it: ids and features, and what each position is learnt as."""
+
+    prompt: Prompt
+    targets: Int[Tensor, "length"]
+    """A `Target` for each position; the first one is never learnt, because nothing stands before it."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def ids(self) -> Int[Tensor, "length"]:
+        """The ids; 0 where features stand, which have none."""
+        parts = [part.new_zeros(len(part), dtype=torch.long) if _continuous(part) else part for part in self.parts]
+        return torch.cat(parts)
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        return self.prompt.parts
+
+    @property
+    def feature_places(self) -> list[Int[Tensor, "_"]]:
+        """Positions of each part that is features."""
+        places, start = [], 0
+        for part in self.parts:
+            if _continuous(part):
+                places.append(torch.arange(start, start + len(part)))
+            start += len(part)
+        return places
+
+    def cut(self, length: int) -> TrainingSequence:
+        """At most the first `length` positions."""
+        if len(self) <= length:
+            return self
+        kept, room = [], length
+        for part in self.parts:
+            kept.append(part[:room])
+            room -= len(kept[-1])
+        return TrainingSequence(prompt=Prompt(parts=tuple(p for p in kept if len(p))), targets=self.targets[:length])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SequenceMaker:
+    """Makes sequences of videos and words."""
+
+    vocabulary: Vocabulary
+    text_tokenizer: TextTokenizer
+    continuous: bool = True
+    """Pictures that are read to be understood enter as features; else as ids."""
+    max_length: int = 2048
+    """Positions that the model has. What is drawn is cut there; what is asked about loses clips until it fits."""
+
+    def drawing(self, caption: str, video: TokenizedVideo, *, motion: bool = True) -> TrainingSequence:
+        """Text first: the caption, then the clips; without `motion` the first keyframe alone."""
+        words = assemble([Text(caption)], self.vocabulary, self.text_tokenizer).ids if caption else None
+        blocks = [block for clip in video.clips for block in self._blocks(clip)] if motion else []
+        blocks = blocks or [self._keyframe(video.clips[0])]
+        parts = [] if words is None else [(words, torch.full_like(words, Target.CAPTION))]
+        return _joined([*parts, *blocks]).cut(self.max_length)
+
+    def unprompted(self, video: TokenizedVideo, *, motion: bool = True) -> list[TrainingSequence]:
+        """Every block on its own, opened by its mark alone: all that the unconditional branch of guidance sees."""
+        blocks = [block for clip in video.clips for block in self._blocks(clip)] if motion else []
+        return [_joined([block]) for block in blocks or [self._keyframe(video.clips[0])]]
+
+    def describing(self, video: TokenizedVideo, caption: str, *, motion: bool = True) -> TrainingSequence:
+        """Pictures first: the clips, or the first keyframe, then the caption."""
+        ending = Ids([self.vocabulary.text_end])
+
+        def shown(medium: Picture | Video) -> Prompt:
+            pieces: list[Piece] = [medium, Text(caption), ending]
+            return assemble(pieces, self.vocabulary, self.text_tokenizer, start=True)
+
+        medium = self._fitting(video, motion, shown)
+        read = assemble([medium], self.vocabulary, start=True)
+        return self._learning(shown(medium), len(read), Target.CAPTION)
+
+    def answering(
+        self, video: TokenizedVideo | None, question: str, answer: str, *, motion: bool = True
+    ) -> TrainingSequence:
+        """A conversation of one turn about a video, its first keyframe alone, or nothing; only the answer is learnt.
+
+        Raises:
+            PromptError: the text tokenizer joins the end of the question and the start of the answer into one id, so
+                that the model would never meet in use what it learns.
+        """
+
+        def asked(medium: Picture | Video | None, answer: str | None) -> Prompt:
+            turn = Turn(question=question, media=() if medium is None else (medium,), answer=answer)
+            return conversation([turn], self.vocabulary, self.text_tokenizer)
+
+        medium = None if video is None else self._fitting(video, motion, lambda medium: asked(medium, answer))
+        whole, read = asked(medium, answer), asked(medium, None)
+        _check_prefix(whole, read)
+        return self._learning(whole, len(read), Target.ANSWER)
+
+    def words(self, text: str) -> TrainingSequence:
+        """Plain text."""
+        ending = Ids([self.vocabulary.text_end])
+        prompt = assemble([Text(text), ending], self.vocabulary, self.text_tokenizer, start=True)
+        return self._learning(prompt, 1, Target.WORDS)
+
+    def _blocks(self, clip: TokenizedClip) -> list[_Block]:
+        return [self._keyframe(clip), self._motion(clip)]
+
+    def _keyframe(self, clip: TokenizedClip) -> _Block:
+        marks = self.vocabulary.image_start, self.vocabulary.image_end
+        return _block(clip.visual_ids, marks, Target.KEYFRAME, closing=Target.KEYFRAME)
+
+    def _motion(self, clip: TokenizedClip) -> _Block:
+        # Its length is fixed, so nothing is to be learnt about where it ends.
+        marks = self.vocabulary.motion_start, self.vocabulary.motion_end
+        return _block(clip.motion_ids, marks, Target.MOTION, closing=Target.MARK)
+
+    def _fitting(
+        self, video: TokenizedVideo, motion: bool, make: Callable[[Picture | Video], Prompt]
+    ) -> Picture | Video:
+        """The first keyframe, or as many clips, evenly spaced, as the model has positions for."""
+        if not motion:
+            return self._picture(video.clips[0])
+        shown = [VideoClip(keyframe=self._picture(clip), motion_ids=clip.motion_ids) for clip in video.clips]
+        for count in range(len(shown), 1, -1):
+            spaced = Video(clips=tuple(shown[i * len(shown) // count] for i in range(count)))
+            if len(make(spaced)) <= self.max_length:
+                return spaced
+        return Video(clips=(shown[0],))
+
+    def _picture(self, clip: TokenizedClip) -> Picture:
+        if not self.continuous:
+            return Picture(ids=clip.visual_ids)
+        if clip.features is None:
+            raise ConfigError(
+                "the token shards hold no features; make them with features, or set visual_input=discrete"
+            )
+        return Picture(features=clip.features)
+
+    def _learning(self, prompt: Prompt, start: int, target: Target) -> TrainingSequence:
+        targets = torch.full((len(prompt),), int(Target.NONE))
+        targets[start:] = target
+        return TrainingSequence(prompt=prompt, targets=targets).cut(self.max_length)
+
+
+_Block = tuple[Tensor, Tensor]
+"""Ids and targets."""
+
+
+def _block(ids: Tensor, marks: tuple[int, int], target: Target, *, closing: Target) -> _Block:
+    opening_mark, closing_mark = (ids.new_tensor([mark]) for mark in marks)
+    targets = torch.full((len(ids) + 2,), int(target))
+    targets[0], targets[-1] = Target.MARK, closing
+    return torch.cat([opening_mark, ids, closing_mark]), targets
+
+
+def _joined(blocks: Sequence[_Block]) -> TrainingSequence:
+    ids, targets = (torch.cat(column) for column in zip(*blocks, strict=True))
+    targets[0] = Target.NONE
+    return TrainingSequence(prompt=Prompt.from_ids(ids), targets=targets)
+
+
+def _check_prefix(whole: Prompt, read: Prompt) -> None:
+    before, after = read.parts[-1], whole.parts[-1]
+    if not torch.equal(before, after[: len(before)]):
+        raise PromptError(
+            "the text tokenizer joins the end of a question and the start of its answer into one id; "
+            "take one that splits words at spaces"
+        )
+
+
+def _continuous(part: Tensor) -> bool:
+    return part.is_floating_point()

@@ -1,0 +1,165 @@
+"""Stage: generative pre-training, next token over mixed sequences in both orders (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from videolavit.data.tokens import TokenReader
+from videolavit.errors import ConfigError
+from videolavit.language.model import LanguageModel
+from videolavit.language.text_tokenizer import load_text_tokenizer
+from videolavit.training.batches import Samples
+from videolavit.training.language import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
+from videolavit.training.language_data import Shares, language_samples
+from videolavit.training.language_parts import load_language, load_text_model, save_language
+from videolavit.training.language_pictures import shown_motion, shown_words
+from videolavit.training.options import TrainingOptions
+from videolavit.training.packing import pack
+from videolavit.training.sequences import LossWeights, SequenceMaker
+
+__all__ = ["LanguageStage", "PretrainingStage"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LanguageStage:
+    """What all training of the language model shares; a stage adds its defaults."""
+
+    name: str
+    data: str = "data/tokens"
+    """Folder of token shards."""
+    text_tokenizer: str = "runs/text_tokenizer"
+    """Folder of a transformers tokenizer; its ids come first in the vocabulary."""
+    start_from: str = ""
+    """Folder to start from: an export of this kind of stage, or a transformers text model, which gets the rows of
+    pictures and motion; empty for random weights of the sizes in `model`."""
+    model: LanguageModelSizes = field(default_factory=LanguageModelSizes)
+    visual_input: Literal["continuous", "discrete"] = "continuous"
+    """How pictures enter that are described or asked about. The pipeline answers with continuous ones."""
+    shares: Shares = field(default_factory=lambda: Shares(draw_video=1))
+    weights: LossWeights = field(default_factory=LossWeights)
+    prompt_dropout: float = 0.1
+    """Share of the videos and pictures that are drawn without their caption, for guidance."""
+    texts: str = ""
+    """File of plain text, one passage in a line, for the share `words`."""
+    row_length: int = 2048
+    """Positions of a packed row, and the most of a sequence."""
+    motion_tokenizer: str = ""
+    """Folder of the exported motion tokenizer, only to show drawn motion during training."""
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prompt_dropout <= 1:
+            raise ConfigError(f"got prompt_dropout={self.prompt_dropout}, expected a share from 0 to 1")
+        if self.row_length > self.model.context_length and not self.start_from:
+            raise ConfigError(
+                f"rows of {self.row_length} positions do not fit the model's {self.model.context_length}; "
+                "make row_length smaller or model.context_length larger"
+            )
+
+    def build(self) -> nn.Module:
+        """The language model with its loss."""
+        reader = TokenReader(self.data)
+        causal_lm, projection = self._start(reader)
+        model = LanguageModel(causal_lm, reader.vocabulary, load_text_tokenizer(self.text_tokenizer))
+        width = reader.feature_width if self.visual_input == "continuous" else 0
+        module = LanguageTraining(model, width, self.weights, self.shares.learnt)
+        if module.projection is not None and projection is not None:
+            module.projection.load_state_dict(projection)
+        return module
+
+    def samples(self) -> Samples:
+        """The mixture."""
+        reader = TokenReader(self.data)
+        return language_samples(
+            self.shares,
+            reader,
+            self._maker(reader),
+            prompt_dropout=self.prompt_dropout,
+            texts=self.texts,
+            seed=self.training.seed,
+        )
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Packed rows."""
+        sequences = [sequence for sample in samples for sequence in sample]
+        width = TokenReader(self.data).feature_width if self.visual_input == "continuous" else 0
+        return pack(sequences, self.row_length, width)
+
+    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Answers as text, and drawn motion as colours if the motion tokenizer is named."""
+        assert isinstance(module, LanguageTraining)
+        reader = TokenReader(self.data)
+        shown = {}
+        if self.shares.answer_video or self.shares.answer_picture or self.shares.describe_video:
+            shown["words"] = shown_words(module, reader, self._maker(reader))
+        if self.motion_tokenizer and self.shares.draw_video:
+            shown["motion"] = shown_motion(module, reader, self.motion_tokenizer)
+        return shown
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """Nothing learnt of a modality, or motion that has collapsed to "still"."""
+        if step < max(4 * self.training.warmup_steps, 500):
+            return None
+        for name in ("keyframe", "motion"):
+            if metrics.get(f"{name}_of_uniform", 0) > 0.97:
+                return (
+                    f"nothing is learnt of {name} ids: {metrics[f'{name}_nats']:.2f} nats are no better than guessing; "
+                    "check that the token shards belong to the tokenizers, or raise the learning rate"
+                )
+        if metrics.get("moving_as_still", 0) > 0.95:
+            return (
+                f"motion has collapsed: {metrics['moving_as_still']:.0%} of all ids that move are taken for the most "
+                "frequent one; train longer, or raise weights.motion"
+            )
+        return None
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """Language model, text tokenizer, vocabulary and projection of visual features."""
+        assert isinstance(module, LanguageTraining)
+        save_language(module, folder)
+
+    def _start(self, reader: TokenReader) -> tuple[Any, dict[str, Tensor] | None]:
+        """The causal LM to start from, and the projection that goes with it."""
+        if not self.start_from:
+            return build_causal_lm(self.model, reader.vocabulary), None
+        if (Path(self.start_from) / "language_model.json").is_file():
+            start = load_language(self.start_from)
+            if start.vocabulary != reader.vocabulary:
+                raise ConfigError(f"{self.start_from} has {start.vocabulary}, {self.data} has {reader.vocabulary}")
+            return start.causal_lm, start.projection
+        causal_lm = load_text_model(self.start_from)
+        grow_vocabulary(causal_lm, reader.vocabulary)
+        return causal_lm, None
+
+    def _maker(self, reader: TokenReader) -> SequenceMaker:
+        return SequenceMaker(
+            vocabulary=reader.vocabulary,
+            text_tokenizer=load_text_tokenizer(self.text_tokenizer),
+            continuous=self.visual_input == "continuous",
+            max_length=self.row_length,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainingStage(LanguageStage):
+    """Pictures, videos of several clips and plain text, text first and text last, mixed within every batch."""
+
+    name: str = "pretraining"
+    shares: Shares = field(
+        default_factory=lambda: Shares(draw_picture=2, draw_video=2, describe_picture=1, describe_video=1, words=3)
+    )
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=30_000,
+            batch_size=2048,
+            learning_rate=2e-5,
+            warmup_steps=2000,
+            betas=(0.9, 0.95),
+            weight_decay=0.1,
+        )
+    )
