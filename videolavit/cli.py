@@ -1,8 +1,9 @@
 """The command line: `videolavit COMMAND ...`, one command per task.
 
 A command is a module of `videolavit.commands` with a docstring (its help, examples included), a `Config` dataclass (its
-options, read by tyro) and `run(config) -> exit code`. Adding one takes that module and one line of `COMMANDS`. Only the
-module that was asked for is imported, and each imports torch no earlier than it computes, so that help is instant.
+options, read by tyro, or by the module's own `parse` where they depend on one another) and `run(config) -> exit code`.
+Adding one takes that module and one line of `COMMANDS`. Only the module that was asked for is imported, and each
+imports torch no earlier than it computes, so that help is instant.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ COMMANDS = {
     "decompose": "videos to keyframes and motion: pictures, arrays and metadata",
     "reconstruct": "a video to clips and back, to see and to measure what they keep",
     "convert": "a checkpoint from the released layout to this project's, or back",
+    "prepare": "data to train on: rendered videos, your own, a text tokenizer, token shards",
+    "train": "one stage of training, resumed where it stopped",
 }
 """Name of each command, which is that of its module, and what it does in one line."""
 
@@ -96,6 +99,8 @@ def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
 
     if {"-h", "--help"} & set(arguments):
         print(f"\n{(command.__doc__ or '').strip()}\n")  # tyro would join its lines
+    if hasattr(command, "parse"):  # its options depend on its arguments
+        return command.parse(arguments)
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
     return tyro.cli(command.Config, prog=f"videolavit {name}", description="", args=arguments, config=markers)
 

@@ -1,0 +1,277 @@
+"""Make data to train on.
+
+  videolavit prepare shapes           videos of a rendered world with captions and questions
+  videolavit prepare videos           your own videos: a folder, or a .csv or .jsonl that names them
+  videolavit prepare text-tokenizer   a small text tokenizer, trained on what is said in prepared data
+  videolavit prepare tokens           prepared data as ids, for the language model's stages
+
+`shapes` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
+frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
+code is then 1. All four can be interrupted and run again: finished shards are kept.
+
+A .csv has a header with `path` and any of `caption`, `question`, `answer`; rows with the same path
+are one video. A .jsonl has {"path": .., "captions": [..], "questions": [["..", ".."], ..]} in each
+line. In a folder, the captions of name.mp4 are the lines of name.txt, if there is one.
+
+examples:
+  videolavit prepare shapes -o data/train --num-videos 24000 --clips 1 1 1 2 --workers 2
+  videolavit prepare videos clips.csv -o data/mine
+  videolavit prepare text-tokenizer data/train data/mine -o runs/text_tokenizer
+  videolavit prepare tokens data/train -o data/tokens --visual-tokenizer runs/visual_tokenizer/export \\
+      --motion-tokenizer runs/motion_tokenizer/export --text-tokenizer runs/text_tokenizer
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
+
+from videolavit.commands.console import progress_bar
+from videolavit.commands.parallel import for_each
+from videolavit.data.prepare import FrontEnd, ShapesData, prepare_shapes
+from videolavit.data.shards import Record, ShardReader, write_shard
+from videolavit.data.videos import NamedVideo, named_videos, video_file_records
+from videolavit.errors import ConfigError, OutputError, VideoLaVITError
+
+__all__ = ["Config", "run"]
+
+Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shapes:
+    """Rendered videos with exact captions, questions and answers."""
+
+    output: Output
+    """Folder for the shards."""
+    data: Annotated[ShapesData, OmitArgPrefixes] = field(default_factory=ShapesData)
+    workers: int = 1
+    """Processes that work side by side."""
+    videos_per_shard: int = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Videos:
+    """Your own videos."""
+
+    source: Annotated[Path, Positional]
+    """Folder of videos, or a .csv or .jsonl file that names them."""
+    output: Output
+    """Folder for the shards."""
+    front_end: Annotated[FrontEnd, OmitArgPrefixes] = field(default_factory=FrontEnd)
+    clips_per_piece: int = 1
+    """Clips of one training sample; longer videos are cut into several samples."""
+    workers: int = 1
+    """Processes that work side by side."""
+    videos_per_shard: int = 100
+    """Files that go into one shard."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextTokenizer:
+    """A byte-level tokenizer for the words of prepared data."""
+
+    data: Annotated[tuple[Path, ...], Positional]
+    """Folders of shards whose captions, questions and answers it learns from."""
+    output: Output
+    """Folder for the tokenizer, in transformers' format."""
+    size: int = 640
+    """Ids; more than the words need does no good."""
+    keep_case: bool = False
+    """Tell capitals from small letters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """Token shards: prepared data through the trained tokenizers."""
+
+    data: Annotated[Path, Positional]
+    """Folder of shards."""
+    output: Output
+    """Folder for the token shards."""
+    visual_tokenizer: Path
+    """What `videolavit train visual_tokenizer` exported."""
+    motion_tokenizer: Path
+    """What `videolavit train motion_tokenizer` exported."""
+    text_tokenizer: Path
+    """Folder of a transformers tokenizer; how many ids it has decides where the other ids begin."""
+    no_features: bool = False
+    """Keep discrete ids alone, for visual_input=discrete; a tenth of the size or less."""
+    choice: Literal["argmax", "gumbel"] = "argmax"
+    """Which patches become tokens: the likely ones, or a draw."""
+    seed: int = 0
+    """For that draw."""
+    workers: int = 1
+    """Processes that work side by side."""
+
+
+Task = (
+    Annotated[Shapes, subcommand("shapes")]
+    | Annotated[Videos, subcommand("videos")]
+    | Annotated[TextTokenizer, subcommand("text-tokenizer")]
+    | Annotated[Tokens, subcommand("tokens")]
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit prepare`."""
+
+    task: Annotated[Task, OmitArgPrefixes, OmitSubcommandPrefixes]
+
+
+def run(config: Config) -> int:
+    """Do the task, report, and return the exit code."""
+    match config.task:
+        case Shapes() as task:
+            return _shapes(task)
+        case Videos() as task:
+            return _videos(task)
+        case TextTokenizer() as task:
+            return _text_tokenizer(task)
+        case Tokens() as task:
+            return _tokens(task)
+
+
+def _shapes(task: Shapes) -> int:
+    _check(task.workers, task.videos_per_shard)
+    prepare_shapes(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
+    print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    return 0
+
+
+def _text_tokenizer(task: TextTokenizer) -> int:
+    from videolavit.language.conversation import ANSWER_END, SYSTEM
+    from videolavit.language.text_tokenizer import TextTokenizerConfig, train_text_tokenizer
+
+    if not task.data:
+        raise ConfigError("name at least one folder of shards; videolavit prepare --help shows examples")
+    config = TextTokenizerConfig(size=task.size, lowercase=not task.keep_case, phrases=(SYSTEM, ANSWER_END))
+    readers = [ShardReader(folder) for folder in task.data]
+    tokenizer = train_text_tokenizer(itertools.chain.from_iterable(map(_texts, readers)), config)
+    tokenizer.save_pretrained(task.output)
+    print(f"{task.output}: {len(tokenizer)} ids")
+    return 0
+
+
+def _texts(reader: ShardReader) -> Iterator[str]:
+    """All that is said about videos, in the form in which the language model meets it."""
+    for number in range(len(reader)):
+        words = reader.words(number)
+        yield from words["captions"]
+        yield from words["picture_captions"]
+        for question, answer, _ in words["questions"]:
+            yield f"USER: \n{question} ASSISTANT: {answer}"
+
+
+def _tokens(task: Tokens) -> int:
+    from videolavit.data.tokenize import TokenizeOptions, tokenize_shards
+    from videolavit.language.text_tokenizer import load_text_tokenizer
+
+    _check(task.workers)
+    options = TokenizeOptions(
+        visual_tokenizer=str(task.visual_tokenizer),
+        motion_tokenizer=str(task.motion_tokenizer),
+        num_text=len(load_text_tokenizer(task.text_tokenizer)),
+        features=not task.no_features,
+        choice=task.choice,
+        seed=task.seed,
+    )
+    reader = tokenize_shards(task.data, task.output, options, workers=task.workers)
+    print(f"{task.output}: {len(reader)} videos, {reader.vocabulary.size} ids in the vocabulary")
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shard:
+    """Files that go into one shard together; what one process does at a time."""
+
+    path: Path
+    videos: tuple[NamedVideo, ...]
+    front_end: FrontEnd
+    clips_per_piece: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Written:
+    num_samples: int = 0
+    problems: tuple[str, ...] = ()
+
+
+def _videos(task: Videos) -> int:
+    _check(task.workers, task.videos_per_shard, task.clips_per_piece)
+    videos = named_videos(task.source)
+    _claim(task, videos)
+    shards = [
+        _Shard(
+            path=task.output / f"videos-{number:05d}.tar",
+            videos=tuple(videos[start : start + task.videos_per_shard]),
+            front_end=task.front_end,
+            clips_per_piece=task.clips_per_piece,
+        )
+        for number, start in enumerate(range(0, len(videos), task.videos_per_shard))
+    ]
+    missing = [shard for shard in shards if not shard.path.exists()]
+    problems: list[str] = []
+    with progress_bar(len(missing), "shard", quiet=False) as bar:
+        for written in for_each(_write, missing, workers=min(task.workers, len(missing)) or 1, died=_died):
+            problems += written.problems
+            bar.update()
+    print(f"{task.output}: {len(ShardReader(task.output))} samples of {len(videos)} videos")
+    for problem in problems:
+        print(f"videolavit: skipped: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _write(shard: _Shard) -> _Written:
+    """One shard; what cannot be read is left out and told."""
+    problems: list[str] = []
+
+    def records() -> Iterator[Record]:
+        for video in shard.videos:
+            found = 0
+            try:
+                for record in video_file_records(video, shard.front_end, clips_per_piece=shard.clips_per_piece):
+                    found += 1
+                    yield record
+            except (VideoLaVITError, OSError) as error:
+                problems.append(str(error))
+            else:
+                if not found:
+                    problems.append(f"{video.path}: is shorter than a sample, or has a cut in each")
+
+    return _Written(num_samples=write_shard(records(), shard.path), problems=tuple(problems))
+
+
+def _died(shard: _Shard) -> _Written:
+    names = ", ".join(str(video.path) for video in shard.videos)
+    return _Written(problems=(f"the process that worked on {shard.path} was killed: {names}",))
+
+
+def _claim(task: Videos, videos: Sequence[NamedVideo]) -> None:
+    """Note what a folder is made of: shards that are kept must belong to the same list of videos and options."""
+    described = repr((videos, task.front_end, task.clips_per_piece, task.videos_per_shard))
+    own = {"videos": len(videos), "digest": sha256(described.encode()).hexdigest()}
+    try:
+        task.output.mkdir(parents=True, exist_ok=True)
+        note = task.output / "videos.json"
+        if not note.exists():
+            note.write_text(json.dumps(own) + "\n")
+        kept = json.loads(note.read_text())
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{task.output}: cannot be used for shards: {error}") from error
+    if kept != own:
+        raise ConfigError(f"{task.output}: was made of other videos or with other options; choose another folder")
+
+
+def _check(*numbers: int) -> None:
+    if min(numbers) < 1:
+        raise ConfigError("--workers, --videos-per-shard and --clips-per-piece must be at least 1")

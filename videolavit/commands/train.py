@@ -1,0 +1,111 @@
+"""Train one stage of a model, or go on with it where it stopped.
+
+  videolavit train STAGE [--preset tiny|paper] [-o FOLDER] [--data FOLDER] [any option of the stage]
+
+Stages, in an order in which they can be run (docs/training.md says what each needs):
+
+  autoencoder            picture autoencoder that the detokenizers draw in, for the tiny preset
+  vision_encoder         encoder of pictures, for the tiny preset
+  motion_tokenizer       motion fields to codes and back
+  visual_tokenizer       keyframes to a varying number of codes; selector, merger, codebook
+  keyframe_detokenizer   codes to a picture
+  video_detokenizer      a picture and motion to frames
+  pretraining            the language model, on text, pictures and videos in both orders
+  instruction_tuning     the language model, on answers alone
+
+`videolavit train STAGE --help` shows all options of a stage, with the values of the preset. FOLDER
+(runs/STAGE if not given) gets log.jsonl, TensorBoard files, pictures, checkpoints and, at the end,
+`export`, which the later stages take. The same command resumes a run that was stopped or killed,
+and ends with the same weights as if it had not been. Under torchrun it uses all its processes.
+
+examples:
+  videolavit train motion_tokenizer --preset tiny --data data/train
+  videolavit train pretraining --preset tiny --data data/tokens --training.steps 2000
+  videolavit train motion_tokenizer --model.num-codes 256 -o runs/motion-256
+  torchrun --nproc-per-node 2 -m videolavit train pretraining --data data/tokens
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from videolavit.errors import ConfigError
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit train` that no stage has; the others are the stage's own fields."""
+
+    stage: Annotated[str, Positional]
+    """Which stage; see above."""
+    preset: Literal["tiny", "paper"] = "tiny"
+    """Where the stage's options start from."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
+    """Folder of the run; by default runs/STAGE."""
+    quiet: bool = False
+    """Show no progress bar."""
+    options: Annotated[tuple[str, ...], arg(constructor=lambda: ())] = ()
+    """What the stage makes of the rest of the command line."""
+
+
+def parse(arguments: Sequence[str]) -> Config:
+    """Read the options that no stage has, and leave the rest to the stage."""
+    import dataclasses
+
+    import tyro
+
+    asks_for_help = {"-h", "--help"} & set(arguments)
+    own = [argument for argument in arguments if argument not in ("-h", "--help")]
+    if asks_for_help and not [argument for argument in own if not argument.startswith("-")]:
+        own, arguments = ["STAGE"], ["--help"]
+    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName, tyro.conf.AvoidSubcommands)
+    config, rest = tyro.cli(Config, prog="videolavit train", args=own, config=markers, return_unknown_args=True)
+    if asks_for_help:
+        if config.stage == "STAGE":
+            tyro.cli(Config, prog="videolavit train", description="", args=["--help"], config=markers)
+        rest = [*rest, "--help"]
+    return dataclasses.replace(config, options=tuple(rest))
+
+
+def run(config: Config) -> int:
+    """Train, and say where the result is."""
+    stage = _stage(config)
+    from videolavit.training.loop import train
+
+    folder = config.output or Path("runs") / config.stage
+    exported = train(stage, folder, quiet=config.quiet)
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"{config.stage}: {exported}")
+    return 0
+
+
+def _stage(config: Config) -> Any:
+    """The stage of the preset, changed by the command line."""
+    import tyro
+
+    from videolavit.training.presets import PRESETS
+
+    stages = PRESETS[config.preset]
+    if config.stage not in stages:
+        close = difflib.get_close_matches(config.stage, stages, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"stages are {', '.join(stages)}"
+        raise ConfigError(f"the preset {config.preset} has no stage {config.stage!r}; {hint}")
+    default: Any = stages[config.stage]
+    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+    return tyro.cli(
+        type(default),
+        default=default,
+        prog=f"videolavit train {config.stage}",
+        description="",
+        args=list(config.options),
+        config=markers,
+    )
