@@ -21,6 +21,7 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from jaxtyping import Bool, Float32
 
+from videolavit.errors import MediaError
 from videolavit.video.open import VideoReader
 from videolavit.video.orientation import Orientation
 from videolavit.video.ticks import Stamped
@@ -154,6 +155,7 @@ class _FrameReader:
 
     def __init__(self, video: VideoReader, cell: int) -> None:
         self.found_vectors = False
+        self._name = video.name
         self._cell = cell
         self._is_h264 = video.stream.codec_context.name == "h264"
         self._nal_length_bytes = _nal_length_bytes(video.stream.codec_context.extradata)
@@ -190,6 +192,14 @@ class _FrameReader:
         if len(self._packets) > _PACKETS_REMEMBERED:
             del self._packets[next(iter(self._packets))]
 
+    def _vectors(self, frame: VideoFrame) -> np.ndarray | None:
+        try:
+            return exported_vectors(frame)
+        except ValueError as error:  # PyAV lists all side data or none, and has no name for some kinds, such as LCEVC
+            raise MediaError(
+                f"{self._name}: its frames carry data that hides the motion vectors ({error}); take motion='reencode'"
+            ) from error
+
     def _time(self, frame: VideoFrame) -> float:
         """Increasing, whatever the file says."""
         last = self._last_time
@@ -200,7 +210,7 @@ class _FrameReader:
         return time
 
     def _fields(self, frame: VideoFrame, grid: tuple[int, int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        vectors = exported_vectors(frame)
+        vectors = self._vectors(frame)
         if vectors is None or (frame.width, frame.height) != self._size:
             return {}
         self.found_vectors = True
