@@ -284,7 +284,9 @@ def _explained(file: NamelessFile) -> Iterator[None]:
 def _best_stream(container: InputContainer, name: str) -> VideoStream:
     best: Any = container.streams.best("video")
     if best is None or best.disposition & Disposition.attached_pic:
-        found = ", ".join(sorted({stream.type for stream in container.streams})) or "none"
+        found = ", ".join(sorted({stream.type for stream in container.streams}))
+        if not found:
+            raise MediaError(f"{name}: nothing is found in it, so it is damaged or incomplete; try a fresh copy")
         raise MediaError(f"{name}: has no video stream, only: {found}; expected a file with moving pictures")
     if best.codec_context is None:
         raise MediaError(
