@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import struct
 import subprocess
@@ -21,8 +22,8 @@ from command_line import videolavit as run
 from PIL import Image
 from video.media import moving_pictures, synthetic_video
 
-from videolavit.errors import LimitError, MediaError
-from videolavit.video import Limits, decompose, probe
+from videolavit.errors import ConfigError, LimitError, MediaError
+from videolavit.video import Limits, decompose, iter_clips, probe
 from videolavit.video.boxes import count_index_entries
 
 PICTURES = moving_pictures(24, 48, 64)
@@ -51,6 +52,21 @@ def test_the_size_of_the_file_is_limited(data):
     assert decompose(data, limits=Limits(max_bytes=len(data)))
     with pytest.raises(LimitError, match=f"has {len(data)} bytes, more than max_bytes={len(data) - 1} allows"):
         decompose(data, limits=Limits(max_bytes=len(data) - 1))
+
+
+def test_limits_may_be_as_large_as_one_likes(data):
+    limits = Limits(**dict.fromkeys(("max_bytes", "max_width", "max_height", "max_pixels", "max_index_entries"), 2**70))
+    assert decompose(data, limits=limits)
+    assert decompose(data, limits=Limits(max_duration_seconds=math.inf))
+
+
+@pytest.mark.parametrize(
+    "name", ["frames_per_clip", "max_clips", "cell", "threads", "memory_bytes", "gop", "slices", "bit_rate"]
+)
+@pytest.mark.parametrize("value", [-1, 0, 2**70])
+def test_options_out_of_range_are_refused_before_anything_is_read(name: str, value: int):
+    with pytest.raises(ConfigError, match=f"{name} must be 1 to .*, got {value}"):
+        iter_clips("no such file", **{name: value})
 
 
 def test_defaults_allow_8k_hours_and_refuse_what_the_encoder_cannot_take():

@@ -159,6 +159,14 @@ def test_a_pipe_without_a_video_is_refused(content: bytes, tmp_path: Path):
         decompose(fed_pipe(tmp_path / "pipe", content))
 
 
+def test_an_mp4_whose_index_comes_too_late_for_a_pipe_is_refused_with_the_reason():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), dtype=np.uint8)
+    data = synthetic_video(noise, fps=6, options={"preset": "ultrafast", "crf": "10"})
+    assert decompose(data)
+    with pytest.raises(MediaError, match=r"comes from a pipe, where .* MP4, cannot be read: save it to a file first"):
+        decompose(Unseekable(data))
+
+
 def test_a_pipe_cannot_be_read_a_second_time(data):
     with open_video(Unseekable(data)) as video, pytest.raises(MediaError, match="is a pipe and can be read once only"):
         video.rewind()

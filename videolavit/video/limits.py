@@ -21,6 +21,7 @@ class Limits:
     max_pixels: int = 8191 * 4608
     """Width times height."""
     max_duration_seconds: float | int = 12 * 3600.0
+    """`math.inf` for no limit."""
     max_index_entries: int = 20_000_000
     """Samples that the tables of an MP4 or MOV may declare; each takes about 70 bytes of memory. 12 hours of video with
     five sound tracks have 12 million."""

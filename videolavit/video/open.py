@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _READ_SIZE = 256 * 1024
 _NO_PROTOCOL = "none"
 """A playlist or concat script inside the file may not open other files or addresses."""
+_MOST_PIXELS = 2**31 - 1
+"""What libav's option holds."""
 _MOST_STREAMS = "100"
 """libav opens a decoder for each, of about a megabyte."""
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -69,7 +71,8 @@ class VideoReader:
         self.on_packet: Callable[[av.Packet], None] | None = None
         """Called with every packet before it is decoded."""
         self._threads = threads
-        self._decoder_options = {"max_pixels": str(limits.max_pixels), **decoder_options}
+        self._max_pixels = str(min(limits.max_pixels, _MOST_PIXELS))
+        self._decoder_options = {"max_pixels": self._max_pixels, **decoder_options}
         self._file = NamelessFile(source, limits)
         self._opened: InputContainer | None = None
         self._skipped_packet = False
@@ -227,7 +230,7 @@ class VideoReader:
         options = {
             "protocol_whitelist": _NO_PROTOCOL,
             "max_streams": _MOST_STREAMS,
-            "max_pixels": str(self.limits.max_pixels),
+            "max_pixels": self._max_pixels,
         }
         with _explained(self._file):
             self._opened = av.open(
@@ -261,6 +264,11 @@ class VideoReader:
 
     def _damaged_or_large(self) -> str:
         """What to make of it where libav gives no reason."""
+        if not self.can_rewind:
+            return (
+                "it comes from a pipe, where formats with an index at the end, such as most MP4, cannot be read: "
+                "save it to a file first"
+            )
         return (
             "try a fresh copy if the file may be damaged or incomplete; if its picture has more than "
             f"max_pixels={self.limits.max_pixels}, raise max_pixels (in a command: --max-pixels) if you trust it"

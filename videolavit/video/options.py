@@ -15,6 +15,8 @@ from videolavit.video.shots import CutDetectorConfig
 
 __all__ = ["DecomposeOptions"]
 
+_LARGEST = {"frames_per_clip": 100_000, "max_clips": 2**31, "cell": 8192, "threads": 256, "memory_bytes": 2**62}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecomposeOptions:
@@ -49,9 +51,9 @@ class DecomposeOptions:
     def __post_init__(self) -> None:
         as_rate(self.fps, "fps")
         Selection.parse(self.select)
-        for name in ("frames_per_clip", "max_clips", "cell", "threads", "memory_bytes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, most in _LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} must be 1 to {most}, got {getattr(self, name)}")
         if self.shots not in ("ignore", "encoder", "difference"):
             raise ConfigError(f"got shots={self.shots!r}, expected 'ignore', 'encoder' or 'difference'")
         if self.motion not in ("reencode", "source"):

@@ -33,6 +33,8 @@ __all__ = ["Reencoding", "reencode"]
 _BATCH = 8
 """Packets that are decoded in a row: taking turns with the encoder at every tick costs 5 % by cold caches."""
 
+_LARGEST = 2**31 - 1
+"""What libav's options hold."""
 _VECTOR_DECODER = {
     "mpeg4": {"flags2": "+export_mvs", "lowres": "3"},
     "h264": {"flags2": "+export_mvs"},
@@ -61,8 +63,8 @@ class Reencoding:
         if self.codec not in ("mpeg4", "h264"):
             raise ConfigError(f"got codec={self.codec!r}, expected 'mpeg4' or 'h264'")
         for name in ("bit_rate", "gop", "slices"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= _LARGEST:
+                raise ConfigError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}")
 
 
 def reencode(

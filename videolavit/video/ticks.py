@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -90,7 +91,7 @@ class _WantedFrameMissing(Exception):  # noqa: N818 - a signal inside this modul
 
 def show(stamped: Iterator[tuple[int, Item | None]], fps: Fraction, limits: Limits, name: str) -> Iterator[Item]:
     """At every tick the last frame, or what stands for it, whose own tick has come; the first also before its own."""
-    last_tick = int(limits.max_duration_seconds * fps)
+    last_tick = math.inf if math.isinf(limits.max_duration_seconds) else int(limits.max_duration_seconds * fps)
     next_tick, held = 0, None
     for tick, frame in stamped:
         if tick > last_tick:
