@@ -6,8 +6,10 @@
 
 The stand-in does what the release does, with the same settings: the ffmpeg program re-encodes the video to a temporary
 file (MPEG-4, 8 Mbit/s, 6 fps, no B-frames), which is then decoded fully; every frame becomes RGB and a dense float64
-picture of its vectors, each written over its block, which is normalised and pooled 16 x 16. Pictures are pooled one
-by one. Everything runs on one thread. The floor is decoding the source alone.
+picture of its vectors, each written over its block, which is normalised and pooled 16 x 16. It keeps the dense
+pictures until all I-frames are known, as clips are chosen then; the lean stand-in pools each picture at once. Which of
+the two the release resembles more is not known, so both are shown. Everything runs on one thread. The floor is
+decoding the source alone.
 
 Clips are those of 240p and more in the folder VIDEOLAVIT_VIDEOS, or ../shared/videos beside the checkout.
 """
@@ -54,7 +56,7 @@ def main() -> None:
     describe_machine(runs, len(paths))
     ways = {"floor": decode_alone, "ours": ours, "ours, source vectors": ours_direct}
     if shutil.which("ffmpeg"):
-        ways["stand-in"] = stand_in
+        ways |= {"stand-in": stand_in, "lean stand-in": lean_stand_in}
     else:
         print("\nMISSING: no ffmpeg program, so no stand-in to compare with (Debian: apt-get install ffmpeg)")
     clock = cpu_seconds if arguments.cpu else time.perf_counter
@@ -110,23 +112,22 @@ def decode_alone(path: Path) -> None:
             pass
 
 
-def stand_in(path: Path, *, stacked: bool = False) -> None:
-    """The released path: through a file, all frames in RGB, vectors in dense float64 pictures, maybe kept until all
-    are there, as clips are chosen when all I-frames are known."""
+def stand_in(path: Path, *, lean: bool = False) -> None:
+    """The released path: through a file, all frames in RGB, vectors in dense float64 pictures."""
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         command = ["ffmpeg", "-v", "error", "-y", "-nostdin", "-threads", "1", "-i", str(path)]
         command += ["-an", "-threads", "1", "-filter_threads", "1", "-c:v", "mpeg4", "-slices", str(SLICES), "-bf", "0"]
         command += ["-b:v", "8M", "-g", "12", "-vf", "fps=6", file.name]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        pictures, grids = read_densely(file.name, stacked=stacked)
+        pictures, grids = read_densely(file.name, lean=lean)
     assert len(pictures) == len(grids)
 
 
-def stand_in_stacked(path: Path) -> None:
-    stand_in(path, stacked=True)
+def lean_stand_in(path: Path) -> None:
+    stand_in(path, lean=True)
 
 
-def read_densely(path: str, *, stacked: bool) -> tuple[list[np.ndarray], np.ndarray]:
+def read_densely(path: str, *, lean: bool) -> tuple[list[np.ndarray], np.ndarray]:
     """All pictures, and the pooled motion of all frames."""
     pictures, motion = [], []
     with av.open(path) as container:
@@ -134,8 +135,8 @@ def read_densely(path: str, *, stacked: bool) -> tuple[list[np.ndarray], np.ndar
         decoder.thread_count, decoder.options = 1, {"flags2": "+export_mvs"}
         for frame in container.decode(video=0):
             pictures.append(frame.reformat(format="rgb24", threads=1).to_ndarray())
-            motion.append(dense_motion(frame) if stacked else pooled(dense_motion(frame)))
-    return pictures, np.stack([pooled(dense) for dense in motion] if stacked else motion)
+            motion.append(pooled(dense_motion(frame)) if lean else dense_motion(frame))
+    return pictures, np.stack(motion if lean else [pooled(dense) for dense in motion])
 
 
 def dense_motion(frame: av.VideoFrame) -> np.ndarray:
@@ -178,40 +179,48 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+OURS = ("ours", "ours, source vectors")
+STAND_INS = ("stand-in", "lean stand-in")
+
+
 def print_per_clip(paths: list[Path], seconds: dict[str, dict[Path, float]]) -> None:
-    ways = list(seconds)
-    print(f"\n| clip | {' | '.join(f'{way}, ms' for way in ways)} | of the floor | times faster | source vectors |")
-    print("| --- |" + " --- |" * (len(ways) + 3))
+    pairs = [(way, other) for other in STAND_INS if other in seconds for way in OURS]
+    print(f"\n| clip | {' | '.join(f'{way}, ms' for way in seconds)} | of the floor |", end="")
+    print("".join(f" {way} / {other} |" for way, other in pairs))
+    print("| --- |" + " --- |" * (len(seconds) + 1 + len(pairs)))
     for path in paths:
-        print_row(path.name, {way: seconds[way][path] for way in ways})
-    readable = [path for path in paths if all(math.isfinite(seconds[way][path]) for way in ways)]
-    print_row(f"{len(readable)} that all can read", {way: sum(seconds[way][path] for path in readable) for way in ways})
+        print_row(path.name, {way: seconds[way][path] for way in seconds}, pairs)
+    readable = [path for path in paths if all(math.isfinite(seconds[way][path]) for way in seconds)]
+    together = {way: sum(seconds[way][path] for path in readable) for way in seconds}
+    print_row(f"{len(readable)} that all can read", together, pairs)
     shares = [seconds["floor"][path] / seconds["ours"][path] for path in paths]
-    print(f"\nmedian share of the floor {statistics.median(shares):.0%}", end="")
-    if "stand-in" in ways:
-        for way in ("ours", "ours, source vectors"):
-            factors = [seconds["stand-in"][path] / seconds[way][path] for path in readable]
-            print(f"; {way}: median {statistics.median(factors):.1f}x, least {min(factors):.1f}x", end="")
-    print()
+    print(f"\nmedian share of the floor {statistics.median(shares):.0%}")
+    for way, other in pairs:
+        factors = [seconds[other][path] / seconds[way][path] for path in readable]
+        print(f"{way} against the {other}: median {statistics.median(factors):.1f}x, least {min(factors):.1f}x")
 
 
-def print_row(name: str, seconds: dict[str, float]) -> None:
+def print_row(name: str, seconds: dict[str, float], pairs: list[tuple[str, str]]) -> None:
     cells = [f"{1000 * value:.0f}" if math.isfinite(value) else "cannot" for value in seconds.values()]
     cells.append(f"{seconds['floor'] / seconds['ours']:.0%}")
-    for way in ("ours", "ours, source vectors"):
-        cells.append(f"{seconds['stand-in'] / seconds[way]:.1f}x" if "stand-in" in seconds else "missing")
+    cells += [f"{seconds[other] / seconds[way]:.1f}x" for way, other in pairs]
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def print_two_processes(paths: list[Path], runs: int, rounds: int) -> None:
     """Throughput with one process per core; the stand-in's ffmpeg takes its turn within each."""
     work = paths * rounds
-    print(f"\n{PROCESSES} processes, {len(work)} videos, wall time, medians of {runs}:")
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"), initializer=be_quiet_on_one_thread) as pool:
-        medians = {run.__name__: pooled_seconds(pool, run, work, runs) for run in (ours, try_ours_direct, stand_in)}
+    print(f"\n{len(work)} videos, wall time, medians of {runs}:")
+    ways = (ours, try_ours_direct, stand_in, lean_stand_in)
+    seconds = {}
+    for count in (1, PROCESSES):
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=be_quiet_on_one_thread) as pool:
+            seconds |= {(run.__name__, count): pooled_seconds(pool, run, work, runs) for run in ways}
     for name in ("ours", "try_ours_direct"):
-        print(f"  {name}: {medians[name]:.2f} s, {medians['stand_in'] / medians[name]:.1f} times faster than", end=" ")
-        print(f"the stand-in ({medians['stand_in']:.2f} s)")
+        for other in ("stand_in", "lean_stand_in"):
+            mine = seconds[name, PROCESSES]
+            factors = [f"{seconds[other, count] / mine:.1f}x that of {count}" for count in (1, PROCESSES)]
+            print(f"  {name}, {PROCESSES} processes, {mine:.2f} s: {' and '.join(factors)} with {other}")
 
 
 def try_ours_direct(path: Path) -> None:
@@ -239,12 +248,12 @@ def print_memory(paths: list[Path]) -> None:
         print("\nMISSING: no clip of 720p, so no memory figures")
         return
     path = max(large, key=lambda candidate: probe(candidate).duration_seconds or 0)
-    ways = (ours, ours_direct, stand_in, stand_in_stacked)
+    ways = (ours, ours_direct, stand_in, lean_stand_in)
     peaks = {run.__name__: in_fresh_process(peak_mebibytes, run, path) for run in ways}
     print(f"\nPeak memory above the start, {path.name}; ffmpeg's own memory is not counted:")
     for name, peak in peaks.items():
-        print(f"  {name}: {peak:.0f} MiB, {peaks['stand_in'] / peak:.1f} times less than the stand-in, ", end="")
-        print(f"{peaks['stand_in_stacked'] / peak:.1f} times less than one that keeps all dense pictures")
+        shares = [f"{peaks[other] / peak:.1f} times less than {other}" for other in ("stand_in", "lean_stand_in")]
+        print(f"  {name}: {peak:.0f} MiB, {', '.join(shares)}")
 
 
 def in_fresh_process(function: Callable[..., float], *arguments: object) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoints.small_release import write_small_release
+from checkpoints.small_release import PLAYABLE_VOCABULARY, write_playable_release
 from PIL import Image
 
 from videolavit.errors import CheckpointError, ConfigError, MediaError, PromptError, ShapeError, VideoLaVITError
@@ -18,20 +18,14 @@ from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.pipeline import DrawOptions, VideoLaVIT
 from videolavit.results import ClipTokens
 from videolavit.video.write import read_metadata, write_video
-from videolavit.vocabulary import Vocabulary
 
-VOCABULARY = Vocabulary(num_text=355, num_visual_codes=64, num_motion_codes=64)
+VOCABULARY = PLAYABLE_VOCABULARY
 FAST = DrawOptions(keyframe_steps=2, keyframe_guidance=2.0).changed(steps=1, max_guidance=2.0)
-
-
-def keep_patches(key: str, value: torch.Tensor) -> torch.Tensor:
-    """Let the random selector keep most patches, which it otherwise drops."""
-    return torch.tensor([1.0, -1.0]) if key.endswith("token_predictor.out_conv.4.bias") else value
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_release(tmp_path_factory.mktemp("playable"), vocabulary=VOCABULARY, change=keep_patches)
+    return write_playable_release(tmp_path_factory.mktemp("playable"))
 
 
 @pytest.fixture(scope="module")

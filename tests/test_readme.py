@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkpoints.small_release import write_playable_release
 from movies import write_movie
 from pages import PROJECT, Block, blocks, pages
 
@@ -17,9 +18,11 @@ PAGES_WITH_EXAMPLES = [page for page in pages() if any(b.language in ("python", 
 
 @pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_examples_run(page, tmp_path, monkeypatch):
-    """In an empty folder with `video.mp4` and `second.mp4`; python blocks of one page share their variables."""
+    """In a folder with two videos and a small `checkpoint`; the python blocks of one page share their variables."""
     write_movie(tmp_path / "video.mp4")
     write_movie(tmp_path / "second.mp4", seconds=6, seed=1)
+    if '"checkpoint"' in page.read_text():
+        write_playable_release(tmp_path / "checkpoint")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__example__"}
     for block in blocks(page):

@@ -50,6 +50,8 @@ STATED = {
 }
 """What the shapes of these sizes do not tell."""
 
+PLAYABLE_VOCABULARY = Vocabulary(num_text=355, num_visual_codes=64, num_motion_codes=64)
+
 
 def write_small_release(
     folder: Path,
@@ -95,6 +97,15 @@ def write_small_release(
     stated = STATED if vocabulary is None else STATED | {"vocabulary": to_dict(vocabulary)}
     (folder / "videolavit.json").write_text(json.dumps(stated))
     return folder
+
+
+def write_playable_release(folder: Path) -> Path:
+    """A release that every task runs on: a vocabulary its codebooks fit, and a selector that keeps most patches."""
+    return write_small_release(folder, vocabulary=PLAYABLE_VOCABULARY, change=_keep_patches)
+
+
+def _keep_patches(key: str, value: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([1.0, -1.0]) if key.endswith("token_predictor.out_conv.4.bias") else value
 
 
 def save(tensors: Tensors, path: Path) -> None:
