@@ -50,6 +50,8 @@ examples:
   videolavit decompose video.mp4 -o out
   videolavit reconstruct video.mp4 -o again.mp4 --compare
 
+A name that begins with a dash goes after --, or is written ./-name.
+
 --debug, or VIDEOLAVIT_DEBUG=1 in the environment, shows the traceback of an error.
 
 exit codes: 0 all is well; 1 some input failed, or something unexpected happened; 2 the

@@ -33,7 +33,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit import __version__
 from videolavit.commands.clip_options import CodingOptions, refuse_pipe
-from videolavit.commands.console import print_json, progress_bar
+from videolavit.commands.console import print_json, printable, progress_bar
 from videolavit.errors import ConfigError
 from videolavit.video import iter_clips, probe
 from videolavit.video.draw import side_by_side
@@ -167,7 +167,7 @@ def _report(config: Config, score: Score, seconds: float) -> None:
         document |= {"psnr_db": score.psnr_db, "still_psnr_db": score.still_psnr_db, "seconds": round(seconds, 3)}
         print_json(document)
         return
-    print(f"{config.output}: {score.num_frames} frames ({seconds:.1f} s)")
+    print(printable(f"{config.output}: {score.num_frames} frames ({seconds:.1f} s)"))
     print(f"  mean PSNR of a frame, against the original at {config.coding.fps:g} frames per second:")
     print(
         f"    {score.psnr_db:.2f} dB by {config.detokenizer}, {score.still_psnr_db:.2f} dB if the keyframes stood still"
