@@ -39,7 +39,7 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev.stamp  ## measure speed and memory; on a quiet machine
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python "$$script"; done
 
 docs: $(VENV)/dev.stamp  ## check the links of the documentation and run its examples
 	$(BIN)/python -m pytest tests/test_readme.py tests/test_documentation.py
