@@ -180,8 +180,13 @@ def test_a_collapsed_selector_stops_the_work(prepared, tmp_path):
         last.bias.copy_(torch.tensor([-9.0, 9.0]))
     save_trained("visual_tokenizer", broken, tmp_path / "visual")
     changed = options(folder, visual_tokenizer=str(tmp_path / "visual"))
-    with pytest.raises(CheckpointError, match="keeps nothing"):
-        tokenize_shards(folder / "data", tmp_path / "tokens", changed)
+    for _ in range(2):  # nothing is left behind that would pass for a finished shard
+        with pytest.raises(CheckpointError, match="keeps nothing"):
+            tokenize_shards(folder / "data", tmp_path / "tokens", changed)
+    with pytest.raises(ConfigError, match="other tokenizers or options"):
+        tokenize_shards(folder / "data", tmp_path / "tokens", options(folder))
+    with pytest.raises(CheckpointError, match="train the motion tokenizer first"):
+        tokenize_shards(folder / "data", tmp_path / "tokens", options(folder, motion_tokenizer=str(tmp_path)))
 
 
 @pytest.mark.slow

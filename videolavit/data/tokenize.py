@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from hashlib import file_digest, sha256
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from videolavit.data.shards import Record, ShardReader
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo, TokenReader, write_tokens
-from videolavit.errors import CheckpointError
+from videolavit.errors import CheckpointError, ConfigError, OutputError
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion import MotionTokenizer
 from videolavit.tokenizers.selector import Choice
@@ -59,10 +60,11 @@ def tokenize_shards(source: Path, target: Path, options: TokenizeOptions, *, wor
 
     Raises:
         CheckpointError: a tokenizer is missing, or keeps nothing of any picture.
+        ConfigError: the target holds shards of other tokenizers or options.
         MediaError: the folder holds no shards.
         OutputError: the target cannot be written.
     """
-    target.mkdir(parents=True, exist_ok=True)
+    _claim(target, options)
     names = [path.stem for path in ShardReader(source).shards()]
     missing = [name for name in names if not (target / f"{name}.tokens.json").exists()]
     work = partial(_tokenize_shard, source, target, options)
@@ -85,11 +87,11 @@ def tokenize_records(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Iterator[TokenizedVideo]:
-    """Videos as ids. One is left out, with a warning, if nothing is kept of one of its keyframes."""
-    records = iter(records)
+    """Videos as ids. One is left out if nothing is kept of one of its keyframes; a warning tells how many were."""
+    records, left_out = iter(records), 0
     for number in itertools.count():
         if not (batch := list(itertools.islice(records, batch_size))):
-            return
+            break
         num_clips = sum(record.num_clips for record in batch)
         streams = None if choice == "argmax" else sample_generators(seed, num_clips, stream=f"selector {number}")
         clips = iter(_clips(batch, visual, motion, vocabulary, features, choice, streams))
@@ -104,7 +106,9 @@ def tokenize_records(
                     about_picture=record.about_picture,
                 )
             else:
-                logger.warning("video %s is left out: the selector keeps nothing of a keyframe", record.source)
+                left_out += 1
+    if left_out:
+        logger.warning("%d videos are left out: the selector keeps nothing of one of their keyframes", left_out)
 
 
 @torch.inference_mode()
@@ -155,11 +159,32 @@ def _tokenize_shard(source: Path, target: Path, options: TokenizeOptions, name: 
     )
     written = write_tokens(videos, target / name, vocabulary)
     if numbers and not written:
+        (target / f"{name}.tokens.json").unlink()  # without it, the shard counts as not made
         raise CheckpointError(
             f"{options.visual_tokenizer}: the visual tokenizer keeps nothing of any keyframe of {name}; its selector "
             "has collapsed, train it again with a larger keep_weight"
         )
     return written
+
+
+def _claim(target: Path, options: TokenizeOptions) -> None:
+    """Note which tokenizers a folder belongs to: shards that are kept must be of the same."""
+    digest = sha256(repr((options.num_text, options.features, options.choice, options.seed)).encode())
+    for folder, name in ((options.visual_tokenizer, "visual"), (options.motion_tokenizer, "motion")):
+        weights = Path(folder) / f"{name}_tokenizer.safetensors"
+        if not weights.is_file():
+            raise CheckpointError(f"{weights}: no such file; train the {name} tokenizer first, or check the folder")
+        with weights.open("rb") as file:
+            digest.update(file_digest(file, "sha256").digest())
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        note = target / "made_by.txt"
+        if not note.exists():
+            note.write_text(digest.hexdigest())
+        if note.read_text() != digest.hexdigest():
+            raise ConfigError(f"{target}: holds shards of other tokenizers or options; choose another folder")
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be used for token shards: {error}") from error
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,92 @@
+"""The exports of all stages as one model in the native layout, ready for `VideoLaVIT.from_pretrained`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from videolavit.checkpoints.native import write_native
+from videolavit.checkpoints.parts import StoredPart, live_part, part_with_dtype
+from videolavit.checkpoints.writing import new_folder
+from videolavit.errors import CheckpointError
+from videolavit.tokenizers.visual import VisualTokenizer
+from videolavit.training.language_parts import load_language
+from videolavit.training.parts import (
+    load_autoencoder,
+    load_motion_tokenizer,
+    load_trained,
+    read_trained,
+    read_trained_scheduler,
+)
+
+__all__ = ["ModelExports", "with_projection", "write_model"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelExports:
+    """Folders that the stages exported."""
+
+    autoencoder: Path
+    visual_tokenizer: Path
+    motion_tokenizer: Path
+    keyframe_detokenizer: Path
+    video_detokenizer: Path
+    language_model: Path
+    """Of either language stage; that of the last one answers as well as it draws if both were in its mixture."""
+
+
+def write_model(
+    exports: ModelExports, folder: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+) -> None:
+    """Write a model folder; `dtype` converts what need not stay in float32.
+
+    Raises:
+        CheckpointError: an export is missing, the language model has another vocabulary than the tokenizers have
+            codes, or the folder exists and is not to be overwritten.
+    """
+    language = load_language(exports.language_model)
+    visual = load_trained("visual_tokenizer", exports.visual_tokenizer)
+    motion = load_motion_tokenizer(exports.motion_tokenizer)
+    told = language.vocabulary.num_visual_codes, language.vocabulary.num_motion_codes
+    if told != (visual.config.num_codes, motion.config.num_codes):
+        raise CheckpointError(
+            f"{exports.language_model} was trained for {told} visual and motion codes, the tokenizers have "
+            f"{(visual.config.num_codes, motion.config.num_codes)}; tokenize the data anew, and train it again"
+        )
+    if language.projection is not None:
+        visual = with_projection(visual, language.projection)
+    parts = _parts(exports, visual, motion)
+    schedulers = {
+        "keyframe_scheduler": read_trained_scheduler("keyframe_scheduler", exports.keyframe_detokenizer),
+        "video_scheduler": read_trained_scheduler("video_scheduler", exports.video_detokenizer),
+    }
+    with new_folder(folder, overwrite=overwrite) as target:
+        converted = (part if dtype is None else part_with_dtype(part, dtype) for part in parts)
+        write_native(target, language.vocabulary, converted, schedulers)
+
+
+def with_projection(visual: VisualTokenizer, projection: dict[str, Tensor]) -> VisualTokenizer:
+    """A visual tokenizer whose features go to the language model as it learnt them."""
+    width = projection["weight"].shape[0]
+    whole = VisualTokenizer(replace(visual.config, language_width=width))
+    learnt = {f"language_proj.{name}": value for name, value in projection.items()}
+    whole.load_state_dict(visual.state_dict() | learnt)
+    return whole.eval()
+
+
+def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Iterator[StoredPart]:
+    words = exports.language_model / "text_tokenizer"
+    yield replace(read_trained("language_model", exports.language_model), text_tokenizer=words)
+    yield live_part("visual_tokenizer", visual)
+    yield live_part("motion_tokenizer", motion)
+    yield read_trained("condition_decoder", exports.keyframe_detokenizer)
+    yield read_trained("keyframe_unet", exports.keyframe_detokenizer)
+    autoencoder = load_autoencoder(exports.autoencoder)
+    yield live_part("keyframe_vae", autoencoder)
+    yield read_trained("motion_encoder", exports.video_detokenizer)
+    yield read_trained("video_unet", exports.video_detokenizer)
+    yield live_part("video_vae", autoencoder)
