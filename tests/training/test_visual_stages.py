@@ -22,7 +22,7 @@ from videolavit.training.options import TrainingOptions
 from videolavit.training.parts import load_trained, read_trained_scheduler
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage, load_vision_encoder
-from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
+from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage, novelty
 
 VIT = VisionTransformerConfig(
     image_size=SIZE, patch_size=32, width=32, layers=1, heads=2, mlp_ratio=2.0, unused_head_width=None
@@ -61,9 +61,10 @@ def encoder_stage(shards, **changed):
     return VisionEncoderStage(data=str(shards), model=VIT, training=options(**changed))
 
 
-def tokenizer_stage(shards, **changed):
+def tokenizer_stage(shards, selection="novelty", **changed):
     return VisualTokenizerStage(
         data=str(shards),
+        selection=selection,
         model=VISUAL,
         decoder=DECODER,
         codebook=CodebookConfig(warm_up_steps=10, revive_every=10),
@@ -170,7 +171,7 @@ def test_the_visual_tokenizer_learns_quantises_late_and_keeps_its_encoder(shards
     assert mean(entries[-10:], "cosine_distance") < 0.7 * mean(entries[:5], "cosine_distance")
     assert entries[5]["perplexity"] == 0  # not quantised yet
     assert entries[-1]["perplexity"] > 3
-    assert 0.2 < mean(entries[-10:], "kept") < 0.5
+    assert 0.1 < mean(entries[-10:], "kept") < 0.6  # on its way to a third, from 0 or 1
     assert (tmp_path / "run" / "pictures" / "kept-00000120.png").exists()
     tokenizer, decoder = load_trained("visual_tokenizer", export), load_trained("condition_decoder", export)
     trained_vit = load_vision_encoder(encoder).state_dict()
@@ -184,7 +185,7 @@ def test_the_tokenizer_keeps_in_use_what_it_kept_in_training(shards):
     samples = stage.samples()
     batch = stage.collate([samples[draw] for draw in range(4)])
     step = stage.random_choice_steps  # the first in which the selector decides
-    keep = module._choice(module.tokenizer.vit(batch["pictures"])[:, 1:], step)
+    keep = module._choice(module.tokenizer.selector(module.tokenizer.vit(batch["pictures"])[:, 1:]), step)
     tokens = module.tokenizer.encode(batch["pictures"], choice=stage.choice)
     assert torch.equal(keep > 0, tokens.keep)
 
@@ -204,6 +205,30 @@ def test_a_collapsed_selector_or_codebook_raises_an_alarm(shards):
     assert "selector has collapsed" in stage.alarm(healthy | {"kept": 0.9}, step=500)
     assert "codebook has collapsed: perplexity 1.10 of 32" in stage.alarm(healthy | {"perplexity": 1.1}, step=500)
     assert stage.alarm({"kept": 0.02, "perplexity": 0.0}, step=5) is None  # nothing is decided yet
+
+
+def test_the_loss_teaches_the_selector_the_rate(shards):
+    stage = tokenizer_stage(shards, "gradient")
+    module, samples = stage.build(), stage.samples()
+    batch = stage.collate([samples[draw] for draw in range(8)])
+    optimiser = torch.optim.Adam(module.tokenizer.selector.parameters(), 3e-3)
+    for _ in range(60):
+        scalars = module(batch, stage.random_choice_steps)
+        optimiser.zero_grad()
+        scalars["loss"].backward()
+        assert all(torch.isfinite(part.grad).all() for part in module.tokenizer.selector.parameters())
+        optimiser.step()
+    assert 0.15 < scalars["kept"] < 0.6
+
+
+def test_what_differs_from_its_surroundings_is_new():
+    features = torch.randn(1, 16, 8).expand(3, -1, -1).clone()  # the same in all pictures: known without being told
+    features[1, 5] += 4.0
+    values = novelty(features)
+    assert values[1].argmax() == 5
+    assert values[1, 5] > 1.5 * values[[0, 2]].max()
+    uniform = torch.randn(2, 1, 8).expand(-1, 16, -1)  # pictures of one colour each
+    assert novelty(uniform).max() < 1e-5
 
 
 def test_tokenizer_and_decoder_must_fit(shards):

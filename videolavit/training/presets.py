@@ -86,6 +86,7 @@ TINY: dict[str, Any] = {
         model=_TINY_VISUAL,
         decoder=_TINY_DECODER,
         codebook=CodebookConfig(warm_up_steps=1500, decay=0.99),
+        selection="novelty",
         random_choice_steps=1000,
         training=TrainingOptions(
             steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
@@ -95,10 +96,10 @@ TINY: dict[str, Any] = {
         visual=_TINY_VISUAL,
         decoder=_TINY_DECODER,
         unet=KeyframeUNetConfig(
-            block_out_channels=(64, 128, 192),
+            block_out_channels=(64, 128),
             layers_per_block=1,
-            transformer_layers_per_block=(1, 1, 1),
-            heads=(4, 4, 6),
+            transformer_layers_per_block=(1, 1),
+            heads=(4, 4),
             addition_time_embed_dim=32,
             norm_num_groups=16,
             map_channels=64,
@@ -116,10 +117,10 @@ TINY: dict[str, Any] = {
         motion=_TINY_MOTION,
         motion_encoder=MotionConditionEncoderConfig(rows=8, cols=8, width=96, heads=4, depth=2, out_width=128),
         unet=VideoUNetConfig(
-            block_out_channels=(64, 128, 192),
-            attention=(False, True, True),
+            block_out_channels=(64, 96, 96),
+            attention=(False, False, True),
             layers_per_block=1,
-            heads=(2, 4, 6),
+            heads=(2, 3, 3),
             addition_time_embed_dim=32,
             residual_scale=0.4,
         ),

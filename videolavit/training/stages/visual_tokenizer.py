@@ -1,24 +1,28 @@
 """Stage: the visual tokenizer, from features of a frozen encoder to few codes and back (reference section 9).
 
-Selector, merger, codebook and condition decoder learn together: mean(1 - cos) between features and what is decoded of
-them, and 2 * (1/3 - keep rate)^2. Three things keep the dynamic length alive (docs/training.md):
+Merger, codebook and condition decoder learn from mean(1 - cos) between features and what is decoded of them. Of the
+selector 2 * (1/3 - keep rate)^2 asks how many patches it keeps. Which ones is a choice:
 
-- the choice is made in training exactly as it will be made later, with gradients straight through it, and the rate in
-  the loss is that of the choice, not of its probabilities;
-- before the selector decides, merger and decoder learn on random choices of about the right length;
-- the decoder shows the selector what a dropped patch would have added.
+- "gradient", as published: the loss teaches it, straight through the decision;
+- "novelty": those that differ from what lies around them more than two thirds of a batch's patches do. Small models
+  trained the first way kept all or nothing of a picture.
+
+Either way the decision is made in training exactly as it will be made later, and merger and decoder first learn on
+random choices of about the right length.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from videolavit.data.keyframes import Keyframes
@@ -35,7 +39,9 @@ from videolavit.training.options import TrainingOptions
 from videolavit.training.parts import save_trained
 from videolavit.training.stages.vision_encoder import load_vision_encoder
 
-__all__ = ["VisualTokenizerStage", "VisualTokenizerTraining"]
+__all__ = ["Selection", "VisualTokenizerStage", "VisualTokenizerTraining", "novelty"]
+
+Selection = Literal["gradient", "novelty"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +60,11 @@ class VisualTokenizerStage:
     codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
     choice: Choice = "argmax"
     """How patches are chosen in training, and should be later."""
+    selection: Selection = "gradient"
+    """Who teaches the selector."""
     keep_rate: float = 1 / 3
     keep_weight: float = 2.0
+    """Of the keep-rate term."""
     random_choice_steps: int = 500
     """Steps before the selector decides; until then patches are kept at random."""
     commitment_weight: float = 0.25
@@ -113,7 +122,7 @@ class VisualTokenizerStage:
         if step > self.random_choice_steps + 200 and not 0.4 < metrics["kept"] / self.keep_rate < 2:
             return (
                 f"the selector has collapsed: it keeps {metrics['kept']:.3f} of all patches, {self.keep_rate:.3f} are "
-                "wanted; try a larger keep_weight, or more random_choice_steps"
+                "wanted; try selection=novelty, a larger keep_weight, or more random_choice_steps"
             )
         if step > 2 * self.codebook.warm_up_steps and metrics["perplexity"] < 2:
             return (
@@ -145,15 +154,19 @@ class VisualTokenizerTraining(nn.Module):
         stage, tokenizer = self.stage, self.tokenizer
         with torch.no_grad():
             features = tokenizer.vit(batch["pictures"])[:, 1:]
-        keep = self._choice(features, step)
+        log_probs = tokenizer.selector(features)
+        keep = self._choice(log_probs, step)
         kept = keep.detach() > 0
-        code_features = tokenizer.code_features(tokenizer.merger(features, keep))
+        # Not through the merger: where no patch is dropped, its epsilon makes gradients up to a million times larger.
+        code_features = tokenizer.code_features(tokenizer.merger(features, kept))
         quantizing = self.learner.quantizing
         quantized = tokenizer.quantizer(code_features)
         vectors = quantized.vectors if quantizing else quantized.directions
-        restored = self.decoder.features_of_choice(vectors, keep)
+        restored = self.decoder.features_of_choice(vectors, keep if stage.selection == "gradient" else keep.detach())
         distance = 1 - F.cosine_similarity(restored.float(), features.float(), dim=-1).mean()
         loss = distance + stage.keep_weight * (stage.keep_rate - keep.mean()).square()
+        if stage.selection == "novelty":
+            loss = loss + self._selector_error(log_probs, features)
         if quantizing:
             loss = loss + stage.commitment_weight * _commitment(tokenizer, quantized.directions[kept])
         self.learner.update(code_features[kept], quantized.codes[kept])
@@ -168,21 +181,37 @@ class VisualTokenizerTraining(nn.Module):
             "perplexity": torch.tensor(usage.perplexity),
         }
 
-    def _choice(self, features: Tensor, step: int) -> Tensor:
+    def _choice(self, log_probs: Tensor, step: int) -> Tensor:
         """1 for each patch that is kept and 0 for others, with gradients to the selector once it decides."""
         stage = self.stage
         if step < stage.random_choice_steps:
-            rates = stage.keep_rate * (0.5 + torch.rand(len(features), 1, device=features.device))
-            return (torch.rand(features.shape[:2], device=features.device) < rates).float()
-        log_probs = self.tokenizer.selector(features)
+            rates = stage.keep_rate * (0.5 + torch.rand(len(log_probs), 1, device=log_probs.device))
+            return (torch.rand(log_probs.shape[:2], device=log_probs.device) < rates).float()
         noise = torch.zeros_like(log_probs) if stage.choice == "argmax" else draw_gumbel_noise(log_probs, None)
         return straight_through_keep(log_probs, noise)
+
+    def _selector_error(self, log_probs: Tensor, features: Tensor) -> Tensor:
+        """Cross-entropy of telling the newest patches of a batch from the others."""
+        values = novelty(features)
+        dropped = values < torch.quantile(values, 1 - self.stage.keep_rate)  # class 0 is to keep
+        return F.nll_loss(log_probs.flatten(0, 1), dropped.long().flatten())
+
+
+def novelty(features: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches"]:
+    """How much each patch of a square of patches differs from the mean of those around it, as seen by the encoder.
+
+    What a place has in common in all pictures of the batch does not count: the decoder knows it without being told.
+    """
+    own = (features - features.mean(0, keepdim=True)).float()
+    square = rearrange(own, "b (r c) w -> b w r c", r=math.isqrt(features.shape[1]))
+    around = F.avg_pool2d(square, 3, stride=1, padding=1, count_include_pad=False)
+    return rearrange((square - around).norm(dim=1), "b r c -> b (r c)")
 
 
 def _commitment(tokenizer: VisualTokenizer, directions: Tensor) -> Tensor:
     """Squared distance of kept directions from their codes."""
     rows = tokenizer.quantizer.vectors(tokenizer.quantizer.codes(directions))
-    return (directions - rows).square().sum(-1).mean()
+    return (directions - rows).square().sum() / max(1, len(rows))
 
 
 def _parts(module: nn.Module) -> tuple[VisualTokenizer, ConditionDecoder]:
