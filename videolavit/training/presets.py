@@ -87,6 +87,7 @@ TINY: dict[str, Any] = {
         decoder=_TINY_DECODER,
         codebook=CodebookConfig(warm_up_steps=1500, decay=0.99),
         selection="novelty",
+        keep_weight=8.0,
         random_choice_steps=1000,
         training=TrainingOptions(
             steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
