@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
 import wave
@@ -12,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from video.media import moving_pictures, synthetic_video
 
 from videolavit.clip import Clip
@@ -133,6 +134,16 @@ def test_one_frame_is_a_clip_that_stands_still():
 def test_a_still_picture_is_a_clip_of_one_frame(kind: str, mode: str):
     [clip] = taken_apart(still(kind, mode))
     assert clip.num_real_frames == 1
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])
+def test_a_colour_profile_crashes_nothing(kind: str):
+    buffer = io.BytesIO()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(PICTURES[0]).save(buffer, kind, icc_profile=profile)
+    for _ in range(20):
+        taken_apart(buffer.getvalue())
+        gc.collect()
 
 
 @pytest.mark.parametrize("kind", ["gif", "png"])

@@ -81,12 +81,21 @@ def test_defaults_allow_8k_hours_and_refuse_what_the_encoder_cannot_take():
 # Bombs
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_beside(kind: bytes, unpacked_bytes: int) -> bytes:
+    """A small picture with a text or profile that unpacks to so much."""
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURES[0]).save(buffer, "png")
+    start = buffer.getvalue().index(b"IDAT") - 4
+    packed = chunk(kind, b"name\0\0" + zlib.compress(bytes(unpacked_bytes)))
+    return buffer.getvalue()[:start] + packed + buffer.getvalue()[start:]
+
+
 def png(width: int, height: int) -> bytes:
     """A picture of which there is next to nothing but the size."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
@@ -197,6 +206,8 @@ BOMBS: dict[str, Callable[[bytes], bytes]] = {
     "bmp 2147483647": lambda data: declared("bmp", 2**31 - 1, 2**31 - 1),
     "ffv1 16384 wide": lambda data: wide("ffv1", "matroska"),
     "h264 16384 wide": lambda data: wide("libx264", "mp4"),
+    "text of 200 MB": lambda data: png_beside(b"zTXt", 200_000_000),
+    "profile of 200 MB": lambda data: png_beside(b"iCCP", 200_000_000),
     "many samples": many_samples,
     "many samples, compressed": lambda data: compressed_index(many_samples(data)),
     "many edits": many_edits,
@@ -268,6 +279,13 @@ def test_tables_of_a_large_file_are_limited_too(data):
     padded = many_samples(data, 150_000) + box(b"free", bytes(200_000))
     with pytest.raises(LimitError, match="declare 150000 samples, more than max_index_entries=149999 allows"):
         probe(padded, limits=Limits(max_index_entries=149_999))
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_a_text_or_a_profile_of_a_usual_size_is_no_obstacle(kind: bytes):
+    assert probe(png_beside(kind, 1_000_000)).width == 64
+    with pytest.raises(MediaError, match=r"unpack to more than .*; save the picture without them"):
+        probe(png_beside(kind, 20_000_000))
 
 
 def test_a_compressed_index_is_read(data):

@@ -15,6 +15,13 @@ __all__ = ["Orientation"]
 
 logger = logging.getLogger(__name__)
 
+_PNG_FORMATS = (
+    *("rgb24", "rgba", "rgb48be", "rgba64be", "pal8", "monob"),
+    *("gray", "gray16be", "ya8", "ya16be"),
+)
+"""Those of libav's PNG decoder, whose side data must not be listed: where a colour profile is among it, PyAV frees that
+one's name a second time and the process crashes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Orientation:
@@ -66,14 +73,21 @@ class Orientation:
         return samples[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
 
 
+def _rotation(frame: VideoFrame) -> tuple[float, float, float, float]:
+    """The matrix as far as its angle goes: a picture mirrored top to bottom stays so."""
+    angle = -math.radians(frame.rotation)
+    return math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
+
+
 def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
     """(a, b, c, d): a point (x, y) of the picture is displayed at (a x + c y, b x + d y), in any unit."""
+    if frame.format.name in _PNG_FORMATS:
+        return _rotation(frame)
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:
         # PyAV lists all side data or none, and fails on kinds that it has no name for, such as EXIF.
-        angle = -math.radians(frame.rotation)
-        return math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
+        return _rotation(frame)
     if data is None:
         return 1.0, 0.0, 0.0, 1.0
     a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].astype(float).tolist()

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from videolavit.errors import MediaError
 from videolavit.video.boxes import count_index_entries
+from videolavit.video.chunks import count_unpacked_bytes
 from videolavit.video.limits import Limits
 
 __all__ = ["ByteSource", "NamelessFile", "Source", "can_read_again", "describe", "is_file"]
@@ -29,6 +30,8 @@ Source = str | os.PathLike | bytes | bytearray | memoryview | ByteSource
 
 _FEW_ENTRIES = 100_000
 """Take no memory worth mentioning, whatever the size of the file."""
+_MOST_UNPACKED = 16 * 2**20
+"""Of the texts and the colour profile of a PNG; real profiles have up to 4 MB."""
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -122,6 +125,7 @@ class NamelessFile:
             self._file.seek(0, os.SEEK_END)
             size = self._file.tell()
             num_entries = count_index_entries(self._file, size)
+            num_unpacked = count_unpacked_bytes(self._file, size, _MOST_UNPACKED)
         except Exception as error:
             raise self._unreadable(error) from error
         if size == 0:
@@ -133,6 +137,11 @@ class NamelessFile:
                 "try a fresh copy"
             )
         self._limits.check_index(num_entries, self.name)
+        if num_unpacked > _MOST_UNPACKED:
+            raise MediaError(
+                f"{self.name}: its texts or colour profile unpack to more than {_MOST_UNPACKED} bytes, perhaps made to "
+                "exhaust memory; save the picture without them"
+            )
 
 
 class _View:
