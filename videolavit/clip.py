@@ -127,7 +127,7 @@ def resize_motion(
 
 def resize_motion_tensor(motion: Tensor, rows: int, cols: int) -> Tensor:
     """`resize_motion` for a batch, (batch, 2, frames, rows, cols), on its own device."""
-    import torch.nn.functional as F  # noqa: N812 - here because taking a video apart should not import torch
+    import torch.nn.functional as F  # here, so that reading clips does not import torch
 
     batch, channels, frames, *grid = motion.shape
     if tuple(grid) == (rows, cols):
