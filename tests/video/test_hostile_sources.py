@@ -104,7 +104,7 @@ def test_metadata_of_a_script_opens_no_other_file(data, tmp_path: Path):
         read_metadata(script)
 
 
-@pytest.mark.parametrize("thing", [{}, [], (), io.StringIO("text")], ids=repr)
+@pytest.mark.parametrize("thing", [{}, [], (), io.StringIO("text")], ids=lambda thing: type(thing).__name__)
 def test_things_that_are_no_video_are_refused(thing: Any):
     with pytest.raises(MediaError, match=r"expected|binary"):
         decompose(thing)
