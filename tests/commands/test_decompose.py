@@ -225,6 +225,7 @@ def test_an_interrupt_ends_the_workers_too_and_is_told(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=listen_to_ctrl_c,
     )
     wait_for(lambda: list((tmp_path / "out").glob("*/.unfinished/keyframes/*.png")))
     process.send_signal(signal.SIGINT)
@@ -272,3 +273,8 @@ def test_limits_can_be_set(video, tmp_path):
     assert "max_width" in answer.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def listen_to_ctrl_c() -> None:
+    """A shell that runs the tests in the background makes all that they start deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

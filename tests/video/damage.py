@@ -11,7 +11,6 @@ import io
 import json
 import os
 import random
-import resource
 import sys
 import traceback
 from collections.abc import Callable
@@ -135,6 +134,11 @@ def read_thoroughly(data: bytes) -> str:
     return ", ".join(results)
 
 
+def peak_megabytes() -> int:
+    """Of this process alone: `ru_maxrss` would begin at that of the process that started it."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
+
+
 def main(folder: Path, first: int, last: int) -> None:
     """Read the variants with the seeds from `first` to before `last`."""
     originals = {name: (folder / name).read_bytes() for name in NAMES}
@@ -147,7 +151,7 @@ def main(folder: Path, first: int, last: int) -> None:
         except Exception:
             result, fault = "fault", traceback.format_exc()
         leaked = len(os.listdir("/proc/self/fd")) - before
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        peak = peak_megabytes()
         print(
             json.dumps(
                 {"end": seed, "name": name, "result": result, "fault": fault, "leaked": leaked, "peak_megabytes": peak}

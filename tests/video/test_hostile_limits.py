@@ -216,10 +216,10 @@ BOMBS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 from videolavit.errors import VideoLaVITError
 from videolavit.video import decompose, probe
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def peak(): return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
 probe(sys.argv[1])
 before, messages = peak(), {}
 for path in sys.argv[2:]:

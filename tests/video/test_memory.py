@@ -42,7 +42,8 @@ def progress(tick):
     if tick % 500 == 0:
         last = resident()
 num_clips = sum(1 for clip in iter_clips(path, progress=progress, **options))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+status = Path("/proc/self/status").read_text()  # ru_maxrss would begin at that of the process that started this one
+peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
 print(json.dumps({"num_clips": num_clips, "ticks": seen, "tenth": tenth, "last": last, "peak": peak}))
 """
 

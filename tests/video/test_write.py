@@ -227,7 +227,11 @@ write_video(itertools.cycle(frames), sys.argv[1])
 def test_ctrl_c_leaves_nothing(tmp_path):
     path = tmp_path / "a.mp4"
     process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", ENDLESS, path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen_to_ctrl_c,
     )
     try:
         assert process.stdout is not None
@@ -257,3 +261,8 @@ def test_a_long_video_takes_flat_memory(tmp_path):
 
     write_video(many(), tmp_path / "a.mp4")
     assert used[1] - used[0] < 30e6  # The frames alone are 100 MB.
+
+
+def listen_to_ctrl_c() -> None:
+    """A shell that runs the tests in the background makes all that they start deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
