@@ -3,6 +3,7 @@
     python recipes/tiny.py                  everything, into runs/tiny; hours on two cores (docs/training.md)
     python recipes/tiny.py --quick          a few steps of everything, in minutes: does it work at all?
     python recipes/tiny.py --jobs 1         one stage after another
+    python recipes/tiny.py --ship           and put the model into the package
 
 Stages that do not need one another run side by side, each on its share of the cores. Whatever stopped the recipe, the
 same command goes on from there: what is finished is skipped, and a stage that was killed resumes where it was. What
@@ -15,6 +16,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -42,8 +44,11 @@ class Recipe:
     """Steps that run side by side."""
     quick: bool = False
     """A few videos and steps of everything: shows that the recipe works, and nothing else."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the weights in the model folder, but for those that must stay float32."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float16"
+    """Of the weights in the model folder, but for those that must stay float32. Float16 is for storage: on a CPU it is
+    computed with in float32."""
+    ship: bool = False
+    """Put the model into the package, as what `VideoLaVIT.from_pretrained()` opens."""
     until: str = ""
     """Stop after this step and what it needs."""
     only: Annotated[str, tyro.conf.arg(help="Do this one step in this process; the recipe calls itself so.")] = ""
@@ -114,10 +119,12 @@ def steps(recipe: Recipe) -> list[Step]:
         Step(name="model", needs=("instruction_tuning", "video_detokenizer", "keyframe_detokenizer")),
     ]
     if "evaluate" in COMMANDS:
-        samples = ["--samples", "4" if recipe.quick else "500", "--json"]
-        command = ["evaluate", "shapes", "--model", str(folder / "model"), *samples]
+        samples = ["--samples", "4" if recipe.quick else "500", "--workers", str(recipe.jobs)]
+        written = ["--results", str(folder / "evaluation.jsonl"), "--markdown", str(folder / "results.md")]
+        command = ["evaluate", "shapes", "--model", str(folder / "model"), *samples, *written]
         found.append(Step(name="evaluation", needs=("model",), command=command))
-    return [*found, Step(name="report", needs=(found[-1].name,))]
+    shipping = [Step(name="ship", needs=("model",))] if recipe.ship else []
+    return [*found, *shipping, Step(name="report", needs=(found[-1].name,))]
 
 
 def write_model_folder(recipe: Recipe) -> None:
@@ -125,12 +132,23 @@ def write_model_folder(recipe: Recipe) -> None:
     import torch
 
     from videolavit.training.model_folder import ModelExports, write_model
+    from videolavit.training.presets import TINY_SETTINGS
 
     stages = ("autoencoder", "visual_tokenizer", "motion_tokenizer", "keyframe_detokenizer", "video_detokenizer")
     exports = {stage: recipe.folder / stage / "export" for stage in stages}
     language = recipe.folder / "instruction_tuning" / "export"
-    dtype = torch.bfloat16 if recipe.dtype == "bfloat16" else None
-    write_model(ModelExports(**exports, language_model=language), recipe.folder / "model", dtype=dtype, overwrite=True)
+    whole = ModelExports(**exports, language_model=language)
+    dtype = getattr(torch, recipe.dtype)
+    write_model(whole, recipe.folder / "model", TINY_SETTINGS, dtype=dtype, overwrite=True)
+
+
+def ship_model(recipe: Recipe) -> None:
+    """The model folder into the package."""
+    from videolavit.checkpoints.shipped import SHIPPED_MODEL
+    from videolavit.checkpoints.writing import new_folder
+
+    with new_folder(SHIPPED_MODEL, overwrite=True) as target:
+        shutil.copytree(recipe.folder / "model", target, dirs_exist_ok=True)
 
 
 def write_report(recipe: Recipe) -> None:
@@ -152,7 +170,7 @@ def write_report(recipe: Recipe) -> None:
     (recipe.folder / "report.md").write_text("\n".join(lines) + "\n")
 
 
-FUNCTIONS = {"model": write_model_folder, "report": write_report}
+FUNCTIONS = {"model": write_model_folder, "ship": ship_model, "report": write_report}
 
 
 def main(recipe: Recipe) -> int:
@@ -227,7 +245,7 @@ def _start(recipe: Recipe, step: Step, lock: int) -> subprocess.Popen[bytes]:
         "--jobs",
         str(recipe.jobs),
     ]
-    own += ["--dtype", recipe.dtype, *(["--quick"] if recipe.quick else [])]
+    own += ["--dtype", recipe.dtype, *(["--quick"] if recipe.quick else []), *(["--ship"] if recipe.ship else [])]
     command = [sys.executable, *(["-m", "videolavit", *step.command] if step.command else own)]
     threads = max(1, (os.cpu_count() or 1) // recipe.jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from videolavit.commands import train
-from videolavit.data.prepare import FrontEnd
+from videolavit.data.prepare import SHAPES_FRONT_END
 from videolavit.training.presets import TINY
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "tiny.py"
@@ -90,7 +90,7 @@ def test_a_quick_run_makes_a_model_that_draws_and_answers(tmp_path):
     from videolavit.pipeline import VideoLaVIT
 
     model = VideoLaVIT.from_pretrained(tmp_path / "run" / "model")
-    size = FrontEnd()
+    size = SHAPES_FRONT_END
     video = model.video("a red circle moves left", keyframe_steps=2, height=size.height, width=size.width)
     assert video.frames.shape == (24, size.height, size.width, 3)
     assert (

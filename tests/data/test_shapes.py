@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from videolavit.data.shapes import captions, is_held_out, picture_captions, questions, render, sample_scene
+from videolavit.data.shapes import (
+    captions,
+    is_held_out,
+    motion_captions,
+    picture_captions,
+    questions,
+    render,
+    sample_scene,
+)
 from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, FRAMES_PER_CLIP, SHAPES, SIZE
 from videolavit.data.shapes.words import picture_questions
 
@@ -106,6 +114,34 @@ def test_captions_name_what_is_there(seed, num_clips, extended):
         assert "  " not in sentence
     for sentence in captions(scene, seed):
         assert ("camera" in sentence) == (scene.camera != "still")
+    assert not any("camera" in sentence for sentence in picture_captions(scene, seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(min_value=1, max_value=3))
+def test_motion_captions_say_how_one_object_moves(seed, num_clips):
+    scene = sample_scene(seed, num_clips=num_clips)
+    (actor,) = scene.actors
+    for sentence in motion_captions(scene, seed, 8):
+        assert sentence == sentence.strip()
+        assert not any(size in sentence for size in ("small", "large", "big"))
+        for word in {part for event in actor.events for part in event.direction.split("-")} - {"still"}:
+            assert word in sentence or {"up": "top", "down": "bottom"}.get(word, "?") in sentence
+
+
+def test_two_objects_have_no_motion_captions():
+    scene = next(s for s in (sample_scene(seed, extended=True) for seed in range(50)) if len(s.actors) == 2)
+    assert motion_captions(scene, 0) == []
+
+
+def test_questions_have_several_wordings_and_one_answer():
+    scene = sample_scene(4)
+    wordings = {question.text for seed in range(40) for question in questions(scene, seed) if question.topic == "shape"}
+    answers = {
+        question.answer for seed in range(40) for question in questions(scene, seed) if question.topic == "shape"
+    }
+    assert len(wordings) > 4
+    assert answers == {scene.actors[0].shape}
 
 
 @settings(max_examples=30, deadline=None)

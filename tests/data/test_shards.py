@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from videolavit.data.mp4 import decode_mp4, encode_mp4
-from videolavit.data.prepare import FrontEnd, ShapesData, prepare_shapes, shapes_record, video_record
+from videolavit.data.prepare import SHAPES_FRONT_END, ShapesData, prepare_shapes, shapes_record, video_record
 from videolavit.data.shapes import Event, render, sample_scene
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.errors import MediaError, OutputError
@@ -102,9 +102,9 @@ def test_frames_survive_the_mp4():
 def test_motion_of_a_record_is_the_motion_of_the_scene():
     wanted = (Event(direction="right", speed="quickly"),)
     scene = next(s for s in map(sample_scene, range(500)) if s.actors[0].events == wanted and s.camera == "still")
-    record = video_record(render(scene), FrontEnd())
+    record = video_record(render(scene), SHAPES_FRONT_END)
     assert record is not None
-    motion = record.motion_of(0).values / FrontEnd().motion_scale
+    motion = record.motion_of(0).values / SHAPES_FRONT_END.motion_scale
     centres, _ = scene.actors[0].path()
     for frame in range(1, 24):
         x, y = centres[frame] / 8  # cells of 16 pixels in a picture of twice the size

@@ -179,6 +179,25 @@ def test_the_visual_tokenizer_learns_quantises_late_and_keeps_its_encoder(shards
     assert decoder.config == DECODER
 
 
+def test_codes_learn_to_tell_their_own_patch(shards, tmp_path):
+    """From features that hold the place, in few steps; the reader of single codes is not exported."""
+    stage = replace(tokenizer_stage(shards), own_patch_weight=1.0, random_choice_steps=1000)
+    module, samples = stage.build(), stage.samples()
+    batch = stage.collate([samples[draw] for draw in range(8)])
+    plain = replace(stage, own_patch_weight=0.0).build()
+    assert "own_distance" not in plain(batch, 0)
+    assert all(name.startswith("own_patch.") for name in module.state_dict().keys() - plain.state_dict().keys())
+    optimiser = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], 3e-3)
+    distances = []
+    for step in range(40):
+        scalars = module(batch, step)
+        optimiser.zero_grad()
+        scalars["loss"].backward()
+        optimiser.step()
+        distances.append(scalars["own_distance"].item())
+    assert distances[-1] < 0.7 * distances[0]
+
+
 def test_the_tokenizer_keeps_in_use_what_it_kept_in_training(shards):
     stage = tokenizer_stage(shards)
     module = stage.build()
@@ -250,7 +269,9 @@ def test_the_keyframe_detokenizer_learns(shards, tmp_path, map_channels):
     entries = log(tmp_path)
     assert mean(entries[-10:], "loss") < 0.9 * mean(entries[:3], "loss")
     assert (tmp_path / "pictures" / "drawn-00000040.png").exists()
-    assert load_trained("keyframe_unet", export).config["in_channels"] == 8
+    unet = load_trained("keyframe_unet", export)
+    assert unet.config["in_channels"] == 8
+    assert [8 * side for side in unet.config["sample_size"]] == [64, 64]
     assert read_trained_scheduler("keyframe_scheduler", export)["_class_name"] == "DDIMScheduler"
 
 

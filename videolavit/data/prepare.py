@@ -19,45 +19,35 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from videolavit.data.shapes import captions, picture_captions, picture_questions, questions, render, sample_scene
+from videolavit.data.shapes import (
+    captions,
+    motion_captions,
+    picture_captions,
+    picture_questions,
+    questions,
+    render,
+    sample_scene,
+)
 from videolavit.data.shapes.scene import FPS, FRAMES_PER_CLIP, SIZE
 from videolavit.data.shards import Record, write_shard
-from videolavit.video import DecomposeOptions, Frames, Reencoding, decompose
-from videolavit.video.pixels import resize_picture
+from videolavit.video import Frames
+from videolavit.video.front_end import FrontEnd, front_end_clips
 
-__all__ = ["FrontEnd", "ShapesData", "prepare_shapes", "shapes_record", "video_record"]
+__all__ = ["SHAPES_FRONT_END", "ShapesData", "prepare_shapes", "shapes_record", "video_record"]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrontEnd:
-    """How a model's videos go through the front end; kept with the model, because its motion tokenizer learnt it.
-
-    Small pictures are enlarged before motion search, so that blocks of 16 pixels make a fine enough grid.
-    """
-
-    height: int = SIZE
-    width: int = SIZE
-    """Size of keyframes and frames."""
-    motion_scale: int = 2
-    """Times that size is the picture in which motion is searched."""
-    slices: int = 1
-    fps: float = FPS
-    frames_per_clip: int = FRAMES_PER_CLIP
-
-    @property
-    def motion_size(self) -> tuple[int, int]:
-        """(height, width)."""
-        return self.height * self.motion_scale, self.width * self.motion_scale
-
-    @property
-    def options(self) -> DecomposeOptions:
-        """Clips one after another: every second keyframe, as I-frames come every 12 ticks and clips have 24."""
-        reencoding = Reencoding(slices=self.slices, gop=self.frames_per_clip // 2)
-        return DecomposeOptions(
-            fps=self.fps, frames_per_clip=self.frames_per_clip, select="every 2", reencoding=reencoding
-        )
+SHAPES_FRONT_END = FrontEnd(
+    height=SIZE,
+    width=SIZE,
+    motion_scale=2,
+    slices=1,
+    fps=FPS,
+    frames_per_clip=FRAMES_PER_CLIP,
+    look_at="timeline",
+)
+"""How the tiny model sees videos. Pictures of this size need motion searched at twice of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,9 +60,9 @@ class ShapesData:
     extended: bool = False
     clips: tuple[int, ...] = (1,)
     """Numbers of clips, taken in turn."""
-    front_end: FrontEnd = FrontEnd()
+    front_end: FrontEnd = SHAPES_FRONT_END
     wordings: int = 8
-    """Captions of each video."""
+    """Captions of each video; a quarter as many more say how things move and leave open what they are."""
 
 
 def prepare_shapes(data: ShapesData, folder: Path, *, workers: int = 1, videos_per_shard: int = 1000) -> None:
@@ -96,13 +86,14 @@ def shapes_record(data: ShapesData, number: int) -> Record | None:
     record = video_record(render(scene), data.front_end)
     if record is None:
         return None
-    asked, of_picture = questions(scene), picture_questions(scene)
+    asked, of_picture = questions(scene, seed), picture_questions(scene, seed)
+    told = captions(scene, seed, data.wordings) + motion_captions(scene, seed, data.wordings // 4)
     return Record(
         keyframes=record.keyframes,
         motion=record.motion,
         motion_size=record.motion_size,
         frames=record.frames,
-        captions=tuple(captions(scene, seed, data.wordings)),
+        captions=tuple(told),
         picture_captions=tuple(picture_captions(scene, seed, data.wordings)),
         questions=tuple((question.text, question.answer, question.topic) for question in asked),
         about_picture=tuple(question in of_picture for question in asked),
@@ -112,18 +103,16 @@ def shapes_record(data: ShapesData, number: int) -> Record | None:
 
 def video_record(frames: UInt8[np.ndarray, "frames height width 3"], front_end: FrontEnd) -> Record | None:
     """The clips of pictures that are one per tick already; None if the encoder set its keyframes elsewhere."""
-    height, width = front_end.motion_size
-    enlarged = (resize_picture(frame, height, width) for frame in frames)
-    clips = decompose(Frames(pictures=enlarged, fps=front_end.fps), front_end.options)
+    video = Frames(pictures=frames, fps=front_end.fps)
+    clips = list(front_end_clips(video, front_end, select="every 2"))
     wanted = list(range(0, len(frames), front_end.frames_per_clip))
     if [clip.start for clip in clips] != wanted:
         return None
-    keyframes = [resize_picture(clip.keyframe, front_end.height, front_end.width) for clip in clips]
     return Record(
-        keyframes=np.stack(keyframes),
+        keyframes=np.stack([clip.keyframe for clip in clips]),
         motion=np.stack([clip.motion.values for clip in clips]).astype(np.float16),
-        motion_size=front_end.motion_size,
-        frames=np.stack([resize_picture(frame, front_end.height, front_end.width) for frame in frames]),
+        motion_size=(clips[0].motion.height, clips[0].motion.width),
+        frames=np.stack([front_end.resized(frame) for frame in frames]),
     )
 
 

@@ -7,7 +7,6 @@ a run that was interrupted goes on where it stopped.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -31,8 +30,6 @@ from videolavit.training.parts import load_motion_tokenizer, load_trained
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["TokenizeOptions", "tokenize_records", "tokenize_shards"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +84,8 @@ def tokenize_records(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Iterator[TokenizedVideo]:
-    """Videos as ids. One is left out if nothing is kept of one of its keyframes; a warning tells how many were."""
-    records, left_out = iter(records), 0
+    """Videos as ids; every keyframe has one at least."""
+    records = iter(records)
     for number in itertools.count():
         if not (batch := list(itertools.islice(records, batch_size))):
             break
@@ -97,18 +94,13 @@ def tokenize_records(
         clips = iter(_clips(batch, visual, motion, vocabulary, features, choice, streams))
         for record in batch:
             own = tuple(itertools.islice(clips, record.num_clips))
-            if all(len(clip.visual_ids) for clip in own):
-                yield TokenizedVideo(
-                    clips=own,
-                    captions=record.captions,
-                    picture_captions=record.picture_captions,
-                    questions=record.questions,
-                    about_picture=record.about_picture,
-                )
-            else:
-                left_out += 1
-    if left_out:
-        logger.warning("%d videos are left out: the selector keeps nothing of one of their keyframes", left_out)
+            yield TokenizedVideo(
+                clips=own,
+                captions=record.captions,
+                picture_captions=record.picture_captions,
+                questions=record.questions,
+                about_picture=record.about_picture,
+            )
 
 
 @torch.inference_mode()
@@ -124,7 +116,7 @@ def _clips(
     """All clips of all records, in order."""
     device = visual.quantizer.codebook.device
     pixels = visual.preprocess([keyframe for record in records for keyframe in record.keyframes]).to(device)
-    seen = visual.encode(pixels, choice=choice, generators=streams)
+    seen = visual.encode(pixels, choice=choice, generators=streams, at_least_one=True)
     grid = motion.config.rows, motion.config.cols
     moved = np.stack([record.motion_of(i).for_tokenizer(*grid) for record in records for i in range(record.num_clips)])
     motion_codes = motion.encode(torch.from_numpy(moved).to(device)).cpu()
@@ -157,14 +149,20 @@ def _tokenize_shard(source: Path, target: Path, options: TokenizeOptions, name: 
         seed=options.seed + numbers.start,
         batch_size=options.batch_size,
     )
-    written = write_tokens(videos, target / name, vocabulary)
-    if numbers and not written:
-        (target / f"{name}.tokens.json").unlink()  # without it, the shard counts as not made
+    return write_tokens(_watched(videos, f"{options.visual_tokenizer}: {name}"), target / name, vocabulary)
+
+
+def _watched(videos: Iterator[TokenizedVideo], where: str) -> Iterator[TokenizedVideo]:
+    """The videos; an error at their end, before anything counts as written, if no keyframe had more than one token."""
+    most = None
+    for video in videos:
+        most = max(most or 0, *(len(clip.visual_ids) for clip in video.clips))
+        yield video
+    if most == 1:
         raise CheckpointError(
-            f"{options.visual_tokenizer}: the visual tokenizer keeps nothing of any keyframe of {name}; its selector "
+            f"{where}: the visual tokenizer keeps nothing of any keyframe but the one patch that it must; its selector "
             "has collapsed, train it again with a larger keep_weight"
         )
-    return written
 
 
 def _claim(target: Path, options: TokenizeOptions) -> None:

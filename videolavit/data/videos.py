@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from videolavit.data.prepare import FrontEnd, video_record
+from videolavit.data.prepare import video_record
 from videolavit.data.shards import Record
 from videolavit.errors import ConfigError, MediaError
+from videolavit.video.front_end import FrontEnd
 from videolavit.video.pixels import resize_picture
 from videolavit.video.timeline import pictures_on_ticks
 
@@ -70,14 +71,16 @@ def video_file_records(video: NamedVideo, front_end: FrontEnd, *, clips_per_piec
 
     Raises:
         MediaError: the file cannot be read as a video.
-        ConfigError: a piece has less than one clip.
+        ConfigError: a piece has less than one clip, or the front end no size.
     """
     if clips_per_piece < 1:
         raise ConfigError(f"got pieces of {clips_per_piece} clips, expected at least 1")
-    length = front_end.frames_per_clip * clips_per_piece
+    if front_end.motion_size is None:
+        raise ConfigError("samples to train on must be of one size; give the front end's height and width")
+    length, size = front_end.frames_per_clip * clips_per_piece, front_end.motion_size
     fps = Fraction(front_end.fps).limit_denominator(1000)
     with closing(pictures_on_ticks(str(video.path), fps=fps)) as pictures:
-        enlarged = (resize_picture(picture, *front_end.motion_size) for picture in pictures)
+        enlarged = (resize_picture(picture, *size) for picture in pictures)
         for piece in itertools.count():
             frames = list(itertools.islice(enlarged, length))
             if len(frames) < length:

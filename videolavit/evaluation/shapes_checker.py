@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from scipy import ndimage
 
 from videolavit.data.shapes.render import object_coverage
 from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, FRAMES_PER_CLIP, RADII, SHAPES, SPEEDS, Actor, Scene
 
-__all__ = ["ObjectReading", "VideoReading", "check_video", "read_video", "shows_actor"]
+__all__ = [
+    "ObjectReading",
+    "VideoReading",
+    "check_readings",
+    "check_video",
+    "direction_of",
+    "object_mask",
+    "read_video",
+    "shows_actor",
+]
 
 CHROMA_THRESHOLD = 0.22
 """Largest minus smallest channel, 0 to 1. Grounds stay below 0.1, objects lie between 0.4 and 0.85."""
@@ -28,6 +38,9 @@ MIN_AREA = 30
 AREA_TOLERANCE = 0.4
 STILL_BELOW = 0.5
 """Pixels per frame under which an object rests; slow ones move 1.25."""
+GROWS_FROM, SHRINKS_TO = 1.4, 0.7
+"""Area at the end of a clip over that at its start; growing and shrinking ones reach 3.1 and 0.3."""
+ATTRIBUTES: tuple[str, ...] = ("colour", "shape", "size", "direction", "speed", "clean")
 SHAPE_FRAMES = 5
 """Frames, evenly spaced, in which the shape is read; the most frequent answer counts."""
 
@@ -48,10 +61,20 @@ class ObjectReading:
     centres: tuple[tuple[float, float], ...]
     """(x, y), one per frame in which it is seen."""
 
-    def area_is_kept(self, shape: str, size: str) -> bool:
-        """Whether the area stays within `AREA_TOLERANCE` of that of a clean object, in every frame."""
-        expected = template_area(shape, RADII[size])
-        return all(abs(area / expected - 1) <= AREA_TOLERANCE for area in self.areas)
+    @property
+    def change(self) -> str:
+        """Whether the object "grows", "shrinks" or is "constant"."""
+        first, last = (float(np.median(areas)) for areas in (self.areas[:3], self.areas[-3:]))
+        ratio = last / max(first, 1.0)
+        return "grows" if ratio >= GROWS_FROM else "shrinks" if ratio <= SHRINKS_TO else "constant"
+
+    def area_is_kept(self, shape: str, radii: Sequence[float] | np.ndarray) -> bool:
+        """Whether the area stays within `AREA_TOLERANCE` of that of a clean object of one radius for each frame."""
+        unit = template_area(shape, RADII["large"]) / RADII["large"] ** 2
+        expected = unit * np.square(np.asarray(radii)[: len(self.areas)])
+        return len(expected) == len(self.areas) and bool(
+            (np.abs(np.array(self.areas) / expected - 1) <= AREA_TOLERANCE).all()
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,35 +98,53 @@ def read_video(frames: UInt8[np.ndarray, "frames height width 3"], num_objects: 
 
 def shows_actor(reading: ObjectReading, actor: Actor, clip: int = 0) -> dict[str, bool]:
     """Which attributes of an actor a reading agrees with; `clean` is the rule against smears."""
-    event = actor.events[clip]
+    event, radii = actor.events[clip], actor.path()[1][clip * FRAMES_PER_CLIP : (clip + 1) * FRAMES_PER_CLIP]
+    changes = "grows" if event.growth > 0 else "shrinks"
     return {
         "colour": reading.colour == actor.colour,
         "shape": reading.shape == actor.shape,
-        "size": reading.size == actor.size,
-        "direction": reading.direction == event.direction,
+        # A growing object is small and large in turn; where its area follows the true one, its size is right.
+        "size": reading.size == actor.size if not event.growth else reading.area_is_kept(actor.shape, radii),
+        "direction": reading.change == changes if event.growth else reading.direction == event.direction,
         "speed": event.direction == "still" or reading.speed == event.speed,
-        "clean": reading.area_is_kept(actor.shape, actor.size),
+        "clean": reading.area_is_kept(actor.shape, radii),
     }
 
 
 def check_video(frames: UInt8[np.ndarray, "frames height width 3"], scene: Scene) -> dict[str, bool]:
     """Judge the frames of one or more clips against a scene: an attribute is right if it is for every object and clip.
 
-    `clean` also asks that no second blob remains in any frame. Growing and shrinking objects are outside this judge.
+    `clean` also asks that no second blob remains in any frame. The direction of a growing object is its growth.
     """
-    names: list[str] = ["colour", "shape", "size", "direction", "speed", "clean"]
-    verdict = dict.fromkeys(names, True)
-    for clip in range(scene.num_clips):
-        part = frames[clip * FRAMES_PER_CLIP : (clip + 1) * FRAMES_PER_CLIP]
-        reading = read_video(part, len(scene.actors))
+    clips = [frames[start : start + FRAMES_PER_CLIP] for start in range(0, scene.num_frames, FRAMES_PER_CLIP)]
+    return check_readings([read_video(clip, len(scene.actors)) for clip in clips], scene)
+
+
+def check_readings(readings: Sequence[VideoReading], scene: Scene) -> dict[str, bool]:
+    """`check_video` for clips that have been read; the same reading can be held against several scenes."""
+    verdict = dict.fromkeys(ATTRIBUTES, len(readings) == scene.num_clips)
+    for clip, reading in enumerate(readings):
         seen = {found.colour: found for found in reading.objects}
         fallback = iter(reading.objects)
         for actor in scene.actors:
             found = seen.get(actor.colour) or next(fallback, None)
-            agrees = dict.fromkeys(names, False) if found is None else shows_actor(found, actor, clip)
+            agrees = dict.fromkeys(ATTRIBUTES, False) if found is None else shows_actor(found, actor, clip)
             verdict = {name: right and agrees[name] for name, right in verdict.items()}
         verdict["clean"] &= reading.frames_with_ghosts == 0
     return verdict
+
+
+def direction_of(velocity: Float[np.ndarray, "2"]) -> str:
+    """What a motion of (x, y) pixels per frame is called."""
+    if float(np.linalg.norm(velocity)) < STILL_BELOW:
+        return "still"
+    return max((name for name in DIRECTIONS if name != "still"), key=lambda name: float(velocity @ DIRECTIONS[name]))
+
+
+def object_mask(frame: UInt8[np.ndarray, "height width 3"]) -> Bool[np.ndarray, "height width"]:
+    """Where a frame is as saturated as objects are."""
+    values = frame.astype(np.float32) / 255
+    return values.max(axis=2) - values.min(axis=2) > CHROMA_THRESHOLD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -117,9 +158,7 @@ class _Blob:
 def _segment(frame: np.ndarray) -> list[_Blob]:
     """Connected saturated regions of a frame, the largest first."""
     values = frame.astype(np.float32) / 255
-    brightest, darkest = values.max(axis=2), values.min(axis=2)
-    chroma = brightest - darkest
-    labels, count = ndimage.label(chroma > CHROMA_THRESHOLD)  # pyright: ignore[reportGeneralTypeIssues]
+    labels, count = ndimage.label(object_mask(frame))  # pyright: ignore[reportGeneralTypeIssues]
     blobs = []
     for label in range(1, count + 1):
         mask = labels == label
@@ -168,17 +207,11 @@ def _read_track(colour: str, track: list[_Blob | None]) -> ObjectReading:
         shape=shape,
         last_shape=shapes[-1] if track[-1] is not None else "",
         size=size,
-        direction=_direction(velocity, speed),
+        direction=direction_of(velocity),
         speed=min(SPEEDS, key=lambda name: abs(math.log(max(speed, 1e-3) / SPEEDS[name]))),
         areas=tuple(0.0 if blob is None else blob.area for blob in track),
         centres=tuple(blob.centre for _, blob in seen),
     )
-
-
-def _direction(velocity: np.ndarray, speed: float) -> str:
-    if speed < STILL_BELOW:
-        return "still"
-    return max((name for name in DIRECTIONS if name != "still"), key=lambda name: float(velocity @ DIRECTIONS[name]))
 
 
 def _shape(blob: _Blob) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from videolavit.errors import PromptError
 from videolavit.language.conversation import ANSWER_ENDED, cut_answer
-from videolavit.language.generate import stream
+from videolavit.language.generate import NewId, stream
 from videolavit.language.grammar import Block
 from videolavit.language.model import LanguageModel
 from videolavit.language.prompts import Prompt
@@ -47,8 +47,11 @@ def stream_answer(
     max_ids: int = 512,
     options: SamplingOptions = _GREEDY,
     generators: Sequence[torch.Generator] | None = None,
+    on_id: Callable[[NewId], None] | None = None,
 ) -> Iterator[tuple[int, str]]:
     """(index of the prompt, more of its answer), as words come; the pieces of one prompt join to what `answer` gives.
+
+    `on_id` is called with every id that is written, the end mark included.
 
     Raises:
         PromptError: the model has no text tokenizer, or what `generate.stream` says.
@@ -56,13 +59,19 @@ def stream_answer(
     if model.text_tokenizer is None:
         raise PromptError("answers need a text tokenizer; give the language model one")
     texts = [_AnswerText(model) for _ in prompts]
+
+    def has_ended(new: NewId) -> bool:
+        if on_id is not None:
+            on_id(new)
+        return texts[new.sample].ended
+
     new_ids = stream(
         model,
         prompts,
         [Block.text(max_ids)],
         Sampling(text=options),
         generators,
-        should_stop=lambda new: texts[new.sample].ended,
+        should_stop=has_ended,
     )
     for new in new_ids:
         if more := texts[new.sample].push(new.id):

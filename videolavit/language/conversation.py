@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from videolavit.errors import PromptError
 from videolavit.language.prompts import Ids, Picture, Piece, Prompt, Text, TextTokenizer, Video, assemble
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["ANSWER_END", "ANSWER_ENDED", "SYSTEM", "Turn", "conversation", "cut_answer"]
+__all__ = ["ANSWER_END", "ANSWER_ENDED", "SYSTEM", "Turn", "conversation", "cut_answer", "placeholders"]
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. "
@@ -41,7 +41,7 @@ class Turn:
 
     question: str
     """May say `<image>` and `<video>` once for each of `media`, in order; without any, media come first."""
-    media: tuple[Picture | Video, ...] = ()
+    media: tuple[Picture | Video, ...] = field(default=(), repr=False)
     answer: str | None = None
 
 
@@ -63,6 +63,11 @@ def conversation(
         pieces += _turn_pieces(turn, opening, vocabulary)
         opening = ""
     return assemble(pieces, vocabulary, tokenizer, start=True)
+
+
+def placeholders(text: str) -> list[str]:
+    """Every `<image>` and `<video>` in a text, in order."""
+    return _PLACEHOLDER.findall(text)
 
 
 def cut_answer(text: str) -> str:

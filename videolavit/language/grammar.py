@@ -1,4 +1,4 @@
-"""Which ids may come next (paper section 3.2, reference sections 1 and 7).
+"""Which ids may come next (paper section 3.3, reference sections 1 and 7).
 
 What is to be written is a row of blocks; a `Walk` goes through them id by id and says, before each, whether the next
 id is forced or which ids there are to choose from:

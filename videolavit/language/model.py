@@ -1,4 +1,4 @@
-"""The language model: a transformers causal LM over the unified vocabulary (paper section 3.2, reference section 7).
+"""The language model: a transformers causal LM over the unified vocabulary (paper section 3.3, reference section 7).
 
 The transformer, its caches and its text tokenizer are transformers' own. What is added is what one token language of
 three modalities needs: prompts become embeddings, because pictures may enter as continuous features between ids, and
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from videolavit.errors import ConfigError, PromptError, VocabularyError
 from videolavit.language.prompts import Prompt, TextTokenizer
+from videolavit.nn.offload import compute_device
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["LanguageModel", "left_pad"]
@@ -53,7 +54,7 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.causal_lm.get_input_embeddings().weight.device
+        return compute_device(self.causal_lm)
 
     @property
     def dtype(self) -> torch.dtype:

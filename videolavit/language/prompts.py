@@ -1,4 +1,4 @@
-"""Prompts: words, pictures and videos as one row of ids and features (paper section 3.2, reference sections 4 and 7).
+"""Prompts: words, pictures and videos as one row of ids and features (paper section 3.3, reference sections 4 and 7).
 
     picture           [IMG] v1 .. vn [/IMG]            ids to be continued, or continuous features to be understood
     clip              picture [MOV] m1 .. mk [/MOV]

@@ -13,6 +13,7 @@ from videolavit.checkpoints.native import write_native
 from videolavit.checkpoints.parts import StoredPart, live_part, part_with_dtype
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError
+from videolavit.settings import ModelSettings
 from videolavit.tokenizers.visual import VisualTokenizer
 from videolavit.training.language_parts import load_language
 from videolavit.training.parts import (
@@ -40,9 +41,16 @@ class ModelExports:
 
 
 def write_model(
-    exports: ModelExports, folder: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+    exports: ModelExports,
+    folder: Path,
+    settings: ModelSettings,
+    *,
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write a model folder; `dtype` converts what need not stay in float32.
+
+    How the language model sees pictures is its own business, whatever `settings` say of it.
 
     Raises:
         CheckpointError: an export is missing, the language model has another vocabulary than the tokenizers have
@@ -59,6 +67,7 @@ def write_model(
         )
     if language.projection is not None:
         visual = with_projection(visual, language.projection)
+    settings = replace(settings, visual_input="discrete" if language.projection is None else "continuous")
     parts = _parts(exports, visual, motion)
     schedulers = {
         "keyframe_scheduler": read_trained_scheduler("keyframe_scheduler", exports.keyframe_detokenizer),
@@ -66,7 +75,7 @@ def write_model(
     }
     with new_folder(folder, overwrite=overwrite) as target:
         converted = (part if dtype is None else part_with_dtype(part, dtype) for part in parts)
-        write_native(target, language.vocabulary, converted, schedulers)
+        write_native(target, language.vocabulary, converted, schedulers, settings)
 
 
 def with_projection(visual: VisualTokenizer, projection: dict[str, Tensor]) -> VisualTokenizer:
@@ -85,8 +94,8 @@ def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Itera
     yield live_part("motion_tokenizer", motion)
     yield read_trained("condition_decoder", exports.keyframe_detokenizer)
     yield read_trained("keyframe_unet", exports.keyframe_detokenizer)
-    autoencoder = load_autoencoder(exports.autoencoder)
-    yield live_part("keyframe_vae", autoencoder)
+    autoencoder = live_part("keyframe_vae", load_autoencoder(exports.autoencoder))
+    yield autoencoder
     yield read_trained("motion_encoder", exports.video_detokenizer)
     yield read_trained("video_unet", exports.video_detokenizer)
-    yield live_part("video_vae", autoencoder)
+    yield replace(autoencoder, name="video_vae", same_as="keyframe_vae")

@@ -1,4 +1,4 @@
-"""Training sequences of the language model: what it reads, and which ids it learns to write (paper, section 3.2).
+"""Training sequences of the language model: what it reads, and which ids it learns to write (paper, section 3.3).
 
 Every sequence is, id for id, what the model meets in use: the same functions assemble both.
 

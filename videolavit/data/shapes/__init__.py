@@ -2,7 +2,15 @@
 
 from videolavit.data.shapes.render import render
 from videolavit.data.shapes.scene import Actor, Event, Ground, Scene, is_held_out, sample_scene
-from videolavit.data.shapes.words import Question, captions, picture_captions, picture_questions, questions
+from videolavit.data.shapes.words import (
+    Question,
+    captions,
+    motion_captions,
+    names_size,
+    picture_captions,
+    picture_questions,
+    questions,
+)
 
 __all__ = [
     "Actor",
@@ -12,6 +20,8 @@ __all__ = [
     "Scene",
     "captions",
     "is_held_out",
+    "motion_captions",
+    "names_size",
     "picture_captions",
     "picture_questions",
     "questions",

@@ -23,7 +23,7 @@ from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
 from videolavit.detokenizers.keyframe import KeyframeDetokenizer
 from videolavit.detokenizers.map_unet import MapUNet2DConditionModel
-from videolavit.detokenizers.pixels import encode_pictures, signed_pictures
+from videolavit.detokenizers.pixels import encode_pictures, signed_pictures, vae_factor
 from videolavit.errors import ConfigError
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.pictures import preprocess_pictures
@@ -50,10 +50,13 @@ class KeyframeUNetConfig:
     map_channels: int = 0
     """Channels of the prompt laid over the latents; 0 is the reference form, which has cross-attention only."""
 
-    def build(self, latent_channels: int, decoder: ConditionDecoderConfig) -> UNet2DConditionModel:
+    def build(
+        self, latent_channels: int, latent_size: tuple[int, int], decoder: ConditionDecoderConfig
+    ) -> UNet2DConditionModel:
         """A UNet for an autoencoder's latents and a condition decoder's conditions, with random weights."""
         sizes: dict[str, Any] = {
             "in_channels": latent_channels,
+            "sample_size": latent_size,  # drawn if nobody asks for another size
             "block_out_channels": self.block_out_channels,
             "layers_per_block": self.layers_per_block,
             "transformer_layers_per_block": self.transformer_layers_per_block,
@@ -118,7 +121,11 @@ class KeyframeDetokenizerStage:
         else:
             tokenizer, decoder = VisualTokenizer(self.visual), ConditionDecoder(self.decoder)
         vae = load_autoencoder(self.autoencoder) if self.autoencoder else PatchAutoencoderKL()
-        unet = self.unet.build(vae.config["latent_channels"], decoder.config)
+        unet = self.unet.build(
+            vae.config["latent_channels"],
+            (self.height // vae_factor(vae), self.width // vae_factor(vae)),
+            decoder.config,
+        )
         detokenizer = KeyframeDetokenizer(unet, vae, self.scheduler(), decoder)
         return KeyframeDetokenizerTraining(tokenizer, detokenizer, self.dropped_conditions)
 

@@ -1,4 +1,4 @@
-"""Stage: generative pre-training, next token over mixed sequences in both orders (paper, section 3.2)."""
+"""Stage: generative pre-training, next token over mixed sequences in both orders (paper, section 3.3)."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,19 +19,20 @@ from torch import Tensor, nn
 
 from videolavit.checkpoints.files import find_tensors, open_tensors
 from videolavit.clip import PixelMotion
-from videolavit.data.clips import ClipFrames, ClipSample
+from videolavit.data.clips import ClipFrames
 from videolavit.data.shards import ShardReader
 from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.detokenizers.compensation import NUM_HINTS
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.detokenizers.pixels import encode_pictures, signed_pictures, vae_factor
-from videolavit.detokenizers.residual import ResidualVideoDetokenizer, video_detokenizer
+from videolavit.detokenizers.residual import video_detokenizer
 from videolavit.detokenizers.video import VideoDetokenizer, VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.latents import LatentClips, frozen_digest, has_latents
 from videolavit.training.options import TrainingOptions
 from videolavit.training.parts import load_autoencoder, load_motion_tokenizer, save_trained, save_trained_scheduler
 from videolavit.video.pixels import resize_picture
@@ -77,7 +79,7 @@ class VideoDetokenizerStage:
 
     name: str = "video_detokenizer"
     data: str = "data/train"
-    """Folder of shards."""
+    """Folder of shards, or of latent shards made of them by this autoencoder and motion tokenizer."""
     autoencoder: str = ""
     """Folder of a trained autoencoder; empty for a small one with random weights."""
     motion_tokenizer: str = ""
@@ -149,10 +151,23 @@ class VideoDetokenizerStage:
 
     def samples(self) -> Samples:
         """One clip at a time."""
+        if has_latents(self.data):
+            return Shuffled(LatentClips(self.data, self.frozen()), self.training.seed)
         return Shuffled(ClipFrames(ShardReader(self.data)), self.training.seed)
 
-    def collate(self, samples: list[ClipSample]) -> dict[str, Tensor]:
-        """Pictures in uint8, motion in tokenizer units on the motion tokenizer's grid and on its own."""
+    def frozen(self) -> str:
+        """All that decides what the frozen parts make of a clip."""
+        weights = {
+            "autoencoder": Path(self.autoencoder) / "diffusion_pytorch_model.safetensors",
+            "motion tokenizer": Path(self.motion_tokenizer) / "motion_tokenizer.safetensors",
+        }
+        form = "residual" if self.unet.residual_scale else "plain"
+        return frozen_digest(weights, form, self.height, self.width, self.latent_factor, self.tokenized_motion)
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Latent clips as they are; of others pictures in uint8, motion for the motion tokenizer and at latent size."""
+        if isinstance(samples[0], dict):
+            return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
         motions = [sample.motion for sample in samples]
         frames = [np.stack([self._resized(frame) for frame in sample.frames]) for sample in samples]
         return {
@@ -171,15 +186,17 @@ class VideoDetokenizerStage:
         return motion.for_detokenizer(self.height // self.latent_factor, self.width // self.latent_factor)
 
     def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
-        """Every sixth frame and the last: true, and drawn from decoded motion tokens."""
+        """Every sixth frame and the last: true, compensated where the UNet repairs that, and drawn."""
         assert isinstance(module, VideoDetokenizerTraining)
         samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(4)])
-        motion = module.tokenized(batch["motion"], *batch["raw_motion"].shape[3:])
-        drawn = module.detokenizer.draw(batch["keyframes"], motion, generators=sample_generators(0, len(motion)))
+        clips = module.prepared(self.collate([samples[draw] for draw in range(4)]))
+        keyframes, motion, detokenizer = clips["keyframes"], clips["motion"], module.detokenizer
+        drawn = detokenizer.draw(keyframes, motion, generators=sample_generators(0, len(motion)))
+        rows = [detokenizer.frames(clips["latents"]), drawn]
+        if "compensated" in clips:
+            rows.insert(1, detokenizer.frames(_base(clips)))
         shown = [*range(0, motion.shape[2] - 1, 6), motion.shape[2] - 1]
-        rows = torch.stack([batch["frames"][:, shown], drawn[:, shown]], dim=1)
-        return {"clips": rearrange(rows, "b r t h w c -> (b r h) (t w) c").numpy()}
+        return {"clips": rearrange(torch.stack(rows, 1)[:, :, shown], "b r t h w c -> (b r h) (t w) c").numpy()}
 
     def alarm(self, metrics: dict[str, float], step: int) -> str | None:
         """Residuals of another size than the UNet is told."""
@@ -210,16 +227,20 @@ class VideoDetokenizerTraining(nn.Module):
         self.requires_grad_(False)
         for trained in (detokenizer.unet, detokenizer.motion_encoder):
             trained.requires_grad_(True)
+        if isinstance(detokenizer.vae, PatchAutoencoderKL):  # others have layers over time, too, with five axes
+            detokenizer.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, error of the denoised latents at high noise, deviation of what is to be drawn."""
         with torch.no_grad():
-            motion = self._motion(batch)
-            target, further = self._target(batch, motion)
-            keyframes, augmentation = self._keyframes(batch["keyframes"])
+            clips = self.prepared(batch)
+            target, further = clips["latents"], clips.get("compensated")
+            if further is not None:
+                target = (target - _base(clips)) / self.stage.unet.residual_scale
+            keyframes, augmentation = self._keyframes(clips["keyframes"])
         sigma = torch.exp(_normal(self.stage.log_sigma, len(target), target.device))
         noisy = target + _over(sigma, target) * torch.randn_like(target)
-        prediction = self._predict(noisy, sigma, keyframes, motion, augmentation, further)
+        prediction = self._predict(noisy, sigma, keyframes, clips["motion"], augmentation, further)
         square = _over(sigma, target) ** 2
         denoised = noisy / (square + 1) - prediction * (square / (square + 1)).sqrt()
         errors = (denoised - target).square().mean((1, 2, 3, 4))
@@ -233,26 +254,36 @@ class VideoDetokenizerTraining(nn.Module):
             "residual_scale": unit * target.std(),
         }
 
+    @torch.no_grad()
+    def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the frozen parts make of a batch of clips; latent clips are that already, in half precision.
+
+        `keyframes`: uint8. `motion`: normalised, raw or through the tokenizer. `latents`: of the true frames, scaled.
+        `compensated`, for the residual form: `ResidualBase.channels`.
+        """
+        if "latents" in batch:
+            return {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
+        vae, frames, motion = self.detokenizer.vae, batch["frames"], self._motion(batch)
+        pictures = signed_pictures(frames.flatten(0, 1), vae.device)
+        latents = encode_pictures(vae, pictures) * vae.config["scaling_factor"]
+        clips = {
+            "keyframes": batch["keyframes"],
+            "motion": motion,
+            "latents": rearrange(latents, "(b t) c h w -> b t c h w", b=len(frames)),
+        }
+        base = self.detokenizer.base(signed_pictures(batch["keyframes"], vae.device), motion)
+        return clips if base is None else clips | {"compensated": base.channels}
+
     def tokenized(self, motion: Tensor, rows: int, cols: int) -> Tensor:
         """What the motion tokenizer keeps of motion, in normalised units at another size."""
-        return self.motion_tokenizer.condition(self.motion_tokenizer.encode(motion), rows, cols)
+        with torch.autocast(motion.device.type, enabled=False):  # in half precision some codes would be others
+            return self.motion_tokenizer.condition(self.motion_tokenizer.encode(motion), rows, cols)
 
     def _motion(self, batch: dict[str, Tensor]) -> Tensor:
         raw = batch["raw_motion"]
         tokenized = self.tokenized(batch["motion"], *raw.shape[3:])
         chosen = torch.rand(len(raw), 1, 1, 1, 1, device=raw.device) < self.stage.tokenized_motion
         return torch.where(chosen, tokenized.to(raw), raw)
-
-    def _target(self, batch: dict[str, Tensor], motion: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the UNet is to draw, of variance 1 or so, and the further channels that it sees."""
-        vae, frames = self.detokenizer.vae, batch["frames"]
-        pictures = signed_pictures(frames.flatten(0, 1), vae.device)
-        latents = encode_pictures(vae, pictures) * vae.config["scaling_factor"]
-        latents = rearrange(latents, "(b t) c h w -> b t c h w", b=len(frames))
-        if not isinstance(self.detokenizer, ResidualVideoDetokenizer):
-            return latents, None
-        base = self.detokenizer.base(signed_pictures(batch["keyframes"], vae.device), motion)
-        return (latents - base.latents) / self.stage.unet.residual_scale, base.channels
 
     def _keyframes(self, keyframes: Tensor) -> tuple[Tensor, Tensor]:
         """Latents of keyframes with some noise, and how much."""
@@ -301,6 +332,11 @@ def start_from(unet: VideoUNet, folder: str | Path) -> None:
             f"{unfit[:3]}, {len(stored.keys() - own.keys())} are unknown; check the stage's `unet` sizes"
         )
     unet.load_state_dict(own | {key: stored[key].load().to(value.dtype) for key, value in taken.items()})
+
+
+def _base(clips: dict[str, Tensor]) -> Tensor:
+    """Latents of compensated frames, which residuals are added to."""
+    return clips["compensated"][:, :, : clips["latents"].shape[2]]
 
 
 def _normal(mean_and_deviation: tuple[float, float], count: int, device: torch.device) -> Tensor:

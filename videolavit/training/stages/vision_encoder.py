@@ -1,8 +1,9 @@
 """Stage of the tiny preset: the vision transformer that the visual tokenizer works on, and that stays frozen later.
 
 The paper takes EVA-CLIP's. A small one is trained here to name, for every patch, what it shows (shape, colour, size
-and where the object's centre lies), to say the same of the whole picture from its class token, and to keep the pixels:
-what is said makes meaning easy to read, pixels keep pictures apart that no label is known for.
+and where the object's centre lies), to say the same of the whole picture from its class token, to know each patch's
+place, and to keep the pixels: what is said makes meaning easy to read, pixels keep pictures apart that no label is
+known for. Codes are made of these features and have no place of their own: what features do not say of it is lost.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class VisionEncoderStage:
             image_size=128, patch_size=16, width=192, layers=6, heads=6, mlp_ratio=3.0, unused_head_width=None
         )
     )
+    place_weight: float = 0.3
+    """Of the cross-entropy of telling which patch a feature belongs to."""
     pixel_weight: float = 1.0
     saturated_weight: float = 10.0
     """Of pixels in which one channel stands out, over the others."""
@@ -63,7 +66,7 @@ class VisionEncoderStage:
 
     def build(self) -> nn.Module:
         """The encoder, heads that only training has, and the loss."""
-        return VisionEncoderTraining(VisionTransformer(self.model), self.pixel_weight, self.saturated_weight)
+        return VisionEncoderTraining(self, VisionTransformer(self.model))
 
     def samples(self) -> Samples:
         """Pictures with their labels."""
@@ -124,14 +127,14 @@ class VisionEncoderTraining(nn.Module):
     Heads read features that are normalised first, so that what they learn to read is large in the features, too.
     """
 
-    def __init__(self, vit: VisionTransformer, pixel_weight: float, saturated_weight: float) -> None:
+    def __init__(self, stage: VisionEncoderStage, vit: VisionTransformer) -> None:
         super().__init__()
-        self.vit = vit
+        self.stage, self.vit = stage, vit
         width, patch = vit.config.width, vit.config.patch_size
         self.patch_head = nn.Linear(width, sum(_PATCH_CLASSES) + 2)
         self.picture_head = nn.Linear(width, sum(_PICTURE_CLASSES))
+        self.place_head = nn.Linear(width, vit.config.num_patches)
         self.pixel_head = nn.Linear(width, 3 * patch**2)
-        self.pixel_weight, self.saturated_weight = pixel_weight, saturated_weight
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, its parts, share of pictures with each attribute right."""
@@ -144,8 +147,12 @@ class VisionEncoderTraining(nn.Module):
         shows_object = patches[..., 1] != UNKNOWN
         placing = ((offsets - batch["offsets"]).abs().sum(-1) * shows_object).sum() / shows_object.sum().clamp(min=1)
         pixels = self._pixel_error(self.pixels(features), batch["pictures"])
-        loss = naming + placing + self.pixel_weight * pixels
+        place_logits = self.place_head(features[:, 1:]).float()
+        places = torch.arange(place_logits.shape[1], device=place_logits.device).expand(place_logits.shape[:2])
+        own_place = F.cross_entropy(place_logits.flatten(0, 1), places.flatten())
+        loss = naming + placing + self.stage.place_weight * own_place + self.stage.pixel_weight * pixels
         right = {f"{name}_right": _right(picture_logits[i], whole[:, i]) for i, name in enumerate(_NAMES)}
+        right["own_place_right"] = (place_logits.argmax(-1) == places).float().mean()
         right["patch_shape_right"] = _right(patch_logits[0][shows_object], patches[..., 0][shows_object])
         return {"loss": loss, "placing": placing.detach(), "pixel_error": pixels.detach(), **right}
 
@@ -162,7 +169,7 @@ class VisionEncoderTraining(nn.Module):
     def _pixel_error(self, shown: Tensor, pictures: Tensor) -> Tensor:
         values = pictures * pictures.new_tensor(CLIP_STD)[:, None, None] + pictures.new_tensor(CLIP_MEAN)[:, None, None]
         chroma = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
-        weight = 1 + self.saturated_weight * (chroma > 0.4)
+        weight = 1 + self.stage.saturated_weight * (chroma > 0.4)
         return (weight * (shown - pictures).abs()).sum() / (3 * weight.sum())
 
 

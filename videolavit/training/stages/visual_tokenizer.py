@@ -68,6 +68,9 @@ class VisualTokenizerStage:
     random_choice_steps: int = 500
     """Steps before the selector decides; until then patches are kept at random."""
     commitment_weight: float = 0.25
+    own_patch_weight: float = 0.0
+    """Of what each code must tell by itself: which patch it stands for, and what the encoder saw there. Without it, all
+    codes of a small model's picture came to say the same, and nothing told where things are."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=50_000, batch_size=2048, learning_rate=1e-4, warmup_steps=5000, ema_decay=0.999
@@ -145,6 +148,7 @@ class VisualTokenizerTraining(nn.Module):
         super().__init__()
         self.stage, self.tokenizer, self.decoder = stage, tokenizer, decoder
         self.learner = CodebookLearner(tokenizer.quantizer, stage.codebook)
+        self.own_patch = _OwnPatch(tokenizer.config) if stage.own_patch_weight else None
         tokenizer.vit.requires_grad_(False)
         for untrained in (tokenizer.language_proj, decoder.prompt_projs, decoder.pool):  # later stages train them
             untrained.requires_grad_(False)
@@ -167,6 +171,10 @@ class VisualTokenizerTraining(nn.Module):
         loss = distance + stage.keep_weight * (stage.keep_rate - keep.mean()).square()
         if stage.selection == "novelty":
             loss = loss + self._selector_error(log_probs, features)
+        own_patch = {}
+        if self.own_patch is not None:
+            error, own_patch = self.own_patch(vectors, features, kept)
+            loss = loss + stage.own_patch_weight * error
         if quantizing:
             loss = loss + stage.commitment_weight * _commitment(tokenizer, quantized.directions[kept])
         self.learner.update(code_features[kept], quantized.codes[kept])
@@ -179,6 +187,7 @@ class VisualTokenizerTraining(nn.Module):
             "fewest": kept.sum(1).min().float(),
             "codes_used": torch.tensor(usage.used),
             "perplexity": torch.tensor(usage.perplexity),
+            **own_patch,
         }
 
     def _choice(self, log_probs: Tensor, step: int) -> Tensor:
@@ -195,6 +204,27 @@ class VisualTokenizerTraining(nn.Module):
         values = novelty(features)
         dropped = values < torch.quantile(values, 1 - self.stage.keep_rate)  # class 0 is to keep
         return F.nll_loss(log_probs.flatten(0, 1), dropped.long().flatten())
+
+
+class _OwnPatch(nn.Module):
+    """Reads single codes, in training alone."""
+
+    def __init__(self, config: VisualTokenizerConfig) -> None:
+        super().__init__()
+        patches, width = config.vit.num_patches, config.vit.width
+        self.hidden = nn.Sequential(nn.Linear(config.code_dim, 2 * width), nn.GELU())
+        self.place, self.content = nn.Linear(2 * width, patches), nn.Linear(2 * width, width)
+
+    def forward(self, vectors: Tensor, features: Tensor, kept: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Error over kept patches, and how well each of them is told from its code."""
+        places = torch.arange(kept.shape[1], device=kept.device).expand_as(kept)[kept]
+        hidden = self.hidden(vectors[kept])
+        logits = self.place(hidden).float()
+        distances = 1 - F.cosine_similarity(self.content(hidden).float(), features[kept].float(), dim=-1)
+        count = max(1, len(places))
+        error = F.cross_entropy(logits, places, reduction="sum") / count + distances.sum() / count
+        right = (logits.argmax(-1) == places).float().sum() / count
+        return error, {"own_place_right": right, "own_distance": distances.detach().sum() / count}
 
 
 def novelty(features: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches"]:

@@ -1,0 +1,114 @@
+"""Subjects of an evaluation that need no model: one renders the truth, one something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from videolavit.clip import PixelMotion
+from videolavit.data.shapes import Scene, picture_questions, questions, render
+from videolavit.data.shapes.scene import COLOURS, RADII, SHAPES, Event
+from videolavit.evaluation.samples import SceneSample
+from videolavit.evaluation.shapes import shapes_tasks
+
+OPPOSITE = {"left": "right", "up": "down", "up-left": "down-right", "up-right": "down-left"}
+OPPOSITE |= {there: here for here, there in OPPOSITE.items()} | {"still": "right"}
+
+
+class TruthfulSubject:
+    """Knows the samples of one task, and does all of it right."""
+
+    def __init__(self, task: str, count: int, seed: int = 0) -> None:
+        [found] = shapes_tasks([task])
+        self.samples = [found.samples.sample(number, seed) for number in range(count)]
+        self.by_seed = {sample.seed: sample for sample in self.samples}
+
+    def missing(self, parts: Sequence[str]) -> list[str]:
+        return []
+
+    def identity(self, parts: Sequence[str]) -> str:
+        return type(self).__name__
+
+    def num_patches(self):
+        return 64
+
+    def num_motion_ids(self):
+        return 48
+
+    def motion_grid(self):
+        return 16, 16
+
+    def shown(self, sample: SceneSample) -> np.ndarray:
+        """What is drawn of a scene."""
+        return sample.frames
+
+    def pictures(self, prompts, seeds):
+        return [self.shown(self.by_seed[seed])[0] for seed in seeds]
+
+    def videos(self, prompts, seeds, first_frames=None):
+        return [self.shown(self.by_seed[seed]) for seed in seeds]
+
+    def long_videos(self, prompts, seeds, *, clips, noises):
+        """Smooth ones; without noise the second clip starts elsewhere."""
+        smooth = [np.delete(self.shown(self.by_seed[seed]), [24, 48], axis=0) for seed in seeds]
+        jumping = [np.concatenate([video[:24], np.roll(video[24:], 40, axis=2)]) for video in smooth]
+        return [{"none": one, **dict.fromkeys(noises[1:], other)} for one, other in zip(jumping, smooth, strict=True)]
+
+    def answers(self, asked, *, video=None, picture=None):
+        sample = self._of(video, picture)
+        known = questions(sample.scene, sample.seed) if video is not None else []
+        known = [*known, *picture_questions(sample.scene, sample.seed)]
+        answers = {question.text: question.answer for question in known}
+        return [f" {answers.get(text, 'nobody knows')}. ".capitalize() for text in asked]
+
+    def _of(self, video, picture) -> SceneSample:
+        first = video[0] if video is not None else picture
+        return next(sample for sample in self.samples if np.array_equal(sample.first_frame, first))
+
+    def visual_counts(self, pictures):
+        return [20 for _ in pictures]
+
+    def redrawn(self, picture, seed):
+        return self.shown(self.by_seed[seed])[0]
+
+    def autoencoded(self, picture):
+        return self.shown(self._of(None, picture))[0]
+
+    def motion_restored(self, motion):
+        return motion
+
+    def animated(self, keyframe, motion, seed):
+        return self.shown(self.by_seed[seed])
+
+
+class LyingSubject(TruthfulSubject):
+    """Draws another object that moves elsewhere, and never knows an answer."""
+
+    def shown(self, sample):
+        return render(other_scene(sample.scene))
+
+    def answers(self, asked, *, video=None, picture=None):
+        return ["purple" for _ in asked]
+
+    def motion_restored(self, motion):
+        return PixelMotion(values=-motion.values, height=motion.height, width=motion.width)
+
+
+def other_scene(scene: Scene) -> Scene:
+    """A scene in which everything about the object is different."""
+    actors = []
+    for actor in scene.actors:
+        events = tuple(Event(direction=OPPOSITE[event.direction]) for event in actor.events)
+        actors.append(
+            replace(
+                actor,
+                shape=SHAPES[(SHAPES.index(actor.shape) + 1) % len(SHAPES)],
+                colour=COLOURS[(COLOURS.index(actor.colour) + 1) % len(COLOURS)],
+                size=next(size for size in RADII if size != actor.size),
+                start=(64.0, 64.0),
+                events=events,
+            )
+        )
+    return replace(scene, actors=tuple(actors))

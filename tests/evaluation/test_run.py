@@ -1,0 +1,136 @@
+"""Running an evaluation: results kept as they come, runs that go on, reports."""
+
+import json
+
+import pytest
+from evaluation.subjects import LyingSubject, TruthfulSubject
+
+from videolavit.errors import ConfigError, OutputError
+from videolavit.evaluation.page import results_page
+from videolavit.evaluation.run import Evaluation, Plan, evaluate_subject, measure
+from videolavit.evaluation.samples import ShapesWorld
+from videolavit.evaluation.shapes import shapes_tasks, task_names
+
+PLAN = Plan(tasks=("visual_tokenizer",), samples=45)
+"""Three batches of up to 20 samples, which are quick."""
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path):
+    path = tmp_path / "results" / "all.jsonl"
+    subject = TruthfulSubject("visual_tokenizer", 1)
+    first = Evaluation(subject, PLAN, path)
+    assert [len(chunk.numbers) for chunk in first.pending()] == [20, 20, 5]
+    first.add(measure(subject, PLAN, first.pending()[0]))
+    second = Evaluation(subject, PLAN, path)
+    assert [chunk.numbers[0] for chunk in second.pending()] == [20, 40]
+    whole = evaluate_subject(subject, PLAN, path=path)
+    assert whole["visual_tokenizer"]["ids"].count == 45
+    assert len(path.read_text().splitlines()) == 45
+    afresh = evaluate_subject(subject, PLAN)
+    assert afresh["visual_tokenizer"] == whole["visual_tokenizer"]
+    fewer = evaluate_subject(subject, Plan(tasks=PLAN.tasks, samples=7), path=path)
+    assert fewer["visual_tokenizer"]["ids"].count == 7
+
+
+def test_a_line_that_was_cut_off_is_measured_again(tmp_path):
+    path = tmp_path / "all.jsonl"
+    subject = TruthfulSubject("visual_tokenizer", 1)
+    evaluate_subject(subject, PLAN, path=path)
+    path.write_text(path.read_text()[:-30])
+    again = Evaluation(subject, PLAN, path)
+    assert [chunk.numbers for chunk in again.pending()] == [(44,)]
+    again.add(measure(subject, PLAN, again.pending()[0]))
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == list(range(45))
+
+
+def test_results_of_another_model_or_seed_do_not_count(tmp_path):
+    path = tmp_path / "all.jsonl"
+    evaluate_subject(TruthfulSubject("visual_tokenizer", 1), PLAN, path=path)
+    assert len(Evaluation(LyingSubject("visual_tokenizer", 1), PLAN, path).pending()) == 3
+    other_seed = Plan(tasks=PLAN.tasks, samples=45, seed=1)
+    assert len(Evaluation(TruthfulSubject("visual_tokenizer", 1), other_seed, path).pending()) == 3
+    assert len(path.read_text().splitlines()) == 45
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("buy milk\n")
+    with pytest.raises(OutputError, match="line 1: is no result"):
+        evaluate_subject(TruthfulSubject("visual_tokenizer", 1), PLAN, path=path)
+    assert path.read_text() == "buy milk\n"
+    with pytest.raises(OutputError, match="cannot be read"):
+        evaluate_subject(TruthfulSubject("visual_tokenizer", 1), PLAN, path=tmp_path)
+
+
+def test_tasks_whose_parts_are_missing_are_left_out_and_named():
+    class Unfinished(TruthfulSubject):
+        def missing(self, parts):
+            return [name for name in parts if name == "language_model"]
+
+    found = evaluate_subject(
+        Unfinished("visual_tokenizer", 1), Plan(tasks=("text_to_video", "visual_tokenizer"), samples=2)
+    )
+    assert found["visual_tokenizer"]["ids"].count == 2
+    assert found.skipped == {"text_to_video": "the model has no language_model"}
+    assert "text_to_video: not measured" in found.table()
+
+
+def test_a_world_that_cannot_be_rendered_here_is_named(monkeypatch):
+    def missing():
+        raise ConfigError("photographs are missing")
+
+    monkeypatch.setattr("videolavit.evaluation.samples.photographs", missing)
+    plan = Plan(tasks=("extended_visual_tokenizer",), samples=2)
+    found = evaluate_subject(TruthfulSubject("visual_tokenizer", 1), plan)
+    assert found.skipped == {"extended_visual_tokenizer": "photographs are missing"}
+    with pytest.raises(ConfigError):
+        ShapesWorld(extended=True).check()
+
+
+def test_progress_is_told_batch_by_batch():
+    told = []
+    subject = TruthfulSubject("visual_tokenizer", 1)
+    evaluate_subject(subject, PLAN, progress=lambda *state: told.append(state))
+    assert told == [("visual_tokenizer", done, 3) for done in range(3)]
+
+
+def test_a_report_says_the_same_in_every_form():
+    plan = Plan(tasks=("ids_per_second", "extended_visual_tokenizer"), samples=3)
+    found = evaluate_subject(TruthfulSubject("ids_per_second", 3), plan)
+    document = json.loads(json.dumps(found.as_json(), allow_nan=False))
+    fewer = document["tasks"]["ids_per_second"]["measures"]["times fewer"]
+    assert fewer["value"] == pytest.approx(24 * 22 / 72)
+    assert (fewer["met"], fewer["target"]["wanted"]) == ("yes", 5.0)
+    assert "times fewer" in found.table()
+    page = results_page(found, {"command": "`videolavit evaluate shapes`"})
+    assert page.startswith("# Results\n")
+    assert page.endswith("|\n")
+    assert "| ids_per_second | times fewer | 7.33 | 7.33 to 7.33 | 3 | >= 5 | yes |" in page
+    assert page.index("## The core world") < page.index("## Beyond the core world")
+    assert "- command: `videolavit evaluate shapes`" in page
+    assert max(map(len, page.split("\n## The core world")[0].splitlines()[:8])) <= 130
+
+
+def test_a_single_sample_has_no_interval_of_its_mean():
+    found = evaluate_subject(TruthfulSubject("visual_tokenizer", 1), Plan(tasks=PLAN.tasks, samples=1))
+    assert found.as_json()["tasks"]["visual_tokenizer"]["measures"]["ids"]["high"] is None
+    assert "? to ?" in found.table()
+
+
+def test_plans_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="samples=0"):
+        Plan(samples=0)
+    with pytest.raises(ConfigError, match=r"got the tasks text_to_vido; known are motion_tokenizer"):
+        Plan(tasks=("text_to_vido",))
+    with pytest.raises(ConfigError, match="needs a folder of videos"):
+        Plan(tasks=("real_videos",))
+    with pytest.raises(ConfigError, match="holds no video"):
+        Plan(videos=tmp_path)
+    with pytest.raises(ConfigError, match="no such folder"):
+        Plan(videos=tmp_path / "gone")
+
+
+def test_tasks_come_in_one_order_whatever_is_asked_for():
+    assert [task.name for task in shapes_tasks(["text_to_video", "autoencoder"])] == ["autoencoder", "text_to_video"]
+    assert [task.name for task in shapes_tasks()] == task_names()
+    assert len(set(task_names())) == len(task_names())

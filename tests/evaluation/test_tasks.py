@@ -1,0 +1,168 @@
+"""The arithmetic of every task, with a subject that renders the truth and one that renders something else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from evaluation.subjects import LyingSubject, TruthfulSubject
+
+from videolavit.data.shapes import captions, names_size, picture_captions, render, sample_scene
+from videolavit.data.shapes.scene import is_held_out
+from videolavit.evaluation.drawing_tasks import judge_prompted
+from videolavit.evaluation.run import Plan, evaluate_subject
+from videolavit.evaluation.samples import FIRST_SEED
+from videolavit.evaluation.shapes import shapes_tasks, task_names
+from videolavit.evaluation.tasks import Target
+
+HEADLINES = {
+    "motion_tokenizer": "direction",
+    "autoencoder": "shape",
+    "redrawn_keyframes": "colour and shape",
+    "video_detokenizer": "clean",
+    "picture_questions": "all",
+    "video_questions": "all",
+    "order": "all",
+    "motion_ids": "with motion ids",
+    "text_to_image": "colour, shape and size",
+    "text_to_video": "colour, shape and direction",
+    "text_to_video_unseen": "colour, shape and direction",
+    "image_to_video": "direction",
+    "extended_redrawn_keyframes": "colour and shape",
+    "extended_video_questions": "all",
+    "extended_text_to_video": "colour, shape and direction",
+}
+
+
+def estimates(kind, task, count=3):
+    return evaluate_subject(kind(task, count), Plan(tasks=(task,), samples=count))[task]
+
+
+@pytest.mark.parametrize("task", sorted(HEADLINES))
+def test_the_truth_is_all_right(task):
+    found = estimates(TruthfulSubject, task)
+    shares = {name: estimate.value for name, estimate in found.items() if estimate.is_share}
+    shares.pop("without motion ids", None)
+    assert shares[HEADLINES[task]] == 1
+    assert set(shares.values()) == {1.0}
+
+
+@pytest.mark.parametrize("task", sorted(HEADLINES))
+def test_something_else_is_all_wrong(task):
+    found = estimates(LyingSubject, task)
+    assert found[HEADLINES[task]].value == 0
+
+
+def test_every_task_is_tested():
+    assert set(task_names()) - set(HEADLINES) == {
+        "visual_tokenizer",
+        "ids_per_second",
+        "borders",
+        "extended_visual_tokenizer",
+    }
+
+
+def test_motion_is_compared_where_it_moves():
+    right, wrong = (estimates(kind, "motion_tokenizer") for kind in (TruthfulSubject, LyingSubject))
+    assert right["endpoint error where it moves, px"].value == 0
+    zero = right["the same for zero motion, px"].value
+    assert 0.5 < zero < 4.3
+    assert wrong["endpoint error where it moves, px"].value == pytest.approx(2 * zero)
+    assert wrong["endpoint error, px"].value < wrong["endpoint error where it moves, px"].value
+
+
+def test_frames_are_compared_with_warping():
+    found = estimates(TruthfulSubject, "video_detokenizer")
+    assert found["PSNR, dB"].value == 100
+    assert found["overlap at the end"].value == found["area at the end"].value == 1
+    for gain in ("PSNR above warp, dB", "overlap above warp", "area nearer to 1 than warp"):
+        assert found[gain].low > 0 or found[gain].value > 0
+
+
+def test_without_motion_ids_only_what_a_picture_shows_is_known():
+    found = estimates(TruthfulSubject, "motion_ids")
+    assert found["with motion ids"].value == 1
+    assert found["without motion ids"].value == 0
+    assert found["fall in points"].value == 100
+
+
+def test_ids_are_counted_with_their_marks():
+    found = estimates(TruthfulSubject, "ids_per_second")
+    assert found["ids per second"].value == (20 + 2 + 48 + 2) / 4
+    assert found["ids per second, every frame"].value == 24 * (20 + 2) / 4
+    assert found["times fewer"].value == pytest.approx(24 * 22 / 72)
+
+
+def test_lengths_of_pictures_are_told_apart_by_ground():
+    found = estimates(TruthfulSubject, "visual_tokenizer", count=8)
+    assert found["keep rate"].value == 20 / 64
+    assert found["ids, plain ground"].count + found["ids, textured ground"].count == 8
+
+
+def test_a_jump_at_a_border_is_found():
+    found = estimates(TruthfulSubject, "borders", count=2)
+    assert found["border / inside, none"].value > 2 * found["border / inside, restart"].value
+    assert found["restart jumps less than none"].value == 1
+    assert found["restart minus none"].value < 0
+    # A border skips the frame that both clips share, so even a smooth video changes twice as much there.
+    assert 1 < found["border / inside, restart"].value < 3
+
+
+def test_an_open_size_may_be_either_and_a_named_one_may_not():
+    scene = next(scene for scene in map(sample_scene, range(100)) if scene.actors[0].size == "small")
+    (actor,) = scene.actors
+    texts = [text for seed in range(20) for text in captions(scene, seed)]
+    named = next(text for text in texts if names_size(text, actor))
+    left_open = next(text for text in texts if not names_size(text, actor))
+    large = replace(scene, actors=(replace(actor, size="large", start=(64.0, 64.0)),))
+    small = replace(scene, actors=(replace(actor, start=(64.0, 64.0)),))
+    assert judge_prompted(render(large)[:1], scene, left_open)["size"]
+    assert not judge_prompted(render(large)[:1], scene, named)["size"]
+    assert judge_prompted(render(small)[:1], scene, named)["size"]
+
+
+def test_pictures_are_prompted_with_their_size():
+    subject = TruthfulSubject("text_to_image", 12)
+    told = []
+    subject.pictures = lambda prompts, seeds: told.extend(prompts) or TruthfulSubject.pictures(subject, prompts, seeds)
+    evaluate_subject(subject, Plan(tasks=("text_to_image",), samples=12))
+    assert [names_size(text, s.scene.actors[0]) for text, s in zip(told, subject.samples, strict=True)] == [True] * 12
+    assert any(picture_captions(s.scene, s.seed, 1)[0] != text for text, s in zip(told, subject.samples, strict=True))
+
+
+def test_samples_are_those_that_training_never_draws():
+    tasks = {task.name: task for task in shapes_tasks()}
+    unseen = [tasks["text_to_video_unseen"].samples.sample(number, 0) for number in range(20)]
+    seen = [tasks["text_to_video"].samples.sample(number, 0) for number in range(20)]
+    for samples, expected in ((unseen, True), (seen, False)):
+        for sample in samples:
+            (actor,) = sample.scene.actors
+            assert is_held_out(actor.shape, actor.colour, actor.events[0].direction) is expected
+            assert sample.seed >= FIRST_SEED
+    another = tasks["text_to_video"].samples.sample(0, 1)
+    assert another.scene != seen[0].scene
+    assert tasks["text_to_video"].samples.sample(3, 0).scene == seen[3].scene
+    always = [tasks["borders"].samples.sample(number, 0).scene.actors[0] for number in range(20)]
+    assert all(event.direction != "still" for actor in always for event in actor.events)
+
+
+def test_a_target_is_met_or_not():
+    higher, lower = Target(0.85, 0.7), Target(0.3, lower=True)
+    assert [higher.met(value) for value in (0.9, 0.85, 0.75, 0.69)] == ["yes", "yes", "least", "no"]
+    assert [lower.met(value) for value in (0.2, 0.3, 0.31)] == ["yes", "yes", "no"]
+
+
+def test_a_vanishing_object_has_no_colour_and_shape_at_the_end():
+    subject = TruthfulSubject("image_to_video", 3)
+
+    def vanishing(prompts, seeds, first_frames):
+        videos = [video.copy() for video in TruthfulSubject.videos(subject, prompts, seeds)]
+        for video in videos:
+            video[-1] = 128
+        return videos
+
+    subject.videos = vanishing
+    found = evaluate_subject(subject, Plan(tasks=("image_to_video",), samples=3))["image_to_video"]
+    assert found["colour and shape at the end"].value == 0
+    assert found["direction"].value == 1
+    assert found["direction, clean"].value == 0
+    assert np.isfinite(found["direction"].low)

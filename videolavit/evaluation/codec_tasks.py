@@ -1,0 +1,169 @@
+"""Tasks that measure what tokenizers and detokenizers keep, each part alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float32
+
+from videolavit.clip import PixelMotion
+from videolavit.data.shapes import Scene
+from videolavit.data.shapes.scene import FPS, FRAMES_PER_CLIP, SIZE
+from videolavit.data.shards import Record
+from videolavit.evaluation.samples import RealVideo, SceneSample
+from videolavit.evaluation.shapes_checker import check_readings, direction_of, object_mask, read_video
+from videolavit.evaluation.subject import Subject
+from videolavit.evaluation.tasks import Result
+from videolavit.video.similarity import psnr_db
+from videolavit.video.warp import warp
+
+__all__ = [
+    "autoencoder",
+    "ids_per_second",
+    "motion_tokenizer",
+    "real_videos",
+    "redrawn_keyframes",
+    "video_detokenizer",
+    "visual_tokenizer",
+]
+
+MOVING_ABOVE = 0.5
+"""Pixels per frame from which on a cell counts as moving."""
+MARKS = 2
+"""Ids around a keyframe, and around motion."""
+
+
+def autoencoder(subject: Subject, sample: SceneSample) -> Result:
+    """What is left of a picture after encoding and decoding, without any tokens."""
+    (actor,) = sample.scene.actors
+    restored = subject.autoencoded(sample.first_frame)
+    seen = _seen(restored, sample.scene)
+    return {"shape": seen["shape"], f"shape, {actor.size}": seen["shape"], "colour": seen["colour"]} | {
+        "PSNR, dB": psnr_db(restored, sample.first_frame)
+    }
+
+
+def visual_tokenizer(subject: Subject, sample: SceneSample) -> Result:
+    """How many ids a picture has, by what it shows."""
+    [count] = subject.visual_counts([sample.first_frame])
+    kind = "two objects" if len(sample.scene.actors) > 1 else "one object"
+    return {
+        "keep rate": count / subject.num_patches(),
+        "ids": float(count),
+        f"ids, {sample.scene.ground.kind} ground": float(count),
+        f"ids, {kind}": float(count),
+    }
+
+
+def redrawn_keyframes(subject: Subject, sample: SceneSample) -> Result:
+    """Whether the keyframe that is drawn from a picture's own ids still shows the same."""
+    redrawn = subject.redrawn(sample.first_frame, sample.seed)
+    seen = _seen(redrawn, sample.scene)
+    sizes = {f"shape, {actor.size}": seen["shape"] for actor in sample.scene.actors[:1]}
+    return {"colour and shape": seen["colour"] and seen["shape"], **seen, **sizes}
+
+
+def ids_per_second(subject: Subject, sample: SceneSample) -> Result:
+    """Keyframe and motion ids of a clip, against the visual ids of all its frames; marks are counted."""
+    counts = subject.visual_counts(list(sample.frames))
+    clip = counts[0] + subject.num_motion_ids() + 2 * MARKS
+    every_frame = sum(counts) + MARKS * len(counts)
+    seconds = len(counts) / FPS
+    return {
+        "ids per second": clip / seconds,
+        "ids per second, every frame": every_frame / seconds,
+        "times fewer": every_frame / clip,
+    }
+
+
+def motion_tokenizer(subject: Subject, sample: SceneSample) -> Result | None:
+    """Endpoint error, and whether the direction can be read from what comes back."""
+    if sample.record is None:
+        return None
+    motion = sample.record.motion_of(0)
+    truth = _pixels(motion, subject.motion_grid())
+    restored = _pixels(subject.motion_restored(motion), subject.motion_grid())
+    found = {
+        "endpoint error, px": float(np.linalg.norm(restored - truth, axis=0).mean()),
+        "direction": _direction_in(restored, sample.scene) == _direction(sample.scene),
+        "direction before": _direction_in(truth, sample.scene) == _direction(sample.scene),
+    }
+    moving = np.linalg.norm(truth, axis=0) > MOVING_ABOVE
+    if moving.any():
+        found["endpoint error where it moves, px"] = float(np.linalg.norm(restored - truth, axis=0)[moving].mean())
+        found["the same for zero motion, px"] = float(np.linalg.norm(truth, axis=0)[moving].mean())
+    return found
+
+
+def video_detokenizer(subject: Subject, sample: SceneSample) -> Result | None:
+    """Drawn frames against those that warping makes of the same keyframe and the same motion from tokens."""
+    if sample.record is None:
+        return None
+    drawn, warped = _drawn_and_warped(subject, sample.record, sample.seed)
+    truth = sample.frames
+    overlap, area = _overlap_and_area(drawn[-1], truth[-1])
+    warped_overlap, warped_area = _overlap_and_area(warped[-1], truth[-1])
+    verdict = check_readings([read_video(drawn, len(sample.scene.actors))], sample.scene)
+    return {
+        "PSNR, dB": psnr_db(drawn, truth),
+        "PSNR of warp, dB": psnr_db(warped, truth),
+        "PSNR above warp, dB": psnr_db(drawn, truth) - psnr_db(warped, truth),
+        "overlap at the end": overlap,
+        "overlap at the end, warp": warped_overlap,
+        "overlap above warp": overlap - warped_overlap,
+        "area at the end": area,
+        "area at the end, warp": warped_area,
+        "area nearer to 1 than warp": abs(warped_area - 1) - abs(area - 1),
+        "direction": verdict["direction"],
+        "clean": verdict["clean"],
+    }
+
+
+def real_videos(subject: Subject, sample: RealVideo) -> Result | None:
+    """Drawn frames against warped ones, clip by clip of a video file."""
+    drawn_db, warped_db = [], []
+    for number, record in enumerate(sample.records):
+        drawn, warped = _drawn_and_warped(subject, record, sample.seed + number)
+        drawn_db.append(psnr_db(drawn, record.frames))
+        warped_db.append(psnr_db(warped, record.frames))
+    if not drawn_db:
+        return None
+    gain = [one - other for one, other in zip(drawn_db, warped_db, strict=True)]
+    return {"PSNR, dB": drawn_db, "PSNR of warp, dB": warped_db, "PSNR above warp, dB": gain}
+
+
+def _seen(picture: np.ndarray, scene: Scene) -> dict[str, bool]:
+    verdict = check_readings([read_video(picture[None], len(scene.actors))], scene)
+    return {name: verdict[name] for name in ("colour", "shape", "size", "clean")}
+
+
+def _overlap_and_area(drawn: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Intersection over union of what is saturated in two frames, and the area drawn over the true one."""
+    found, wanted = object_mask(drawn), object_mask(truth)
+    return float((found & wanted).sum() / max(1, (found | wanted).sum())), float(found.sum() / max(1, wanted.sum()))
+
+
+def _drawn_and_warped(subject: Subject, record: Record, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of the first clip of a record."""
+    motion = subject.motion_restored(record.motion_of(0))
+    return subject.animated(record.keyframes[0], motion, seed), warp(record.keyframes[0], motion)
+
+
+def _pixels(motion: PixelMotion, grid: tuple[int, int]) -> Float32[np.ndarray, "2 frames rows cols"]:
+    """Pixels of the frames, on the grid that the motion tokenizer reads."""
+    return PixelMotion.from_tokenizer_units(motion.for_tokenizer(*grid), height=SIZE, width=SIZE).values
+
+
+def _direction(scene: Scene) -> str:
+    return scene.actors[0].events[0].direction
+
+
+def _direction_in(motion: np.ndarray, scene: Scene) -> str:
+    """The direction of mean motion well inside the first object; where that is, the scene knows."""
+    rows, cols = motion.shape[2:]
+    y, x = np.meshgrid((np.arange(rows) + 0.5) * SIZE / rows, (np.arange(cols) + 0.5) * SIZE / cols, indexing="ij")
+    centres, radii = scene.actors[0].path()
+    inside = [
+        motion[:, frame, np.hypot(x - centres[frame, 0], y - centres[frame, 1]) < radii[frame] / 2]
+        for frame in range(1, FRAMES_PER_CLIP)
+    ]
+    return direction_of(np.concatenate(inside, axis=1).mean(axis=1))

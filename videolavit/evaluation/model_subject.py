@@ -1,0 +1,189 @@
+"""A `VideoLaVIT` as the subject of an evaluation: what the pipeline does, for many prompts at a time.
+
+The language model writes for a whole batch at once, which is where most time is won; pixels are drawn one by one.
+Random streams are the pipeline's, so that what is measured is what `model.video(prompt, seed=seed)` gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from videolavit.checkpoints.parts import SCHEDULERS
+from videolavit.clip import PixelMotion
+from videolavit.detokenizers.continuation import join_clips
+from videolavit.detokenizers.pixels import decode_latents, encode_pictures, signed_pictures, to_uint8, unit_range
+from videolavit.errors import CheckpointError
+from videolavit.evaluation.subject import Picture, Video
+from videolavit.inputs import DrawOptions
+from videolavit.language.generate import Generated, generate
+from videolavit.language.grammar import Block, Modality
+from videolavit.language.prompts import Prompt
+from videolavit.nn.random import sample_generators
+from videolavit.perception import keyframe_codes, motion_codes
+from videolavit.pipeline import VideoLaVIT
+from videolavit.tasks.drawing import Painter, as_field, drawn_size
+from videolavit.tasks.progress import Work
+from videolavit.tasks.prompting import drawing_prompt
+from videolavit.tasks.writing import ClipWriter
+
+__all__ = ["ModelSubject"]
+
+MAX_ANSWER_IDS = 32
+
+
+class ModelSubject:
+    """A model under evaluation, drawing as its own settings say; see `Subject` for what the methods do."""
+
+    def __init__(self, model: VideoLaVIT) -> None:
+        self.model = model
+
+    def missing(self, parts: Sequence[str]) -> list[str]:
+        return [name for name in parts if not self._has(name)]
+
+    def identity(self, parts: Sequence[str]) -> str:
+        digest = hashlib.blake2b(json.dumps(asdict(self.model.settings), default=str).encode(), digest_size=8)
+        for name in parts:
+            if name in SCHEDULERS:
+                digest.update(self.model.parts.scheduler(name).to_json_string().encode())
+            else:
+                _add_weights(digest, self.model.parts.module(name))
+        return digest.hexdigest()
+
+    def num_patches(self) -> int:
+        return self.model.visual_tokenizer.config.vit.num_patches
+
+    def num_motion_ids(self) -> int:
+        return self.model.motion_tokenizer.config.num_tokens
+
+    def motion_grid(self) -> tuple[int, int]:
+        config = self.model.motion_tokenizer.config
+        return config.rows, config.cols
+
+    def pictures(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Picture]:
+        contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
+        written = self._written(contexts, [self._writer().grammar.keyframe()], seeds)
+        return [
+            self._painter(seed, moving=False).keyframe(self._keyframes(drawn)[0])
+            for drawn, seed in zip(written, seeds, strict=True)
+        ]
+
+    def videos(
+        self, prompts: Sequence[str], seeds: Sequence[int], first_frames: Sequence[Picture] | None = None
+    ) -> list[Video]:
+        if first_frames is not None:
+            return self._animations(prompts, seeds, first_frames)
+        contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
+        written = self._written(contexts, self._writer().grammar.video(), seeds)
+        return [self._film(drawn, seed, noise="none") for drawn, seed in zip(written, seeds, strict=True)]
+
+    def long_videos(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, noises: Sequence[str]
+    ) -> list[dict[str, Video]]:
+        contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
+        written = self._written(contexts, self._writer().grammar.video(clips), seeds)
+        found = []
+        for drawn, seed in zip(written, seeds, strict=True):
+            first = self._film(drawn, seed, "none", last=1)
+            found.append({noise: self._film(drawn, seed, noise, begun=[first]) for noise in noises})
+        return found
+
+    def answers(
+        self, questions: Sequence[str], *, video: Video | None = None, picture: Picture | None = None
+    ) -> list[str]:
+        answers: Any = self.model.answer(list(questions), video=video, image=picture, max_ids=MAX_ANSWER_IDS)
+        return [answer.text for answer in answers]
+
+    def visual_counts(self, pictures: Sequence[Picture]) -> list[int]:
+        return [len(codes) for codes in self._codes(pictures)]
+
+    def redrawn(self, picture: Picture, seed: int) -> Picture:
+        return self._painter(seed, moving=False).keyframe(self._codes([picture])[0])
+
+    @torch.no_grad()
+    def autoencoded(self, picture: Picture) -> Picture:
+        vae: Any = self.model.parts.module("keyframe_vae")
+        latents = encode_pictures(vae, signed_pictures(picture[None], _device(vae)))
+        pixels = decode_latents(vae, latents * vae.config["scaling_factor"])
+        return np.moveaxis(to_uint8(unit_range(pixels))[0].cpu().numpy(), 0, -1)
+
+    def motion_restored(self, motion: PixelMotion) -> PixelMotion:
+        [codes] = motion_codes(self.model.motion_tokenizer, [motion])
+        return as_field(self.model, codes, (motion.height, motion.width))
+
+    def animated(self, keyframe: Picture, motion: PixelMotion, seed: int) -> Video:
+        return self._painter(seed).frames(keyframe, motion)
+
+    def _animations(self, prompts: Sequence[str], seeds: Sequence[int], pictures: Sequence[Picture]) -> list[Video]:
+        codes = self._codes(pictures)
+        contexts = [
+            drawing_prompt(self.model, prompt, behind=seen) for prompt, seen in zip(prompts, codes, strict=True)
+        ]
+        written = self._written(contexts, [self._writer().grammar.motion()], seeds, after_picture=True)
+        return [
+            self._painter(seed).frames(picture, self._motions(drawn)[0])
+            for drawn, seed, picture in zip(written, seeds, pictures, strict=True)
+        ]
+
+    def _film(
+        self, drawn: Generated, seed: int, noise: str, *, begun: Sequence[Video] = (), last: int | None = None
+    ) -> Video:
+        """Clips that go on from one another, joined; behind those that are drawn already, up to number `last`."""
+        painter, clips = self._painter(seed, noise=noise), list(begun)
+        codes = list(zip(self._keyframes(drawn), self._motions(drawn), strict=True))
+        for number, (keyframe, motion) in list(enumerate(codes))[len(clips) : last]:
+            picture = painter.keyframe(keyframe, number, clips[-1][-1] if clips else None)
+            clips.append(painter.frames(picture, motion, number))
+        return join_clips(clips)
+
+    def _written(
+        self, contexts: Sequence[Tensor], blocks: Sequence[Block], seeds: Sequence[int], *, after_picture: bool = False
+    ) -> list[Generated]:
+        generators = [generator for seed in seeds for generator in sample_generators(seed, 1, stream="ids 0")]
+        prompts = [Prompt.from_ids(context) for context in contexts]
+        sampling = self._options(after_picture=after_picture).sampling
+        return generate(self.model.language_model, prompts, blocks, sampling, generators)
+
+    def _keyframes(self, drawn: Generated) -> list[Tensor]:
+        return [self.model.vocabulary.visual_codes(ids) for ids in drawn.of(Modality.KEYFRAME)]
+
+    def _motions(self, drawn: Generated) -> list[Tensor]:
+        return [self.model.vocabulary.motion_codes(ids) for ids in drawn.of(Modality.MOTION)]
+
+    def _codes(self, pictures: Sequence[Picture]) -> list[Tensor]:
+        return keyframe_codes(self.model.visual_tokenizer, list(pictures), "argmax", 0)
+
+    def _options(self, *, after_picture: bool = False, **changes: Any) -> DrawOptions:
+        return DrawOptions(**changes).completed(self.model.settings, after_picture=after_picture)
+
+    def _writer(self) -> ClipWriter:
+        return ClipWriter(self.model, self._options(), Work())
+
+    def _painter(self, seed: int, *, moving: bool = True, noise: str = "none") -> Painter:
+        options = self._options(seed=seed, noise=noise)
+        return Painter(self.model, options, Work(), drawn_size(self.model, options, moving=moving))
+
+    def _has(self, name: str) -> bool:
+        parts = self.model.parts
+        try:
+            _ = parts.scheduler(name) if name in SCHEDULERS else parts.config(name)
+        except CheckpointError:
+            return False
+        return True
+
+
+def _add_weights(digest: Any, module: nn.Module) -> None:
+    for key, value in sorted(module.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device

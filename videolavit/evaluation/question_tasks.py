@@ -1,0 +1,61 @@
+"""Tasks in which a model answers questions about rendered videos, each with one right answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from videolavit.data.shapes import Question, picture_questions, questions
+from videolavit.evaluation.samples import SceneSample
+from videolavit.evaluation.subject import Subject
+from videolavit.evaluation.tasks import Result
+
+__all__ = ["motion_questions", "order_questions", "questions_on_picture", "video_questions"]
+
+MOTION_TOPICS = ("direction", "speed", "camera")
+
+
+def video_questions(subject: Subject, sample: SceneSample) -> Result:
+    """All questions on a video, by topic."""
+    asked = questions(sample.scene, sample.seed)
+    return _by_topic(asked, subject.answers(_texts(asked), video=sample.frames))
+
+
+def questions_on_picture(subject: Subject, sample: SceneSample) -> Result:
+    """All questions on a picture, by topic."""
+    asked = picture_questions(sample.scene, sample.seed)
+    return _by_topic(asked, subject.answers(_texts(asked), picture=sample.first_frame))
+
+
+def order_questions(subject: Subject, sample: SceneSample) -> Result:
+    """What happens in which part of a video, and after what."""
+    asked = [question for question in questions(sample.scene, sample.seed) if question.topic == "order"]
+    return {"all": _right(asked, subject.answers(_texts(asked), video=sample.frames))}
+
+
+def motion_questions(subject: Subject, sample: SceneSample) -> Result:
+    """Questions on motion, about the video and about its keyframe alone: what motion ids are good for."""
+    asked = [question for question in questions(sample.scene, sample.seed) if question.topic in MOTION_TOPICS]
+    seen = _right(asked, subject.answers(_texts(asked), video=sample.frames))
+    guessed = _right(asked, subject.answers(_texts(asked), picture=sample.first_frame))
+    fall = [100.0 * (one - other) for one, other in zip(seen, guessed, strict=True)]
+    return {"with motion ids": seen, "without motion ids": guessed, "fall in points": fall}
+
+
+def _texts(asked: Sequence[Question]) -> list[str]:
+    return [question.text for question in asked]
+
+
+def _by_topic(asked: Sequence[Question], answers: Sequence[str]) -> Result:
+    right = _right(asked, answers)
+    topics: dict[str, list[bool]] = defaultdict(list)
+    for question, is_right in zip(asked, right, strict=True):
+        topics[question.topic].append(is_right)
+    return {"all": right, **topics}
+
+
+def _right(asked: Sequence[Question], answers: Sequence[str]) -> list[bool]:
+    return [
+        answer.strip().lower().removesuffix(".") == question.answer
+        for question, answer in zip(asked, answers, strict=True)
+    ]

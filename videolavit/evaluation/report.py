@@ -1,0 +1,179 @@
+"""What an evaluation found, as tables for a terminal and as JSON; `page.py` makes a page of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from videolavit import __version__
+from videolavit.evaluation.results import StoredResult
+from videolavit.evaluation.statistics import Estimate
+from videolavit.evaluation.tasks import Target, Task
+
+__all__ = ["Report", "Row", "TaskReport", "machine", "report"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One measure of one task."""
+
+    measure: str
+    estimate: Estimate
+    target: Target | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the target is met: "yes", "least", "no", or nothing where there is none."""
+        return "" if self.target is None else self.target.met(self.estimate.value)
+
+    def cells(self) -> tuple[str, ...]:
+        """Measure, value, interval, count, target, verdict."""
+        return (
+            self.measure,
+            _number(self.estimate.value, self.estimate),
+            f"{_number(self.estimate.low, self.estimate)} to {_number(self.estimate.high, self.estimate)}",
+            str(self.estimate.count),
+            self._target_cell(),
+            self.verdict,
+        )
+
+    def _target_cell(self) -> str:
+        if self.target is None:
+            return ""
+        sign = "<=" if self.target.lower else ">="
+        least = "" if self.target.least is None else f" ({_number(self.target.least, self.estimate)})"
+        return f"{sign} {_number(self.target.wanted, self.estimate)}{least}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskReport:
+    """All measures of one task."""
+
+    name: str
+    about: str
+    is_core: bool
+    num_samples: int
+    seconds_per_sample: float
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Everything that was measured."""
+
+    tasks: tuple[TaskReport, ...]
+    skipped: Mapping[str, str]
+    """Why a task was not done, by its name."""
+    samples: int
+    """That were wanted of each task."""
+    seed: int
+    machine: str = field(default_factory=lambda: machine())
+    version: str = __version__
+
+    def __getitem__(self, name: str) -> dict[str, Estimate]:
+        """The estimates of a task by name of the measure."""
+        [task] = [task for task in self.tasks if task.name == name]
+        return {row.measure: row.estimate for row in task.rows}
+
+    def table(self) -> str:
+        """For a terminal."""
+        blocks = [_text_table(task) for task in self.tasks if task.rows]
+        blocks += [f"{name}: not measured: {reason}" for name, reason in self.skipped.items()]
+        return "\n\n".join(blocks)
+
+    def as_json(self) -> dict[str, Any]:
+        """For other programs; intervals that have no end are null."""
+        return {
+            "version": self.version,
+            "machine": self.machine,
+            "samples": self.samples,
+            "seed": self.seed,
+            "tasks": {task.name: _task_json(task) for task in self.tasks},
+            "skipped": dict(self.skipped),
+        }
+
+
+def report(
+    found: Mapping[Task, Sequence[StoredResult]], skipped: Mapping[str, str], *, samples: int, seed: int
+) -> Report:
+    """Put results together."""
+    tasks = tuple(_task_report(task, stored) for task, stored in found.items())
+    return Report(tasks=tasks, skipped=skipped, samples=samples, seed=seed)
+
+
+def machine() -> str:
+    """Processor, cores and versions, in a line."""
+    import torch
+
+    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{cores} cores of {name}{gpu}; Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def _task_report(task: Task, stored: Sequence[StoredResult]) -> TaskReport:
+    values: dict[str, list[Any]] = defaultdict(list)
+    used = [one.result for one in stored if one.result is not None]
+    for result in used:
+        for measure, value in result.items():
+            values[measure] += value if isinstance(value, list) else [value]
+    rows = tuple(
+        Row(measure=measure, estimate=Estimate.of(found), target=task.targets.get(measure))
+        for measure, found in values.items()
+        if found
+    )
+    seconds = sum(one.seconds for one in stored) / max(1, len(stored))
+    return TaskReport(
+        name=task.name,
+        about=task.about,
+        is_core=task.is_core,
+        num_samples=len(used),
+        seconds_per_sample=seconds,
+        rows=rows,
+    )
+
+
+def _number(value: float, estimate: Estimate) -> str:
+    """Shares in per cent, means with three digits."""
+    if math.isinf(value):
+        return "?"
+    return f"{100 * value:.1f} %" if estimate.is_share else f"{value:.3g}"
+
+
+def _text_table(task: TaskReport) -> str:
+    lines = [("", "value", "95 % interval", "n", "target", "met"), *(row.cells() for row in task.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    text = [f"{task.name}: {task.about} ({task.num_samples} samples, {task.seconds_per_sample:.2f} s each)"]
+    for name, *others in lines:
+        cells = [other.rjust(width) for other, width in zip(others, widths[1:], strict=True)]
+        text.append("  " + "  ".join([name.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(text)
+
+
+def _task_json(task: TaskReport) -> dict[str, Any]:
+    return {
+        "about": task.about,
+        "core": task.is_core,
+        "samples": task.num_samples,
+        "seconds_per_sample": round(task.seconds_per_sample, 4),
+        "measures": {row.measure: _row_json(row) for row in task.rows},
+    }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    values = {name: None if value in (math.inf, -math.inf) else value for name, value in asdict(row.estimate).items()}
+    return values | ({} if row.target is None else {"target": asdict(row.target), "met": row.verdict})
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []

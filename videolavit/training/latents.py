@@ -1,0 +1,188 @@
+"""Latent shards: what the frozen parts make of clips, computed once, so that training the video UNet is all UNet.
+
+Encoding the true and the compensated frames of a clip costs about as much as a training step on it, and is the same in
+every epoch. A shard is one safetensors file of clips that are mirrored, and whose motion is tokenized, as the stage
+would have drawn them. Shards appear only when complete, so a run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import lru_cache, partial
+from hashlib import file_digest, sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
+from videolavit.training.batches import Samples
+
+__all__ = ["LatentClips", "frozen_digest", "has_latents", "prepare_latents"]
+
+CLIPS_PER_SHARD = 128
+_CLIPS_AT_ONCE = 4
+_NOTE = "made_by.txt"
+
+
+@runtime_checkable
+class LatentStage(Protocol):
+    """A stage whose module has frozen parts. It is sent to other processes, so it must be picklable."""
+
+    def build(self) -> nn.Module:
+        """The module; its `prepared(batch)` does the frozen work, and it takes the result in place of a batch."""
+        ...
+
+    def samples(self) -> Samples: ...
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]: ...
+
+    def frozen(self) -> str:
+        """All that decides what `prepared` makes of a sample; shards of another kind are not taken."""
+        ...
+
+
+class LatentClips:
+    """All clips of all latent shards in a folder, by (number, draw) as `Shuffled` asks for them.
+
+    Raises:
+        ConfigError: the shards were made by other frozen parts than those of the stage.
+        MediaError: the folder holds no latent shard, or one is damaged.
+    """
+
+    def __init__(self, folder: str | Path, frozen: str) -> None:
+        self.folder = Path(folder)
+        _claim(self.folder, frozen)
+        self._shards = [_open(path) for path in _shards(self.folder)]
+        if not self._shards:
+            raise MediaError(f"{self.folder}: holds no latent shards; make some with `prepare latents`")
+        self._ends = np.cumsum([shard.get_slice("latents").get_shape()[0] for shard in self._shards])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __repr__(self) -> str:
+        return f"LatentClips({str(self.folder)!r}, {len(self)} clips)"
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        index, _ = key
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        shard, row = self._shards[number], index - int(self._ends[number - 1] if number else 0)
+        return {name: shard.get_slice(name)[row] for name in shard.keys()}  # noqa: SIM118 - it is no dictionary
+
+
+def has_latents(folder: str | Path) -> bool:
+    """Whether a folder holds latent shards."""
+    return bool(_shards(Path(folder)))
+
+
+def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, workers: int = 1) -> LatentClips:
+    """The first `num_clips` samples of a stage through its frozen parts; shards that are there already are kept.
+
+    Raises:
+        ConfigError: the target holds shards of other frozen parts.
+        OutputError: the target cannot be written.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        note = target / _NOTE
+        if not note.exists():
+            note.write_text(stage.frozen())
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be used for latent shards: {error}") from error
+    _claim(target, stage.frozen())
+    draws = [range(start, min(start + CLIPS_PER_SHARD, num_clips)) for start in range(0, num_clips, CLIPS_PER_SHARD)]
+    missing = [part for part in draws if not _path(target, part).exists()]
+    work = partial(_write_shard, stage, target)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) if workers > 1 else nullcontext()
+    with pool as processes:
+        done = processes.map(work, missing) if processes else map(work, missing)
+        for _ in tqdm(done, total=len(missing), desc="latent shards", disable=None):
+            pass
+    return LatentClips(target, stage.frozen())
+
+
+def frozen_digest(files: Mapping[str, Path], *options: Any) -> str:
+    """A name for the work of frozen parts: of their weights, by what they are, and of options.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    digest = sha256(repr(options).encode())
+    for name, path in files.items():
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; train the {name} first, or check the folder")
+        with path.open("rb") as file:
+            digest.update(file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _write_shard(stage: LatentStage, target: Path, draws: range) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module, path = _module(stage, device), _path(target, draws)
+    samples, parts = stage.samples(), []
+    with torch.random.fork_rng(), torch.inference_mode(), torch.autocast(device, torch.bfloat16):
+        torch.manual_seed(draws.start)
+        for start in range(draws.start, draws.stop, _CLIPS_AT_ONCE):
+            chosen = range(start, min(start + _CLIPS_AT_ONCE, draws.stop))
+            batch = stage.collate([samples[draw] for draw in chosen])
+            made = module.prepared({name: value.to(device) for name, value in batch.items()})
+            parts.append({name: _short(value) for name, value in made.items()})
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, partial_path)
+        os.replace(partial_path, path)
+        for other in set(target.glob(f"latents-{draws.start:08d}-*")) - {path}:
+            other.unlink()  # the last shard of a run that asked for another number of clips
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{path}: cannot be written: {error}; is there space?") from error
+    finally:
+        partial_path.unlink(missing_ok=True)
+
+
+def _short(value: Tensor) -> Tensor:
+    return (value.half() if value.is_floating_point() else value).cpu().contiguous()
+
+
+@lru_cache(maxsize=1)
+def _module(stage: LatentStage, device: str) -> Any:
+    return stage.build().eval().to(device)
+
+
+def _claim(folder: Path, frozen: str) -> None:
+    """Refuse shards that were made by other frozen parts: nothing else would tell them from one's own."""
+    note = folder / _NOTE
+    if not note.is_file() or note.read_text() != frozen:
+        raise ConfigError(
+            f"{folder}: its latents are not those of this autoencoder, motion tokenizer and these options; give the "
+            "ones that they were prepared with, or prepare them anew in another folder"
+        )
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("latents-*.safetensors"))
+
+
+def _path(folder: Path, draws: range) -> Path:
+    return folder / f"latents-{draws.start:08d}-{len(draws)}.safetensors"
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise MediaError(f"{path}: cannot be read: {error}; remove it and prepare it again") from error
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
