@@ -48,13 +48,15 @@ def test_clips_start_where_the_reference_starts_them(case):
 
 def test_keyframes_are_the_reference_s_bit_for_bit(case):
     _, clips, expected = case
-    for clip, picture in zip(clips, expected["keyframes_u8"].numpy(), strict=False):
+    wanted = expected["keyframes_u8"].numpy()
+    for clip, picture in zip(clips[: len(wanted)], wanted, strict=True):
         assert np.array_equal(_shrunk(clip.keyframe), picture)
 
 
 def test_resized_motion_is_the_reference_s(case):
     _, clips, expected = case
-    for clip, motion in zip(clips, expected["motion"].numpy(), strict=False):
+    wanted = expected["motion"].numpy()
+    for clip, motion in zip(clips[: len(wanted)], wanted, strict=True):
         np.testing.assert_allclose(clip.motion.for_tokenizer(20, 36), motion, rtol=0, atol=1e-6)
 
 

@@ -142,5 +142,5 @@ def test_on_real_clips_it_beats_standing_still_and_overlapping_beats_blocks(vide
 
 
 def mean_psnr(frames, pictures) -> float:
-    errors = [np.square(a.astype(float) - b).mean() for a, b in zip(frames[1:], pictures[1:24], strict=False)]
+    errors = [np.square(a.astype(float) - b).mean() for a, b in zip(frames[1:], pictures[1:24], strict=True)]
     return float(np.mean(10 * np.log10(255**2 / np.array(errors))))

@@ -30,7 +30,7 @@ from videolavit.video.source_motion import SOURCE_DECODER_OPTIONS, source_motion
 from videolavit.video.sources import Source, can_read_again, describe, is_file
 from videolavit.video.ticks import frames_on_ticks, video_on_ticks
 
-__all__ = ["VideoSource", "coded_frames", "decompose", "iter_clips"]
+__all__ = ["VideoSource", "coded_frames", "decompose", "file_or_frames", "iter_clips"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +82,10 @@ def iter_clips(
     asked for. Closing the iterator closes the file.
     """
     options = (options or DecomposeOptions()).changed(**changes)
-    return _clips(_file_or_frames(source, options.fps), options, limits or Limits(), progress)
+    return _clips(file_or_frames(source, options.fps), options, limits or Limits(), progress)
 
 
-def _file_or_frames(source: VideoSource, fps: float | int) -> Source | Frames:
+def file_or_frames(source: VideoSource, fps: float | int) -> Source | Frames:
     """Pictures that come without a rate are one per tick."""
     if isinstance(source, Frames) or is_file(source):
         return source  # type: ignore[return-value] - `is_file` has looked

@@ -13,12 +13,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from videolavit.clip import Clip
+from videolavit.video.decompose import VideoSource, file_or_frames
+from videolavit.video.frames import Frames, libav_frames
 from videolavit.video.limits import Limits
 from videolavit.video.open import open_video
 from videolavit.video.orientation import Orientation
 from videolavit.video.pixels import rgb_array, to_yuv420p
-from videolavit.video.sources import Source
-from videolavit.video.ticks import video_on_ticks
+from videolavit.video.sources import describe
+from videolavit.video.ticks import frames_on_ticks, video_on_ticks
 
 __all__ = ["pictures_on_ticks", "timeline"]
 
@@ -56,14 +58,22 @@ def _end(clip: Clip) -> int:
 
 
 def pictures_on_ticks(
-    source: Source, *, fps: Fraction = Fraction(6), limits: Limits | None = None
+    source: VideoSource, *, fps: Fraction = Fraction(6), limits: Limits | None = None
 ) -> Generator[UInt8[np.ndarray, "height width 3"], None, None]:
     """The video at `fps` frames per second, upright, each picture of the first one's size, RGB as keyframes are.
+
+    Pictures in memory come as they are.
 
     Raises:
         MediaError: there is no such file, it is not a video, or it is damaged beyond reading.
         LimitError: it is larger or longer than `limits` allow.
     """
+    source, limits = file_or_frames(source, float(fps)), limits or Limits()
+    if isinstance(source, Frames):
+        name = describe(source)
+        for frame in frames_on_ticks(libav_frames(source, limits, name), source.rate, fps, limits, name):
+            yield rgb_array(frame)
+        return
     with open_video(source, limits=limits) as video:
         size, orientation, last = None, Orientation(), None
         for frame in video_on_ticks(video, fps):

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import partial
@@ -29,7 +29,10 @@ from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 from videolavit.errors import MediaError, OutputError
 from videolavit.video.open import open_video
 
-__all__ = ["read_metadata", "write_video"]
+__all__ = ["EXTENSIONS", "check_output", "complete_or_absent", "read_metadata", "write_video"]
+
+EXTENSIONS = (".mp4", ".gif", ".webp", ".png")
+"""Of the formats that `write_video` writes."""
 
 _Writer = Callable[[Iterator[np.ndarray], Path, Fraction, str], None]
 _LONGEST_SIDE = {".gif": 65535, ".webp": 16383}
@@ -75,15 +78,47 @@ def write_video(
         ".webp": _write_webp,
         ".png": partial(_write_sheet, columns=columns),
     }
-    write = writers.get(path.suffix.lower())
-    if write is None:
-        raise OutputError(f"{path}: unknown extension {path.suffix!r}, expected one of {', '.join(writers)}")
+    check_output(path)
     if not 0.01 <= fps <= 1000:
         raise OutputError(f"got fps {fps}, expected 0.01 to 1000")
     note = json.dumps(dict(metadata or {}), sort_keys=True, default=str)
-    with _complete_or_absent(path) as unfinished:
+    write = writers[path.suffix.lower()]
+    with complete_or_absent(path) as unfinished:
         write(_checked(frames), unfinished, Fraction(fps).limit_denominator(1001), note)
     return path
+
+
+def check_output(path: str | os.PathLike[str], extensions: Sequence[str] = EXTENSIONS) -> None:
+    """Tell before the work that its result could not be written.
+
+    Raises:
+        OutputError: unknown extension, no such folder or one that may not be written to, or `path` is itself a folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in extensions:
+        raise OutputError(f"{path}: unknown extension {path.suffix!r}, expected one of {', '.join(extensions)}")
+    _check_place(path)
+
+
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place on success and disappears on anything else.
+
+    Raises:
+        OutputError: there is no such folder, no space, or `path` is itself a folder.
+    """
+    _check_place(path)
+    unfinished = path.parent / f".{secrets.token_hex(8)}.unfinished{path.suffix.lower()}"
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except OutputError:
+        raise
+    except (OSError, FFmpegError) as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -115,24 +150,13 @@ def _read_note(path: Path) -> str:
     return note.decode("utf-8", "replace") if isinstance(note, bytes) else str(note)
 
 
-@contextmanager
-def _complete_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place on success and disappears on anything else."""
+def _check_place(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder, expected the name of a file to write")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
-    unfinished = path.parent / f".{secrets.token_hex(8)}.unfinished{path.suffix.lower()}"
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    except OutputError:
-        raise
-    except (OSError, FFmpegError) as error:
-        raise OutputError(f"{path} cannot be written: {error}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: the folder {path.parent} may not be written to; choose another one")
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
