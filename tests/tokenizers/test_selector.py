@@ -38,6 +38,16 @@ def test_argmax_keeps_the_likelier_class() -> None:
     assert choose(probabilities.log()).tolist() == [[True, False]]
 
 
+def test_a_picture_of_which_nothing_would_be_kept_may_keep_its_likeliest_patch() -> None:
+    probabilities = torch.tensor([[[0.1, 0.9], [0.4, 0.6], [0.3, 0.7]], [[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]]])
+    assert choose(probabilities.log()).tolist() == [[False, False, False], [True, False, True]]
+    assert choose(probabilities.log(), at_least_one=True).tolist() == [[False, True, False], [True, False, True]]
+    noise = torch.zeros(2, 3, 2)
+    noise[0, 2, 1 - KEEP] = -0.5
+    kept = choose(probabilities.log(), "gumbel", gumbel_noise=noise, at_least_one=True)
+    assert kept.tolist() == [[False, False, True], [True, False, True]]
+
+
 def test_a_sampled_choice_is_repeated_by_its_seed_and_does_not_depend_on_the_batch() -> None:
     together = choose(log_probs(), "gumbel", generators=sample_generators(5, 3))
     assert torch.equal(together, choose(log_probs(), "gumbel", generators=sample_generators(5, 3)))

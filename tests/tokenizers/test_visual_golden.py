@@ -12,6 +12,7 @@ from reference.golden import assert_close, fill, golden, rand
 from reference.visual_names import EVA_VIT, VISUAL_TOKENIZER, released_name
 from torch import Tensor
 
+from videolavit.tokenizers.selector import KEEP
 from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.vocabulary import Vocabulary
@@ -80,12 +81,19 @@ def test_tokens_are_those_of_the_reference(case: tuple, choice: str) -> None:
     assert_close(torch.cat(continuous), expected[f"{choice}.llm_features"])
 
 
-def test_pictures_of_which_nothing_is_kept_have_empty_lists_of_codes() -> None:
+@torch.no_grad()
+def test_pictures_of_which_nothing_is_kept_have_no_codes_or_their_likeliest_patch() -> None:
     sizes, _ = golden("visual_tokenizer_small")
-    tokens = build(sizes).encode(rand(10, 2, 3, 56, 56))
+    tokenizer, pictures = build(sizes), rand(10, 2, 3, 56, 56)
+    tokens = tokenizer.encode(pictures)
     assert tokens.counts == [0, 0]
     assert [codes.dtype for codes in tokens.codes] == [torch.int64, torch.int64]
     assert [features.shape for features in tokens.features] == [(0, 88), (0, 88)]
+    tokens = tokenizer.encode(pictures, at_least_one=True)
+    log_probs = tokenizer.selector(tokenizer.vit(pictures)[:, 1:])
+    assert tokens.counts == [1, 1]
+    assert torch.equal(tokens.keep.float().argmax(-1), log_probs[..., KEEP].argmax(-1))
+    assert [len(features) for features in tokenizer.language_features(pictures, at_least_one=True)] == [1, 1]
 
 
 @torch.no_grad()

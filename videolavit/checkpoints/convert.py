@@ -63,6 +63,6 @@ def convert(
         schedulers = {name: checkpoint.scheduler(name) for name in held if name not in PARTS}
         if dtype is not None:
             parts = (part_with_dtype(part, dtype) for part in parts)
-        LAYOUTS[layout](folder, checkpoint.vocabulary, parts, schedulers)
+        LAYOUTS[layout](folder, checkpoint.vocabulary, parts, schedulers, checkpoint.settings)
     logger.info("wrote %s to %s", ", ".join(held), target)
     return held

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -19,7 +19,7 @@ from videolavit.checkpoints.files import StoredTensor
 from videolavit.errors import CheckpointError
 from videolavit.nn.float32 import KeepsFloat32
 
-__all__ = ["Origin", "build_on_meta", "check_tensors", "distinct_tensors", "load_into", "with_dtype"]
+__all__ = ["Origin", "build_on_meta", "check_tensors", "distinct_tensors", "load_into", "usual_dtype", "with_dtype"]
 
 Origin = Callable[[str], tuple[str, str]]
 """From a key of ours to the file that should hold it and to what it is called there."""
@@ -52,7 +52,7 @@ def load_into(
         name: of the part, for messages.
         origin: file and stored key of one of the module's keys, for messages about missing ones.
         device: where to.
-        dtype: as in `with_dtype`.
+        dtype: as in `with_dtype`, but for None what is stored in float16 becomes float32 on a CPU.
 
     Raises:
         CheckpointError: a key is missing, unexpected or of another shape.
@@ -60,7 +60,7 @@ def load_into(
     started = time.monotonic()
     check_tensors(module, tensors, name=name, origin=origin)
     aliases = _aliases(module)
-    tensors = with_dtype(module, tensors, dtype)
+    tensors = with_dtype(module, tensors, dtype or usual_dtype(module, tensors, torch.device(device)))
     values: dict[str, Tensor] = {}
     for key in module.state_dict():
         first = aliases[key]
@@ -84,7 +84,7 @@ def with_dtype(
     stored in, the widest if there are several, because modules compute in one.
     """
     exact = _float32_keys(module)
-    dtype = dtype or _widest(tensor for key, tensor in tensors.items() if key not in exact)
+    dtype = dtype or _stored_dtype(module, tensors)
     return {key: _as_dtype(tensor, torch.float32 if key in exact else dtype) for key, tensor in tensors.items()}
 
 
@@ -135,8 +135,16 @@ def _as_dtype(tensor: StoredTensor, dtype: torch.dtype) -> StoredTensor:
     return replace(tensor, dtype=dtype, load=lambda: tensor.load().to(dtype))
 
 
-def _widest(tensors: Iterable[StoredTensor]) -> torch.dtype:
-    types = {tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point}
+def usual_dtype(module: nn.Module, tensors: Mapping[str, StoredTensor], device: torch.device) -> torch.dtype:
+    """The type to compute in if nobody chose one. CPUs convert at every step what is float16; bfloat16 they know."""
+    dtype = _stored_dtype(module, tensors)
+    return torch.float32 if device.type == "cpu" and dtype == torch.float16 else dtype
+
+
+def _stored_dtype(module: nn.Module, tensors: Mapping[str, StoredTensor]) -> torch.dtype:
+    """The widest, leaving out what is float32 in any case."""
+    exact = _float32_keys(module)
+    types = {tensor.dtype for key, tensor in tensors.items() if key not in exact and tensor.dtype.is_floating_point}
     return functools.reduce(torch.promote_types, types) if types else torch.float32
 
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from videolavit.checkpoints.adaptations import Adaptation
 from videolavit.checkpoints.native import write_native
 from videolavit.checkpoints.parts import ANSWERING, PARTS, SCHEDULERS, Checkpoint, StoredPart, live_part, load_part
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError
+from videolavit.nn.offload import Offload
+from videolavit.nn.quantized import is_quantized
+from videolavit.settings import ModelSettings
 from videolavit.tokenizers.quantizer import VectorQuantizer
 from videolavit.vocabulary import Vocabulary
 
@@ -32,6 +38,7 @@ class ModelParts:
         checkpoint: Checkpoint | None = None,
         *,
         vocabulary: Vocabulary | None = None,
+        settings: ModelSettings | None = None,
         modules: Mapping[str, nn.Module] | None = None,
         schedulers: Mapping[str, Any] | None = None,
         text_tokenizers: Mapping[str, Any] | None = None,
@@ -39,12 +46,15 @@ class ModelParts:
         dtype: torch.dtype | None = None,
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
+        self._adaptations: list[Adaptation] = []
+        self._offload: Offload | None = None
         self._checkpoint = checkpoint
         self._stored: dict[str, StoredPart] = {}
         self._modules = dict(modules or {})
+        self._replaced = bool(modules)
         self._schedulers = dict(schedulers or {})
         self._text_tokenizers = dict(text_tokenizers or {})
-        self._vocabulary = vocabulary
+        self._vocabulary, self._settings = vocabulary, settings
         unknown = [name for name in self._modules if name not in PARTS] + [
             name for name in self._schedulers if name not in SCHEDULERS
         ]
@@ -66,6 +76,18 @@ class ModelParts:
             self._vocabulary = Vocabulary() if self._checkpoint is None else self._checkpoint.vocabulary
         return self._vocabulary
 
+    @cached_property
+    def settings(self) -> ModelSettings:
+        """How the model sees and draws."""
+        if self._settings is not None:
+            return self._settings
+        return ModelSettings() if self._checkpoint is None else self._checkpoint.settings
+
+    @cached_property
+    def hash(self) -> str | None:
+        """Tells models apart whatever their names; None where nobody has looked at all weights."""
+        return None if self._checkpoint is None or self._replaced else self._checkpoint.hash
+
     @property
     def loaded(self) -> list[str]:
         """Names of the parts that are in memory."""
@@ -84,8 +106,23 @@ class ModelParts:
             CheckpointError: it is not there, or damaged.
         """
         if name not in self._modules:
-            self._modules[name] = load_part(self.stored(name), device=self.device, dtype=self.dtype)
+            part = self.stored(name)
+            # The types may differ: the decoder of keyframes is float32 whatever was asked for.
+            shared = part.same_as is not None and self.dtype in (None, torch.float32)
+            self._modules[name] = self.module(str(part.same_as)) if shared else self._load(part)
         return self._modules[name]
+
+    def adapt(self, adaptation: Adaptation) -> None:
+        """Change every part: those in memory now, the others when they are loaded."""
+        for name, module in self._modules.items():
+            adaptation(name, module)
+        self._adaptations.append(adaptation)
+
+    def offload(self) -> None:
+        """Let parts wait in the memory of the CPU, and visit the device one at a time."""
+        self._offload = self._offload or Offload(self.device)
+        for module in self._modules.values():
+            self._offload.manage(module)
 
     def config(self, name: str) -> Any:
         """Configuration of a part, without loading it."""
@@ -93,9 +130,12 @@ class ModelParts:
 
     def quantizer(self, name: str) -> VectorQuantizer:
         """The codebook of a tokenizer, without loading the rest of it."""
-        if name in self._modules:
+        if name in self._modules and self._offload is None:
             return getattr(self._modules[name], "quantizer")  # noqa: B009 - a module's attribute has no known type
-        codebook = self.stored(name).tensors["quantizer.codebook"].load().float().to(self.device)
+        if name in self._modules:
+            codebook = self._modules[name].get_buffer("quantizer.codebook").detach().to(self.device)
+        else:
+            codebook = self.stored(name).tensors["quantizer.codebook"].load().float().to(self.device)
         quantizer = VectorQuantizer(*codebook.shape)
         quantizer.codebook = codebook
         return quantizer
@@ -127,8 +167,12 @@ class ModelParts:
         """Write everything in the native layout: loaded parts as they are in memory, others from the checkpoint.
 
         Raises:
-            CheckpointError: the folder exists and is not empty, and `overwrite` is False.
+            CheckpointError: the folder exists and is not empty, and `overwrite` is False; or a part is quantised.
         """
+        if lossy := [name for name, module in self._modules.items() if is_quantized(module)]:
+            raise CheckpointError(
+                f"{', '.join(lossy)}: quantised weights cannot be saved; open the model without quantize="
+            )
         held = [] if self._checkpoint is None else self._checkpoint.held()
         part_names = [name for name in PARTS if name in self._modules or name in held]
         schedulers = {
@@ -137,17 +181,36 @@ class ModelParts:
             if name in self._schedulers or name in held
         }
         with new_folder(folder, overwrite=overwrite) as target, tempfile.TemporaryDirectory() as words:
-            write_native(target, self.vocabulary, self._writable(part_names, Path(words)), schedulers)
+            write_native(target, self.vocabulary, self._writable(part_names, Path(words)), schedulers, self.settings)
+
+    def _load(self, part: StoredPart) -> nn.Module:
+        on_cpu = self._offload is not None or bool(self._adaptations)  # so that a device never holds what becomes less
+        module = load_part(part, device="cpu" if on_cpu else self.device, dtype=self.dtype)
+        for adaptation in self._adaptations:
+            adaptation(part.name, module)
+        if self._offload is None:
+            return module.to(self.device)
+        self._offload.manage(module)
+        return module
 
     def _writable(self, part_names: list[str], words: Path) -> Iterator[StoredPart]:
         for name in part_names:
             if name not in self._modules:
-                yield self.stored(name)
+                part = self.stored(name)
+                yield replace(part, same_as=None) if part.same_as in self._modules else part
+                continue
+            if (twin := self._twin(name, part_names)) is not None:
+                yield replace(live_part(name, self._modules[name]), same_as=twin)
                 continue
             tokenizer = self.text_tokenizer(name) if name.endswith("language_model") else None
             if tokenizer is not None:
                 tokenizer.save_pretrained(words / name)
             yield live_part(name, self._modules[name], None if tokenizer is None else words / name)
+
+    def _twin(self, name: str, part_names: list[str]) -> str | None:
+        """An earlier part that is the very same module."""
+        earlier = part_names[: part_names.index(name)]
+        return next((other for other in earlier if self._modules.get(other) is self._modules[name]), None)
 
     def _need_checkpoint(self, name: str) -> Checkpoint:
         if self._checkpoint is None:

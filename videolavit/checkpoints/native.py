@@ -1,17 +1,21 @@
 """The native layout: one configuration, one safetensors file for each part (docs/checkpoints.md).
 
-    config.json                         format, vocabulary, configuration of every part and scheduler
+    config.json                         format, vocabulary, settings, configuration of every part and scheduler,
+                                        SHA-256 of every other file
     language_model.safetensors ...      weights of a part, under the names of its module
     language_model.tokenizer/           text tokenizer of a language model, as transformers saves it
 
-A part is in config.json exactly if its file is there. Unknown keys and versions are errors.
+A part is in config.json exactly if its file is there, or if it is {"same_as": part}: then it has that one's
+configuration and weights. Unknown keys and versions are errors.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +34,14 @@ from videolavit.checkpoints.source import Source, read_json
 from videolavit.checkpoints.writing import write_safetensors
 from videolavit.config import from_dict, to_dict
 from videolavit.errors import CheckpointError
+from videolavit.settings import ModelSettings
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["CONFIG_FILE", "FORMAT_VERSION", "NativeCheckpoint", "is_native", "write_native"]
 
 CONFIG_FILE = "config.json"
 FORMAT, FORMAT_VERSION = "videolavit", 1
+HASH_DIGITS = 16
 
 
 class NativeCheckpoint(Checkpoint):
@@ -50,11 +56,25 @@ class NativeCheckpoint(Checkpoint):
     def vocabulary(self) -> Vocabulary:
         return from_dict(Vocabulary, self._config["vocabulary"], where=f"{self.name}/{CONFIG_FILE}: vocabulary")
 
+    @property
+    def hash(self) -> str | None:
+        # The configuration holds the hashes of all other files.
+        if "files" not in self._config:
+            return None
+        return hashlib.sha256(json.dumps(self._config, sort_keys=True).encode()).hexdigest()[:HASH_DIGITS]
+
+    @property
+    def settings(self) -> ModelSettings:
+        values = self._config.get("settings", {})
+        return from_dict(ModelSettings, values, where=f"{self.name}/{CONFIG_FILE}: settings")
+
     def held(self) -> list[str]:
         return [*self._config["parts"], *self._config["schedulers"]]
 
     def part(self, name: str) -> StoredPart:
         values = self._entry("parts", name)
+        if "same_as" in values:
+            return replace(self.part(values["same_as"]), name=name, same_as=values["same_as"])
         folder = self._source.fetch(f"{name}.safetensors", f"{name}.tokenizer/*")
         path, words = folder / f"{name}.safetensors", folder / f"{name}.tokenizer"
         return StoredPart(
@@ -91,20 +111,27 @@ def write_native(
     vocabulary: Vocabulary,
     parts: Iterable[StoredPart],
     schedulers: Mapping[str, Mapping[str, Any]],
+    settings: ModelSettings,
 ) -> None:
     """Write a checkpoint into an empty folder, one tensor in memory at a time."""
-    configs = {}
+    configs: dict[str, dict[str, Any]] = {}
     for part in parts:
+        if part.same_as is not None:
+            configs[part.name] = {"same_as": part.same_as}
+            continue
         configs[part.name] = config_as_json(part)
-        write_safetensors(folder / f"{part.name}.safetensors", part.tensors)
+        # In order, so that the same tensors are the same file whatever they were read from, and have the same hash.
+        write_safetensors(folder / f"{part.name}.safetensors", dict(sorted(part.tensors.items())))
         if part.text_tokenizer is not None:
             copy_text_tokenizer(part.text_tokenizer, folder / f"{part.name}.tokenizer")
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "vocabulary": to_dict(vocabulary),
+        "settings": to_dict(settings),
         "parts": configs,
         "schedulers": {name: dict(values) for name, values in schedulers.items()},
+        "files": _file_hashes(folder),
     }
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -117,6 +144,15 @@ def copy_text_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / file, target / file)
 
 
+def _file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file, by its path inside the folder."""
+    hashes = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
 def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
     version = config.get("format_version")
     if version != FORMAT_VERSION:
@@ -124,13 +160,18 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
             f"{where}: format version {version!r}, expected {FORMAT_VERSION}; a newer videolavit may have written it, "
             "update yours"
         )
-    known = {"format", "format_version", "vocabulary", "parts", "schedulers"}
-    if set(config) != known:
-        raise CheckpointError(f"{where}: has the keys {sorted(config)}, expected {sorted(known)}")
+    needed = {"format", "format_version", "vocabulary", "parts", "schedulers"}
+    may_lack = {"settings", "files"}
+    if set(config) - may_lack != needed:
+        raise CheckpointError(f"{where}: has the keys {sorted(config)}, expected {sorted(needed | may_lack)}")
     unknown = [name for name in config["parts"] if name not in PARTS]
     unknown += [name for name in config["schedulers"] if name not in SCHEDULERS]
     if unknown:
         raise CheckpointError(
             f"{where}: unknown part {', '.join(unknown)}; known are {', '.join((*PARTS, *SCHEDULERS))}"
         )
+    for name, values in config["parts"].items():
+        other = values.get("same_as") if isinstance(values, dict) else None
+        if other is not None and (len(values) > 1 or "same_as" in config["parts"].get(other, {"same_as": ""})):
+            raise CheckpointError(f"{where}: {name} is the same as {other!r}, which has no configuration of its own")
     return config

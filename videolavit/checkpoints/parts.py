@@ -20,6 +20,7 @@ from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoder
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ConfigError
+from videolavit.settings import ModelSettings
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
 from videolavit.vocabulary import Vocabulary
@@ -115,6 +116,8 @@ class StoredPart:
     """Which file should hold one of our keys, and under what name; for messages."""
     text_tokenizer: Path | None = None
     """Folder of the text tokenizer that belongs to a language model."""
+    same_as: str | None = None
+    """Another part with this very configuration and these tensors, which the native layout stores once for both."""
 
     def __repr__(self) -> str:
         return f"StoredPart({self.name!r}, {len(self.tensors)} tensors)"
@@ -130,6 +133,16 @@ class Checkpoint(ABC):
     @abstractmethod
     def vocabulary(self) -> Vocabulary:
         """Sizes of the modalities."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> ModelSettings:
+        """How the model sees and draws."""
+
+    @property
+    @abstractmethod
+    def hash(self) -> str | None:
+        """Hash of configuration and weights in hexadecimal, None if they are not known without reading all of them."""
 
     @abstractmethod
     def held(self) -> list[str]:
@@ -177,8 +190,9 @@ def build_part(name: str, config: Any) -> nn.Module:
 def load_part(part: StoredPart, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> nn.Module:
     """The module of a part with its weights.
 
-    `dtype` None keeps the stored type, the widest if a part is stored in several. The decoder of keyframes is always
-    float32, as in the reference: half precision shows in the pictures.
+    `dtype` None keeps the stored type, the widest if a part is stored in several; only float16, which is for storage
+    on a CPU, becomes float32 there. The decoder of keyframes is always float32, as in the reference: half precision
+    shows in the pictures.
 
     Raises:
         CheckpointError: files and configuration do not fit each other.
@@ -190,8 +204,12 @@ def load_part(part: StoredPart, *, device: str | torch.device = "cpu", dtype: to
 
 
 def part_with_dtype(part: StoredPart, dtype: torch.dtype) -> StoredPart:
-    """A part whose tensors are converted as `load_part` converts them, when they are read."""
-    dtype = torch.float32 if _kind(part.name).always_float32 else dtype
+    """A part whose tensors are converted when they are read.
+
+    They get the types in which `load_part` computes; only float16, which is enough to store any weight, is also taken
+    for the decoder of keyframes.
+    """
+    dtype = torch.float32 if _kind(part.name).always_float32 and dtype != torch.float16 else dtype
     return replace(part, tensors=with_dtype(build_part(part.name, part.config), part.tensors, dtype))
 
 

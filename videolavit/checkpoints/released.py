@@ -6,7 +6,8 @@
     motion_tokenizer
     image_detokenizer/{vae,unet,scheduler}
     video_detokenizer/{vae,unet,scheduler}, video_3d_unet
-    videolavit.json                 not in the release: sizes that shapes cannot tell, for checkpoints of other sizes
+    videolavit.json                 not in the release: sizes that shapes cannot tell, for checkpoints of other sizes,
+                                    and settings if they are not the release's
 
 Files may end in `.bin` or `.safetensors`. Nothing is skipped: every key of a file belongs to a part or is an error.
 """
@@ -26,6 +27,7 @@ from videolavit.checkpoints.sizes import infer_config
 from videolavit.checkpoints.source import Source, read_json, weight_patterns
 from videolavit.config import from_dict
 from videolavit.errors import CheckpointError, ConfigError
+from videolavit.settings import ModelSettings
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["EVA_STEM", "LOCATIONS", "SCHEDULER_FOLDERS", "SIZES_FILE", "TEXT_TOKENIZER_FILES", "ReleasedCheckpoint"]
@@ -112,6 +114,14 @@ class ReleasedCheckpoint(Checkpoint):
     def vocabulary(self) -> Vocabulary:
         return from_dict(Vocabulary, self._stated.get("vocabulary", {}), where=f"{self.name}/{SIZES_FILE}: vocabulary")
 
+    @property
+    def hash(self) -> str | None:
+        return self._source.commit
+
+    @property
+    def settings(self) -> ModelSettings:
+        return from_dict(ModelSettings, self._stated.get("settings", {}), where=f"{self.name}/{SIZES_FILE}: settings")
+
     def held(self) -> list[str]:
         folder = self._source.fetch("*")
         parts = [name for name, place in LOCATIONS.items() if self._found(place, folder) is not None]
@@ -195,7 +205,7 @@ class ReleasedCheckpoint(Checkpoint):
     def _read_stated(self) -> dict[str, Any]:
         path = self._source.fetch(SIZES_FILE) / SIZES_FILE
         stated = read_json(path) if path.is_file() else {}
-        known = {"vocabulary", *(name for name, place in LOCATIONS.items() if place.config_folder is None)}
+        known = {"vocabulary", "settings", *(name for name, place in LOCATIONS.items() if place.config_folder is None)}
         unknown = sorted(set(stated) - known)
         if unknown:
             raise ConfigError(f"{path}: unknown key {some(unknown)}; known are {', '.join(sorted(known))}")

@@ -17,6 +17,7 @@ from videolavit.checkpoints.sizes import infer_config
 from videolavit.checkpoints.writing import write_pickled, write_safetensors
 from videolavit.config import to_dict
 from videolavit.errors import CheckpointError
+from videolavit.settings import ModelSettings
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["write_released"]
@@ -29,12 +30,14 @@ def write_released(
     vocabulary: Vocabulary,
     parts: Iterable[StoredPart],
     schedulers: Mapping[str, Mapping[str, Any]],
+    settings: ModelSettings,
 ) -> None:
     """Write a checkpoint into an empty folder, one tensor in memory at a time.
 
     Our own modules' files end in `.bin` as in the release; folders of transformers and diffusers hold safetensors.
     """
     stated = {} if vocabulary == Vocabulary() else {"vocabulary": to_dict(vocabulary)}
+    stated |= {} if settings == ModelSettings() else {"settings": to_dict(settings)}
     files: dict[str, dict[str, StoredTensor]] = defaultdict(dict)
     for part in parts:
         for key, tensor in part.tensors.items():

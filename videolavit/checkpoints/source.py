@@ -33,6 +33,11 @@ class Source:
         if not self._on_hub and revision is not None:
             raise CheckpointError(f"{self.name}: is a folder, and revision={revision!r} is for models on the hub only")
 
+    @property
+    def commit(self) -> str | None:
+        """Of the hub, from which all files come; None for a folder."""
+        return self._revision if self._on_hub else None
+
     def fetch(self, *patterns: str) -> Path:
         """The folder, after all its files that match one of `patterns` (shell style) have arrived.
 

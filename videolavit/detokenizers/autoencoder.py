@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 
+from videolavit.detokenizers.own_arguments import OwnArguments
+from videolavit.nn.group_norm import normalise_in_float32
+
 __all__ = ["PatchAutoencoderKL"]
 
+_TILE_LATENTS = 32
+"""Side of a tile where tiling is enabled."""
 
-class PatchAutoencoderKL(AutoencoderKL):
+
+class PatchAutoencoderKL(OwnArguments, AutoencoderKL):
     """An AutoencoderKL of pictures (batch, 3, height, width), -1..1, whose sides are multiples of the total factor."""
 
     @register_to_config
@@ -46,6 +53,12 @@ class PatchAutoencoderKL(AutoencoderKL):
         self.encoder = nn.Sequential(nn.PixelUnshuffle(patch_size), self.encoder)
         self.decoder = nn.Sequential(self.decoder, nn.PixelShuffle(patch_size))
         self.register_to_config(patch_size=patch_size)
+        # What diffusers' tiles are measured in: it counts the halvings, and knows nothing of patches.
+        self.tile_latent_min_size = _TILE_LATENTS
+        self.tile_sample_min_size = _TILE_LATENTS * self.factor
+        # Both only for speed: a training step in bfloat16 on a CPU takes 0.40 s instead of 0.48 s.
+        normalise_in_float32(self)
+        self.set_attn_processor(AttnProcessor())  # plain products; see `videolavit.nn.attention.attend`
 
     @property
     def factor(self) -> int:

@@ -98,7 +98,8 @@ def _like_ground(displacement: Float[Tensor, "n 2 height width"]) -> Float[Tenso
     What an object uncovers is ground, so that is what a trail is to be filled with.
     """
     usual = displacement[:, :, ::4, ::4].flatten(2).median(dim=2).values[..., None, None]
-    difference = (displacement - usual).norm(dim=1, keepdim=True) / 2
+    across, down = (displacement - usual).chunk(2, dim=1)
+    difference = torch.hypot(across, down) / 2  # a norm over two strided channels takes thirty times as long
     return (1 - difference / _SAME_MOTION).clamp(min=1e-3)
 
 

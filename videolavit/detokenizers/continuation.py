@@ -28,6 +28,7 @@ from videolavit.detokenizers.pixels import (
 )
 from videolavit.detokenizers.sampling import OnStep, scheduler_for
 from videolavit.errors import ConfigError, ShapeError
+from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
 __all__ = ["inversion_latents", "join_clips", "restart_latents"]
@@ -144,10 +145,10 @@ def _first_step(inverse_rate: float, steps: int) -> int:
 def _encode(detokenizer: KeyframeDetokenizer, frames: Tensor | np.ndarray) -> Float[Tensor, "batch c rows cols"]:
     """Latents of frames, times the scaling factor, on the UNet's device."""
     keep_in_float32(detokenizer.vae)
-    pictures = signed_pictures(frames, detokenizer.vae.device)
+    pictures = signed_pictures(frames, compute_device(detokenizer.vae))
     check_size(pictures.shape[2], pictures.shape[3], vae_factor(detokenizer.vae))
     latents = encode_pictures(detokenizer.vae, pictures) * detokenizer.vae.config["scaling_factor"]
-    return latents.to(detokenizer.unet.device)
+    return latents.to(compute_device(detokenizer.unet))
 
 
 def _inverse_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:

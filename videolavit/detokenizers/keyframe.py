@@ -20,6 +20,7 @@ from videolavit.detokenizers.condition import Condition, ConditionDecoder, pad_c
 from videolavit.detokenizers.pixels import check_size, decode_latents, keep_in_float32, unit_range, vae_factor
 from videolavit.detokenizers.sampling import OnStep, denoise, guided, scheduler_for
 from videolavit.errors import ShapeError
+from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
 __all__ = ["KeyframeDetokenizer", "KeyframeStart"]
@@ -100,8 +101,8 @@ class KeyframeDetokenizer(nn.Module):
 
     def condition(self, code_vectors: Sequence[Float[Tensor, "_ code_dim"]]) -> Condition:
         """What the UNet is conditioned on."""
-        weight = next(self.condition_decoder.parameters())
-        vectors, mask = pad_code_vectors([rows.to(weight.device, weight.dtype) for rows in code_vectors])
+        device, dtype = compute_device(self.condition_decoder), next(self.condition_decoder.parameters()).dtype
+        vectors, mask = pad_code_vectors([rows.to(device, dtype) for rows in code_vectors])
         return self.condition_decoder(vectors, mask)
 
     @torch.no_grad()
@@ -121,12 +122,12 @@ class KeyframeDetokenizer(nn.Module):
         """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
         shape = self.latent_shape(len(condition.pooled), height, width)
         first_step, steps = (start.first_step, start.steps) if start is not None else (0, steps)
-        scheduler = scheduler_for(self.scheduler, steps, self.unet.device, first_step)
+        scheduler = scheduler_for(self.scheduler, steps, compute_device(self.unet), first_step)
         if start is None:
             # The initial sigma of the whole schedule, before steps are chosen, as in the release (1 for DDIM).
             latents = self._noise(noise, shape, generators) * self.scheduler.init_noise_sigma
         else:
-            latents = _checked(start.latents, shape, self.unet.device)
+            latents = _checked(start.latents, shape, compute_device(self.unet))
 
         return denoise(
             scheduler,
@@ -145,8 +146,9 @@ class KeyframeDetokenizer(nn.Module):
         prompt, pooled = condition.prompt_embeds, condition.pooled
         if scale is not None:
             prompt, pooled = (torch.cat([torch.zeros_like(part), part]) for part in (prompt, pooled))
-        time_ids = _time_ids(len(pooled), height, width).to(unet.device)
-        prompt, pooled = prompt.to(unet.device, unet.dtype), pooled.to(unet.device, unet.dtype)
+        device = compute_device(unet)
+        time_ids = _time_ids(len(pooled), height, width).to(device)
+        prompt, pooled = prompt.to(device, unet.dtype), pooled.to(device, unet.dtype)
         added = {"text_embeds": pooled, "time_ids": time_ids}
 
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:
@@ -171,8 +173,8 @@ class KeyframeDetokenizer(nn.Module):
         self, noise: Tensor | None, shape: tuple[int, ...], generators: Sequence[torch.Generator] | None
     ) -> Tensor:
         if noise is None:
-            return randn_per_sample(shape, generators, self.unet.device)
-        return _checked(noise, shape, self.unet.device)
+            return randn_per_sample(shape, generators, compute_device(self.unet))
+        return _checked(noise, shape, compute_device(self.unet))
 
 
 def _time_ids(batch: int, height: int, width: int) -> Float[Tensor, "batch 6"]:

@@ -7,7 +7,6 @@ as further input channels. A prompt of zeros gives channels of zeros, so that gu
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +19,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from videolavit.detokenizers.own_arguments import OwnArguments
 from videolavit.errors import ShapeError
 
 __all__ = ["MapUNet2DConditionModel"]
 
 
-class MapUNet2DConditionModel(UNet2DConditionModel):
+class MapUNet2DConditionModel(OwnArguments, UNet2DConditionModel):
     """From noisy latents of `in_channels` and the embeddings of a square of patches to what the scheduler asks for."""
 
     @register_to_config
@@ -41,9 +41,11 @@ class MapUNet2DConditionModel(UNet2DConditionModel):
         pooled_width: int = 192,
         addition_time_embed_dim: int = 32,
         norm_num_groups: int = 16,
+        sample_size: int | Sequence[int] | None = None,
     ) -> None:
         blocks = len(block_out_channels)
         super().__init__(
+            sample_size=sample_size,  # pyright: ignore[reportArgumentType] - a pair as well
             in_channels=in_channels + map_channels,
             out_channels=in_channels,
             # Annotated by diffusers as if there were always four blocks.
@@ -62,14 +64,6 @@ class MapUNet2DConditionModel(UNet2DConditionModel):
         )
         self.map_proj = nn.Linear(cross_attention_dim, map_channels, bias=False)
         self.register_to_config(in_channels=in_channels)  # those of the latents; the map is this class's own matter
-
-    @classmethod
-    def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
-        """From this class's own arguments; what diffusers' class made of them is in a configuration, too."""
-        own = inspect.signature(cls.__init__).parameters
-        build: Any = super().from_config
-        own_values = {name: value for name, value in dict(config).items() if name in own}
-        return build(own_values, return_unused_kwargs, **kwargs)
 
     def forward(
         self,

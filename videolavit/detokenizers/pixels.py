@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from videolavit.errors import ShapeError
+from videolavit.nn.offload import compute_device
 
 __all__ = [
     "check_size",
@@ -75,7 +76,7 @@ def encode_pictures(vae: Any, pictures: Float[Tensor, "batch 3 height width"]) -
     upcast = vae.config.get("force_upcast") and dtype != torch.float32
     if upcast:
         vae.float()
-    latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode().float()
+    latents = vae.encode(pictures.to(compute_device(vae), vae.dtype)).latent_dist.mode().float()
     if upcast:
         vae.to(dtype)
     return latents
@@ -86,7 +87,7 @@ def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Flo
     decode = vae.decode
     if isinstance(vae, AutoencoderKLTemporalDecoder):
         decode = partial(decode, num_frames=len(latents))
-    return decode(latents.to(vae.device, vae.dtype) / vae.config["scaling_factor"]).sample.float()
+    return decode(latents.to(compute_device(vae), vae.dtype) / vae.config["scaling_factor"]).sample.float()
 
 
 def vae_factor(vae: Any) -> int:

@@ -31,9 +31,10 @@ from videolavit.detokenizers.pixels import (
 from videolavit.detokenizers.sampling import OnStep, denoise, guided, scheduler_for
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ConfigError, ShapeError
+from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
-__all__ = ["VideoDetokenizer", "VideoNoise", "VideoOptions"]
+__all__ = ["ResidualBase", "VideoDetokenizer", "VideoNoise", "VideoOptions"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,15 @@ class VideoNoise(NamedTuple):
 
     pictures: Float[Tensor, "batch 3 height width"]
     latents: Float[Tensor, "batch frames channels rows cols"]
+
+
+class ResidualBase(NamedTuple):
+    """What residuals are added to, and what the UNet sees of it."""
+
+    latents: Float[Tensor, "batch frames channels rows cols"]
+    """Of the compensated frames, multiplied by the VAE's scaling factor."""
+    channels: Float[Tensor, "batch frames further_channels rows cols"]
+    """Those latents and the hints at their size."""
 
 
 class VideoDetokenizer(nn.Module):
@@ -133,7 +143,7 @@ class VideoDetokenizer(nn.Module):
     ) -> Float[Tensor, "batch frames channels rows cols"]:
         """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
         options = options or self.options
-        pictures = signed_pictures(keyframes, self.vae.device)
+        pictures = signed_pictures(keyframes, compute_device(self.vae))
         if motion.ndim != 5 or motion.shape[:2] != (len(pictures), 2):
             raise ShapeError(
                 f"got motion of shape {tuple(motion.shape)} for {len(pictures)} keyframes, expected "
@@ -141,14 +151,22 @@ class VideoDetokenizer(nn.Module):
             )
         noise = self._noise(noise, pictures, motion.shape[2], generators)
         keyframe_latents = encode_pictures(self.vae, pictures + options.noise_augmentation * noise.pictures)
-        scheduler = scheduler_for(self.scheduler, options.steps, self.unet.device)
-        return denoise(
+        base = self.base(pictures, motion)
+        scheduler = scheduler_for(self.scheduler, options.steps, compute_device(self.unet))
+        drawn = denoise(
             scheduler,
             noise.latents * scheduler.init_noise_sigma,
-            self.predictor(keyframe_latents, motion, options),
+            self.predictor(keyframe_latents, motion, options, None if base is None else base.channels),
             generators=generators,
             on_step=on_step,
         )
+        return drawn if base is None else base.latents + self.unet.config["residual_scale"] * drawn
+
+    def base(
+        self, pictures: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
+    ) -> ResidualBase | None:
+        """What the UNet's drawing is added to; None here, where it draws whole latents."""
+        return None
 
     def predictor(
         self,
@@ -162,16 +180,16 @@ class VideoDetokenizer(nn.Module):
         In the negative branch keyframe, motion and the encoder's output are all zero; what the UNet is told about frame
         rate, motion and noise is the same, and so are the further channels of a UNet that draws residuals.
         """
-        unet = self.unet
+        unet, device = self.unet, compute_device(self.unet)
         fixed, condition = self.conditions(keyframe_latents, motion)
         guidance = _guidance_ramp(options, motion.shape[2])
         if guidance is not None:
             fixed, condition = (torch.cat([torch.zeros_like(part), part]) for part in (fixed, condition))
-            guidance = guidance.to(unet.device)
+            guidance = guidance.to(device)
         if compensated is not None:
-            compensated = compensated.to(unet.device, unet.dtype)
+            compensated = compensated.to(device, unet.dtype)
             fixed = torch.cat([fixed, compensated.repeat(len(fixed) // len(compensated), 1, 1, 1, 1)], dim=2)
-        time_ids = _time_ids(len(fixed), options).to(unet.device)
+        time_ids = _time_ids(len(fixed), options).to(device)
 
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:
             sample = torch.cat([latents.to(unet.dtype), fixed], dim=2)
@@ -185,12 +203,12 @@ class VideoDetokenizer(nn.Module):
         motion: Float[Tensor, "batch 2 frames motion_rows motion_cols"],
     ) -> tuple[Float[Tensor, "batch frames channels_and_2 rows cols"], Float[Tensor, "batch frames cells dim"]]:
         """Input channels of keyframe and motion, and the motion encoder's output, as the UNet takes them."""
-        unet = self.unet
-        keyframe_latents = keyframe_latents.to(unet.device)
-        motion = resize_motion_tensor(motion.to(unet.device, torch.float32), *keyframe_latents.shape[2:])
+        device, dtype = compute_device(self.unet), self.unet.dtype
+        keyframe_latents = keyframe_latents.to(device)
+        motion = resize_motion_tensor(motion.to(device, torch.float32), *keyframe_latents.shape[2:])
         repeated = repeat(keyframe_latents, "b c h w -> b t c h w", t=motion.shape[2])
         fixed = torch.cat([repeated, motion.movedim(2, 1)], dim=2)
-        return fixed.to(unet.device, unet.dtype), self._motion_condition(motion).to(unet.device, unet.dtype)
+        return fixed.to(device, dtype), self._motion_condition(motion).to(device, dtype)
 
     @torch.no_grad()
     def frames(
@@ -229,11 +247,11 @@ class VideoDetokenizer(nn.Module):
             raise ShapeError(
                 f"got noise of the shapes {arrived}, expected {shapes} for these keyframes and this motion"
             )
-        return VideoNoise(noise.pictures.to(pictures), noise.latents.to(self.unet.device, torch.float32))
+        return VideoNoise(noise.pictures.to(pictures), noise.latents.to(compute_device(self.unet), torch.float32))
 
     def _motion_condition(self, motion: Tensor) -> Float[Tensor, "batch frames cells dim"]:
-        weight = next(self.motion_encoder.parameters())
-        return self.motion_encoder(motion.to(weight.device, weight.dtype))
+        device, dtype = compute_device(self.motion_encoder), next(self.motion_encoder.parameters()).dtype
+        return self.motion_encoder(motion.to(device, dtype))
 
     def _decoded_chunks(
         self, clip: Float[Tensor, "frames channels rows cols"], decode_chunk: int | None

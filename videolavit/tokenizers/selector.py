@@ -52,8 +52,9 @@ def choose(
     *,
     generators: Sequence[torch.Generator] | None = None,
     gumbel_noise: Float[Tensor, "_ _ 2"] | None = None,
+    at_least_one: bool = False,
 ) -> Bool[Tensor, "batch n"]:
-    """True where a patch is kept.
+    """True where a patch is kept; with `at_least_one` the likeliest patch of a picture that would otherwise keep none.
 
     "gumbel" takes its noise as given, or draws it: each batch item from its own generator, so that an item's patches do
     not depend on what else is in the batch. Without generators nothing can be repeated.
@@ -67,14 +68,14 @@ def choose(
     if choice == "argmax":
         if generators is not None or gumbel_noise is not None:
             raise ConfigError('choice "argmax" takes no generators and no noise; ask for choice="gumbel" to sample')
-        return log_probs.argmax(-1) == KEEP
+        return _keep_of(log_probs, at_least_one)
     if gumbel_noise is None:
         gumbel_noise = draw_gumbel_noise(log_probs, generators)
     elif generators is not None:
         raise ConfigError("got generators and gumbel_noise, expected only one of them")
     if gumbel_noise.shape != log_probs.shape:
         raise ShapeError(f"got noise of shape {tuple(gumbel_noise.shape)}, expected {tuple(log_probs.shape)}")
-    return (log_probs + gumbel_noise.to(log_probs)).argmax(-1) == KEEP
+    return _keep_of(log_probs + gumbel_noise.to(log_probs), at_least_one)
 
 
 def straight_through_keep(
@@ -85,6 +86,15 @@ def straight_through_keep(
     soft = (noisy / temperature).softmax(-1)[..., KEEP]
     hard = (noisy.argmax(-1) == KEEP).to(soft.dtype)
     return hard + (soft - soft.detach())
+
+
+def _keep_of(scores: Tensor, at_least_one: bool) -> Tensor:
+    keep = scores.argmax(-1) == KEEP
+    if not at_least_one:
+        return keep
+    likeliest = (scores[..., KEEP] - scores[..., 1 - KEEP]).argmax(-1)
+    alone = torch.zeros_like(keep).scatter(-1, likeliest[..., None], True)
+    return torch.where(keep.any(-1, keepdim=True), keep, alone)
 
 
 def draw_gumbel_noise(

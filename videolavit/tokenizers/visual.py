@@ -105,15 +105,18 @@ class VisualTokenizer(nn.Module):
         choice: Choice = "argmax",
         generators: Sequence[torch.Generator] | None = None,
         gumbel_noise: Float[Tensor, "_ _ 2"] | None = None,
+        at_least_one: bool = False,
     ) -> VisualTokens:
-        """Codes and features of normalised pictures; `choice` and its noise as in `selector.choose`.
+        """Codes and features of normalised pictures; `choice` and what follows as in `selector.choose`.
+
+        Ask for `at_least_one` wherever a picture without any token is of no use.
 
         Raises:
             ShapeError: the pictures are not of the configured size or not floating point, or generators or noise do not
                 fit the batch.
             ConfigError: choice and noise do not go together.
         """
-        keep, features = self._kept_features(pictures, choice, generators, gumbel_noise)
+        keep, features = self._kept_features(pictures, choice, generators, gumbel_noise, at_least_one)
         counts = keep.sum(1).tolist()
         codes = self.quantizer.codes(self.code_features(features))
         return VisualTokens(keep=keep, codes=list(codes.split(counts)), features=list(features.split(counts)))
@@ -127,13 +130,14 @@ class VisualTokenizer(nn.Module):
         choice: Choice = "argmax",
         generators: Sequence[torch.Generator] | None = None,
         gumbel_noise: Float[Tensor, "_ _ 2"] | None = None,
+        at_least_one: bool = False,
     ) -> list[Float[Tensor, "_ language_width"]]:
         """For each picture the embeddings that stand between `[IMG]` and `[/IMG]` in a question about it.
 
         Arguments and errors are those of `encode`. Only the projection carries gradients.
         """
         with torch.no_grad():
-            keep, features = self._kept_features(pictures, choice, generators, gumbel_noise)
+            keep, features = self._kept_features(pictures, choice, generators, gumbel_noise, at_least_one)
         return list(self.language_proj(features).split(keep.sum(1).tolist()))
 
     def code_features(self, merged: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch code_dim"]:
@@ -154,8 +158,10 @@ class VisualTokenizer(nn.Module):
         choice: Choice,
         generators: Sequence[torch.Generator] | None,
         gumbel_noise: Tensor | None,
+        at_least_one: bool,
     ) -> tuple[Tensor, Tensor]:
         """The choice, and merged features of all kept patches of the batch one after the other."""
         features = self.vit(pictures)[:, 1:]
-        keep = choose(self.selector(features), choice, generators=generators, gumbel_noise=gumbel_noise)
+        log_probs = self.selector(features)
+        keep = choose(log_probs, choice, generators=generators, gumbel_noise=gumbel_noise, at_least_one=at_least_one)
         return keep, self.merger(features, keep)[keep]

@@ -1,0 +1,99 @@
+"""Parts of a model that wait in the memory of the CPU and visit the accelerator when they compute.
+
+At most one part is there at a time: a part comes when one of its methods is called, and the one that was there goes
+back. So the accelerator needs to hold the largest part, not their sum.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Offload", "compute_device"]
+
+_ENTRIES = ("forward", "encode", "decode", "features", "language_features", "code_vectors", "condition")
+"""What is called from outside on the parts of a model; each of them has some of these."""
+
+_STATED = "compute_device"
+"""Attribute of a module whose weights are not where it computes."""
+
+
+def compute_device(module: nn.Module) -> torch.device:
+    """Where `module` computes and its inputs belong: not where its weights wait, if it is offloaded."""
+    stated = getattr(module, _STATED, None)
+    return next(module.parameters()).device if stated is None else stated
+
+
+class Offload:
+    """The one place on an accelerator that parts take in turns."""
+
+    def __init__(self, device: torch.device, home: torch.device | None = None) -> None:
+        self.device, self.home = device, home or torch.device("cpu")
+        self.present: nn.Module | None = None
+        """The part that is on the device; it stays until another one comes."""
+        self._at_home: list[tuple[nn.Module, str, Tensor]] = []
+
+    def manage(self, part: nn.Module) -> None:
+        """Send a part home, and let it come by itself from now on."""
+        if hasattr(part, _STATED):
+            return
+        part.to(self.home)
+        for module in _entered(part):
+            setattr(module, _STATED, self.device)
+            for name in _ENTRIES:
+                if callable(getattr(module, name, None)):
+                    setattr(module, name, self._bringing(part, getattr(module, name)))
+
+    def bring(self, part: nn.Module) -> None:
+        """Make `part` the one on the device."""
+        if self.present is part:
+            return
+        self.send_home()
+        at_home = list(_tensors(part))
+        visiting = {id(tensor): _copy(tensor, self.device) for _, _, tensor in at_home}  # once for tied ones
+        for owner, name, tensor in at_home:
+            setattr(owner, name, visiting[id(tensor)])
+        self.present, self._at_home = part, at_home
+
+    def send_home(self) -> None:
+        """Leave the device empty. Nothing is copied back: use does not change values, so those at home are good."""
+        for owner, name, tensor in self._at_home:
+            setattr(owner, name, tensor)
+        self.present, self._at_home = None, []
+
+    def _bringing(self, part: nn.Module, method: Callable) -> Callable:
+        @functools.wraps(method)
+        def bring_and_call(*arguments, **options):
+            self.bring(part)
+            placed = [self._placed(argument) for argument in arguments]
+            return method(*placed, **{name: self._placed(option) for name, option in options.items()})
+
+        return bring_and_call
+
+    def _placed(self, argument: Any) -> Any:
+        return argument.to(self.device) if isinstance(argument, Tensor) else argument
+
+
+def _entered(part: nn.Module) -> Iterator[nn.Module]:
+    """The part, and for a language model also what is called without it: its embedding table and its decoder."""
+    yield part
+    for getter in ("get_input_embeddings", "get_decoder"):
+        inner = getattr(part, getter, lambda: None)()
+        if isinstance(inner, nn.Module):
+            yield inner
+
+
+def _tensors(part: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """Parameters and buffers with their owners and names."""
+    for owner in part.modules():
+        for tensors in (owner.named_parameters(recurse=False), owner.named_buffers(recurse=False)):
+            yield from ((owner, name, tensor) for name, tensor in tensors)
+
+
+def _copy(tensor: Tensor, device: torch.device) -> Tensor:
+    copy = tensor.detach().to(device)
+    return nn.Parameter(copy, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copy
