@@ -17,3 +17,13 @@ def videos() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real clips; set VIDEOLAVIT_VIDEOS to one")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_model() -> Path:
+    """Folder of the model that `VideoLaVIT.from_pretrained()` opens; tests that need it skip where it is missing."""
+    from videolavit.checkpoints.shipped import SHIPPED_MODEL
+
+    if not (SHIPPED_MODEL / "config.json").is_file():
+        pytest.skip("this checkout has no shipped model; `python recipes/tiny.py --ship` makes it")
+    return SHIPPED_MODEL

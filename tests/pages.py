@@ -9,6 +9,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_NAMED_CODE = re.compile(r"\[`([\w.]+)`\]\(([^)\s]+\.py)\)")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -33,6 +34,12 @@ def blocks(page: Path) -> list[Block]:
 def links(page: Path) -> list[str]:
     prose = _FENCE.sub("", page.read_text())
     return [m[1] or m[2] for m in _LINK.finditer(prose)]
+
+
+def named_code(page: Path) -> list[tuple[str, Path]]:
+    """Links whose text is a name and whose target is a file of Python, as [`warp`](../videolavit/video/warp.py)."""
+    prose = _FENCE.sub("", page.read_text())
+    return [(name, (page.parent / target).resolve()) for name, target in _NAMED_CODE.findall(prose)]
 
 
 def anchors(page: Path) -> set[str]:

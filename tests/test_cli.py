@@ -38,7 +38,7 @@ def test_help_takes_less_than_a_second_and_shows_examples(arguments):
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_is_a_module_with_help_options_and_run(name):
-    command = importlib.import_module(f"videolavit.commands.{name}")
+    command = importlib.import_module(cli.module_name(name))
     assert command.__doc__
     assert command.__all__ == ["Config", "run"]
 
@@ -82,6 +82,10 @@ def test_a_misspelt_command_is_bad_usage_with_a_suggestion():
         ["decompose", "a.mp4", "-o", "out", "--fps", "-6"],
         ["decompose", "a.mp4", "-o", "out", "--workers", "0"],
         ["decompose", "a.mp4", "-o", "out", "--max-width", "0"],
+        ["image", "a ball"],
+        ["video", "a ball", "-o", "out.mp4", "--noise", "loud"],
+        ["answer"],
+        ["edit", "a.mp4", "-o", "out.mp4"],
         ["reconstruct", "a.mp4"],
         ["reconstruct", "a.mp4", "-o", "b.mp4", "--detokenizer", "magic"],
     ],
@@ -97,7 +101,9 @@ def test_bad_usage_has_code_2_and_no_traceback(arguments, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == [], "bad usage leaves nothing behind"
 
 
-@pytest.mark.parametrize("command", [["info"], ["reconstruct", "-o", "out.mp4"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "command", [["info"], ["reconstruct", "-o", "out.mp4", "--detokenizer", "warp"]], ids=lambda command: command[0]
+)
 @pytest.mark.parametrize("broken", ["missing.mp4", "folder", "text.mp4", "empty.mp4", "https://example.org/video.mp4"])
 def test_what_is_no_video_is_told_in_one_message(command, broken, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

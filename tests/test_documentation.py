@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
-from pages import PROJECT, anchors, blocks, links, pages
+from pages import PROJECT, anchors, blocks, links, named_code, pages
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT)))
@@ -31,3 +35,39 @@ def test_blocks_of_code_say_what_they_are(page):
         assert block.language in {"python", "console", "sh", "text", "json"}, (
             f"{page.name}:{block.line}: name its language; python and console blocks are run, sh, text and json are not"
         )
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if named_code(page)], ids=lambda page: page.name)
+def test_named_code_is_defined_in_the_file_that_is_linked(page):
+    for name, file in named_code(page):
+        assert name in defined_names(file), f"{page.name} says that {name} is in {file.name}, where it is not"
+
+
+def test_every_equation_and_section_of_the_paper_is_in_its_table():
+    page = PROJECT / "docs" / "paper.md"
+    rows = re.findall(r"^\| (\(\d\)) \|", page.read_text(), re.MULTILINE)
+    assert rows == ["(1)", "(2)", "(3)", "(4)", "(5)"]
+    headings = [line for line in page.read_text().splitlines() if line.startswith("## Section ")]
+    assert [heading[11:14] for heading in headings] == ["3.1", "3.2", "3.3", "4, "]
+
+
+def defined_names(file: Path) -> set[str]:
+    """What a file defines itself at its top, and as `Class.name` inside its classes; imported names do not count."""
+    names = set()
+    for node in ast.parse(file.read_text()).body:
+        names |= _names(node)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{name}" for inner in node.body for name in _names(inner)}
+    return names
+
+
+def _names(node: ast.stmt) -> set[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def test_a_name_that_a_file_only_imports_is_not_defined_there(tmp_path):
+    (tmp_path / "code.py").write_text("from x import Y\nclass A:\n    b: int = 0\n    def c(self): ...\nD: dict = {}\n")
+    assert defined_names(tmp_path / "code.py") == {"A", "A.b", "A.c", "D"}

@@ -2,31 +2,89 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from movies import write_movie
+from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_demo_takes_a_video_apart_and_says_where_to_look(tmp_path):
-    video = write_movie(tmp_path / 'it\'s a $HOME; "video".mp4', seconds=4)
+def run_example(name: str, folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     answer = subprocess.run(
-        [sys.executable, EXAMPLES / "demo.py"],
-        cwd=tmp_path,
-        env={**os.environ, "DEMO_VIDEO": str(video), "OMP_NUM_THREADS": "1"},
+        [sys.executable, EXAMPLES / name, *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
-    shown = [line.split()[0] for line in answer.stdout.split("Look at\n")[1].splitlines()]
-    assert shown
-    assert all((tmp_path / name).exists() for name in shown)
+    return answer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("shipped_model")
+def test_demo_draws_answers_reconstructs_and_says_where_to_look(tmp_path):
+    video = write_movie(tmp_path / 'it\'s a $HOME; "video".mp4', seconds=4)
+    answer = run_example("demo.py", tmp_path, DEMO_VIDEO=str(video))
+    times, shown = answer.stdout.split("Look at\n")
+    names = [line.split()[0] for line in shown.splitlines()]
+    assert len(names) == 6
+    assert all((tmp_path / name).exists() for name in names)
+    commands = [line.split()[2] for line in times.splitlines() if line.startswith("$ videolavit ")]
+    assert commands == ["video", "answer", "decompose", "tokenize", "reconstruct", "reconstruct"]
+    assert len(re.findall(r"^ +\d+\.\d s  ", times, re.MULTILINE)) == len(commands)
+
+
+def test_the_demo_stops_at_the_first_step_that_fails(tmp_path, monkeypatch, capsys):
+    demo = load_example("demo")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEMO_VIDEO", "missing.mp4")
+    monkeypatch.setattr(demo, "steps", lambda video: [("One", ["info", video]), ("Two", ["info", video])])
+    assert demo.main() == 1
+    shown = capsys.readouterr()
+    assert "missing.mp4" in shown.err
+    assert "Two" not in shown.out
+    assert "Look at" not in shown.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("shipped_model")
+def test_the_pictures_of_the_readme_can_be_drawn_again(tmp_path):
+    answer = run_example("pictures.py", tmp_path, "--folder", "drawn")
+    for path in answer.stdout.splitlines():
+        with Image.open(tmp_path / path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert min(pixels.shape[:2]) > 300
+        assert pixels.std() > 10
+    assert len(answer.stdout.splitlines()) == 2
+
+
+def test_dropped_patches_are_dark_and_kept_ones_are_not():
+    pictures = load_example("pictures")
+    white = np.full((128, 128, 3), 255, np.uint8)
+    keep = np.zeros(64, bool)
+    keep[[0, 63]] = True
+    shown = pictures.kept_patches(white, keep, [7, 8]).reshape(8, 48, 8, 48, 3).mean((1, 3, 4))
+    assert (shown.reshape(-1) > 150).tolist() == keep.tolist()
+
+
+def load_example(name: str):
+    specification = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    return module
 
 
 def test_make_hands_over_a_name_with_a_dollar_as_it_is(tmp_path):

@@ -18,7 +18,8 @@ LAYERS = [
     {"errors", "clip", "vocabulary", "config"},
     {"nn"},
     {"video", "tokenizers", "language", "detokenizers"},
-    {"checkpoints", "assembly", "inputs", "perception", "results", "pipeline", "data", "training", "evaluation"},
+    {"settings", "checkpoints", "assembly", "inputs", "perception", "results", "tasks", "pipeline"}
+    | {"data", "training", "evaluation"},
     {"cli", "commands", "web", "__main__"},
 ]
 """From the bottom up. A part imports its own layer and those below."""

@@ -1,11 +1,15 @@
-"""Every example of README and docs runs: python blocks in order, and every `$ videolavit` line of console blocks."""
+"""Every example of README and docs runs: python blocks in order, and every `$ videolavit` line of console blocks.
+
+Pages that use the model of the package, or train, take longer than the others.
+"""
 
 from __future__ import annotations
 
-import os
+import io
+import json
 import shlex
-import subprocess
-import sys
+import shutil
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -13,17 +17,55 @@ from checkpoints.small_release import write_playable_release
 from movies import write_movie
 from pages import PROJECT, Block, blocks, pages
 
+from videolavit import cli
+
 PAGES_WITH_EXAMPLES = [page for page in pages() if any(b.language in ("python", "console") for b in blocks(page))]
 
+TRAINING = PROJECT / "docs" / "training.md"
 
-@pytest.mark.parametrize("page", PAGES_WITH_EXAMPLES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_examples_run(page, tmp_path, monkeypatch):
+
+def uses_the_shipped_model(page: Path) -> bool:
+    return any(block.language == "python" and "from_pretrained()" in block.text for block in blocks(page))
+
+
+def with_marks(page: Path):
+    takes_long = uses_the_shipped_model(page) or page == TRAINING
+    marks = [pytest.mark.slow, pytest.mark.timeout(1200)] if takes_long else []
+    return pytest.param(page, marks=marks, id=str(page.relative_to(PROJECT)))
+
+
+@pytest.mark.parametrize("page", [with_marks(page) for page in PAGES_WITH_EXAMPLES])
+def test_examples_run(page, tmp_path, monkeypatch, request):
     """In a folder with two videos and a small `checkpoint`; the python blocks of one page share their variables."""
+    if uses_the_shipped_model(page):
+        request.getfixturevalue("shipped_model")
     write_movie(tmp_path / "video.mp4")
     write_movie(tmp_path / "second.mp4", seconds=6, seed=1)
-    if '"checkpoint"' in page.read_text():
-        write_playable_release(tmp_path / "checkpoint")
+    if "checkpoint" in page.read_text():
+        write_quick_release(tmp_path / "checkpoint")
     monkeypatch.chdir(tmp_path)
+    run_examples(page)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_training_on_real_clips_runs_as_the_page_says(videos, tmp_path, monkeypatch):
+    shutil.copy(videos / "vlv_9.mp4", tmp_path / "video.mp4")
+    shutil.copy(videos / "mma_demo.mp4", tmp_path / "second.mp4")
+    monkeypatch.chdir(tmp_path)
+    run_examples(TRAINING)
+    assert (tmp_path / "runs" / "motion_tokenizer" / "export").is_dir()
+
+
+def write_quick_release(folder: Path) -> None:
+    """A small checkpoint that draws in few steps, so that examples need not ask for that."""
+    write_playable_release(folder)
+    stated = json.loads((folder / "videolavit.json").read_text())
+    settings = {"keyframe_steps": 2, "keyframe_guidance": 1.0, "frames": {"steps": 1, "max_guidance": 1.0}}
+    (folder / "videolavit.json").write_text(json.dumps(stated | {"settings": settings}))
+
+
+def run_examples(page: Path) -> None:
     names: dict[str, object] = {"__name__": "__example__"}
     for block in blocks(page):
         if block.language == "python":
@@ -39,14 +81,10 @@ def run_console(block: Block, page: Path) -> None:
     for command in commands:
         name, *arguments = shlex.split(command, comments=True)
         assert name == "videolavit", f"{page.name}:{block.line}: {command!r} cannot be tested; make it an sh block"
-        answer = subprocess.run(
-            [sys.executable, "-m", "videolavit", *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            check=False,
-        )
-        assert answer.returncode == 0, f"{page.name}:{block.line}: {command}\n{answer.stderr}"
+        # In this process: one of its own would take longer to import torch than most commands take.
+        with redirect_stderr(io.StringIO()) as errors:
+            code = cli.main(arguments)
+        assert code == 0, f"{page.name}:{block.line}: {command}\n{errors.getvalue()}"
 
 
 def test_readme_has_examples():

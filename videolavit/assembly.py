@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from videolavit.checkpoints.adaptations import decode_slices, decode_tiles
 from videolavit.checkpoints.model_parts import ModelParts
 from videolavit.detokenizers.keyframe import KeyframeDetokenizer
 from videolavit.detokenizers.residual import video_detokenizer
 from videolavit.detokenizers.video import VideoDetokenizer
 from videolavit.language.model import LanguageModel
+from videolavit.settings import ModelSettings
 from videolavit.tokenizers.motion import MotionTokenizer
 from videolavit.tokenizers.visual import VisualTokenizer
 from videolavit.vocabulary import Vocabulary
@@ -51,6 +53,11 @@ class Assembly:
         self.answering = AnsweringParts(parts)
 
     @property
+    def settings(self) -> ModelSettings:
+        """How the model sees and draws."""
+        return self.parts.settings
+
+    @property
     def vocabulary(self) -> Vocabulary:
         return self.parts.vocabulary
 
@@ -75,6 +82,18 @@ class Assembly:
     def video_detokenizer(self) -> VideoDetokenizer:
         parts: Any = [self.parts.module(name) for name in ("video_unet", "video_vae", "motion_encoder")]
         return video_detokenizer(parts[0], parts[1], self.parts.scheduler("video_scheduler"), parts[2])
+
+    def enable_model_cpu_offload(self) -> None:
+        """Keep the parts in the memory of the CPU; each visits the device when it is used, in turns."""
+        self.parts.offload()
+
+    def enable_vae_slicing(self) -> None:
+        """Send pictures through the autoencoders one by one: less memory for batches, the same pixels."""
+        self.parts.adapt(decode_slices)
+
+    def enable_vae_tiling(self) -> None:
+        """Send large pictures through the autoencoders in overlapping tiles: less memory, pixels change a little."""
+        self.parts.adapt(decode_tiles)
 
 
 def _language_model(parts: ModelParts, name: str) -> LanguageModel:

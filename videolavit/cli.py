@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import keyword
 import logging
 import os
 import sys
@@ -21,17 +22,28 @@ from typing import NoReturn
 from videolavit import __version__
 from videolavit.errors import ConfigError, VideoLaVITError
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "module_name"]
 
 COMMANDS = {
-    "info": "what a video file holds: container, codec, size, rotation, times, colour",
+    "image": "draw a picture of what a text says",
+    "video": "draw a video of what a text says",
+    "animate": "bring a picture to life",
+    "continue": "draw what happens next in a video",
+    "answer": "answer questions about pictures and videos",
+    "chat": "talk about pictures and videos in the terminal",
+    "tokenize": "a picture or a video to tokens, as text",
+    "detokenize": "tokens to a picture or a video",
+    "edit": "reverse, scale, freeze or replace the motion of a video",
+    "info": "what a video or picture file holds, and what it was made from",
     "decompose": "videos to keyframes and motion: pictures, arrays and metadata",
-    "reconstruct": "a video to clips and back, to see and to measure what they keep",
+    "reconstruct": "a video to tokens and back, to see and to measure what they keep",
     "convert": "a checkpoint from the released layout to this project's, or back",
     "prepare": "data to train on: rendered videos, your own, a text tokenizer, token shards",
     "train": "one stage of training, resumed where it stopped",
+    "evaluate": "how well a model does, with 95 % intervals",
+    "doctor": "what is installed, what a checkpoint can do, and how much memory that takes",
 }
-"""Name of each command, which is that of its module, and what it does in one line."""
+"""Name of each command, and what it does in one line."""
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -46,9 +58,10 @@ commands:
 {commands}
 
 examples:
-  videolavit info video.mp4
-  videolavit decompose video.mp4 -o out
-  videolavit reconstruct video.mp4 -o again.mp4 --compare
+  videolavit video "a red circle moves right" -o circle.mp4
+  videolavit answer "Which way does it move?" --video circle.mp4
+  videolavit reconstruct video.mp4 -o again.mp4
+  videolavit COMMAND --help
 
 A name that begins with a dash goes after --, or is written ./-name.
 
@@ -78,6 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _explain(error, debug)
 
 
+def module_name(command: str) -> str:
+    """Where a command is: Python takes no module by one of its own words, such as `continue`."""
+    return f"videolavit.commands.{command}{'_' if keyword.iskeyword(command) else ''}"
+
+
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         lines = (f"  {name:12} {summary}" for name, summary in COMMANDS.items())
@@ -90,7 +108,7 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         _refuse(name)
     try:
-        command = importlib.import_module(f"videolavit.commands.{name}")
+        command = importlib.import_module(module_name(name))
         return command.run(_parse(name, command, rest))
     except SystemExit as stop:  # argument parsing stops this way, after --help too
         return stop.code if isinstance(stop.code, int) else BAD_USAGE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from videolavit.detokenizers.video import VideoOptions
 from videolavit.errors import ConfigError, MediaError, PromptError
 from videolavit.language.sampling import Sampling
 from videolavit.nn.random import sample_generators
+from videolavit.settings import ModelSettings
 from videolavit.tokenizers.selector import Choice
 from videolavit.video import Frames, probe
 from videolavit.video.sources import is_file
 
-__all__ = ["DrawOptions", "PictureSource", "check_video", "read_picture", "resize_picture"]
+__all__ = ["DrawOptions", "PictureSource", "check_video", "is_still", "read_picture", "resize_picture"]
 
 PictureSource = str | os.PathLike[str] | Image.Image | np.ndarray
 """A path, a Pillow image, or an RGB array (height, width, 3) of uint8."""
@@ -29,24 +30,31 @@ PictureSource = str | os.PathLike[str] | Image.Image | np.ndarray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawOptions:
-    """How ids and pixels are drawn. The defaults are those of the released model."""
+    """How ids and pixels are drawn. None stands for the model's own way, which is in its `ModelSettings`."""
 
     seed: int = 0
     """Same seed, model, machine and version: same ids and frames."""
     generator: torch.Generator | None = None
     """Source of all randomness in place of the seed."""
     height: int | None = None
-    """Of the picture in pixels; None for the size that the UNet was made for."""
+    """Of the picture in pixels; None for the size that the model was made for."""
     width: int | None = None
     sampling: Sampling | None = None
-    """How ids are chosen; None for the released model's way: motion is greedy after text, sampled after a picture."""
+    """How ids are chosen."""
     released: bool = False
     """Let blocks come out malformed as the released model does, and then cut or fill them, in place of the grammar."""
     choice: Choice = "argmax"
     """Which patches of a given picture become tokens: the likely ones, or a draw as the released model does it."""
-    keyframe_steps: int = 50
-    keyframe_guidance: float = 3.0
-    frames: VideoOptions = field(default_factory=VideoOptions)
+    keyframe_steps: int | None = None
+    keyframe_guidance: float | None = None
+    steps: int | None = None
+    """Denoising steps of the frames; this and the next six are explained in `VideoOptions`."""
+    min_guidance: float | None = None
+    max_guidance: float | None = None
+    fps: float | None = None
+    motion_bucket: float | None = None
+    noise_augmentation: float | None = None
+    decode_chunk: int | None = None
     noise: str = "restart"
     """How the next keyframe of a longer video starts from the last frame: "restart" noises it (as released),
     "inversion" inverts it (as in the paper), "none" takes no notice of it."""
@@ -60,19 +68,37 @@ class DrawOptions:
             raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
 
     def changed(self, **changes: Any) -> DrawOptions:
-        """These options with some replaced; those of `VideoOptions` may be given by their own names.
+        """These options with some replaced.
 
         Raises:
             ConfigError: there is no such option, or its value is out of range.
         """
-        own = {option.name for option in dataclasses.fields(self)}
-        of_frames = {option.name for option in dataclasses.fields(VideoOptions)}
-        unknown = sorted(set(changes) - own - of_frames)
+        known = {option.name for option in dataclasses.fields(self)}
+        unknown = sorted(set(changes) - known)
         if unknown:
-            raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(sorted(own | of_frames))}")
-        frames = changes.pop("frames", self.frames)
-        frames = dataclasses.replace(frames, **{name: changes.pop(name) for name in of_frames & set(changes)})
-        return dataclasses.replace(self, frames=frames, **changes)
+            raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        return dataclasses.replace(self, **changes)
+
+    def completed(self, settings: ModelSettings, *, after_picture: bool = False) -> DrawOptions:
+        """These options, with the model's own way wherever they leave one open.
+
+        The size is left open if the settings do not tell it; then the keyframe UNet does.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        own = {field.name: getattr(settings.frames, field.name) for field in dataclasses.fields(VideoOptions)}
+        own["sampling"] = settings.sampling_after_picture if after_picture else settings.sampling
+        own["keyframe_steps"], own["keyframe_guidance"] = settings.keyframe_steps, settings.keyframe_guidance
+        own["height"], own["width"] = settings.front_end.size or (None, None)
+        chosen = self.changed(**{name: value for name, value in own.items() if getattr(self, name) is None})
+        dataclasses.replace(settings, keyframe_steps=chosen.keyframe_steps, frames=chosen.frames)  # checks them
+        return chosen
+
+    @property
+    def frames(self) -> VideoOptions:
+        """What the video detokenizer takes, of completed options."""
+        return VideoOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(VideoOptions)})
 
     def generators(self, stream: str) -> list[torch.Generator]:
         """The random stream of one step of the work, for a batch of one."""
@@ -112,7 +138,7 @@ def check_video(source: Any) -> None:
         raise PromptError("got a picture as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
     if isinstance(source, Frames) or not is_file(source):
         return
-    if isinstance(source, str | os.PathLike) and _is_still(Path(source)):
+    if isinstance(source, str | os.PathLike) and is_still(Path(source)):
         raise MediaError(f"{os.fspath(source)!s}: is a still picture, not a video; pass it as image=")
     if isinstance(source, str | os.PathLike | bytes):
         probe(source)
@@ -141,7 +167,8 @@ def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         raise MediaError(f"{path}: cannot be read as a picture: {error}") from error
 
 
-def _is_still(path: Path) -> bool:
+def is_still(path: Path) -> bool:
+    """Whether a file is a picture that does not move."""
     try:
         with Image.open(path) as image:
             return getattr(image, "n_frames", 1) == 1

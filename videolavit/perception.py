@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from videolavit.clip import Clip
+from videolavit.clip import Clip, PixelMotion
+from videolavit.errors import VocabularyError
 from videolavit.language.prompts import Picture, Piece, Video, VideoClip, assemble
 from videolavit.nn.random import sample_generators
 from videolavit.results import ClipTokens
@@ -18,51 +22,84 @@ from videolavit.tokenizers.selector import Choice
 from videolavit.tokenizers.visual import VisualTokenizer
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["clip_codes", "keyframe_codes", "picture_features", "tokens_as_ids", "video_features"]
+__all__ = [
+    "clip_codes",
+    "ids_as_tokens",
+    "keyframe_codes",
+    "motion_codes",
+    "seen_pictures",
+    "seen_video",
+    "tokens_as_ids",
+]
 
 RGB = UInt8[np.ndarray, "_ _ 3"]
+VisualInput = Literal["continuous", "discrete"]
+
+_CLIPS_AT_A_TIME = 16
 
 
 def keyframe_codes(
-    tokenizer: VisualTokenizer, pictures: Sequence[RGB], choice: Choice, seed: int
+    tokenizer: VisualTokenizer, pictures: Sequence[RGB], choice: Choice, seed: int, *, first: int = 0
 ) -> list[Int[Tensor, "_"]]:
-    """Codes of each picture; `seed` is for the choice "gumbel"."""
+    """Codes of each picture; `seed` is for the choice "gumbel", and `first` counts pictures of earlier calls."""
     pixels = tokenizer.preprocess(list(pictures)).to(tokenizer.vit.cls_token)
-    tokens = tokenizer.encode(pixels, choice=choice, generators=_streams(choice, seed, len(pictures)))
+    streams = _streams(choice, seed, len(pictures), first)
+    tokens = tokenizer.encode(pixels, choice=choice, generators=streams, at_least_one=True)
     return [codes.cpu() for codes in tokens.codes]
 
 
 def clip_codes(
-    visual: VisualTokenizer, motion: MotionTokenizer, clips: Sequence[tuple[Clip, int]], choice: Choice, seed: int
-) -> tuple[ClipTokens, ...]:
-    """Codes of clips, each with the number of frames that it shows."""
-    keyframes = keyframe_codes(visual, [clip.keyframe for clip, _ in clips], choice, seed)
-    moved = _motion_codes(motion, [clip for clip, _ in clips])
-    return tuple(
-        ClipTokens(keyframe=seen, motion=codes, num_frames=num_frames)
-        for seen, codes, (_, num_frames) in zip(keyframes, moved, clips, strict=True)
-    )
+    visual: VisualTokenizer, motion: MotionTokenizer, clips: Iterable[tuple[Clip, int]], choice: Choice, seed: int
+) -> Iterator[ClipTokens]:
+    """Codes of clips, each with the number of frames that it shows; a few clips are in memory at a time."""
+    clips, first = iter(clips), 0
+    while batch := list(itertools.islice(clips, _CLIPS_AT_A_TIME)):
+        keyframes = keyframe_codes(visual, [clip.keyframe for clip, _ in batch], choice, seed, first=first)
+        moved = motion_codes(motion, [clip.motion for clip, _ in batch])
+        for seen, codes, (_, num_frames) in zip(keyframes, moved, batch, strict=True):
+            yield ClipTokens(keyframe=seen, motion=codes, num_frames=num_frames)
+        first += len(batch)
 
 
-def picture_features(tokenizer: VisualTokenizer, pictures: Sequence[RGB], choice: Choice, seed: int) -> list[Picture]:
-    """What the language model sees of pictures that it is asked about."""
-    pixels = tokenizer.preprocess(list(pictures)).to(tokenizer.vit.cls_token)
+def motion_codes(tokenizer: MotionTokenizer, fields: Sequence[PixelMotion]) -> list[Int[Tensor, "_"]]:
+    """Codes of the motion of each clip."""
+    config = tokenizer.config
+    motion = np.stack([field.for_tokenizer(config.rows, config.cols) for field in fields])
     with torch.no_grad():
-        features = tokenizer.language_features(pixels, choice=choice, generators=_streams(choice, seed, len(pictures)))
+        return list(tokenizer.encode(torch.from_numpy(motion).to(tokenizer.quantizer.codebook.device)).cpu())
+
+
+def seen_pictures(
+    tokenizer: VisualTokenizer,
+    pictures: Sequence[RGB],
+    vocabulary: Vocabulary,
+    visual_input: VisualInput,
+    choice: Choice,
+    seed: int,
+) -> list[Picture]:
+    """What the language model sees of pictures that it is asked about: features, or ids if it was trained on those."""
+    if visual_input == "discrete":
+        codes = keyframe_codes(tokenizer, pictures, choice, seed)
+        return [Picture(ids=vocabulary.visual_ids(row)) for row in codes]
+    pixels = tokenizer.preprocess(list(pictures)).to(tokenizer.vit.cls_token)
+    streams = _streams(choice, seed, len(pictures))
+    with torch.no_grad():
+        features = tokenizer.language_features(pixels, choice=choice, generators=streams, at_least_one=True)
     return [Picture(features=rows) for rows in features]
 
 
-def video_features(
+def seen_video(
     visual: VisualTokenizer,
     motion: MotionTokenizer,
     clips: Sequence[Clip],
     vocabulary: Vocabulary,
+    visual_input: VisualInput,
     choice: Choice,
     seed: int,
 ) -> Video:
-    """What the language model sees of a video that it is asked about: keyframes as features, motion as ids."""
-    keyframes = picture_features(visual, [clip.keyframe for clip in clips], choice, seed)
-    moved = _motion_codes(motion, clips)
+    """What the language model sees of a video that it is asked about: keyframes as pictures are, motion as ids."""
+    keyframes = seen_pictures(visual, [clip.keyframe for clip in clips], vocabulary, visual_input, choice, seed)
+    moved = motion_codes(motion, [clip.motion for clip in clips])
     return Video(
         clips=tuple(
             VideoClip(keyframe=seen, motion_ids=vocabulary.motion_ids(codes))
@@ -86,12 +123,36 @@ def tokens_as_ids(tokens: Sequence[ClipTokens], vocabulary: Vocabulary) -> Int[T
     return assemble(pieces, vocabulary).ids
 
 
-def _motion_codes(tokenizer: MotionTokenizer, clips: Sequence[Clip]) -> list[Tensor]:
-    config = tokenizer.config
-    motion = np.stack([clip.motion.for_tokenizer(config.rows, config.cols) for clip in clips])
-    with torch.no_grad():
-        return list(tokenizer.encode(torch.from_numpy(motion).to(tokenizer.quantizer.codebook.device)).cpu())
+def ids_as_tokens(ids: Int[Tensor, "n"], vocabulary: Vocabulary) -> tuple[ClipTokens, ...]:
+    """The clips among ids: the way back from `tokens_as_ids`. Words before them are left out.
+
+    Raises:
+        VocabularyError: marks are missing, or stand where they do not belong.
+    """
+    clips: list[ClipTokens] = []
+    rest = ids.tolist()
+    marks = {vocabulary.image_start: vocabulary.image_end, vocabulary.motion_start: vocabulary.motion_end}
+    while rest and rest[0] not in marks:
+        _check_word(rest.pop(0), vocabulary)
+    while rest:
+        opening = rest[0]
+        if opening not in marks or marks[opening] not in rest:
+            raise VocabularyError(f"got id {opening} where a keyframe or motion should begin and end with its marks")
+        end = rest.index(marks[opening])
+        content, rest = torch.tensor(rest[1:end], dtype=torch.long), rest[end + 1 :]
+        if opening == vocabulary.image_start:
+            clips.append(ClipTokens(keyframe=vocabulary.visual_codes(content)))
+        elif clips and clips[-1].motion is None:
+            clips[-1] = dataclasses.replace(clips[-1], motion=vocabulary.motion_codes(content))
+        else:
+            raise VocabularyError("got motion without a keyframe before it")
+    return tuple(clips)
 
 
-def _streams(choice: Choice, seed: int, n: int) -> list[torch.Generator] | None:
-    return None if choice == "argmax" else sample_generators(seed, n, stream="selector")
+def _check_word(word: int, vocabulary: Vocabulary) -> None:
+    if word not in vocabulary.text_range:
+        raise VocabularyError(f"got id {word} before the first keyframe, expected text ids or [IMG] there")
+
+
+def _streams(choice: Choice, seed: int, n: int, first: int = 0) -> list[torch.Generator] | None:
+    return None if choice == "argmax" else sample_generators(seed, n, first=first, stream="selector")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -37,6 +38,33 @@ def on_a_terminal(program: str) -> str:
 
 def test_a_terminal_shows_a_bar():
     assert "video" in on_a_terminal(PROGRAM.format(quiet=False))
+
+
+STAGES = """
+import time
+from videolavit.commands.console import StageBars, until_words
+with StageBars(quiet={quiet}) as bars:
+    for stage, total in (("keyframe", 4), ("frames", 0)):
+        for done in range(5):
+            time.sleep(0.12)
+            {bars}(stage, done, total)
+"""
+
+
+def test_stages_show_their_names_how_far_they_are_and_the_time_left():
+    shown = on_a_terminal(STAGES.format(quiet=False, bars="bars"))
+    keyframe, _, frames = shown.partition("frames")
+    assert "keyframe:  50%" in keyframe
+    assert re.search(r"2/4 \[00:0\d<00:0\d", keyframe), "time taken and time left"
+    assert "%" not in frames, "nobody knows how many there are"
+    assert on_a_terminal(STAGES.format(quiet=True, bars="bars")) == ""
+
+
+def test_the_writing_of_an_answer_needs_no_bar():
+    program = STAGES.replace('"frames"', '"write"').format(quiet=False, bars="until_words(bars)")
+    shown = on_a_terminal(program)
+    assert "keyframe" in shown
+    assert "write" not in shown
 
 
 def test_quiet_shows_none():

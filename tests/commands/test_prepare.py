@@ -1,5 +1,6 @@
 """`videolavit prepare`: rendered videos, one's own, a text tokenizer."""
 
+import dataclasses
 import json
 import shutil
 
@@ -10,13 +11,13 @@ from movies import write_movie
 
 from videolavit.commands import prepare
 from videolavit.commands.prepare import Config, Shapes, TextTokenizer, Videos
-from videolavit.data.prepare import FrontEnd, ShapesData
+from videolavit.data.prepare import SHAPES_FRONT_END, ShapesData
 from videolavit.data.shards import ShardReader
 from videolavit.data.videos import NamedVideo, named_videos, video_file_records
 from videolavit.errors import ConfigError, MediaError
 from videolavit.language.text_tokenizer import load_text_tokenizer
 
-FRONT_END = FrontEnd(height=64, width=96)
+FRONT_END = dataclasses.replace(SHAPES_FRONT_END, height=64, width=96)
 
 
 @pytest.fixture(scope="module")

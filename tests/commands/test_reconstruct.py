@@ -11,9 +11,12 @@ from command_line import one_message, videolavit
 from movies import write_movie
 
 from videolavit import cli
-from videolavit.commands.reconstruct import BEST_PSNR_DB, Moment, Score
+from videolavit.commands.reconstruct_warp import Moment, Score
 from videolavit.video import open_video
+from videolavit.video.similarity import BEST_PSNR_DB
 from videolavit.video.write import read_metadata
+
+WARP = ["--detokenizer", "warp"]
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +42,20 @@ def test_the_whole_video_comes_back_closer_than_still_keyframes(video, tmp_path)
 
 @pytest.mark.parametrize("name", ["again.gif", "again.webp", "again.png"])
 def test_the_extension_names_the_format(name, video, tmp_path, capsys):
-    assert cli.main(["reconstruct", str(video), "-o", str(tmp_path / name)]) == 0
+    assert cli.main(["reconstruct", str(video), "-o", str(tmp_path / name), *WARP]) == 0
     assert read_metadata(tmp_path / name)["detokenizer"] == "warp"
     assert "36 frames" in capsys.readouterr().out
 
 
 def test_compare_shows_both_side_by_side(video, tmp_path):
-    assert cli.main(["reconstruct", str(video), "-o", str(tmp_path / "both.mp4"), "--compare"]) == 0
+    assert cli.main(["reconstruct", str(video), "-o", str(tmp_path / "both.mp4"), "--compare", *WARP]) == 0
     pictures = frames(tmp_path / "both.mp4")
     assert len(pictures) == 36
     assert pictures[0].shape[1] > 2 * 160
 
 
 def test_info_shows_what_made_the_file(video, tmp_path):
-    videolavit("reconstruct", video, "-o", tmp_path / "again.mp4", "--slices", "3")
+    videolavit("reconstruct", video, "-o", tmp_path / "again.mp4", "--slices", "3", *WARP)
     text = videolavit("info", tmp_path / "again.mp4").stdout
     assert "videolavit" in text
     assert "video.mp4" in text
@@ -65,7 +68,7 @@ def test_info_shows_what_made_the_file(video, tmp_path):
 @pytest.mark.parametrize("output", ["out.avi", "none/out.mp4", "folder"])
 def test_an_output_that_cannot_be_written_is_told_before_the_work(output, video, tmp_path):
     (tmp_path / "folder").mkdir()
-    answer = videolavit("reconstruct", video, "-o", tmp_path / output)
+    answer = videolavit("reconstruct", video, "-o", tmp_path / output, *WARP)
     assert answer.returncode == 1
     assert str(tmp_path / output) in one_message(answer)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
@@ -74,7 +77,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(output, video,
 def test_the_source_is_never_overwritten(tmp_path):
     video = write_movie(tmp_path / "video.mp4", seconds=1)
     before = video.read_bytes()
-    answer = videolavit("reconstruct", video, "-o", tmp_path / "video.mp4")
+    answer = videolavit("reconstruct", video, "-o", tmp_path / "video.mp4", *WARP)
     assert answer.returncode == 2
     assert "overwritten" in one_message(answer)
     assert video.read_bytes() == before

@@ -1,14 +1,16 @@
-"""What the commands share: one JSON document on stdout, and a progress bar where a person watches."""
+"""What the commands share: one JSON document on stdout, and progress bars where a person watches."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["print_json", "printable", "progress_bar", "readable_size"]
+__all__ = ["StageBars", "print_json", "printable", "progress_bar", "readable_size", "until_words"]
 
 
 def print_json(document: Any) -> None:
@@ -16,10 +18,14 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
-def printable(text: str) -> str:
-    """Text on one line, harmless to a terminal: names of files may hold line breaks and commands to it."""
+def printable(text: str, *, keep: str = "") -> str:
+    """Text on one line, harmless to a terminal: names of files may hold line breaks and commands to it.
+
+    Letters of `keep` stay as they are.
+    """
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
     )
 
 
@@ -27,6 +33,44 @@ def progress_bar(total: int | float | None, unit: str, *, quiet: bool, descripti
     """A bar on stderr, shown only where stderr is a terminal and `quiet` is not asked for."""
     hidden = quiet or not sys.stderr.isatty()
     return tqdm(total=total, unit=unit, desc=description or None, disable=hidden, file=sys.stderr, leave=False)
+
+
+class StageBars:
+    """A bar for the step that a model is at, with the time left: the `progress` of the pipeline's tasks."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._stage = ""
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> StageBars:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` steps of a stage; a total of 0 is one that is not known."""
+        if self._bar is None or stage != self._stage or done < self._bar.n:
+            self.close()
+            self._stage, self._bar = stage, progress_bar(total or None, "step", quiet=self._quiet, description=stage)
+        self._bar.total = total or None
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away; the next call shows a new one."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def until_words(bars: StageBars) -> Callable[[str, int, int], None]:
+    """The same `progress`, but for the writing of an answer: its words show how far it is."""
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage != "write":
+            bars(stage, done, total)
+
+    return show
 
 
 def readable_size(num_bytes: int) -> str:

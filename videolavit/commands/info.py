@@ -1,6 +1,7 @@
-"""Tell what a video file holds, without taking it apart.
+"""Tell what a video or a picture file holds, without taking it apart.
 
-A file that this package wrote also tells what it was made from, and with which options.
+A file that this package wrote also tells what it was made from: the prompt, the seed, the model
+and the options.
 
 examples:
   videolavit info video.mp4
@@ -19,6 +20,7 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit.commands.console import print_json, printable, readable_size
+from videolavit.commands.picture_info import PictureInfo, look_at_picture
 from videolavit.errors import MediaError
 from videolavit.video import Limits, VideoInfo, probe
 from videolavit.video.write import read_metadata
@@ -31,7 +33,7 @@ class Config:
     """Options of `videolavit info`."""
 
     file: Annotated[str, Positional]
-    """Video to look at."""
+    """Video or picture to look at."""
     json: bool = False
     """Print one JSON document on stdout."""
     picture_types: bool = False
@@ -40,16 +42,18 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Print what `probe` finds."""
-    info = probe(config.file, limits=config.limits, picture_types=config.picture_types)
+    """Print what the file holds, and what it says about itself."""
     path = Path(config.file)
+    picture = look_at_picture(path, config.limits) if path.is_file() else None
+    info = picture or probe(config.file, limits=config.limits, picture_types=config.picture_types)
     num_bytes = path.stat().st_size if path.is_file() else None  # A pipe has none, and cannot be read a second time.
     made = {} if num_bytes is None else _own_metadata(path)
     if config.json:
         print_json({**info.as_dict(), "num_bytes": num_bytes, "metadata": made})
         return 0
     print(printable(config.file))
-    for name, value in itertools.chain(_lines(info, num_bytes), _made_lines(made)):
+    lines = info.lines(num_bytes) if isinstance(info, PictureInfo) else _lines(info, num_bytes)
+    for name, value in itertools.chain(lines, _made_lines(made)):
         print(f"  {printable(name):11} {printable(value)}")
     return 0
 
@@ -64,10 +68,19 @@ def _own_metadata(file: Path) -> dict[str, Any]:
 
 
 def _made_lines(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in made.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {entry}" for key, entry in value.items())
-        yield name.replace("_", " "), str(value)
+    """What a person wants to know first comes first; what is empty does not come."""
+    first = [name for name in ("made_by", "task", "prompt", "seed", "model", "model_hash") if name in made]
+    for name in dict.fromkeys([*first, *made]):
+        if text := _plain(made[name]):
+            yield name.replace("_", " "), text
+
+
+def _plain(value: Any) -> str:
+    """Names and values in a row; an object within an object stands in brackets."""
+    if not isinstance(value, dict):
+        return "" if value is None else str(value)
+    parts = {name: f"({_plain(part)})" if isinstance(part, dict) else _plain(part) for name, part in value.items()}
+    return ", ".join(f"{name} {part}" for name, part in parts.items() if part)
 
 
 def _lines(info: VideoInfo, num_bytes: int | None) -> Iterator[tuple[str, str]]:

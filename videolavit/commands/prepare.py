@@ -4,10 +4,11 @@
   videolavit prepare videos           your own videos: a folder, or a .csv or .jsonl that names them
   videolavit prepare text-tokenizer   a small text tokenizer, trained on what is said in prepared data
   videolavit prepare tokens           prepared data as ids, for the language model's stages
+  videolavit prepare latents          prepared data as latents, for the video detokenizer's stage
 
 `shapes` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
 frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
-code is then 1. All four can be interrupted and run again: finished shards are kept.
+code is then 1. All five can be interrupted and run again: finished shards are kept.
 
 A .csv has a header with `path` and any of `caption`, `question`, `answer`; rows with the same path
 are one video. A .jsonl has {"path": .., "captions": [..], "questions": [["..", ".."], ..]} in each
@@ -19,6 +20,8 @@ examples:
   videolavit prepare text-tokenizer data/train data/mine -o runs/text_tokenizer
   videolavit prepare tokens data/train -o data/tokens --visual-tokenizer runs/visual_tokenizer/export \\
       --motion-tokenizer runs/motion_tokenizer/export --text-tokenizer runs/text_tokenizer
+  videolavit prepare latents data/train -o data/latents --num-clips 8000 \\
+      --autoencoder runs/autoencoder/export --motion-tokenizer runs/motion_tokenizer/export
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,10 +39,11 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, 
 
 from videolavit.commands.console import progress_bar
 from videolavit.commands.parallel import for_each
-from videolavit.data.prepare import FrontEnd, ShapesData, prepare_shapes
+from videolavit.data.prepare import SHAPES_FRONT_END, ShapesData, prepare_shapes
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.data.videos import NamedVideo, named_videos, video_file_records
 from videolavit.errors import ConfigError, OutputError, VideoLaVITError
+from videolavit.video.front_end import FrontEnd
 
 __all__ = ["Config", "run"]
 
@@ -66,7 +70,7 @@ class Videos:
     """Folder of videos, or a .csv or .jsonl file that names them."""
     output: Output
     """Folder for the shards."""
-    front_end: Annotated[FrontEnd, OmitArgPrefixes] = field(default_factory=FrontEnd)
+    front_end: Annotated[FrontEnd, OmitArgPrefixes] = SHAPES_FRONT_END
     clips_per_piece: int = 1
     """Clips of one training sample; longer videos are cut into several samples."""
     workers: int = 1
@@ -113,11 +117,32 @@ class Tokens:
     """Processes that work side by side."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latents:
+    """Latent shards: prepared data through what is frozen while the video detokenizer is trained."""
+
+    data: Annotated[Path, Positional]
+    """Folder of shards."""
+    output: Output
+    """Folder for the latent shards."""
+    autoencoder: Path
+    """What `videolavit train autoencoder` exported."""
+    motion_tokenizer: Path
+    """What `videolavit train motion_tokenizer` exported."""
+    num_clips: int = 8000
+    """One of each video, and each video again, mirrored or not, if there are fewer."""
+    preset: Literal["tiny", "paper"] = "tiny"
+    """Of the stage that will be trained on them."""
+    workers: int = 1
+    """Processes that work side by side."""
+
+
 Task = (
     Annotated[Shapes, subcommand("shapes")]
     | Annotated[Videos, subcommand("videos")]
     | Annotated[TextTokenizer, subcommand("text-tokenizer")]
     | Annotated[Tokens, subcommand("tokens")]
+    | Annotated[Latents, subcommand("latents")]
 )
 
 
@@ -139,6 +164,8 @@ def run(config: Config) -> int:
             return _text_tokenizer(task)
         case Tokens() as task:
             return _tokens(task)
+        case Latents() as task:
+            return _latents(task)
 
 
 def _shapes(task: Shapes) -> int:
@@ -187,6 +214,24 @@ def _tokens(task: Tokens) -> int:
     )
     reader = tokenize_shards(task.data, task.output, options, workers=task.workers)
     print(f"{task.output}: {len(reader)} videos, {reader.vocabulary.size} ids in the vocabulary")
+    return 0
+
+
+def _latents(task: Latents) -> int:
+    from videolavit.training.latents import has_latents, prepare_latents
+    from videolavit.training.presets import PRESETS
+
+    _check(task.workers, task.num_clips)
+    if has_latents(task.data):
+        raise ConfigError(f"{task.data}: holds latent shards already; name the folder of shards they come from")
+    stage = replace(
+        PRESETS[task.preset]["video_detokenizer"],
+        data=str(task.data),
+        autoencoder=str(task.autoencoder),
+        motion_tokenizer=str(task.motion_tokenizer),
+    )
+    clips = prepare_latents(stage, task.output, task.num_clips, workers=task.workers)
+    print(f"{task.output}: {len(clips)} clips")
     return 0
 
 
@@ -274,4 +319,4 @@ def _claim(task: Videos, videos: Sequence[NamedVideo]) -> None:
 
 def _check(*numbers: int) -> None:
     if min(numbers) < 1:
-        raise ConfigError("--workers, --videos-per-shard and --clips-per-piece must be at least 1")
+        raise ConfigError("--workers, --num-clips, --videos-per-shard and --clips-per-piece must be at least 1")

@@ -1,0 +1,101 @@
+"""What people hand to a real model by mistake: one clear message, no result, nothing half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints.small_release import write_playable_release
+from PIL import Image
+
+from videolavit import cli
+from videolavit.video.write import write_video
+
+FRAME = np.zeros((16, 16, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint, and files that are not what they seem."""
+    folder = tmp_path_factory.mktemp("bad")
+    write_playable_release(folder / "checkpoint")
+    Image.new("RGB", (1, 1), "red").save(folder / "one.png")
+    Image.new("1", (20_000, 20_000)).save(folder / "huge.png")
+    (folder / "text.png").write_text("words")
+    (folder / "text.mp4").write_text("words" * 1000)
+    (folder / "empty.mp4").touch()
+    write_video([FRAME] * 2, folder / "short.mp4")
+    write_video((FRAME for _ in range(1080)), folder / "hours.mp4", fps=0.1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["image", ""], "empty"),
+        (["image", " \n"], "empty"),
+        (["image", "long " * 5000], "context has room"),
+        (["video", ""], "empty"),
+        (["image", "a", "--height", "33", "--width", "32"], "multiples of 8"),
+        (["image", "a", "--height", "32"], "both or neither"),
+        (["image", "a", "--keyframe-steps", "0"], "at least 1"),
+        (["video", "a", "--clips", "0"], "clips=0, expected at least 1"),
+        (["image", "a", "--candidates", "0"], "candidates"),
+        (["animate", "huge.png"], "huge.png: cannot be read as a picture"),
+        (["animate", "text.png"], "text.png: is not a picture"),
+        (["animate", "short.mp4"], "short.mp4: is not a picture"),
+        (["animate", "gone.png"], "gone.png: no such file"),
+        (["animate", "checkpoint"], "checkpoint: "),
+        (["continue", "text.mp4"], "text.mp4: cannot be read as a video"),
+        (["continue", "one.png"], "one.png: is a still picture"),
+        (["reconstruct", "empty.mp4"], "empty.mp4: "),
+        (["reconstruct", "hours.mp4"], "raise max_clips (in a command: --max-clips)"),
+        (["edit", "hours.mp4", "--reverse"], "raise max_clips (in a command: --max-clips)"),
+        (["edit", "short.mp4", "--motion-of", "one.png"], "give something that moves"),
+    ],
+    ids=lambda value: " ".join(value)[:40].strip() if isinstance(value, list) else "",
+)
+def test_a_mistake_is_told_in_one_message_and_leaves_nothing(arguments, words, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    assert cli.main([*arguments, "-o", "out.png", "--model", "checkpoint"]) in (1, 2)
+    told = capsys.readouterr()
+    [message] = told.err.strip().splitlines()
+    assert message.startswith("videolavit: error: ")
+    assert words in message
+    assert told.out == ""
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("media", "words"),
+    [
+        (["--video", "text.mp4"], "text.mp4: cannot be read as a video"),
+        (["--video", "one.png"], "one.png: is a still picture"),
+        (["--image", "short.mp4"], "short.mp4: is not a picture"),
+        (["--image", "huge.png"], "huge.png: cannot be read as a picture"),
+        (["--video", "gone.mp4"], "gone.mp4"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_question_about_what_cannot_be_read_is_told(media, words, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert cli.main(["answer", "Why?", *media, "--model", "checkpoint"]) == 1
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.out == ""
+
+
+def test_a_picture_of_one_pixel_is_a_picture(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert cli.main(["tokenize", "one.png", "--model", "checkpoint"]) == 0
+    assert capsys.readouterr().out.startswith("K ")
+    assert cli.main(["answer", "Why?", "--image", "one.png", "--max-ids", "2", "--model", "checkpoint"]) == 0
+
+
+def test_a_model_that_is_not_there_is_told(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert cli.main(["image", "a", "-o", "out.png", "--model", "./nowhere"]) == 1
+    assert "nowhere: no such folder" in capsys.readouterr().err
+    assert not Path("out.png").exists()

@@ -1,0 +1,94 @@
+"""`videolavit doctor`: what it says of a checkpoint is what loading it then takes."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints.small_release import write_playable_release
+
+from videolavit import cli
+from videolavit.checkpoints import PARTS, load_part, open_checkpoint
+from videolavit.checkpoints.footprint import TASKS
+from videolavit.commands.installed import libraries
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_playable_release(tmp_path_factory.mktemp("doctor") / "checkpoint")
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
+    code = cli.main(["doctor", "--json", *arguments])
+    return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_parts_take_the_memory_that_it_says(dtype, checkpoint, capsys):
+    options = [] if dtype is None else ["--dtype", str(dtype).removeprefix("torch.")]
+    code, told = report(capsys, "--model", str(checkpoint), "--device", "cpu", *options)
+    assert (code, told["problems"]) == (0, [])
+    source = open_checkpoint(checkpoint)
+    assert set(told["model"]["parts"]) == set(source.held()) & set(PARTS)
+    for name, size in told["model"]["parts"].items():
+        tensors = load_part(source.part(name), dtype=dtype).state_dict().values()
+        assert size["bytes"] == sum(tensor.nbytes for tensor in tensors), name
+        assert size["parameters"] == sum(tensor.numel() for tensor in tensors), name
+    parts = {name: size["bytes"] for name, size in told["model"]["parts"].items()}
+    assert told["model"]["task_bytes"]["image"] == sum(parts[name] for name in TASKS["image"])
+    assert told["model"]["task_bytes"]["answer"] == sum(parts[f"answering_{name}"] for name in TASKS["answer"])
+
+
+def test_a_part_that_is_missing_is_told_for_each_task_that_needs_it(tmp_path, capsys):
+    folder = write_playable_release(tmp_path / "checkpoint")
+    (folder / "motion_tokenizer.bin").unlink()
+    code, told = report(capsys, "--model", str(folder))
+    assert code == 1
+    missing = {task for task, names in told["model"]["missing"].items() if names}
+    assert missing == {task for task, names in TASKS.items() if "motion_tokenizer" in names} - {"answer"}
+    assert "video: cannot be done, the checkpoint has no motion_tokenizer" in told["problems"]
+    assert cli.main(["doctor", "--model", str(folder)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "problems" in lines
+    assert any(line.startswith("  image ") for line in lines)
+    assert not any(line.startswith("  video ") for line in lines)
+
+
+def test_a_damaged_checkpoint_is_a_problem_and_the_rest_is_told(tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"format": "videolavit", "format_version": 99}')
+    code, told = report(capsys, "--model", str(tmp_path))
+    assert code == 1
+    assert told["model"] is None
+    assert "format version 99" in told["problems"][-1]
+    assert {library["name"] for library in told["libraries"]} >= {"torch", "av", "gradio"}
+    assert told["machine"]["cores"] >= 1
+
+
+def test_what_is_no_folder_is_refused(capsys):
+    assert cli.main(["doctor", "--model", "owner/name"]) == 2
+    assert "owner/name: is no folder" in capsys.readouterr().err
+
+
+def test_libraries_that_are_old_or_missing_are_problems(monkeypatch):
+    asked = ["torch>=2.6", "av>=18", 'gradio>=6; extra == "web"', 'peft>=1; extra == "train"', 'ruff; extra == "dev"']
+    there = {"torch": "2.13.0+cpu", "av": "17.9", "peft": "0.5"}
+
+    def version(name: str) -> str:
+        if name not in there:
+            raise metadata.PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: asked)
+    monkeypatch.setattr("importlib.metadata.version", version)
+    found = {library.name: library for library in libraries()}
+    assert set(found) == {"torch", "av", "gradio", "peft"}
+    assert {name for name, library in found.items() if library.is_problem} == {"av", "peft"}
+    assert not found["gradio"].fits
+    assert found["gradio"].advice == "pip install 'videolavit[web]'"
+
+
+def test_a_package_that_is_not_installed_asks_for_nothing(monkeypatch):
+    assert libraries("surely-not-installed") == []

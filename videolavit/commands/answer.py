@@ -1,0 +1,91 @@
+"""Answer questions about pictures and videos, or about nothing that is shown.
+
+The answer appears as it is written. Several questions are answered together, each for itself,
+and the pictures and videos are looked at once. `<image>` and `<video>` in a question say where
+each one belongs; otherwise pictures come first, then videos.
+
+examples:
+  videolavit answer "What colour is the object?" --image picture.png
+  videolavit answer "Which way does it move?" --video video.mp4
+  videolavit answer "What moves?" "Does the camera move?" --video video.mp4 --json
+  videolavit answer "Does the <image> appear in the <video>?" --image a.png --video b.mp4
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
+
+from videolavit.commands.clip_options import refuse_pipe
+from videolavit.commands.console import StageBars, print_json, printable, until_words
+from videolavit.commands.model_options import ModelOptions, open_model
+from videolavit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from videolavit.pipeline import VideoLaVIT
+    from videolavit.results import Answer
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit answer`."""
+
+    questions: Annotated[tuple[str, ...], Positional, arg(metavar="QUESTION [QUESTION ...]")]
+    """What to ask."""
+    image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
+    """A picture to ask about; may be repeated."""
+    video: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
+    """A video to ask about; may be repeated."""
+    max_clips: int = 8
+    """Look at so many clips of a video at most."""
+    max_ids: int = 512
+    """Longest answer, in ids; a word is about one."""
+    seed: int = 0
+    """For models that choose by chance which parts of a picture to look at."""
+    model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
+    json: bool = False
+    """Print one JSON document on stdout, and nothing else."""
+
+
+def run(config: Config) -> int:
+    """Answer, in words on stdout."""
+    if not config.questions:
+        raise ConfigError("ask at least one question; videolavit answer --help shows examples")
+    for file in config.video:
+        refuse_pipe(file)
+    model = open_model(config.model)
+    if config.json:
+        print_json({"answers": [_as_json(answer) for answer in _answers(config, model)]})
+    elif len(config.questions) == 1:
+        _print_stream(config, model)
+    else:
+        for answer in _answers(config, model):
+            print(printable(f"{answer.question}\n  {answer.text}", keep="\n"))
+    return 0
+
+
+def _answers(config: Config, model: VideoLaVIT) -> list[Answer]:
+    with StageBars(quiet=config.json) as progress:
+        return model.answer(list(config.questions), progress=progress, **_options(config))
+
+
+def _print_stream(config: Config, model: VideoLaVIT) -> None:
+    with StageBars(quiet=False) as progress:
+        for piece in model.stream_answer(config.questions[0], progress=until_words(progress), **_options(config)):
+            progress.close()
+            print(printable(piece, keep="\n"), end="", flush=True)
+    print()
+
+
+def _options(config: Config) -> dict[str, Any]:
+    options = {"max_ids": config.max_ids, "max_clips": config.max_clips, "seed": config.seed}
+    return {"image": list(config.image) or None, "video": list(config.video) or None, **options}
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    ids = {"num_prompt_ids": answer.num_prompt_ids, "num_ids": answer.num_ids}
+    return {"question": answer.question, "answer": answer.text, **ids, "timings": dict(answer.timings)}

@@ -1,0 +1,164 @@
+"""Talk with a model about pictures and videos.
+
+A line is a question. Names of files in it are pictures and videos to ask about; a line of nothing
+else shows them for the next question. What was said and shown before stays in mind until /new.
+
+  /new    forget what was said and shown      /help   show this
+  Ctrl-C  stop an answer                      Ctrl-D  leave, as /quit does
+
+Where stdin is no terminal every line is answered in turn, and answers alone are written to stdout.
+
+examples:
+  videolavit chat
+  videolavit chat picture.png --model video-lavit
+  echo "video.mp4 What moves?" | videolavit chat
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from videolavit.commands.console import StageBars, printable, until_words
+from videolavit.commands.media import find_media, media_file
+from videolavit.commands.model_options import ModelOptions, open_model
+from videolavit.errors import MediaError, VideoLaVITError
+
+if TYPE_CHECKING:
+    from videolavit.pipeline import VideoLaVIT
+    from videolavit.results import Answer
+
+__all__ = ["Config", "run"]
+
+PROMPT = "> "
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit chat`."""
+
+    files: Annotated[tuple[str, ...], Positional, arg(metavar="[FILE ...]")] = ()
+    """Pictures and videos for the first question."""
+    max_clips: int = 8
+    """Look at so many clips of a video at most."""
+    max_ids: int = 512
+    """Longest answer, in ids; a word is about one."""
+    seed: int = 0
+    """For models that choose by chance which parts of a picture to look at."""
+    model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
+    json: bool = False
+    """Print each answer as a JSON document on a line of its own, when it is complete."""
+
+
+def run(config: Config) -> int:
+    """Answer line after line; 1 if one could not be answered and nobody was there to see it."""
+    interactive = sys.stdin.isatty()
+    chat = Chat(open_model(config.model), config, interactive=interactive)
+    chat.show(config.files)
+    if interactive:
+        print("Ask about anything; name files to show them. /help says more, Ctrl-D leaves.")
+    for line in _typed() if interactive else sys.stdin:
+        if line.strip() == "/quit":
+            break
+        chat.take(line.strip())
+    return 1 if chat.num_failed and not interactive else 0
+
+
+def _typed() -> Iterator[str]:
+    """Lines that a person types, until Ctrl-D."""
+    with contextlib.suppress(ImportError):  # keys for earlier lines, where there is such a library
+        import readline  # noqa: F401
+    while True:
+        try:
+            yield input(PROMPT)
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print("\n(Ctrl-D leaves)")
+
+
+class Chat:
+    """A conversation: what was said, and what is shown with the next question."""
+
+    def __init__(self, model: VideoLaVIT, config: Config, *, interactive: bool) -> None:
+        self.num_failed = 0
+        self._model, self._config, self._interactive = model, config, interactive
+        self._last: Answer | None = None
+        self._pictures: list[str] = []
+        self._videos: list[str] = []
+
+    def take(self, line: str) -> None:
+        """Do what a line asks for; what cannot be done is told, and the conversation goes on."""
+        try:
+            if line == "/new":
+                self._last, self._pictures, self._videos = None, [], []
+            elif line.startswith("/help"):
+                print((__doc__ or "").split("\n\nexamples")[0])
+            elif line:
+                self._hear(line)
+        except VideoLaVITError as error:
+            self.num_failed += 1
+            print(printable(f"videolavit: error: {error}"), file=sys.stderr)
+        except KeyboardInterrupt:  # what was shown is kept for the next question
+            if not self._interactive:
+                raise
+            print("\n(stopped)")
+
+    def show(self, files: tuple[str, ...]) -> None:
+        """Files for the next question.
+
+        Raises:
+            MediaError: one of them does not exist.
+        """
+        for file in files:
+            shown = media_file(file)
+            self._pictures += shown.pictures
+            self._videos += shown.videos
+
+    def _hear(self, line: str) -> None:
+        said = find_media(line)
+        self._pictures += said.pictures
+        self._videos += said.videos
+        if said.text:
+            self._answer(said.text)
+
+    def _answer(self, question: str) -> None:
+        config = self._config
+        with StageBars(quiet=config.json) as bars, self._forgetting_bad_media():
+            stream = self._model.stream_answer(
+                question,
+                image=self._pictures or None,
+                video=self._videos or None,
+                history=self._last,
+                max_ids=config.max_ids,
+                max_clips=config.max_clips,
+                seed=config.seed,
+                progress=until_words(bars),
+            )
+            for piece in stream:
+                bars.close()
+                if not config.json:
+                    print(printable(piece, keep="\n"), end="", flush=True)
+        self._last = stream.answer
+        self._pictures, self._videos = [], []
+        print(_as_json(stream.answer) if config.json else "")
+
+    @contextlib.contextmanager
+    def _forgetting_bad_media(self) -> Iterator[None]:
+        """What cannot be read would spoil every further question."""
+        try:
+            yield
+        except MediaError:
+            self._pictures, self._videos = [], []
+            raise
+
+
+def _as_json(answer: Answer) -> str:
+    return json.dumps({"question": answer.question, "answer": answer.text, "seconds": round(answer.seconds, 3)})

@@ -1,0 +1,56 @@
+"""Draw what tokens say: the text that `videolavit tokenize` wrote, edited or not.
+
+Each clip is drawn for itself; one without motion gives a single frame. `-` reads the tokens
+from stdin. The extension of the output names its format: .mp4, .gif, .webp, or .png for a
+picture or a sheet of all frames. The detokenizer `warp` moves each keyframe along its motion
+without a network: fast, and with nothing new where something comes into view.
+
+examples:
+  videolavit detokenize tokens.txt -o again.mp4
+  videolavit detokenize tokens.txt -o fast.gif --detokenizer warp --seed 1
+  videolavit tokenize video.mp4 | videolavit detokenize - -o again.mp4
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from videolavit.commands.console import StageBars
+from videolavit.commands.draw_options import VideoOptions
+from videolavit.commands.model_options import ModelOptions, open_model
+from videolavit.commands.outputs import check_target
+from videolavit.commands.report import write
+from videolavit.commands.token_file import read_tokens
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit detokenize`."""
+
+    file: Annotated[str, Positional]
+    """File with tokens, or - for stdin."""
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    """Where to write the video or the picture."""
+    detokenizer: Literal["diffusion", "warp"] = "diffusion"
+    """What turns a keyframe and its motion into frames."""
+    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
+    json: bool = False
+    """Print one JSON document on stdout, and nothing else."""
+
+
+def run(config: Config) -> int:
+    """Draw, write, and say what was written."""
+    check_target(config.output, config.file)
+    tokens = read_tokens(config.file)
+    model = open_model(config.model)
+    with StageBars(quiet=config.json) as progress:
+        video = model.detokenize(tokens, detokenizer=config.detokenizer, progress=progress, **config.drawing.changes())
+    write(video, config.output, json=config.json, source=config.file)
+    return 0

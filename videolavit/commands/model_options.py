@@ -1,0 +1,87 @@
+"""The options by which commands open a model, and where it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import arg
+
+from videolavit.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from videolavit.pipeline import VideoLaVIT
+
+__all__ = ["ModelOptions", "choose_device", "choose_dtype", "open_model"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions:
+    """Which model, and where and how exactly it computes."""
+
+    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME")] = None
+    """A checkpoint: a folder, or owner/name on the Hugging Face hub. By default the small model of this package."""
+    revision: Annotated[str | None, arg(metavar="NAME")] = None
+    """Branch, tag or commit on the hub."""
+    device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
+    """Where to compute; auto is a GPU that CUDA or ROCm knows, else the CPU."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Type of the numbers; auto is the type that they are stored in, but float32 for float16 on a CPU."""
+    quantize: Literal["int8", "int4"] | None = None
+    """Let weights of language models take so few bits: less memory, not quite the same results."""
+    offload: bool = False
+    """Keep the parts in main memory, and on the device only while they compute: less of its memory, slower."""
+    compile: bool = False
+    """Compile the UNets with torch.compile, which takes its time when each size first comes."""
+
+
+def open_model(options: ModelOptions) -> VideoLaVIT:
+    """The model; its parts are loaded when a task needs them.
+
+    Raises:
+        ConfigError: there is no such device.
+        CheckpointError: there is no such checkpoint.
+    """
+    from videolavit.pipeline import VideoLaVIT
+
+    source = () if options.model is None else (options.model,)
+    device, dtype = choose_device(options.device), choose_dtype(options.dtype)
+    model = VideoLaVIT.from_pretrained(
+        *source,
+        device=device,
+        dtype=dtype,
+        revision=options.revision,
+        quantize=options.quantize,
+        compile=options.compile,
+    )
+    if options.offload:
+        model.enable_model_cpu_offload()
+    return model
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name, `auto` included.
+
+    Raises:
+        ConfigError: no such device, or none that works here.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch without that backend
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"--device {name}: cannot be used here: {reason}; try auto or cpu") from error
+    return device
+
+
+def choose_dtype(name: str) -> torch.dtype | None:
+    """The type of a name; None, which leaves the choice to the loader, for `auto`."""
+    import torch
+
+    return None if name == "auto" else getattr(torch, name)

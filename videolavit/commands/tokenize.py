@@ -1,0 +1,67 @@
+"""Turn a picture or a video into tokens, as text that can be read, stored and edited.
+
+Each clip is one line: the codes of its keyframe behind K, those of its motion behind M. The
+text goes to stdout, or into a file with the extension .txt; `videolavit detokenize` draws it.
+
+examples:
+  videolavit tokenize video.mp4
+  videolavit tokenize video.mp4 -o tokens.txt
+  videolavit tokenize picture.png --json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from videolavit.commands.clip_options import refuse_pipe
+from videolavit.commands.console import StageBars, print_json, printable
+from videolavit.commands.model_options import ModelOptions, open_model
+from videolavit.commands.outputs import check_target
+from videolavit.commands.token_file import TOKENS
+
+__all__ = ["Config", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Options of `videolavit tokenize`."""
+
+    file: Annotated[str, Positional]
+    """Picture or video."""
+    output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
+    """Where to write the tokens; by default stdout."""
+    seed: int = 0
+    """For models that choose by chance which parts of a picture to look at."""
+    model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
+    json: bool = False
+    """Print one JSON document on stdout, and nothing else."""
+
+
+def run(config: Config) -> int:
+    """Tokenize, and write or print."""
+    if config.output is not None:
+        check_target(config.output, config.file, extensions=TOKENS)
+    refuse_pipe(config.file)
+    from videolavit.inputs import is_still
+
+    model = open_model(config.model)
+    with StageBars(quiet=config.json) as progress:
+        if is_still(Path(config.file)):
+            tokens = model.tokenize(image=config.file, seed=config.seed, progress=progress)
+        else:
+            tokens = model.tokenize(video=config.file, seed=config.seed, progress=progress)
+    if config.output is not None:
+        tokens.save(config.output)
+    if config.json:
+        output = None if config.output is None else str(config.output)
+        print_json({"output": output, "text": tokens.text, "ids": tokens.ids.tolist(), "metadata": tokens.metadata})
+    elif config.output is None:
+        print(tokens.text.rstrip("\n"))
+    else:
+        clips = f"{len(tokens)} clip{'s' if len(tokens) != 1 else ''}"
+        print(printable(f"{config.output}: {clips}, {len(tokens.ids)} ids"))
+    return 0

@@ -1,0 +1,186 @@
+"""Pixels of clips: first the keyframe, then the frames that follow it (paper, section 3.2; reference sections 5 and 6).
+
+What a clip is drawn from is a `Sketch`: codes that were written or tokenized, or in place of either a picture or a
+field of motion itself. Frames come from the video detokenizer, or at once from moving the keyframe along ("warp").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from videolavit.assembly import Assembly
+from videolavit.clip import PixelMotion
+from videolavit.detokenizers.continuation import inversion_latents, restart_latents
+from videolavit.detokenizers.keyframe import KeyframeDetokenizer, KeyframeStart
+from videolavit.detokenizers.pixels import to_uint8, vae_factor
+from videolavit.errors import ConfigError
+from videolavit.inputs import DrawOptions, resize_picture
+from videolavit.results import ClipTokens
+from videolavit.tasks.progress import Work
+from videolavit.video.warp import warp
+
+__all__ = ["Detokenizer", "Painter", "Sketch", "as_field", "drawn_size", "size_for_shape"]
+
+Detokenizer = Literal["diffusion", "warp"]
+RGB = UInt8[np.ndarray, "_ _ 3"]
+Motion = Int[Tensor, "_"] | PixelMotion
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sketch:
+    """What one clip is drawn from."""
+
+    keyframe: Int[Tensor, "n"] | RGB | None
+    """Codes, or a picture; None for the last frame of the clip before, which is then not shown again."""
+    motion: Motion | None
+    """Codes, or a field; None for a picture that does not move."""
+    num_frames: int | None = None
+    """Frames to show; None for all. Of a clip that is shown for longer than it has frames the last one stays."""
+
+    @classmethod
+    def of(cls, clip: ClipTokens) -> Sketch:
+        """Drawn from codes alone."""
+        return cls(keyframe=clip.keyframe, motion=clip.motion, num_frames=clip.num_frames)
+
+
+class Painter:
+    """Draws the clips of one video at one size."""
+
+    def __init__(self, model: Assembly, options: DrawOptions, work: Work, size: tuple[int, int]) -> None:
+        self.model, self.options, self.work, self.size = model, options, work, size
+
+    def sketch(
+        self, sketch: Sketch, index: int, detokenizer: Detokenizer, before: RGB | None = None
+    ) -> UInt8[np.ndarray, "_ _ _ 3"]:
+        """Frames of a clip that is drawn for itself, or goes on from the frame before."""
+        keyframe = before if sketch.keyframe is None else sketch.keyframe
+        assert keyframe is not None, "the first sketch has a keyframe"
+        picture = self.keyframe(keyframe, index) if isinstance(keyframe, Tensor) else keyframe
+        picture = resize_picture(picture, *self.size)
+        frames = picture[None] if sketch.motion is None else self.frames(picture, sketch.motion, index, detokenizer)
+        if sketch.num_frames is not None:
+            frames = frames[np.minimum(np.arange(sketch.num_frames), len(frames) - 1)]
+        return frames if sketch.keyframe is not None else frames[1:]
+
+    @torch.no_grad()
+    def keyframe(self, codes: Int[Tensor, "n"], index: int = 0, last_frame: RGB | None = None) -> RGB:
+        """The picture of codes; one that goes on from a last frame starts from that, as `options.noise` says."""
+        options = self.options
+        with self.work.step("load"):
+            detokenizer = self.model.keyframe_detokenizer
+        vectors = [self.model.parts.quantizer("visual_tokenizer").vectors(codes.to(self.model.parts.device))]
+        with self.work.step("keyframe", _number(options.keyframe_steps)) as report:
+            pictures = detokenizer.draw(
+                vectors,
+                height=self.size[0],
+                width=self.size[1],
+                steps=_number(options.keyframe_steps),
+                guidance=_number(options.keyframe_guidance),
+                generators=options.generators(f"keyframe {index}"),
+                start=None if last_frame is None else self._start(detokenizer, last_frame, vectors, index),
+                on_step=_on_step(report),
+            )
+            return to_uint8(pictures)[0].cpu().numpy()
+
+    @torch.no_grad()
+    def frames(
+        self, picture: RGB, motion: Motion, index: int = 0, detokenizer: Detokenizer = "diffusion"
+    ) -> UInt8[np.ndarray, "_ _ _ 3"]:
+        """A keyframe of this size, and what follows it."""
+        if detokenizer == "warp":
+            return self.warped(picture, motion)
+        options = self.options.frames
+        with self.work.step("load"):
+            drawer = self.model.video_detokenizer
+        with self.work.step("frames", options.steps) as report:
+            frames = drawer.draw(
+                picture[None],
+                self._normalised(motion),
+                options=options,
+                generators=self.options.generators(f"frames {index}"),
+                on_step=_on_step(report),
+            )
+            return frames[0].cpu().numpy()
+
+    @torch.no_grad()
+    def warped(self, picture: RGB, motion: Motion) -> UInt8[np.ndarray, "_ _ _ 3"]:
+        """The keyframe moved along its motion, without a network but the motion tokenizer's decoder."""
+        with self.work.step("load"):
+            _ = self.model.motion_tokenizer if isinstance(motion, Tensor) else None
+        with self.work.step("warp"):
+            return warp(picture, as_field(self.model, motion, self.size))
+
+    def _normalised(self, motion: Motion) -> Tensor:
+        """Motion as the video detokenizer takes it, of the latents' size."""
+        factor = vae_factor(self.model.video_detokenizer.vae)
+        grid = self.size[0] // factor, self.size[1] // factor
+        if isinstance(motion, PixelMotion):
+            return torch.from_numpy(motion.for_detokenizer(*grid))[None].to(self.model.parts.device)
+        return self.model.motion_tokenizer.condition(motion[None].to(self.model.parts.device), *grid)
+
+    def _start(
+        self, detokenizer: KeyframeDetokenizer, last_frame: RGB, vectors: list[Tensor], index: int
+    ) -> KeyframeStart | None:
+        """Latents of the last frame for the next keyframe to start from."""
+        options, frames = self.options, resize_picture(last_frame, *self.size)[None]
+        settings: dict[str, Any] = {"steps": options.keyframe_steps}
+        if options.inverse_rate is not None:
+            settings["inverse_rate"] = options.inverse_rate
+        if options.noise == "restart":
+            return restart_latents(detokenizer, frames, generators=options.generators(f"restart {index}"), **settings)
+        if options.noise == "inversion":
+            return inversion_latents(detokenizer, frames, detokenizer.condition(vectors), **settings)
+        return None
+
+
+def as_field(model: Assembly, motion: Motion, size: tuple[int, int]) -> PixelMotion:
+    """Motion as a field, decoded where it is codes, in pixels of a picture of that (height, width)."""
+    if isinstance(motion, PixelMotion):
+        return motion
+    with torch.no_grad():
+        values = model.motion_tokenizer.decode(motion[None].to(model.parts.device))[0].cpu().numpy()
+    return PixelMotion.from_tokenizer_units(values, height=size[0], width=size[1])
+
+
+def drawn_size(model: Assembly, options: DrawOptions, *, moving: bool) -> tuple[int, int]:
+    """(height, width) of what is drawn: what the options say, or else what the UNet was made for.
+
+    Raises:
+        ConfigError: neither says it.
+    """
+    if options.height is not None and options.width is not None:
+        return options.height, options.width
+    detokenizer = model.video_detokenizer if moving else model.keyframe_detokenizer
+    size = detokenizer.unet.config["sample_size"] or model.keyframe_detokenizer.unet.config["sample_size"]
+    if size is None:
+        raise ConfigError("the model does not say what size it was made for; give height= and width=")
+    rows, cols = (size, size) if isinstance(size, int) else size
+    factor = vae_factor(detokenizer.vae)
+    return rows * factor, cols * factor
+
+
+def size_for_shape(model: Assembly, picture: RGB, options: DrawOptions) -> tuple[int, int]:
+    """(height, width) with about the shape of a picture and about as many pixels as the model draws otherwise."""
+    height, width = drawn_size(model, options, moving=True)
+    step = vae_factor(model.video_detokenizer.vae) * 2 ** (
+        len(model.video_detokenizer.unet.config["block_out_channels"]) - 1
+    )
+    root = math.sqrt(height * width * picture.shape[0] / picture.shape[1])
+    return max(step, step * round(root / step)), max(step, step * round(height * width / root / step))
+
+
+def _on_step(report: Callable[[int], None]) -> Callable[[int, int, Tensor], None]:
+    return lambda done, total, latents: report(done)
+
+
+def _number(value: Any) -> Any:
+    assert value is not None, "options are completed by the model's settings before anything is drawn"
+    return value

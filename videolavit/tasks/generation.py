@@ -1,0 +1,204 @@
+"""Pictures and videos from words and pictures: the part of `VideoLaVIT` that draws (paper, sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from videolavit.errors import ConfigError, PromptError
+from videolavit.inputs import DrawOptions, PictureSource, read_picture
+from videolavit.language.prompts import Prompt
+from videolavit.results import ClipTokens, GeneratedImage, GeneratedVideo
+from videolavit.tasks.base import Tasks
+from videolavit.tasks.beginnings import after_video, from_prompt
+from videolavit.tasks.drawing import Painter, drawn_size, size_for_shape
+from videolavit.tasks.filming import Preview, film
+from videolavit.tasks.progress import Progress, Work
+from videolavit.tasks.prompting import drawing_prompt, picture_codes
+from videolavit.tasks.sources import as_list_of_pictures
+from videolavit.tasks.writing import ClipWriter, Wish
+from videolavit.video.decompose import VideoSource
+
+__all__ = ["Generation"]
+
+Pictures = PictureSource | GeneratedImage
+Videos = VideoSource | GeneratedVideo
+
+
+class Generation(Tasks):
+    """Draws."""
+
+    def image(
+        self,
+        prompt: str | Prompt = "",
+        *,
+        image: Pictures | Sequence[Pictures] | None = None,
+        candidates: int = 1,
+        options: DrawOptions | None = None,
+        progress: Progress | None = None,
+        **changes: Any,
+    ) -> GeneratedImage:
+        """Draw a picture of what a text says.
+
+        Args:
+            prompt: words, or a ready-made row of ids.
+            image: pictures that the prompt speaks of, where it says `<image>`, or else before it.
+            candidates: write the ids of so many, and draw the one that the model finds to fit the words best.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance=7.0`.
+
+        Raises:
+            PromptError: the prompt is empty or too long.
+            MediaError: a picture cannot be read.
+            ConfigError: an option does not exist or is out of range.
+        """
+        options, work = self._options(options, changes), Work(progress)
+        wish = _wish(candidates, prompt)
+        pictures = [read_picture(one) for one in as_list_of_pictures(image)]
+        context = drawing_prompt(self, prompt, picture_codes(self, pictures, options, work))
+        written = ClipWriter(self, options, work, wish).keyframe(context)
+        pixels = Painter(self, options, work, drawn_size(self, options, moving=False)).keyframe(written.codes)
+        return GeneratedImage(
+            pixels=pixels,
+            tokens=ClipTokens(keyframe=written.codes),
+            ids=written.context,
+            metadata=self._metadata("image", prompt, options, candidates=candidates),
+            timings=work.timings,
+        )
+
+    def video(
+        self,
+        prompt: str | Prompt = "",
+        *,
+        image: Pictures | None = None,
+        keyframe: Pictures | None = None,
+        clips: int = 1,
+        candidates: int = 1,
+        preview: Preview | None = None,
+        options: DrawOptions | None = None,
+        progress: Progress | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """Draw a video of what a text says, or one that starts with a picture.
+
+        Args:
+            prompt: words, or a ready-made row of ids; may be empty if there is a picture.
+            image: any picture, brought to the size of the video: what is seen first. Only motion, and later
+                keyframes, are drawn.
+            keyframe: the same for a picture that another model drew for the prompt: the video takes its shape, and
+                motion is chosen as it is after words.
+            clips: how many clips, each going on from the last frame of the one before.
+            candidates: write the ids of so many videos, and draw the one that the model finds to fit the words best.
+            preview: is called with each clip's number and its frames by motion compensation, before they are drawn.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name, such as `seed=1, steps=10, noise="inversion"`.
+
+        Raises:
+            PromptError: there is neither text nor picture, or not even one clip fits into the context.
+            MediaError: the picture cannot be read.
+            ConfigError: an option does not exist or is out of range.
+        """
+        parts = self.stream_video(
+            prompt,
+            image=image,
+            keyframe=keyframe,
+            clips=clips,
+            candidates=candidates,
+            preview=preview,
+            options=options,
+            progress=progress,
+            **changes,
+        )
+        return GeneratedVideo.join(list(parts))
+
+    def stream_video(
+        self,
+        prompt: str | Prompt = "",
+        *,
+        image: Pictures | None = None,
+        keyframe: Pictures | None = None,
+        after: Videos | None = None,
+        clips: int = 1,
+        candidates: int = 1,
+        preview: Preview | None = None,
+        options: DrawOptions | None = None,
+        progress: Progress | None = None,
+        **changes: Any,
+    ) -> Iterator[GeneratedVideo]:
+        """The clips of `video`, or of `continue_video` with `after`, each as soon as it is drawn.
+
+        Each comes with its new frames alone; `GeneratedVideo.join` makes one video of them. Where the context is full,
+        the prompt and the last clips stay in it. Arguments and errors are those of `video` and `continue_video`.
+        """
+        if sum(given is not None for given in (image, keyframe, after)) > 1:
+            raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
+        if clips < 1:
+            raise ConfigError(f"got clips={clips}, expected at least 1")
+        work, wish = Work(progress), _wish(candidates, prompt)
+        given = as_list_of_pictures(image if keyframe is None else keyframe)
+        picture = read_picture(given[0]) if given else None
+        options = self._sized(options, changes, picture if keyframe is not None else None, after, image is not None)
+        size = drawn_size(self, options, moving=True)
+        if after is None:
+            beginning = from_prompt(self, prompt, picture, size, options, work)
+        else:
+            beginning = after_video(self, prompt, after, options, work)
+        task = "video" if after is None else "continue_video"
+        metadata = self._metadata(task, prompt, options, clips=clips, candidates=candidates)
+        writer, painter = ClipWriter(self, options, work, wish), Painter(self, options, work, size)
+        return film(writer, painter, beginning, clips, preview=preview, metadata=metadata)
+
+    def continue_video(
+        self,
+        video: Videos,
+        prompt: str = "",
+        *,
+        clips: int = 1,
+        preview: Preview | None = None,
+        options: DrawOptions | None = None,
+        progress: Progress | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """Draw what happens next.
+
+        Args:
+            video: a generated video, which is returned with the new frames behind its own; or a file, of which the
+                last clip is the context, and only the new frames are returned.
+            prompt: words to go on with, in place of those that a generated video was drawn from.
+            clips: how many clips to add.
+            preview: as in `video`.
+            options: by default the model's own; `noise` says how a new keyframe starts from the last frame.
+            progress: is told how far the work is.
+            changes: single options by name.
+
+        Raises:
+            PromptError: not even one clip fits behind the prompt.
+            MediaError: the file cannot be read.
+        """
+        parts = self.stream_video(
+            prompt, after=video, clips=clips, preview=preview, options=options, progress=progress, **changes
+        )
+        before = [dataclasses.replace(video, timings={})] if isinstance(video, GeneratedVideo) else []
+        return GeneratedVideo.join([*before, *parts])
+
+    def _sized(
+        self, options: DrawOptions | None, changes: dict[str, Any], shape: Any, after: Any, after_picture: bool
+    ) -> DrawOptions:
+        """Complete options. A size that they leave open is that of the video before, or has the shape of a picture."""
+        asked = self._options(options, changes, after_picture=after_picture)
+        if (options or DrawOptions()).changed(**changes).height is not None:
+            return asked
+        if isinstance(after, GeneratedVideo):
+            height, width = after.frames.shape[1:3]
+        elif shape is not None:
+            height, width = size_for_shape(self, shape, asked)
+        else:
+            return asked
+        return asked.changed(height=height, width=width)
+
+
+def _wish(candidates: int, prompt: str | Prompt) -> Wish:
+    return Wish(candidates=candidates, words=prompt if isinstance(prompt, str) else "")

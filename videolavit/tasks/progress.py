@@ -1,0 +1,42 @@
+"""Who is told how far the work is, and how long each step of it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["Progress", "Work"]
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total), with done from 0 to total. Stages are "load" (parts that
+are needed for the first time), "perceive" (clips looked at), "write" (ids), "rank" (candidates), "keyframe" and
+"frames" (denoising steps) and "warp"; a total of 0 is one that is not known. To stop the work, raise."""
+
+
+class Work:
+    """A piece of work under way: the time of its steps so far, and whom to tell of them."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.timings: dict[str, float] = {}
+        """Seconds by step."""
+        self._progress = progress
+
+    @contextmanager
+    def step(self, stage: str, total: int = 0) -> Iterator[Callable[[int], None]]:
+        """Time a step; what it gives is to be called with how much of `total` is done."""
+        self._tell(stage, 0, total)
+        started = time.perf_counter()
+        try:
+            yield lambda done: self._tell(stage, done, total)
+        finally:
+            self.timings[stage] = self.timings.get(stage, 0.0) + time.perf_counter() - started
+
+    def take_timings(self) -> dict[str, float]:
+        """The timings since the last call; the next one starts from nothing."""
+        taken, self.timings = self.timings, {}
+        return taken
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(stage, done, total)
