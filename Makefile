@@ -20,7 +20,7 @@ export DEMO_VIDEO := $(value VIDEO)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/demo.stamp  ## take a real video apart and put it together again; VIDEO=your.mp4 for one of your own
+demo: $(VENV)/demo.stamp  ## draw a video, ask about it, take a real one apart and put it together again; VIDEO=your.mp4
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev.stamp  ## run all tests that need neither an accelerator nor the released weights
@@ -41,8 +41,9 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
 bench: $(VENV)/dev.stamp  ## measure speed and memory; on a quiet machine
 	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python "$$script"; done
 
-docs: $(VENV)/dev.stamp  ## check the links of the documentation and run its examples
-	$(BIN)/python -m pytest tests/test_readme.py tests/test_documentation.py
+docs: $(VENV)/dev.stamp  ## check the links of the documentation, run its examples and the notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not weights" \
+		tests/test_readme.py tests/test_documentation.py tests/test_notebooks.py tests/test_examples.py
 
 clean:  ## delete .venv, results of the demo and caches
 	rm -rf $(VENV) out build dist videolavit.egg-info .pytest_cache .ruff_cache .hypothesis

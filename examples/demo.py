@@ -1,9 +1,10 @@
-"""Take a real video apart and put it together again: what `make demo` runs.
+"""What the model can do, from end to end: what `make demo` runs.
 
     python examples/demo.py
 
-The video is one that gradio's wheel ships, or the one that the environment variable DEMO_VIDEO names. Results go to
-out/demo. Takes a few seconds.
+Draws a video of a sentence and asks the model about it; takes a real video apart, turns it into tokens and back. Each
+step is one command, shown as you would type it. The real video is one that gradio's wheel ships, or the one that the
+environment variable DEMO_VIDEO names. Results go to out/demo. Takes about a minute on two cores.
 """
 
 from __future__ import annotations
@@ -11,30 +12,52 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
-import subprocess
 import sys
+import time
 from pathlib import Path
+
+from videolavit.cli import main as videolavit
 
 OUTPUT = Path("out/demo")
 
 
-def main() -> int:
-    """Run the two commands, showing them as a user would type them, and say where to look."""
-    video = os.environ.get("DEMO_VIDEO") or shipped_video()
-    commands = [
-        ["decompose", video, "-o", str(OUTPUT)],
-        ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare"],
+def steps(video: str) -> list[tuple[str, list[str]]]:
+    """What is done, and the command that does it."""
+    drawn, tokens = str(OUTPUT / "drawn.mp4"), str(OUTPUT / "tokens.txt")
+    return [
+        ("Text to video", ["video", "a red circle moves to the right", "-o", drawn, "--seed", "1"]),
+        ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", drawn]),
+        ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
+        ("The same as tokens", ["tokenize", video, "-o", tokens]),
+        ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare"]),
+        (
+            "The same with true keyframes: motion alone goes through tokens",
+            ["reconstruct", video, "-o", str(OUTPUT / "motion.mp4"), "--compare", "--keyframe-from", "raw"],
+        ),
     ]
-    for command in commands:
-        print(f"\n$ videolavit {shlex.join(command)}", flush=True)
-        code = subprocess.run([sys.executable, "-m", "videolavit", *command], check=False).returncode
+
+
+def main() -> int:
+    """Run the steps, time them, and say where to look."""
+    video = os.environ.get("DEMO_VIDEO") or shipped_video()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    seconds = []
+    for what, command in steps(video):
+        print(f"\n{what}\n$ videolavit {shlex.join(command)}", flush=True)
+        started = time.perf_counter()
+        code = videolavit(command)
         if code != 0:
             return code
+        seconds.append(f"  {time.perf_counter() - started:6.1f} s  {what}")
+    print("\nTimes, the loading of libraries and of the model included", *seconds, sep="\n")
     print(f"""
 Look at
-  {OUTPUT}/contact-sheet.png   the keyframes and their times
-  {OUTPUT}/motion/             how each clip moves
-  {OUTPUT}/reconstructed.mp4   left the original, right what keyframes and motion alone tell""")
+  {OUTPUT}/drawn.mp4                 what the model drew
+  {OUTPUT}/apart/contact-sheet.png   keyframes of the real video and their times
+  {OUTPUT}/apart/motion/             how each of its clips moves
+  {OUTPUT}/tokens.txt                the same as tokens: text that can be edited and drawn again
+  {OUTPUT}/reconstructed.mp4         left the original, right from tokens; the small model only knows shapes
+  {OUTPUT}/motion.mp4                right with true keyframes, and motion from tokens""")
     return 0
 
 
