@@ -71,6 +71,9 @@ class ToyStage:
     def alarm(self, metrics, step):
         return "the loss is low" if metrics["loss"] < 1.0 else None
 
+    def parts(self, module):
+        return {"video_unet": module}
+
     def export(self, module, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         save_file(module.state_dict(), folder / "weights.safetensors")

@@ -102,9 +102,9 @@ class Tokens:
     output: Output
     """Folder for the token shards."""
     visual_tokenizer: Path
-    """What `videolavit train visual_tokenizer` exported."""
+    """What `videolavit train visual_tokenizer` exported; or a whole model, `tiny` for the one in the package."""
     motion_tokenizer: Path
-    """What `videolavit train motion_tokenizer` exported."""
+    """What `videolavit train motion_tokenizer` exported, or a whole model."""
     text_tokenizer: Path
     """Folder of a transformers tokenizer; how many ids it has decides where the other ids begin."""
     no_features: bool = False
@@ -201,13 +201,13 @@ def _texts(reader: ShardReader) -> Iterator[str]:
 
 def _tokens(task: Tokens) -> int:
     from videolavit.data.tokenize import TokenizeOptions, tokenize_shards
-    from videolavit.language.text_tokenizer import load_text_tokenizer
+    from videolavit.training.parts import load_words
 
     _check(task.workers)
     options = TokenizeOptions(
         visual_tokenizer=str(task.visual_tokenizer),
         motion_tokenizer=str(task.motion_tokenizer),
-        num_text=len(load_text_tokenizer(task.text_tokenizer)),
+        num_text=len(load_words(task.text_tokenizer)),
         features=not task.no_features,
         choice=task.choice,
         seed=task.seed,

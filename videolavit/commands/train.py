@@ -22,6 +22,7 @@ examples:
   videolavit train motion_tokenizer --preset tiny --data data/train
   videolavit train pretraining --preset tiny --data data/tokens --training.steps 2000
   videolavit train motion_tokenizer --model.num-codes 256 -o runs/motion-256
+  videolavit train pretraining --from-model tiny --data data/my_tokens
   torchrun --nproc-per-node 2 -m videolavit train pretraining --data data/tokens
 """
 
@@ -51,6 +52,9 @@ class Config:
     """Where the stage's options start from."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder of the run; by default runs/STAGE."""
+    from_model: Annotated[str, arg(metavar="MODEL")] = ""
+    """Start from the weights of this model wherever they fit: a folder, a hub id, or `tiny` for the one in the package.
+    Without it weights are random, or what options of the stage say."""
     quiet: bool = False
     """Show no progress bar."""
     options: Annotated[tuple[str, ...], arg(constructor=lambda: ())] = ()
@@ -82,7 +86,7 @@ def run(config: Config) -> int:
     from videolavit.training.loop import train
 
     folder = config.output or Path("runs") / config.stage
-    exported = train(stage, folder, quiet=config.quiet)
+    exported = train(stage, folder, model=config.from_model, quiet=config.quiet)
     if int(os.environ.get("RANK", "0")) == 0:
         print(f"{config.stage}: {exported}")
     return 0

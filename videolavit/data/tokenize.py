@@ -26,7 +26,7 @@ from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion import MotionTokenizer
 from videolavit.tokenizers.selector import Choice
 from videolavit.tokenizers.visual import VisualTokenizer
-from videolavit.training.parts import load_motion_tokenizer, load_trained
+from videolavit.training.parts import load_motion_tokenizer, load_trained, weights_file
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["TokenizeOptions", "tokenize_records", "tokenize_shards"]
@@ -169,7 +169,7 @@ def _claim(target: Path, options: TokenizeOptions) -> None:
     """Note which tokenizers a folder belongs to: shards that are kept must be of the same."""
     digest = sha256(repr((options.num_text, options.features, options.choice, options.seed)).encode())
     for folder, name in ((options.visual_tokenizer, "visual"), (options.motion_tokenizer, "motion")):
-        weights = Path(folder) / f"{name}_tokenizer.safetensors"
+        weights = weights_file(f"{name}_tokenizer", folder)
         if not weights.is_file():
             raise CheckpointError(f"{weights}: no such file; train the {name} tokenizer first, or check the folder")
         with weights.open("rb") as file:

@@ -29,6 +29,7 @@ from videolavit.training.ema import WeightAverage
 from videolavit.training.options import TrainingOptions, learning_rate
 from videolavit.training.processes import Processes, processes, shard
 from videolavit.training.tracking import Tracker
+from videolavit.training.warm_start import warm_start
 
 __all__ = ["Stage", "train"]
 
@@ -62,28 +63,38 @@ class Stage(Protocol):
         """What is going wrong although the loss is finite, such as a collapsed codebook; None if nothing is."""
         ...
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """What is trained, by its name in a model, for `videolavit.training.warm_start`."""
+        ...
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """Write what the stage is trained for, in the native checkpoint layout."""
         ...
 
 
-def train(stage: Stage, folder: Path, *, quiet: bool = False) -> Path:
+def train(stage: Stage, folder: Path, *, model: str = "", quiet: bool = False) -> Path:
     """Train a stage in `folder`, resuming what is there already; the folder of the exported weights.
+
+    A run that begins takes over the weights of `model`, if one is named: a folder, a hub id, or "tiny".
 
     Raises:
         TrainingError: the loss or its gradient is no longer finite; the last checkpoint is intact.
-        CheckpointError: the folder holds a run with other options.
+        CheckpointError: the folder holds a run with other options, or nothing of the model fits.
     """
     options = stage.training
     with processes() as group:
         _seed(options.seed, 0, 0, 0)  # the initial weights are the same on all processes
-        module = stage.build().to(group.device).train()
+        module = stage.build()
+        checkpoint = latest_checkpoint(folder / "checkpoints")
+        if model and checkpoint is None:
+            warm_start(stage.parts(module), model)
+        module = module.to(group.device).train()
         shard(module, group)
         optimiser = AdamW(_parameter_groups(module, options.weight_decay), lr=0.0, betas=options.betas)
         average = WeightAverage(module, options.ema_decay) if options.ema_decay else None
         run = _identity(stage, group)
         step = 0
-        if (checkpoint := latest_checkpoint(folder / "checkpoints")) is not None:
+        if checkpoint is not None:
             step = load_checkpoint(checkpoint, module, optimiser, average, group, run=run)
             logger.info("resuming %s after step %d", stage.name, step)
         with _tracker(stage, folder, step, group, quiet) as tracker:

@@ -1,5 +1,8 @@
 """What stages hand to one another: one part of a model as two files, `NAME.json` and `NAME.safetensors`.
 
+Where a stage takes the export of another one, a whole model in the native layout does as well, and "tiny" stands for
+the model in the package: what is trained anew then fits the parts that stay.
+
 Names of parts are those of `videolavit.checkpoints.parts`; the same files, with one configuration for all, make a
 checkpoint in the native layout.
 """
@@ -15,20 +18,26 @@ from safetensors.torch import load_file
 from torch import nn
 
 from videolavit.checkpoints.files import find_tensors, open_tensors
+from videolavit.checkpoints.native import CONFIG_FILE, NativeCheckpoint, is_native
 from videolavit.checkpoints.parts import StoredPart, config_as_json, config_from_json, live_part, load_part
-from videolavit.checkpoints.source import read_json
+from videolavit.checkpoints.shipped import named_model
+from videolavit.checkpoints.source import Source, read_json
 from videolavit.checkpoints.writing import write_safetensors
 from videolavit.config import load_config
 from videolavit.errors import CheckpointError
+from videolavit.language.text_tokenizer import load_text_tokenizer
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 
 __all__ = [
     "load_autoencoder",
+    "load_motion_tokenizer",
     "load_trained",
+    "load_words",
     "read_trained",
     "read_trained_scheduler",
     "save_trained",
     "save_trained_scheduler",
+    "weights_file",
 ]
 
 
@@ -41,12 +50,18 @@ def save_trained(name: str, module: nn.Module, folder: Path) -> None:
 
 
 def read_trained(name: str, folder: str | Path) -> StoredPart:
-    """A part that `save_trained` wrote, its tensors not read yet.
+    """A part that `save_trained` wrote, or that of a whole model, its tensors not read yet.
+
+    Args:
+        name: of the part.
+        folder: of an export or of a model in the native layout; "tiny" for the model in the package.
 
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    folder = Path(folder)
+    folder = Path(named_model(str(folder)))
+    if (model := _whole_model(folder)) is not None:
+        return model.part(name)
     config, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
     if not config.is_file():
         raise CheckpointError(f"{folder}: holds no {name}; train the stage that makes it first, or check the folder")
@@ -75,12 +90,14 @@ def read_trained_scheduler(name: str, folder: str | Path) -> dict[str, Any]:
 
 
 def load_autoencoder(folder: str | Path) -> Any:
-    """A VAE in diffusers' own layout, of the class that its configuration names.
+    """A VAE in diffusers' own layout, of the class that its configuration names; or that of a whole model.
 
     Raises:
         CheckpointError: files are missing or damaged, or the class is none of a VAE.
     """
-    folder = Path(folder)
+    folder = Path(named_model(str(folder)))
+    if (model := _whole_model(folder)) is not None:
+        return load_part(model.part("keyframe_vae"), dtype=torch.float32)
     config = read_json(folder / "config.json")
     path = find_tensors(folder, "diffusion_pytorch_model")
     if path is None:
@@ -90,14 +107,43 @@ def load_autoencoder(folder: str | Path) -> Any:
 
 
 def load_motion_tokenizer(folder: str | Path) -> MotionTokenizer:
-    """What the stage of that name exported.
+    """What the stage of that name exported, or that of a whole model.
 
     Raises:
         CheckpointError: the folder does not hold one.
     """
-    config, weights = Path(folder) / "config.json", Path(folder) / "motion_tokenizer.safetensors"
+    folder = Path(named_model(str(folder)))
+    if (model := _whole_model(folder)) is not None:
+        tokenizer: Any = load_part(model.part("motion_tokenizer"))
+        return tokenizer
+    config, weights = folder / "config.json", folder / "motion_tokenizer.safetensors"
     if not config.is_file() or not weights.is_file():
         raise CheckpointError(f"{folder}: holds no motion tokenizer; train that stage first, or check the folder")
     tokenizer = MotionTokenizer(load_config(MotionTokenizerConfig, config))
     tokenizer.load_state_dict(load_file(weights))
     return tokenizer.eval()
+
+
+def weights_file(name: str, folder: str | Path) -> Path:
+    """The file with the weights of a part, in an export or a whole model; it need not be there.
+
+    The name "autoencoder" stands for what a stage of that name exports.
+    """
+    folder = Path(named_model(str(folder)))
+    if name == "autoencoder":
+        name = "diffusion_pytorch_model" if _whole_model(folder) is None else "keyframe_vae"
+    return folder / f"{name}.safetensors"
+
+
+def load_words(folder: str | Path) -> Any:
+    """The text tokenizer in a folder of its own or in a whole model."""
+    folder = Path(named_model(str(folder)))
+    model = _whole_model(folder)
+    own = None if model is None else model.part("language_model").text_tokenizer
+    return load_text_tokenizer(folder if own is None else own)
+
+
+def _whole_model(folder: Path) -> NativeCheckpoint | None:
+    """The model in a folder, unless it is something else."""
+    source = Source(folder)
+    return NativeCheckpoint(source) if (folder / CONFIG_FILE).is_file() and is_native(source) else None

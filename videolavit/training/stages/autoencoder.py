@@ -81,6 +81,10 @@ class AutoencoderStage:
         """Nothing here goes wrong silently."""
         return None
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """The autoencoder."""
+        return {"keyframe_vae": _autoencoder(module)}
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """diffusers' own layout, with the factor that brings latents to variance 1."""
         autoencoder = _autoencoder(module)

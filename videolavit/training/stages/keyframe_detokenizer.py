@@ -167,6 +167,16 @@ class KeyframeDetokenizerStage:
             return f"{metrics['without_codes']:.0%} of the pictures have no code: train the visual tokenizer again"
         return None
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """UNet, and what stands between it and the features that the condition decoder restores."""
+        assert isinstance(module, KeyframeDetokenizerTraining)
+        decoder = module.detokenizer.condition_decoder
+        between = {"prompt_projs": decoder.prompt_projs, "pool": decoder.pool}
+        return {
+            "keyframe_unet": module.detokenizer.unet,
+            **{f"condition_decoder.{name}": child for name, child in between.items()},
+        }
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """UNet, condition decoder and scheduler, as parts of a native checkpoint."""
         assert isinstance(module, KeyframeDetokenizerTraining)

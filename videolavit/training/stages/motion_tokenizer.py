@@ -78,6 +78,10 @@ class MotionTokenizerStage:
             )
         return None
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """The tokenizer."""
+        return {"motion_tokenizer": _tokenizer(module)}
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """Configuration and weights."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
 from videolavit.language.model import LanguageModel
-from videolavit.language.text_tokenizer import load_text_tokenizer
 from videolavit.training.batches import Samples
 from videolavit.training.language import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
 from videolavit.training.language_data import Shares, language_samples
@@ -20,6 +19,7 @@ from videolavit.training.language_parts import load_language, load_text_model, s
 from videolavit.training.language_pictures import shown_motion, shown_words
 from videolavit.training.options import TrainingOptions
 from videolavit.training.packing import pack
+from videolavit.training.parts import load_words
 from videolavit.training.sequences import LossWeights, SequenceMaker
 
 __all__ = ["LanguageStage", "PretrainingStage"]
@@ -65,7 +65,7 @@ class LanguageStage:
         """The language model with its loss."""
         reader = TokenReader(self.data)
         causal_lm, projection = self._start(reader)
-        model = LanguageModel(causal_lm, reader.vocabulary, load_text_tokenizer(self.text_tokenizer))
+        model = LanguageModel(causal_lm, reader.vocabulary, load_words(self.text_tokenizer))
         width = reader.feature_width if self.visual_input == "continuous" else 0
         module = LanguageTraining(model, width, self.weights, self.shares.learnt)
         if module.projection is not None and projection is not None:
@@ -118,6 +118,12 @@ class LanguageStage:
             )
         return None
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """The language model, and the projection of visual features if there is one."""
+        assert isinstance(module, LanguageTraining)
+        projection = {} if module.projection is None else {"visual_tokenizer.language_proj": module.projection}
+        return {"language_model": module.model.causal_lm, **projection}
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """Language model, text tokenizer, vocabulary and projection of visual features."""
         assert isinstance(module, LanguageTraining)
@@ -139,7 +145,7 @@ class LanguageStage:
     def _maker(self, reader: TokenReader) -> SequenceMaker:
         return SequenceMaker(
             vocabulary=reader.vocabulary,
-            text_tokenizer=load_text_tokenizer(self.text_tokenizer),
+            text_tokenizer=load_words(self.text_tokenizer),
             continuous=self.visual_input == "continuous",
             max_length=self.row_length,
         )

@@ -34,7 +34,13 @@ from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
 from videolavit.training.latents import LatentClips, frozen_digest, has_latents
 from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_autoencoder, load_motion_tokenizer, save_trained, save_trained_scheduler
+from videolavit.training.parts import (
+    load_autoencoder,
+    load_motion_tokenizer,
+    save_trained,
+    save_trained_scheduler,
+    weights_file,
+)
 from videolavit.video.pixels import resize_picture
 
 __all__ = ["VideoDetokenizerStage", "VideoDetokenizerTraining", "VideoUNetConfig"]
@@ -158,8 +164,8 @@ class VideoDetokenizerStage:
     def frozen(self) -> str:
         """All that decides what the frozen parts make of a clip."""
         weights = {
-            "autoencoder": Path(self.autoencoder) / "diffusion_pytorch_model.safetensors",
-            "motion tokenizer": Path(self.motion_tokenizer) / "motion_tokenizer.safetensors",
+            "autoencoder": weights_file("autoencoder", self.autoencoder),
+            "motion tokenizer": weights_file("motion_tokenizer", self.motion_tokenizer),
         }
         form = "residual" if self.unet.residual_scale else "plain"
         return frozen_digest(weights, form, self.height, self.width, self.latent_factor, self.tokenized_motion)
@@ -207,6 +213,11 @@ class VideoDetokenizerStage:
                 f"{scale}: set it to about that value"
             )
         return None
+
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """UNet and motion encoder."""
+        assert isinstance(module, VideoDetokenizerTraining)
+        return {"video_unet": module.detokenizer.unet, "motion_encoder": module.detokenizer.motion_encoder}
 
     def export(self, module: nn.Module, folder: Path) -> None:
         """UNet, motion encoder and scheduler, as parts of a native checkpoint."""

@@ -99,6 +99,11 @@ class VisionEncoderStage:
         """Nothing here goes wrong silently."""
         return None
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """The encoder without heads."""
+        assert isinstance(module, VisionEncoderTraining)
+        return {"visual_tokenizer.vit": module.vit}
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """The encoder without heads."""
         assert isinstance(module, VisionEncoderTraining)

@@ -134,6 +134,12 @@ class VisualTokenizerStage:
             )
         return None
 
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """Tokenizer and condition decoder, without an encoder that came from its own stage."""
+        tokenizer, decoder = _parts(module)
+        own = {name: child for name, child in tokenizer.named_children() if name != "vit" or not self.encoder}
+        return {**{f"visual_tokenizer.{name}": child for name, child in own.items()}, "condition_decoder": decoder}
+
     def export(self, module: nn.Module, folder: Path) -> None:
         """Tokenizer and condition decoder, as parts of a native checkpoint."""
         tokenizer, decoder = _parts(module)
