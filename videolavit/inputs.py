@@ -22,10 +22,21 @@ from videolavit.tokenizers.selector import Choice
 from videolavit.video import Frames, probe
 from videolavit.video.sources import is_file
 
-__all__ = ["DrawOptions", "PictureSource", "check_video", "is_still", "read_picture", "resize_picture"]
+__all__ = [
+    "PICTURE_FORMATS",
+    "DrawOptions",
+    "PictureSource",
+    "check_video",
+    "is_still",
+    "read_picture",
+    "resize_picture",
+]
 
 PictureSource = str | os.PathLike[str] | Image.Image | np.ndarray
 """A path, a Pillow image, or an RGB array (height, width, 3) of uint8."""
+
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Those that are read. Pillow knows many more that nobody hands to a model, and one that starts another program."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,14 +166,16 @@ def resize_picture(
 
 def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PICTURE_FORMATS) as image:
             if getattr(image, "n_frames", 1) > 1:
                 raise MediaError(f"{path}: is an animation, not a picture; pass it as video=")
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
-        raise MediaError(f"{path}: is not a picture that Pillow can read; pass a video as video=") from error
+        raise MediaError(
+            f"{path}: is no picture in one of {', '.join(PICTURE_FORMATS)}; pass a video as video="
+        ) from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: cannot be read as a picture: {error}") from error
 
@@ -170,7 +183,7 @@ def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 def is_still(path: Path) -> bool:
     """Whether a file is a picture that does not move."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=PICTURE_FORMATS) as image:
             return getattr(image, "n_frames", 1) == 1
     except (OSError, ValueError, Image.DecompressionBombError):
         return False

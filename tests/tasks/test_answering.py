@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from PIL import Image
-from tasks.small_model import moving, picture
+from tasks.small_model import CONTEXT, moving, picture
 
 from videolavit.errors import MediaError, PromptError
 from videolavit.language.conversation import Turn
@@ -122,6 +122,18 @@ def test_nothing_asked_is_refused(model, question):
 def test_more_than_the_context_holds_is_refused(model):
     with pytest.raises(PromptError, match="context has room for"):
         model.answer("what " * 500)
+
+
+def test_of_a_long_video_as_many_clips_are_shown_as_the_context_has_room_for(model, caplog):
+    long = Frames(pictures=[np.roll(picture(), step, 1) for step in range(24 * 30)], fps=6)
+    answer = model.answer("what?", video=long, max_clips=30, max_ids=4)
+    [shown] = answer.turns[-1].media
+    assert 5 < len(shown.clips) < 30
+    longest = CONTEXT - 24
+    assert longest - 11 < answer.num_prompt_ids <= longest
+    assert f"room for {len(shown.clips)} of the 30 clips" in caplog.text
+    further = model.answer("and now?", history=answer, max_ids=4)
+    assert further.num_prompt_ids <= longest
 
 
 def test_pictures_of_any_size_are_seen(model, tmp_path):

@@ -6,9 +6,10 @@ in another call, find what was seen in the model's memory.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from videolavit.assembly import Assembly
@@ -29,6 +30,11 @@ from videolavit.tokenizers.selector import Choice
 from videolavit.video.front_end import looked_at_clips
 
 __all__ = ["AnswerStream", "Asking", "Look"]
+
+logger = logging.getLogger(__name__)
+
+_ROOM_FOR_ANSWER = 24
+"""Ids of the context that clips of a video must leave: a short sentence, or what is asked for next."""
 
 History = Answer | Sequence[Turn] | None
 
@@ -68,7 +74,21 @@ class Asking:
         turns = [
             (*before, Turn(question=question, media=_in_order(question, pictures, videos))) for question in questions
         ]
-        return turns, [conversation(asked, self.model.vocabulary, tokenizer) for asked in turns]
+        fitting = [self._fitting(asked) for asked in turns]
+        return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
+
+    def _fitting(self, turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], Prompt]:
+        """The conversation with as many clips of every video as the context has room for, evenly spaced."""
+        most = max((len(one.clips) for turn in turns for one in turn.media if isinstance(one, Video)), default=1)
+        room = self._reader.context_length - _ROOM_FOR_ANSWER
+        for limit in range(most, 0, -1):
+            shown = tuple(_with_at_most(limit, turn) for turn in turns)
+            prompt = conversation(shown, self.model.vocabulary, self._reader.text_tokenizer)
+            if len(prompt) <= room or limit == 1:
+                break
+        if limit < most:
+            logger.warning("the context has room for %d of the %d clips of the video that were looked at", limit, most)
+        return shown, prompt
 
     def _seen(self, image: Any, video: Any, look: Look) -> tuple[list[Picture], list[Video]]:
         images, videos = as_list_of_pictures(image), as_list_of_videos(video)
@@ -164,6 +184,15 @@ def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, wo
         turns=(*before, Turn(question=last.question, media=last.media, answer=text)),
         timings=dict(work.timings),
     )
+
+
+def _with_at_most(limit: int, turn: Turn) -> Turn:
+    def thinned(one: Picture | Video) -> Picture | Video:
+        if isinstance(one, Picture) or len(one.clips) <= limit:
+            return one
+        return Video(clips=tuple(one.clips[i * len(one.clips) // limit] for i in range(limit)))
+
+    return replace(turn, media=tuple(thinned(one) for one in turn.media))
 
 
 def _in_order(question: str, pictures: list[Picture], videos: list[Video]) -> tuple[Picture | Video, ...]:

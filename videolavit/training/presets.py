@@ -34,7 +34,7 @@ from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
 
 __all__ = ["PAPER", "PRESETS", "TINY", "TINY_SETTINGS"]
 
-_TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=512)
+_TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, marks are forced, and a question has two or three ids of answer beside a hundred of video.
 _TINY_WEIGHTS = LossWeights(mark=0.0, caption=0.25, keyframe=1.0, motion=1.0, answer=4.0)
 
@@ -45,7 +45,7 @@ _TINY_VISUAL = VisualTokenizerConfig(
     merger_layers=3,
     merger_heads=6,
     merger_mlp_ratio=3.0,
-    num_codes=1024,
+    num_codes=2048,  # 64 places, some 32 contents for each
     code_dim=16,
     language_width=_TINY_LANGUAGE.width,
 )
@@ -68,7 +68,7 @@ _TINY_MOTION = MotionTokenizerConfig(
     blocks=(2, 2),
     width=128,
     heads=4,
-    num_codes=512,
+    num_codes=1024,
     code_dim=16,
 )
 
@@ -77,23 +77,25 @@ TINY: dict[str, Any] = {
     "motion_tokenizer": MotionTokenizerStage(
         model=_TINY_MOTION,
         codebook=CodebookConfig(warm_up_steps=600, decay=0.99),
-        training=TrainingOptions(steps=5000, batch_size=32, learning_rate=1.5e-3, warmup_steps=200, ema_decay=0.998),
+        training=TrainingOptions(steps=4000, batch_size=32, learning_rate=1.5e-3, warmup_steps=200, ema_decay=0.998),
     ),
     "vision_encoder": VisionEncoderStage(
         model=_TINY_VISUAL.vit,
         training=TrainingOptions(
-            steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=300, weight_decay=0.05, ema_decay=0.998
+            steps=3000, batch_size=32, learning_rate=1e-3, warmup_steps=300, weight_decay=0.05, ema_decay=0.998
         ),
     ),
     "visual_tokenizer": VisualTokenizerStage(
         model=_TINY_VISUAL,
         decoder=_TINY_DECODER,
         codebook=CodebookConfig(warm_up_steps=1500, decay=0.99),
+        shares=(16, 1),
+        own_patch_weight=0.3,
         selection="novelty",
         keep_weight=8.0,
         random_choice_steps=1000,
         training=TrainingOptions(
-            steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
+            steps=4000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
         ),
     ),
     "keyframe_detokenizer": KeyframeDetokenizerStage(
@@ -142,7 +144,7 @@ TINY: dict[str, Any] = {
             draw_picture=2, draw_video=6, describe_picture=1, describe_video=1, answer_picture=2, answer_video=4
         ),
         weights=_TINY_WEIGHTS,
-        row_length=384,
+        row_length=512,
         training=TrainingOptions(
             steps=12_000,
             batch_size=32,
@@ -158,7 +160,7 @@ TINY: dict[str, Any] = {
         # Drawing stays in the mixture, so that one language model both draws and answers.
         shares=Shares(draw_picture=1, draw_video=3, answer_picture=2, answer_video=4),
         weights=_TINY_WEIGHTS,
-        row_length=384,
+        row_length=512,
         training=TrainingOptions(
             steps=3000,
             batch_size=32,
@@ -176,7 +178,7 @@ _TINY_SAMPLING = Sampling(keyframe=SamplingOptions(guidance=2.0), motion=Samplin
 
 TINY_SETTINGS = ModelSettings(
     front_end=SHAPES_FRONT_END,
-    max_clips=4,
+    max_clips=3,
     min_keyframe_ids=1,
     sampling=_TINY_SAMPLING,
     sampling_after_picture=_TINY_SAMPLING,

@@ -53,7 +53,7 @@ class VisionEncoderStage:
             image_size=128, patch_size=16, width=192, layers=6, heads=6, mlp_ratio=3.0, unused_head_width=None
         )
     )
-    place_weight: float = 0.3
+    place_weight: float = 1.5
     """Of the cross-entropy of telling which patch a feature belongs to."""
     pixel_weight: float = 1.0
     saturated_weight: float = 10.0
