@@ -19,7 +19,7 @@ from videolavit.language.sampling import Sampling
 from videolavit.nn.random import sample_generators
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.selector import Choice
-from videolavit.video import Frames, probe
+from videolavit.video import Frames, VideoInfo, probe
 from videolavit.video.sources import is_file
 
 __all__ = [
@@ -138,8 +138,8 @@ def read_picture(source: Any) -> UInt8[np.ndarray, "height width 3"]:
     return _open_picture(Path(source))
 
 
-def check_video(source: Any) -> None:
-    """Raise unless `source` may be a video (`VideoSource`): a still picture is none.
+def check_video(source: Any) -> VideoInfo | None:
+    """What is known of a file before it is read. Raises unless `source` may be a video: a still picture is none.
 
     Raises:
         PromptError: a picture in memory.
@@ -148,11 +148,10 @@ def check_video(source: Any) -> None:
     if isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim == 3):
         raise PromptError("got a picture as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
     if isinstance(source, Frames) or not is_file(source):
-        return
+        return None
     if isinstance(source, str | os.PathLike) and is_still(Path(source)):
         raise MediaError(f"{os.fspath(source)!s}: is a still picture, not a video; pass it as image=")
-    if isinstance(source, str | os.PathLike | bytes):
-        probe(source)
+    return probe(source) if isinstance(source, str | os.PathLike | bytes) else None
 
 
 def resize_picture(

@@ -33,6 +33,8 @@ __all__ = ["AnswerStream", "Asking", "Look"]
 
 logger = logging.getLogger(__name__)
 
+_LONG_SECONDS = 600
+
 _ROOM_FOR_ANSWER = 24
 """Ids of the context that clips of a video must leave: a short sentence, or what is asked for next."""
 
@@ -80,15 +82,18 @@ class Asking:
     def _fitting(self, turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], Prompt]:
         """The conversation with as many clips of every video as the context has room for, evenly spaced."""
         most = max((len(one.clips) for turn in turns for one in turn.media if isinstance(one, Video)), default=1)
-        room = self._reader.context_length - _ROOM_FOR_ANSWER
-        for limit in range(most, 0, -1):
+        room, limit = self._reader.context_length - _ROOM_FOR_ANSWER, most
+        shown, prompt = turns, self._conversation(turns)
+        while len(prompt) > room and limit > 1:
+            limit -= 1
             shown = tuple(_with_at_most(limit, turn) for turn in turns)
-            prompt = conversation(shown, self.model.vocabulary, self._reader.text_tokenizer)
-            if len(prompt) <= room or limit == 1:
-                break
+            prompt = self._conversation(shown)
         if limit < most:
             logger.warning("the context has room for %d of the %d clips of the video that were looked at", limit, most)
         return shown, prompt
+
+    def _conversation(self, turns: tuple[Turn, ...]) -> Prompt:
+        return conversation(turns, self.model.vocabulary, self._reader.text_tokenizer)
 
     def _seen(self, image: Any, video: Any, look: Look) -> tuple[list[Picture], list[Video]]:
         images, videos = as_list_of_pictures(image), as_list_of_videos(video)
@@ -114,7 +119,15 @@ class Asking:
         return picture
 
     def _video(self, source: Any, look: Look) -> Video:
-        check_video(source)
+        info = check_video(source)
+        if info is not None and (info.duration_seconds or 0) > _LONG_SECONDS:
+            logger.warning(
+                "%s: lasts %.0f minutes, and all of it is read to look at %d clips; cut out what you ask about to be "
+                "quicker",
+                info.source,
+                (info.duration_seconds or 0) / 60,
+                look.max_clips,
+            )
         parts, settings = self.model.answering, self.model.settings
         clips = looked_at_clips(source, settings.front_end, max_clips=look.max_clips)
         how = self.model.vocabulary, settings.visual_input, look.choice, look.seed

@@ -178,7 +178,7 @@ _TINY_SAMPLING = Sampling(keyframe=SamplingOptions(guidance=2.0), motion=Samplin
 
 TINY_SETTINGS = ModelSettings(
     front_end=SHAPES_FRONT_END,
-    max_clips=3,
+    max_clips=4,
     min_keyframe_ids=1,
     sampling=_TINY_SAMPLING,
     sampling_after_picture=_TINY_SAMPLING,
