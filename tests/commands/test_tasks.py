@@ -207,6 +207,22 @@ def test_tokens_go_to_stdout_or_into_a_file(model, folder, capsys):
     assert [set(options) - {"seed"} for _, _, options in model.calls] == [{"image"}, {"video"}, {"video"}]
 
 
+def test_info_tells_what_a_file_of_tokens_holds(model, folder, capsys):
+    assert cli.main(["tokenize", "video.mp4", "-o", "new.txt"]) == 0
+    capsys.readouterr()
+    assert cli.main(["info", "new.txt"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 of keyframes, 2 of motion" in shown
+    assert "task        tokenize" in shown
+    Path("two.txt").write_text("K 1 2 3 | M 4 5\nK 6\n")
+    assert cli.main(["info", "two.txt", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"source": "two.txt", "keyframe_codes": [3, 1], "motion_codes": [2, 0], "metadata": {}}
+    Path("bad.txt").write_text("hello\n")
+    assert cli.main(["info", "bad.txt"]) == 1
+    assert "expected a line such as" in capsys.readouterr().err
+
+
 def test_tokens_come_from_a_file_or_stdin(model, folder, monkeypatch):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"K 9\n")))
     assert cli.main(["detokenize", "-", "-o", "a.png"]) == 0

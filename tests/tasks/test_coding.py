@@ -186,4 +186,6 @@ def test_a_saved_model_does_every_task_alike(model, tmp_path):
     ]
     assert all(np.array_equal(one, other) for one, other in zip(*results, strict=True))
     assert again.answer("what?", video=moving(24), max_ids=4) == model.answer("what?", video=moving(24), max_ids=4)
-    assert again.video("a red ball").metadata["model_hash"] is not None
+    note = again.video("a red ball").metadata
+    assert note["model_hash"] is not None
+    assert note["model"] == "native"  # its name, not where on somebody's disk it lies

@@ -1,4 +1,4 @@
-"""Tell what a video or a picture file holds, without taking it apart.
+"""Tell what a file of a video, a picture or tokens holds, without taking it apart.
 
 A file that this package wrote also tells what it was made from: the prompt, the seed, the model
 and the options.
@@ -7,12 +7,13 @@ examples:
   videolavit info video.mp4
   videolavit info video.mp4 --json
   videolavit info video.mp4 --picture-types
+  videolavit info tokens.txt
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit.commands.console import print_json, printable, readable_size
 from videolavit.commands.picture_info import PictureInfo, look_at_picture
+from videolavit.commands.token_file import TOKENS, read_token_note, read_tokens
 from videolavit.errors import MediaError
 from videolavit.video import Limits, VideoInfo, probe
 from videolavit.video.write import read_metadata
@@ -33,7 +35,7 @@ class Config:
     """Options of `videolavit info`."""
 
     file: Annotated[str, Positional]
-    """Video or picture to look at."""
+    """Video, picture or tokens (.txt) to look at."""
     json: bool = False
     """Print one JSON document on stdout."""
     picture_types: bool = False
@@ -44,6 +46,8 @@ class Config:
 def run(config: Config) -> int:
     """Print what the file holds, and what it says about itself."""
     path = Path(config.file)
+    if path.suffix.lower() in TOKENS:
+        return _tell_of_tokens(config)
     picture = look_at_picture(path, config.limits) if path.is_file() else None
     info = picture or probe(config.file, limits=config.limits, picture_types=config.picture_types)
     num_bytes = path.stat().st_size if path.is_file() else None  # A pipe has none, and cannot be read a second time.
@@ -51,11 +55,35 @@ def run(config: Config) -> int:
     if config.json:
         print_json({**info.as_dict(), "num_bytes": num_bytes, "metadata": made})
         return 0
-    print(printable(config.file))
     lines = info.lines(num_bytes) if isinstance(info, PictureInfo) else _lines(info, num_bytes)
-    for name, value in itertools.chain(lines, _made_lines(made)):
-        print(f"  {printable(name):11} {printable(value)}")
+    _show(config.file, itertools.chain(lines, _made_lines(made)))
     return 0
+
+
+def _tell_of_tokens(config: Config) -> int:
+    clips, made = read_tokens(config.file), read_token_note(config.file)
+    keyframes = [len(clip.keyframe) for clip in clips]
+    motion = [0 if clip.motion is None else len(clip.motion) for clip in clips]
+    if config.json:
+        print_json({"source": config.file, "keyframe_codes": keyframes, "motion_codes": motion, "metadata": made})
+        return 0
+    lines = [
+        ("file", f"tokens, {readable_size(Path(config.file).stat().st_size)}"),
+        ("clips", str(len(clips))),
+        ("codes", f"{_total(keyframes)} of keyframes, {_total(motion)} of motion"),
+    ]
+    _show(config.file, itertools.chain(lines, _made_lines(made)))
+    return 0
+
+
+def _total(counts: list[int]) -> str:
+    return str(counts[0]) if len(counts) == 1 else f"{' + '.join(map(str, counts))} = {sum(counts)}"
+
+
+def _show(file: str, lines: Iterable[tuple[str, str]]) -> None:
+    print(printable(file))
+    for name, value in lines:
+        print(f"  {printable(name):11} {printable(value)}")
 
 
 def _own_metadata(file: Path) -> dict[str, Any]:

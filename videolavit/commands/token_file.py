@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from videolavit.errors import MediaError, PromptError
 
 if TYPE_CHECKING:
     from videolavit.results import ClipTokens
 
-__all__ = ["TOKENS", "holds_tokens", "read_tokens"]
+__all__ = ["TOKENS", "holds_tokens", "read_token_note", "read_tokens"]
 
 TOKENS = (".txt",)
 """Their extension."""
@@ -39,6 +39,13 @@ def read_tokens(file: str) -> list[ClipTokens]:
         return list(parse_tokens(text))
     except PromptError as error:
         raise PromptError(f"{file}: {error}") from error
+
+
+def read_token_note(file: str) -> dict[str, Any]:
+    """What a file of tokens says it was made from; empty where it says nothing."""
+    from videolavit.tasks.token_text import read_note
+
+    return read_note(_text(file))
 
 
 def _text(file: str) -> str:
