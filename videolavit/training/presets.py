@@ -36,7 +36,7 @@ __all__ = ["PAPER", "PRESETS", "TINY", "TINY_SETTINGS"]
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, marks are forced, and a question has two or three ids of answer beside a hundred of video.
-_TINY_WEIGHTS = LossWeights(mark=0.0, caption=0.25, keyframe=1.0, motion=1.0, answer=4.0)
+_TINY_WEIGHTS = LossWeights(mark=0.0, caption=0.25, keyframe=3.0, motion=1.0, answer=4.0)
 
 _TINY_VISUAL = VisualTokenizerConfig(
     vit=VisionTransformerConfig(
@@ -141,7 +141,7 @@ TINY: dict[str, Any] = {
     "pretraining": PretrainingStage(
         model=_TINY_LANGUAGE,
         shares=Shares(
-            draw_picture=2, draw_video=6, describe_picture=1, describe_video=1, answer_picture=2, answer_video=4
+            draw_picture=4, draw_video=6, describe_picture=1, describe_video=1, answer_picture=2, answer_video=4
         ),
         weights=_TINY_WEIGHTS,
         row_length=512,
@@ -174,7 +174,9 @@ TINY: dict[str, Any] = {
 }
 
 # Sampled, not greedy: the likeliest motion of a small model is that nothing moves.
-_TINY_SAMPLING = Sampling(keyframe=SamplingOptions(guidance=2.0), motion=SamplingOptions(guidance=2.0))
+_TINY_SAMPLING = Sampling(
+    keyframe=SamplingOptions(temperature=0.8, guidance=2.0), motion=SamplingOptions(temperature=0.7, guidance=2.0)
+)
 
 TINY_SETTINGS = ModelSettings(
     front_end=SHAPES_FRONT_END,
