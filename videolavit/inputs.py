@@ -173,7 +173,7 @@ def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         raise MediaError(f"{path}: no such file") from error
     except UnidentifiedImageError as error:
         raise MediaError(
-            f"{path}: is no picture in one of {', '.join(PICTURE_FORMATS)}; pass a video as video="
+            f"{path}: is not a picture in one of {', '.join(PICTURE_FORMATS)}; pass a video as video="
         ) from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: cannot be read as a picture: {error}") from error

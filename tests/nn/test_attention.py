@@ -50,11 +50,13 @@ def test_half_precision_gradients_on_a_cpu_take_the_plain_way_and_are_right():
 @pytest.mark.parametrize("key_bias", [False, True])
 def test_self_attention_is_the_textbook_formula_in_both_layouts(key_bias):
     torch.manual_seed(0)
-    module = SelfAttention(8, 2, key_bias=key_bias)
+    module = SelfAttention(8, 2, key_bias=key_bias).double()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter)
-    bias = module.qkv.bias if key_bias else torch.cat((module.q_bias, torch.zeros(8), module.v_bias))
-    x = torch.randn(2, 3, 5, 8)
+    bias = (
+        module.qkv.bias if key_bias else torch.cat((module.q_bias, torch.zeros(8, dtype=torch.float64), module.v_bias))
+    )
+    x = torch.randn(2, 3, 5, 8, dtype=torch.float64)
     per_head = []
     for head in range(2):
         rows = [slice(part * 8 + head * 4, part * 8 + head * 4 + 4) for part in range(3)]

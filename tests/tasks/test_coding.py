@@ -184,7 +184,14 @@ def test_a_saved_model_does_every_task_alike(model, tmp_path):
         )
         for one in (model, again)
     ]
-    assert all(np.array_equal(one, other) for one, other in zip(*results, strict=True))
+    for one, other in zip(*results, strict=True):  # where weights lie in memory decides how some CPUs round
+        differences = np.abs(one.astype(int) - other)
+        assert differences.max() <= 1
+        assert (differences > 0).mean() < 1e-3
+    for name in ("language_model", "video_unet"):
+        stored = again.parts.module(name).state_dict()
+        for key, value in model.parts.module(name).state_dict().items():
+            assert torch.equal(stored[key], value), key
     assert again.answer("what?", video=moving(24), max_ids=4) == model.answer("what?", video=moving(24), max_ids=4)
     note = again.video("a red ball").metadata
     assert note["model_hash"] is not None
