@@ -14,10 +14,12 @@ from videolavit.data.shards import write_shard
 from videolavit.data.tokenize import TokenizeOptions, tokenize_shards
 from videolavit.errors import CheckpointError
 from videolavit.tokenizers.codebook import CodebookConfig
+from videolavit.training.language_parts import load_language
 from videolavit.training.loop import train
 from videolavit.training.options import TrainingOptions
 from videolavit.training.parts import load_autoencoder, load_motion_tokenizer, load_trained, load_words, weights_file
 from videolavit.training.presets import TINY
+from videolavit.training.stages.instruction_tuning import LoraOptions
 from videolavit.training.warm_start import warm_start
 
 WITHOUT_DATA = [name for name in TINY if name not in ("pretraining", "instruction_tuning")]
@@ -110,3 +112,24 @@ def test_the_parts_of_a_model_are_taken_like_exports(shards, tmp_path):
     options = TokenizeOptions(visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(words))
     reader = tokenize_shards(shards, tmp_path / "tokens", options)
     assert reader.vocabulary == open_checkpoint(SHIPPED_MODEL).vocabulary
+
+
+@pytest.mark.parametrize("rank", [0, 2], ids=["all weights", "lora"])
+def test_instruction_tuning_goes_on_from_a_whole_model(shards, tmp_path, rank):
+    options = TokenizeOptions(visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(load_words("tiny")))
+    tokenize_shards(shards, tmp_path / "tokens", options)
+    stage = replace(
+        TINY["instruction_tuning"],
+        data=str(tmp_path / "tokens"),
+        text_tokenizer="tiny",
+        start_from="tiny",
+        lora=LoraOptions(rank=rank),
+        training=TrainingOptions(steps=1, batch_size=2, learning_rate=1e-12, warmup_steps=1, pictures_every=0),
+    )
+    tuned = load_language(train(stage, tmp_path / "run", quiet=True))
+    expected = load_language("tiny")
+    assert tuned.vocabulary == expected.vocabulary
+    for name, value in expected.causal_lm.state_dict().items():
+        torch.testing.assert_close(tuned.causal_lm.state_dict()[name], value, msg=name)
+    for name, value in expected.projection.items():
+        torch.testing.assert_close(tuned.projection[name], value, msg=name)

@@ -12,6 +12,7 @@ from videolavit.language.conversation import ANSWER_ENDED, cut_answer
 from videolavit.language.generate import NewId, stream
 from videolavit.language.grammar import Block
 from videolavit.language.model import LanguageModel
+from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
 from videolavit.language.sampling import Sampling, SamplingOptions
 
@@ -48,10 +49,11 @@ def stream_answer(
     options: SamplingOptions = _GREEDY,
     generators: Sequence[torch.Generator] | None = None,
     on_id: Callable[[NewId], None] | None = None,
+    prompt_cache: PromptCache | None = None,
 ) -> Iterator[tuple[int, str]]:
     """(index of the prompt, more of its answer), as words come; the pieces of one prompt join to what `answer` gives.
 
-    `on_id` is called with every id that is written, the end mark included.
+    `on_id` is called with every id that is written, the end mark included. For `prompt_cache` see `generate.stream`.
 
     Raises:
         PromptError: the model has no text tokenizer, or what `generate.stream` says.
@@ -72,6 +74,7 @@ def stream_answer(
         Sampling(text=options),
         generators,
         should_stop=has_ended,
+        prompt_cache=prompt_cache,
     )
     for new in new_ids:
         if more := texts[new.sample].push(new.id):

@@ -7,6 +7,7 @@ see is the business of the attention mask, so padding and restarted branches cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,6 +27,15 @@ class RowCache(Cache):
     def __init__(self, num_layers: int, num_rows: int):
         self._rows = [_RowLayer(num_rows) for _ in range(num_layers)]
         super().__init__(layers=list(self._rows))
+
+    def begin(self, layers: Sequence[tuple[Tensor, Tensor]], rows: int) -> None:
+        """Fill the first `rows` rows, which are empty, with keys and values of one row for every layer."""
+        for layer, (keys, values) in zip(self._rows, layers, strict=True):
+            layer.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
+
+    def columns_of_first_row(self, columns: Int[Tensor, "n"]) -> list[tuple[Tensor, Tensor]]:
+        """Copies of keys and values of every layer, (1, heads, n, dim)."""
+        return [(layer.keys[:1, :, columns], layer.values[:1, :, columns]) for layer in self._rows]
 
     def keep_rows(self, rows: Int[Tensor, "kept"]) -> None:
         """Forget every row but these."""

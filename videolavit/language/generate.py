@@ -20,6 +20,7 @@ from videolavit.errors import PromptError
 from videolavit.language.cache import COLUMNS_PER_CHUNK, RowCache
 from videolavit.language.grammar import Block, Modality, Walk
 from videolavit.language.model import LanguageModel, left_pad
+from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
 from videolavit.language.sampling import Sampling, SamplingOptions, choose, guided
 
@@ -87,6 +88,7 @@ def stream(
     sampling: Sampling | None = None,
     generators: Sequence[torch.Generator] | None = None,
     should_stop: Callable[[NewId], bool] | None = None,
+    prompt_cache: PromptCache | None = None,
 ) -> Iterator[NewId]:
     """Write `blocks` after every prompt and give each id as it comes, marks included.
 
@@ -99,6 +101,7 @@ def stream(
         sampling: how ids are chosen; by default as the released model does for text to video.
         generators: one per prompt, the only source of randomness of that prompt; None takes torch's global one.
         should_stop: called with every id; True ends that sample after it. To end all, stop iterating.
+        prompt_cache: prompts are read from where they part from the one in there, and the first one is kept in it.
 
     Raises:
         PromptError: no prompt, a prompt too long for the context, features of another width, or as many generators
@@ -106,13 +109,14 @@ def stream(
         VocabularyError: an id of a prompt is not in the vocabulary.
         GenerationError: the model's logits are not finite.
     """
-    return _run(_Decoder(model, prompts, blocks, sampling or Sampling(), generators), should_stop)
+    return _run(_Decoder(model, prompts, blocks, sampling or Sampling(), generators, prompt_cache), should_stop)
 
 
 def _run(decoder: _Decoder, should_stop: Callable[[NewId], bool] | None) -> Iterator[NewId]:
     model = decoder.model
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     try:
         decoder.read()
         while decoder.samples:
@@ -124,7 +128,8 @@ def _run(decoder: _Decoder, should_stop: Callable[[NewId], bool] | None) -> Iter
                     stopped.add(new.sample)
             decoder.go_on([new.id for new in new_ids], stopped)
     finally:
-        model.train(was_training)
+        if was_training:
+            model.train()
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -144,8 +149,10 @@ class _Decoder:
         blocks: Sequence[Block],
         sampling: Sampling,
         generators: Sequence[torch.Generator] | None,
+        prompt_cache: PromptCache | None = None,
     ):
         _check(prompts, generators)
+        self.prompt_cache = prompt_cache
         self.model, self.sampling, self.prompts = model, sampling, prompts
         self.samples = [
             _Sample(
@@ -161,17 +168,35 @@ class _Decoder:
     def read(self) -> None:
         """Encode the prompts into the conditional rows; the unconditional ones see none of it."""
         batch = len(self.prompts)
-        embeddings, mask, positions = left_pad([self.model.embed(prompt) for prompt in self.prompts])
         num_rows = 2 * batch if self.guided else batch
+        prompts = [self.model.embed(prompt) for prompt in self.prompts]
         self.cache = RowCache(self.model.num_layers, num_rows)
+        known = self._begin(prompts)
+        embeddings, mask, positions = left_pad([prompt[known:] for prompt in prompts])
+        positions = positions + known
+        if known or mask is not None:
+            real = torch.ones_like(positions, dtype=torch.bool) if mask is None else mask
+            mask = torch.cat([real.new_ones(batch, known), real], dim=1)
         self.hidden = self.model.hidden(embeddings, mask, positions, self.cache)[:, -1]
-        self.column = embeddings.shape[1]
+        self.column = known + embeddings.shape[1]
         self.positions = positions.new_zeros(num_rows)
         self.positions[:batch] = positions[:, -1] + 1
         self.mask = embeddings.new_zeros(num_rows, 1, 1, self.column + COLUMNS_PER_CHUNK)
         self.mask[batch:, ..., : self.column] = self._unseen
         if mask is not None:
             self.mask[:batch, 0, 0, : self.column].masked_fill_(~mask, self._unseen)
+        if self.prompt_cache is not None:
+            columns = torch.arange(self.column, device=positions.device)
+            self.prompt_cache.keep(prompts[0], self.cache, columns if mask is None else columns[mask[0]])
+
+    def _begin(self, prompts: Sequence[Tensor]) -> int:
+        """Put what is known of all prompts into the cache; how many positions that are."""
+        if self.prompt_cache is None:
+            return 0
+        known = self.prompt_cache.common_length(prompts)
+        if known:
+            self.prompt_cache.begin(self.cache, known, len(prompts))
+        return known
 
     @torch.inference_mode()
     def choose(self) -> list[NewId]:

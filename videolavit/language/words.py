@@ -8,6 +8,7 @@ tokenizers cut known words as well, so nothing can be said of theirs.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from videolavit.errors import PromptError
@@ -53,13 +54,14 @@ def _examples(tokenizer: Any) -> list[str]:
     return whole[:: max(1, len(whole) // 12)]
 
 
-def _whole_words(tokenizer: Any) -> set[str] | None:
+@lru_cache(maxsize=8)  # by the object: asking for the vocabulary copies all of it
+def _whole_words(tokenizer: Any) -> frozenset[str] | None:
     """Words that are one id, None for a tokenizer that has not learnt words."""
     if not hasattr(tokenizer, "get_vocab") or len(tokenizer) > _MOST_IDS:
         return None
     if len(_behind_spaces(tokenizer)) < _LEAST_WORDS:
         return None
-    return {entry.removeprefix(_SPACE).lower() for entry in tokenizer.get_vocab()}
+    return frozenset(entry.removeprefix(_SPACE).lower() for entry in tokenizer.get_vocab())
 
 
 def _behind_spaces(tokenizer: Any) -> set[str]:

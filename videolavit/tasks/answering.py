@@ -142,7 +142,7 @@ class Asking:
                 counts[new.sample] += 1
                 report(max(counts))
 
-            for sample, piece in stream_answer(self._reader, prompts, max_ids=max_ids, on_id=count):
+            for sample, piece in self._pieces(prompts, max_ids, count):
                 texts[sample] += piece
             report(max_ids)
         told = zip(turns, prompts, texts, counts, strict=True)
@@ -151,10 +151,16 @@ class Asking:
     def stream(self, turns: tuple[Turn, ...], prompt: Prompt, max_ids: int) -> AnswerStream:
         """The answer to one prompt as it comes."""
         written: list[NewId] = []
-        pieces = stream_answer(self._reader, [prompt], max_ids=max_ids, on_id=written.append)
+        pieces = self._pieces([prompt], max_ids, written.append)
         return AnswerStream(
             (text for _, text in pieces), lambda text: _answer(turns, prompt, text, len(written), self.work), self.work
         )
+
+    def _pieces(
+        self, prompts: Sequence[Prompt], max_ids: int, on_id: Callable[[NewId], None]
+    ) -> Iterator[tuple[int, str]]:
+        cache = self.memory.prompt
+        return stream_answer(self._reader, prompts, max_ids=max_ids, on_id=on_id, prompt_cache=cache)
 
     @property
     def _reader(self) -> LanguageModel:

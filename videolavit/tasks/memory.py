@@ -1,6 +1,7 @@
 """What was seen is not looked at twice: results kept by the content of the picture or video they were made from.
 
-Asking a second question about a video costs no decoding and no network but the language model.
+Asking a second question about a video costs no decoding and no network but the language model, which reads no more than
+what is new.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from videolavit.language.prompt_cache import PromptCache
 from videolavit.video import Frames
 
 __all__ = ["Memory", "fingerprint"]
@@ -22,10 +24,11 @@ T = TypeVar("T")
 
 
 class Memory:
-    """The last few results of looking at something."""
+    """The last few results of looking at something, and what the language model has read of the last prompt."""
 
     def __init__(self, size: int = 16) -> None:
         self.size = size
+        self.prompt = PromptCache()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def recall(self, source: Any, settings: Hashable, look: Callable[[], T]) -> T:
@@ -44,6 +47,7 @@ class Memory:
     def forget(self) -> None:
         """Drop everything."""
         self._kept.clear()
+        self.prompt.forget()
 
 
 def fingerprint(source: Any) -> Hashable | None:

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from videolavit.checkpoints.parts import load_part
 from videolavit.config import load_config, save_config
 from videolavit.errors import CheckpointError
 from videolavit.language.text_tokenizer import load_text_tokenizer
 from videolavit.training.language import LanguageTraining
-from videolavit.training.parts import load_trained, save_trained
+from videolavit.training.parts import load_trained, save_trained, whole_model
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["TrainedLanguage", "load_language", "load_text_model", "save_language"]
+__all__ = ["TrainedLanguage", "has_language", "load_language", "load_text_model", "save_language"]
 
 _PROJECTION = "language_proj.safetensors"
+_PROJECTED_BY = "language_proj"
+"""The same in the visual tokenizer of a whole model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -47,12 +51,27 @@ def save_language(module: LanguageTraining, folder: Path) -> None:
         )
 
 
+def has_language(folder: str | Path) -> bool:
+    """Whether `load_language` finds something there."""
+    return (Path(folder) / "language_model.json").is_file() or whole_model(folder) is not None
+
+
 def load_language(folder: str | Path) -> TrainedLanguage:
-    """What a language stage exported.
+    """What a language stage exported, or what a whole model has of it; "tiny" is the one in the package.
 
     Raises:
         CheckpointError: a file is missing or damaged.
     """
+    if (model := whole_model(folder)) is not None:
+        part = model.part("language_model")
+        visual = model.part("visual_tokenizer").tensors
+        projection = {name: visual[f"{_PROJECTED_BY}.{name}"].load().float() for name in ("weight", "bias")}
+        return TrainedLanguage(
+            causal_lm=load_part(part, dtype=torch.float32),
+            vocabulary=model.vocabulary,
+            text_tokenizer=load_text_tokenizer(part.text_tokenizer or folder),
+            projection=projection,
+        )
     folder = Path(folder)
     causal_lm = load_trained("language_model", folder)
     projection = folder / _PROJECTION
@@ -70,7 +89,6 @@ def load_text_model(folder: str | Path) -> Any:
     Raises:
         CheckpointError: there is none.
     """
-    import torch
     from transformers import AutoModelForCausalLM
 
     if not Path(folder).is_dir():

@@ -38,6 +38,7 @@ __all__ = [
     "save_trained",
     "save_trained_scheduler",
     "weights_file",
+    "whole_model",
 ]
 
 
@@ -59,8 +60,7 @@ def read_trained(name: str, folder: str | Path) -> StoredPart:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    folder = Path(named_model(str(folder)))
-    if (model := _whole_model(folder)) is not None:
+    if (model := whole_model(folder)) is not None:
         return model.part(name)
     config, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
     if not config.is_file():
@@ -95,8 +95,7 @@ def load_autoencoder(folder: str | Path) -> Any:
     Raises:
         CheckpointError: files are missing or damaged, or the class is none of a VAE.
     """
-    folder = Path(named_model(str(folder)))
-    if (model := _whole_model(folder)) is not None:
+    if (model := whole_model(folder)) is not None:
         return load_part(model.part("keyframe_vae"), dtype=torch.float32)
     config = read_json(folder / "config.json")
     path = find_tensors(folder, "diffusion_pytorch_model")
@@ -112,8 +111,7 @@ def load_motion_tokenizer(folder: str | Path) -> MotionTokenizer:
     Raises:
         CheckpointError: the folder does not hold one.
     """
-    folder = Path(named_model(str(folder)))
-    if (model := _whole_model(folder)) is not None:
+    if (model := whole_model(folder)) is not None:
         tokenizer: Any = load_part(model.part("motion_tokenizer"))
         return tokenizer
     config, weights = folder / "config.json", folder / "motion_tokenizer.safetensors"
@@ -131,19 +129,20 @@ def weights_file(name: str, folder: str | Path) -> Path:
     """
     folder = Path(named_model(str(folder)))
     if name == "autoencoder":
-        name = "diffusion_pytorch_model" if _whole_model(folder) is None else "keyframe_vae"
+        name = "diffusion_pytorch_model" if whole_model(folder) is None else "keyframe_vae"
     return folder / f"{name}.safetensors"
 
 
 def load_words(folder: str | Path) -> Any:
     """The text tokenizer in a folder of its own or in a whole model."""
-    folder = Path(named_model(str(folder)))
-    model = _whole_model(folder)
+    model = whole_model(folder)
     own = None if model is None else model.part("language_model").text_tokenizer
     return load_text_tokenizer(folder if own is None else own)
 
 
-def _whole_model(folder: Path) -> NativeCheckpoint | None:
-    """The model in a folder, unless it is something else."""
-    source = Source(folder)
-    return NativeCheckpoint(source) if (folder / CONFIG_FILE).is_file() and is_native(source) else None
+def whole_model(folder: str | Path) -> NativeCheckpoint | None:
+    """The model in a folder, or the one in the package if it is called "tiny"; None where a folder holds no model."""
+    folder = Path(named_model(str(folder)))
+    if not (folder / CONFIG_FILE).is_file() or not is_native(source := Source(folder)):
+        return None
+    return NativeCheckpoint(source)

@@ -15,7 +15,7 @@ from videolavit.language.model import LanguageModel
 from videolavit.training.batches import Samples
 from videolavit.training.language import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
 from videolavit.training.language_data import Shares, language_samples
-from videolavit.training.language_parts import load_language, load_text_model, save_language
+from videolavit.training.language_parts import has_language, load_language, load_text_model, save_language
 from videolavit.training.language_pictures import shown_motion, shown_words
 from videolavit.training.options import TrainingOptions
 from videolavit.training.packing import pack
@@ -35,8 +35,9 @@ class LanguageStage:
     text_tokenizer: str = "runs/text_tokenizer"
     """Folder of a transformers tokenizer; its ids come first in the vocabulary."""
     start_from: str = ""
-    """Folder to start from: an export of this kind of stage, or a transformers text model, which gets the rows of
-    pictures and motion; empty for random weights of the sizes in `model`."""
+    """Folder to start from: an export of this kind of stage, a whole model ("tiny" for the one in the package), or a
+    transformers text model, which gets the rows of pictures and motion; empty for random weights of the sizes in
+    `model`."""
     model: LanguageModelSizes = field(default_factory=LanguageModelSizes)
     visual_input: Literal["continuous", "discrete"] = "continuous"
     """How pictures enter that are described or asked about. The pipeline answers with continuous ones."""
@@ -133,7 +134,7 @@ class LanguageStage:
         """The causal LM to start from, and the projection that goes with it."""
         if not self.start_from:
             return build_causal_lm(self.model, reader.vocabulary), None
-        if (Path(self.start_from) / "language_model.json").is_file():
+        if has_language(self.start_from):
             start = load_language(self.start_from)
             if start.vocabulary != reader.vocabulary:
                 raise ConfigError(f"{self.start_from} has {start.vocabulary}, {self.data} has {reader.vocabulary}")

@@ -1,0 +1,82 @@
+"""Prompts that begin like the last one are read from where they part."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from videolavit.language.generate import stream
+from videolavit.language.grammar import Block
+from videolavit.language.model import LanguageModel
+from videolavit.language.prompt_cache import PromptCache
+from videolavit.language.prompts import Prompt
+from videolavit.language.sampling import Sampling, SamplingOptions
+
+BEGINNING = [1, *range(3, 23)]
+TEXT, GUIDED_MOTION = Block.text(12), Block.motion(12)
+SAMPLING = Sampling(text=SamplingOptions(greedy=True), motion=SamplingOptions(greedy=True, guidance=2.0))
+
+
+def written(model: LanguageModel, prompts: list[list[int]], cache: PromptCache | None, block: Block = TEXT):
+    ids = stream(model, [Prompt.from_ids(prompt) for prompt in prompts], [block], SAMPLING, prompt_cache=cache)
+    return [(new.sample, new.id) for new in ids]
+
+
+class PositionCounter:
+    def __init__(self, model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, hidden = 0, model.hidden
+
+        def counted(embeddings: torch.Tensor, *args: object) -> torch.Tensor:
+            self.count += embeddings.shape[1]
+            return hidden(embeddings, *args)
+
+        monkeypatch.setattr(model, "hidden", counted)
+
+
+@pytest.mark.parametrize("block", [TEXT, GUIDED_MOTION], ids=["text", "guided motion"])
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        [[*BEGINNING, 30, 31]],
+        [[*BEGINNING, 30, 31, 32, 33], [*BEGINNING, 40]],
+        [[*BEGINNING, 40], [*BEGINNING[:12], 30, 31]],
+        [BEGINNING[:5]],
+        [BEGINNING],
+        [[50, 51, 52]],
+    ],
+    ids=["longer", "two of different lengths", "one parts early", "shorter", "the same", "another"],
+)
+def test_a_prompt_after_another_gets_the_answer_it_would_get_alone(
+    talker: LanguageModel, prompts: list[list[int]], block: Block
+):
+    cache = PromptCache()
+    written(talker, [BEGINNING], cache, block)
+    assert written(talker, prompts, cache, block) == written(talker, prompts, None, block)
+
+
+def test_only_what_is_new_is_read(talker: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    cache = PromptCache()
+    written(talker, [BEGINNING], cache)
+    positions = PositionCounter(talker, monkeypatch)
+    steps = len(written(talker, [[*BEGINNING, 30, 31]], cache)) - 1
+    assert positions.count == 2 + steps
+
+
+def test_what_was_read_last_in_a_padded_batch_is_known_again(talker: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    cache = PromptCache()
+    written(talker, [[1, 5, 6], BEGINNING], cache)
+    positions = PositionCounter(talker, monkeypatch)
+    again = written(talker, [[1, 5, 6, 7]], cache)
+    assert positions.count == 1 + len(again) - 1
+    assert again == written(talker, [[1, 5, 6, 7]], None)
+
+
+def test_a_cache_that_has_forgotten_knows_nothing(talker: LanguageModel, monkeypatch: pytest.MonkeyPatch):
+    cache = PromptCache()
+    written(talker, [BEGINNING], cache)
+    assert repr(cache) == "PromptCache(21 positions)"
+    cache.forget()
+    assert repr(cache) == "PromptCache(0 positions)"
+    positions = PositionCounter(talker, monkeypatch)
+    steps = len(written(talker, [BEGINNING], cache)) - 1
+    assert positions.count == len(BEGINNING) + steps
