@@ -91,6 +91,53 @@ def test_compensation_leaves_no_trail_behind_an_object():
     assert 0.6 < saturated / before < 1.4
 
 
+def test_an_object_stays_whole_though_its_motion_misses_every_other_cell():
+    keyframe, colour = red_square_on_grey()
+    motion = normalised_over_square(3.0)
+    motion[:, :, :, ::2, ::2] = 0
+    last = compensate(keyframe, motion).frames[0, -1]
+    found = (last - colour.reshape(3, 1, 1)).abs().amax(0) < 0.2
+    assert 0.9 < found.sum() / 32**2 < 1.1
+    centre = found.nonzero().float().mean(0)
+    assert centre[1] > 32 + 0.8 * 3 * 7
+    assert abs(centre[0] - 63.5) < 1
+
+
+def test_what_an_object_leaves_is_filled_with_the_ground_and_marked_as_uncovered():
+    keyframe, _ = red_square_on_grey()
+    result = compensate(keyframe, normalised_over_square(3.0))
+    uncovered = result.hints[0, -1, 2] > 0.5
+    left_behind = (slice(52, 76), slice(17, 34))
+    assert uncovered[left_behind].float().mean() > 0.8
+    torch.testing.assert_close(result.frames[0, -1][:, *left_behind], torch.zeros(3, 24, 17), atol=0.05, rtol=0)
+
+
+def test_the_ground_stays_where_it_is_though_motion_reaches_beyond_the_object():
+    keyframe, _ = red_square_on_grey()
+    stripes = 0.2 * torch.sin(torch.arange(128) / 3).reshape(1, 1, 128, 1)
+    keyframe = torch.where(keyframe == 0, stripes, keyframe)
+    last = compensate(keyframe, normalised_over_square(3.0, margin=1)).frames[0, -1]
+    torch.testing.assert_close(last[:, :40], keyframe[0, :, :40], atol=1e-3, rtol=0)
+
+
+def red_square_on_grey():
+    """32 pixels wide, 16 from the left edge of 128."""
+    colour = torch.tensor([0.8, -0.6, -0.6])
+    keyframe = torch.zeros(1, 3, 128, 128)
+    keyframe[:, :, 48:80, 16:48] = colour.reshape(3, 1, 1)
+    return keyframe, colour
+
+
+def normalised_over_square(x_pixels, frames=8, margin=0):
+    """Motion to the right of that square alone, where it is in each frame, and of so many cells around it."""
+    values = np.zeros((2, frames, 16, 16), np.float32)
+    for frame in range(1, frames):
+        first = (16 + x_pixels * frame) / 8
+        cols = slice(round(first) - margin, round(first) + 4 + margin)
+        values[0, frame, 6 - margin : 10 + margin, cols] = x_pixels
+    return torch.from_numpy(PixelMotion(values=values, height=128, width=128).for_detokenizer(16, 16))[None]
+
+
 def moves_fast_over_plain_ground(scene):
     [event] = scene.actors[0].events
     return scene.ground.kind == "plain" and event.speed == "quickly" and event.direction == "right"

@@ -1,13 +1,14 @@
-"""Motion compensation of a batch of keyframes, and where it shows what should have moved away.
+"""Motion compensation of a batch of keyframes in which things move as a whole, and where it leaves holes.
 
 The same idea as `videolavit.video.warp`, for networks: on any device, and with hints that a network needs to repair
-the result. Where each pixel of a frame comes from is followed back to the keyframe, which is then sampled once, so that
-nothing blurs from frame to frame. That also tells where an object leaves a trail: one edge of it is shown there many
-times. Trails, and what enters at the picture's edges, are filled with a smooth continuation of the ground.
+the result. Pixels are carried forwards from the keyframe to each frame, once, so that nothing blurs from frame to
+frame; what moves apart from the ground lies on top of it, and what it uncovers is filled with a smooth continuation of
+the ground.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +17,16 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.clip import MOTION_STD
+from videolavit.detokenizers.displacement import apart_from_ground, displacement_of_pixels
 
 __all__ = ["NUM_HINTS", "Compensated", "compensate"]
 
 NUM_HINTS = 3
-_SAME_MOTION = 0.03
+
+_ON_TOP, _APART = 20.0, 2 / 128
+"""How much more than the ground a pixel counts, where both arrive, that has come so many sides apart from it."""
+_LIKE_GROUND = 0.03
+"""Sides apart from the ground from which on a pixel says nothing of what lies behind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -30,77 +35,53 @@ class Compensated:
 
     frames: Float[Tensor, "batch frames 3 height width"]
     hints: Float[Tensor, "batch frames 3 height width"]
-    """How far each pixel has come, x and y over a quarter of the picture's sides, and by how many more pixels of the
-    same frame its source is shown. An object's trail is shown a second time by the object."""
+    """How far each pixel has come, x and y over a quarter of the picture's sides, and what share of it nothing has come
+    to, so that it is a continuation of the ground; negative where things meet."""
 
 
 def compensate(
     keyframes: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
 ) -> Compensated:
-    """Frames of clips from their keyframes and normalised motion; frame 0 is the keyframe, its motion is not used."""
-    height, width = keyframes.shape[2:]
-    frames = motion.shape[2]
-    still = _pixel_centres(height, width, keyframes.device)[None]
-    std = motion.new_tensor(MOTION_STD).reshape(1, 2, 1, 1)
-    sources = [still.expand(len(keyframes), -1, -1, -1)]
-    for t in range(1, frames):
-        steps = F.interpolate(motion[:, :, t], (height, width), mode="bilinear", align_corners=False) * (2 * std)
-        sources.append(_sample(sources[-1], still - steps))
-    source = torch.stack(sources, dim=1).flatten(0, 1)
-    moved = _sample(keyframes.repeat_interleave(frames, dim=0), source)
-    uses = _further_uses(source)
-    displacement = still - source
-    hints = torch.cat([2 * displacement, uses], dim=1)
-    believed = _believed(uses)
-    moved = believed * moved + (1 - believed) * _continued(moved, believed * _like_ground(displacement))
-    return Compensated(
-        frames=rearrange(moved, "(b t) c h w -> b t c h w", t=frames),
-        hints=rearrange(hints, "(b t) c h w -> b t c h w", t=frames),
+    """Frames of clips from their keyframes, -1..1, and normalised motion; frame 0's motion is not used."""
+    frames, displacement, covered = _carried(keyframes, displacement_of_pixels((keyframes + 1) / 2, motion))
+    known = (2 * covered).clamp(max=1)
+    ground = (1 - apart_from_ground(displacement) / _LIKE_GROUND).clamp(min=1e-3)
+    filling = _continued(frames.flatten(0, 1), (known * ground).flatten(0, 1)).unflatten(0, frames.shape[:2])
+    frames = known * frames + (1 - known) * filling
+    return Compensated(frames=frames, hints=torch.cat([4 * displacement, 1 - covered], dim=2))
+
+
+def _carried(
+    keyframes: Float[Tensor, "batch 3 height width"], displacement: Float[Tensor, "batch frames 2 height width"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels carried to each frame: colours, the displacement of what has arrived, and how much of a pixel that is.
+
+    Each pixel is shared among the four that it comes to lie between; where several meet, what has moved against the
+    ground hides what has not.
+    """
+    batch, frames, _, height, width = displacement.shape
+    weight = torch.exp(math.log(_ON_TOP) * (apart_from_ground(displacement) / _APART).clamp(max=1))
+    colours = keyframes[:, None].expand(-1, frames, -1, -1, -1)
+    carried = torch.cat([colours * weight, displacement * weight, weight, torch.ones_like(weight)], dim=2)
+    carried = rearrange(carried, "b t c h w -> (b t h w) c")
+    centres = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    x, y = (
+        centre.to(displacement) + part * side
+        for centre, part, side in zip(centres, displacement.unbind(2), (width, height), strict=True)
     )
-
-
-def _pixel_centres(height: int, width: int, device: torch.device) -> Float[Tensor, "2 height width"]:
-    """(x, y) of pixel centres in a picture that reaches from -1 to 1."""
-    y = (torch.arange(height, device=device) + 0.5) * (2 / height) - 1
-    x = (torch.arange(width, device=device) + 0.5) * (2 / width) - 1
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"))
-
-
-def _sample(values: Float[Tensor, "n c height width"], at: Float[Tensor, "n 2 height width"]) -> Tensor:
-    grid = rearrange(at, "n xy h w -> n h w xy")
-    return F.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def _further_uses(source: Float[Tensor, "n 2 height width"]) -> Float[Tensor, "n 1 height width"]:
-    """For each pixel how many other pixels of its frame show about the same place of the keyframe."""
-    n, _, height, width = source.shape
-    size = source.new_tensor([width, height]).reshape(1, 2, 1, 1)
-    x, y = ((source + 1) * size / 2 - 0.5).round().long().unbind(1)
-    place = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-    uses = source.new_zeros(n, height * width)
-    uses.scatter_add_(1, place.flatten(1), torch.ones_like(source[:, 0]).flatten(1))
-    # Rounding gives some pixels two users and their neighbours none; a mean over 3 x 3 evens that out.
-    uses = F.avg_pool2d(uses.reshape(n, 1, height, width), 3, stride=1, padding=1, count_include_pad=False)
-    return uses.flatten(1).gather(1, place.flatten(1)).reshape(n, 1, height, width) - 1
-
-
-def _believed(uses: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n 1 height width"]:
-    """1 where a pixel's source is shown hardly elsewhere, 0 in trails and at entering edges and 3 x 3 around them.
-
-    A trail is a stretch of one edge of an object and shows it many times, an object that grows by 1.4 twice.
-    """
-    return 1 - F.max_pool2d((uses - 1).clamp(0, 1), 3, stride=1, padding=1)
-
-
-def _like_ground(displacement: Float[Tensor, "n 2 height width"]) -> Float[Tensor, "n 1 height width"]:
-    """1 where a pixel has come as far as most of its frame, nearly 0 where it differs by 3 % of the sides or more.
-
-    What an object uncovers is ground, so that is what a trail is to be filled with.
-    """
-    usual = displacement[:, :, ::4, ::4].flatten(2).median(dim=2).values[..., None, None]
-    across, down = (displacement - usual).chunk(2, dim=1)
-    difference = torch.hypot(across, down) / 2  # a norm over two strided channels takes thirty times as long
-    return (1 - difference / _SAME_MOTION).clamp(min=1e-3)
+    left, top = x.floor(), y.floor()
+    picture = torch.arange(batch * frames, device=x.device).reshape(batch, frames, 1, 1) * ((height + 2) * (width + 2))
+    arrived = carried.new_zeros(batch * frames * (height + 2) * (width + 2), carried.shape[1])
+    for col, share_x in ((left, left + 1 - x), (left + 1, x - left)):
+        for row, share_y in ((top, top + 1 - y), (top + 1, y - top)):
+            # A margin of one pixel takes what leaves the picture.
+            place = (row + 1).clamp(0, height + 1) * (width + 2) + (col + 1).clamp(0, width + 1)
+            share = (share_x * share_y).reshape(-1, 1)
+            arrived.index_add_(0, (picture + place.long()).flatten(), carried * share)
+    arrived = rearrange(arrived, "(b t h w) c -> b t c h w", b=batch, t=frames, h=height + 2)[..., 1:-1, 1:-1]
+    colours, displacement, weight, covered = arrived.split([3, 2, 1, 1], dim=2)
+    weight = weight.clamp(min=1e-6)
+    return colours / weight, displacement / weight, covered
 
 
 def _continued(
