@@ -33,6 +33,8 @@ class ModelSettings:
     """How it chooses ids after words."""
     sampling_after_picture: Sampling = field(default_factory=Sampling.image_to_video)
     """The same where the first picture is given."""
+    candidates: int = 1
+    """Drafts of the ids that it writes for words; the one that it finds to fit them best is drawn."""
     keyframe_steps: int = 50
     keyframe_guidance: float = 3.0
     frames: VideoOptions = field(default_factory=VideoOptions)
@@ -40,6 +42,6 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if self.visual_input not in ("continuous", "discrete"):
             raise ConfigError(f'got visual_input={self.visual_input!r}, expected "continuous" or "discrete"')
-        for name in ("max_clips", "min_keyframe_ids", "keyframe_steps"):
+        for name in ("max_clips", "min_keyframe_ids", "keyframe_steps", "candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")

@@ -91,6 +91,15 @@ def test_compensation_leaves_no_trail_behind_an_object():
     assert 0.6 < saturated / before < 1.4
 
 
+def test_compensation_is_exact_under_autocast_too():
+    keyframe, _ = red_square_on_grey()
+    expected = compensate(keyframe, normalised_over_square(3.0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = compensate(keyframe, normalised_over_square(3.0))
+    assert torch.equal(found.frames, expected.frames)
+    assert torch.equal(found.hints, expected.hints)
+
+
 def test_an_object_stays_whole_though_its_motion_misses_every_other_cell():
     keyframe, colour = red_square_on_grey()
     motion = normalised_over_square(3.0)

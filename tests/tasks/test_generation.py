@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -135,7 +137,11 @@ def test_the_model_itself_says_which_fits_best(model):
     together = caption_log_likelihoods(model.language_model, contents, PROMPT)
     alone = [float(caption_log_likelihoods(model.language_model, [ids], PROMPT)) for ids in contents]
     assert together.tolist() == pytest.approx(alone, abs=1e-3)
-    assert best_of(model.language_model, contents, PROMPT) == int(np.argmax(alone))
+    context, blocks = (
+        drawing_prompt(model, PROMPT),
+        ClipWriter(model, model._options(None, {}), writing.Work()).grammar.video(),
+    )
+    assert best_of(model.language_model, context, contents, blocks, PROMPT) == int(np.argmax(alone))
     words = drawing_prompt(model, PROMPT).tolist()
     read = [VOCABULARY.text_start, *contents[0].tolist(), *words, VOCABULARY.text_end]
     with torch.no_grad():
@@ -145,6 +151,33 @@ def test_the_model_itself_says_which_fits_best(model):
     begin = len(read) - len(words) - 1
     expected = sum(float(scores[i - 1, read[i]]) for i in range(begin, len(read)))
     assert alone[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_drafts_of_motion_are_judged_with_the_keyframe_that_they_move(model, monkeypatch):
+    judged: list[list[torch.Tensor]] = []
+
+    def judge(_, clips, words):
+        judged.append(list(clips))
+        return torch.zeros(len(clips))
+
+    monkeypatch.setattr(ranking, "caption_log_likelihoods", judge)
+    video = model.video(PROMPT, image=picture(), candidates=2)
+    words = drawing_prompt(model, PROMPT)
+    [clips] = judged
+    assert len(clips) == 2
+    assert torch.equal(clips[0], video.ids[len(words) :])
+    assert clips[1][0] == VOCABULARY.image_start
+
+
+def test_a_model_has_a_number_of_drafts_of_its_own(model, monkeypatch):
+    three = model.video(PROMPT, seed=4, candidates=3)
+    assert model.video(PROMPT, seed=4).metadata["candidates"] == 1
+    monkeypatch.setattr(type(model), "settings", replace(model.settings, candidates=3))
+    own = model.video(PROMPT, seed=4)
+    assert torch.equal(own.ids, three.ids)
+    assert own.metadata["candidates"] == 3
+    assert model.video(image=picture(), seed=4).metadata["candidates"] == 1, "without words nothing can be compared"
+    assert model.image(PROMPT, seed=4).metadata["candidates"] == 3
 
 
 def test_a_long_video_slides_through_a_full_context(model, monkeypatch):

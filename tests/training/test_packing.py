@@ -122,6 +122,19 @@ def test_a_description_starts_as_understanding_does():
     assert TOKENIZER.decode(learnt) == f"{CAPTION}</s>"
 
 
+def test_a_description_can_show_ids_as_the_model_has_just_written_them():
+    sequence = maker().describing(VIDEO, CAPTION, as_ids=True)
+    shown = Video(
+        clips=tuple(
+            VideoClip(keyframe=Picture(ids=clip.visual_ids), motion_ids=clip.motion_ids) for clip in VIDEO.clips
+        )
+    )
+    ending = Ids([VOCABULARY.text_end])
+    expected = assemble([shown, Text(CAPTION), ending], VOCABULARY, TOKENIZER, start=True)
+    assert_same_parts(sequence.prompt, expected)
+    assert TOKENIZER.decode(sequence.ids[sequence.targets == Target.CAPTION]) == f"{CAPTION}</s>"
+
+
 def test_marks_and_contents_are_told_apart():
     sequence = maker().drawing(CAPTION, VIDEO)
     marks = {VOCABULARY.image_start, VOCABULARY.motion_start, VOCABULARY.motion_end}

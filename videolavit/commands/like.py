@@ -32,9 +32,10 @@ class Run:
         """The words."""
         return str(self.metadata.get("prompt", ""))
 
-    def number(self, name: str, given: int | None) -> int:
-        """One of the task's own arguments: as it is given now, as it was then, or 1."""
-        return int(self.metadata.get(name, 1)) if given is None else given
+    def number(self, name: str, given: int | None) -> int | None:
+        """One of the task's own arguments: as it is given now, as it was then, or None."""
+        then = self.metadata.get(name)
+        return given if given is not None or then is None else int(then)
 
     @property
     def options(self) -> DrawOptions:

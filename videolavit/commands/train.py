@@ -54,8 +54,8 @@ class Config:
     """Folder of the run; by default runs/STAGE."""
     from_model: Annotated[str, arg(metavar="MODEL")] = ""
     """Start from the weights of this model wherever they fit: a folder, a hub id, or `tiny` for the one in the package.
-    Without it weights are random, or what options of the stage say. For LoRA name the model as --start-from instead: its
-    layers have other names."""
+    Without it weights are random, or what options of the stage say. For LoRA, whose layers have other names, give the
+    model as --start-from."""
     quiet: bool = False
     """Show no progress bar."""
     options: Annotated[tuple[str, ...], arg(constructor=lambda: ())] = ()

@@ -43,6 +43,11 @@ def compensate(
     keyframes: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
 ) -> Compensated:
     """Frames of clips from their keyframes, -1..1, and normalised motion; frame 0's motion is not used."""
+    with torch.autocast(keyframes.device.type, enabled=False):  # half precision is coarser than a pixel
+        return _compensate(keyframes.float(), motion.float())
+
+
+def _compensate(keyframes: Tensor, motion: Tensor) -> Compensated:
     frames, displacement, covered = _carried(keyframes, displacement_of_pixels((keyframes + 1) / 2, motion))
     known = (2 * covered).clamp(max=1)
     ground = (1 - apart_from_ground(displacement) / _LIKE_GROUND).clamp(min=1e-3)

@@ -25,10 +25,10 @@ _CELL = 8
 """Pixels between the points that are followed."""
 _WINDOW = 5
 """Points, along each side, among which a pixel finds those that it goes with."""
-_ALIKE_LUMA, _ALIKE_CHROMA = 0.5, 0.1
+_ALIKE_LUMA, _ALIKE_CHROMA = 0.15, 0.05
 """Differences of colours, 0 to 1, from which on two points are hardly one thing. A pattern, or light, changes
 brightness more than hue."""
-_UNUSUAL = 3.0
+_UNUSUAL = 6.0
 """Difference of chroma, in units of `_ALIKE_CHROMA`, from that of most of the picture, that makes a thing of its own
 rather than a part of the ground."""
 _NEAR_THING, _NEAR_GROUND, _NEAR_PIXEL = 0.2, 0.4, 0.05

@@ -32,6 +32,7 @@ from videolavit.pipeline import VideoLaVIT
 from videolavit.tasks.drawing import Painter, as_field, drawn_size
 from videolavit.tasks.progress import Work
 from videolavit.tasks.prompting import drawing_prompt
+from videolavit.tasks.ranking import best_of
 from videolavit.tasks.writing import ClipWriter
 
 __all__ = ["ModelSubject"]
@@ -69,7 +70,7 @@ class ModelSubject:
 
     def pictures(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Picture]:
         contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
-        written = self._written(contexts, [self._writer().grammar.keyframe()], seeds)
+        written = self._written(prompts, contexts, [self._writer().grammar.keyframe()], seeds)
         return [
             self._painter(seed, moving=False).keyframe(self._keyframes(drawn)[0])
             for drawn, seed in zip(written, seeds, strict=True)
@@ -81,14 +82,14 @@ class ModelSubject:
         if first_frames is not None:
             return self._animations(prompts, seeds, first_frames)
         contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
-        written = self._written(contexts, self._writer().grammar.video(), seeds)
+        written = self._written(prompts, contexts, self._writer().grammar.video(), seeds)
         return [self._film(drawn, seed, noise="none") for drawn, seed in zip(written, seeds, strict=True)]
 
     def long_videos(
         self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, noises: Sequence[str]
     ) -> list[dict[str, Video]]:
         contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
-        written = self._written(contexts, self._writer().grammar.video(clips), seeds)
+        written = self._written(prompts, contexts, self._writer().grammar.video(clips), seeds)
         found = []
         for drawn, seed in zip(written, seeds, strict=True):
             first = self._film(drawn, seed, "none", last=1)
@@ -126,7 +127,7 @@ class ModelSubject:
         contexts = [
             drawing_prompt(self.model, prompt, behind=seen) for prompt, seen in zip(prompts, codes, strict=True)
         ]
-        written = self._written(contexts, [self._writer().grammar.motion()], seeds, after_picture=True)
+        written = self._written(prompts, contexts, [self._writer().grammar.motion()], seeds, after_picture=True)
         return [
             self._painter(seed).frames(picture, self._motions(drawn)[0])
             for drawn, seed, picture in zip(written, seeds, pictures, strict=True)
@@ -144,12 +145,30 @@ class ModelSubject:
         return join_clips(clips)
 
     def _written(
-        self, contexts: Sequence[Tensor], blocks: Sequence[Block], seeds: Sequence[int], *, after_picture: bool = False
+        self,
+        words: Sequence[str],
+        contexts: Sequence[Tensor],
+        blocks: Sequence[Block],
+        seeds: Sequence[int],
+        *,
+        after_picture: bool = False,
     ) -> list[Generated]:
-        generators = [generator for seed in seeds for generator in sample_generators(seed, 1, stream="ids 0")]
-        prompts = [Prompt.from_ids(context) for context in contexts]
+        """The best of the model's own number of drafts for each context."""
+        count = self.model.settings.candidates
+        generators = [generator for seed in seeds for generator in sample_generators(seed, count, stream="ids 0")]
+        prompts = [Prompt.from_ids(context) for context in contexts for _ in range(count)]
         sampling = self._options(after_picture=after_picture).sampling
-        return generate(self.model.language_model, prompts, blocks, sampling, generators)
+        written = generate(self.model.language_model, prompts, blocks, sampling, generators)
+        return [
+            self._best(context, written[number * count : (number + 1) * count], blocks, said)
+            for number, (context, said) in enumerate(zip(contexts, words, strict=True))
+        ]
+
+    def _best(self, context: Tensor, drafts: Sequence[Generated], blocks: Sequence[Block], words: str) -> Generated:
+        if len(drafts) == 1:
+            return drafts[0]
+        ids = [draft.ids for draft in drafts]
+        return drafts[best_of(self.model.answering.language_model, context, ids, blocks, words)]
 
     def _keyframes(self, drawn: Generated) -> list[Tensor]:
         return [self.model.vocabulary.visual_codes(ids) for ids in drawn.of(Modality.KEYFRAME)]

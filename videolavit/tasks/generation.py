@@ -34,7 +34,7 @@ class Generation(Tasks):
         prompt: str | Prompt = "",
         *,
         image: Pictures | Sequence[Pictures] | None = None,
-        candidates: int = 1,
+        candidates: int | None = None,
         options: DrawOptions | None = None,
         progress: Progress | None = None,
         **changes: Any,
@@ -44,7 +44,8 @@ class Generation(Tasks):
         Args:
             prompt: words, or a ready-made row of ids.
             image: pictures that the prompt speaks of, where it says `<image>`, or else before it.
-            candidates: write the ids of so many, and draw the one that the model finds to fit the words best.
+            candidates: write the ids of so many, and draw the one that the model finds to fit the words best; None for
+                the model's own number.
             options: by default the model's own.
             progress: is told how far the work is.
             changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance=7.0`.
@@ -55,7 +56,7 @@ class Generation(Tasks):
             ConfigError: an option does not exist or is out of range.
         """
         options, work = self._options(options, changes), Work(progress)
-        wish = _wish(candidates, prompt)
+        wish = self._wish(candidates, prompt)
         pictures = [read_picture(one) for one in as_list_of_pictures(image)]
         context = drawing_prompt(self, prompt, picture_codes(self, pictures, options, work))
         written = ClipWriter(self, options, work, wish).keyframe(context)
@@ -64,7 +65,7 @@ class Generation(Tasks):
             pixels=pixels,
             tokens=ClipTokens(keyframe=written.codes),
             ids=written.context,
-            metadata=self._metadata("image", prompt, options, candidates=candidates),
+            metadata=self._metadata("image", prompt, options, candidates=wish.candidates),
             timings=work.timings,
         )
 
@@ -75,7 +76,7 @@ class Generation(Tasks):
         image: Pictures | None = None,
         keyframe: Pictures | None = None,
         clips: int = 1,
-        candidates: int = 1,
+        candidates: int | None = None,
         preview: Preview | None = None,
         options: DrawOptions | None = None,
         progress: Progress | None = None,
@@ -90,7 +91,8 @@ class Generation(Tasks):
             keyframe: the same for a picture that another model drew for the prompt: the video takes its shape, and
                 motion is chosen as it is after words.
             clips: how many clips, each going on from the last frame of the one before.
-            candidates: write the ids of so many videos, and draw the one that the model finds to fit the words best.
+            candidates: write the ids of so many videos, and draw the one that the model finds to fit the words best;
+                None for the model's own number.
             preview: is called with each clip's number and its frames by motion compensation, before they are drawn.
             options: by default the model's own.
             progress: is told how far the work is.
@@ -122,7 +124,7 @@ class Generation(Tasks):
         keyframe: Pictures | None = None,
         after: Videos | None = None,
         clips: int = 1,
-        candidates: int = 1,
+        candidates: int | None = None,
         preview: Preview | None = None,
         options: DrawOptions | None = None,
         progress: Progress | None = None,
@@ -137,7 +139,7 @@ class Generation(Tasks):
             raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
         if clips < 1:
             raise ConfigError(f"got clips={clips}, expected at least 1")
-        work, wish = Work(progress), _wish(candidates, prompt)
+        work, wish = Work(progress), self._wish(candidates, prompt)
         given = as_list_of_pictures(image if keyframe is None else keyframe)
         picture = read_picture(given[0]) if given else None
         options = self._sized(options, changes, picture if keyframe is not None else None, after, image is not None)
@@ -147,7 +149,7 @@ class Generation(Tasks):
         else:
             beginning = after_video(self, prompt, after, options, work)
         task = "video" if after is None else "continue_video"
-        metadata = self._metadata(task, prompt, options, clips=clips, candidates=candidates)
+        metadata = self._metadata(task, prompt, options, clips=clips, candidates=wish.candidates)
         writer, painter = ClipWriter(self, options, work, wish), Painter(self, options, work, size)
         return film(writer, painter, beginning, clips, preview=preview, metadata=metadata)
 
@@ -199,6 +201,8 @@ class Generation(Tasks):
             return asked
         return asked.changed(height=height, width=width)
 
-
-def _wish(candidates: int, prompt: str | Prompt) -> Wish:
-    return Wish(candidates=candidates, words=prompt if isinstance(prompt, str) else "")
+    def _wish(self, candidates: int | None, prompt: str | Prompt) -> Wish:
+        words = prompt.replace("<image>", " ").strip() if isinstance(prompt, str) else ""
+        if candidates is None:
+            candidates = self.settings.candidates if words else 1
+        return Wish(candidates=candidates, words=words)

@@ -12,15 +12,29 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from videolavit.language.grammar import Block, Modality
 from videolavit.language.model import LanguageModel, left_pad
 from videolavit.language.prompts import Ids, Prompt, Text, assemble
 
 __all__ = ["best_of", "caption_log_likelihoods"]
 
 
-def best_of(model: LanguageModel, clips: Sequence[Int[Tensor, "_"]], words: str) -> int:
-    """Index of the clips that `words` describe best; clips are ids with their marks."""
-    return int(caption_log_likelihoods(model, clips, words).argmax())
+def best_of(
+    model: LanguageModel,
+    context: Int[Tensor, "_"],
+    drafts: Sequence[Int[Tensor, "_"]],
+    blocks: Sequence[Block],
+    words: str,
+) -> int:
+    """Index of the draft that `words` describe best.
+
+    Drafts are the ids that were written of `blocks`, with their marks, behind `context`; if they begin with motion, its
+    keyframe is the last one in there.
+    """
+    if blocks[0].modality is Modality.MOTION:
+        start = int((context == model.vocabulary.image_start).nonzero()[-1])
+        drafts = [torch.cat([context[start:], ids]) for ids in drafts]
+    return int(caption_log_likelihoods(model, drafts, words).argmax())
 
 
 @torch.inference_mode()

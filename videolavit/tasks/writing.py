@@ -147,7 +147,8 @@ class ClipWriter:
             written = generate(self.model.language_model, prompts, blocks, sampling, generators, count_id)
             report(total)
         with self.work.step("rank", count) as report:
-            best = best_of(self.model.answering.language_model, [drawn.ids for drawn in written], self.wish.words)
+            drafts = [drawn.ids for drawn in written]
+            best = best_of(self.model.answering.language_model, context, drafts, blocks, self.wish.words)
             report(count)
         vocabulary, ids = self.model.vocabulary, written[best].ids
         lengths = [

@@ -54,7 +54,14 @@ class Shares:
 
 
 def language_samples(
-    shares: Shares, reader: TokenReader, maker: SequenceMaker, *, prompt_dropout: float, texts: str, seed: int
+    shares: Shares,
+    reader: TokenReader,
+    maker: SequenceMaker,
+    *,
+    prompt_dropout: float,
+    described_as_ids: float,
+    texts: str,
+    seed: int,
 ) -> Samples:
     """Samples are lists of sequences: a video without its prompt comes apart into several.
 
@@ -64,7 +71,7 @@ def language_samples(
     parts: list[tuple[int, Samples]] = []
     for number, (kind, words) in enumerate(_WORDS_OF.items()):
         if share := getattr(shares, kind):
-            videos = _Videos(reader, maker, kind, words, prompt_dropout)
+            videos = _Videos(reader, maker, kind, words, prompt_dropout, described_as_ids)
             parts.append((share, Shuffled(videos, seed + number)))
     if shares.words:
         parts.append((shares.words, Shuffled(_Lines(texts, maker), seed + len(_WORDS_OF))))
@@ -85,8 +92,17 @@ _WORDS_OF = {
 class _Videos:
     """Videos with words of one kind, as sequences of one kind."""
 
-    def __init__(self, reader: TokenReader, maker: SequenceMaker, kind: str, words: str, prompt_dropout: float) -> None:
-        self._reader, self._maker, self._words, self._prompt_dropout = reader, maker, words, prompt_dropout
+    def __init__(
+        self,
+        reader: TokenReader,
+        maker: SequenceMaker,
+        kind: str,
+        words: str,
+        prompt_dropout: float,
+        described_as_ids: float,
+    ) -> None:
+        self._reader, self._maker, self._words = reader, maker, words
+        self._prompt_dropout, self._described_as_ids = prompt_dropout, described_as_ids
         self._task, self._subject = kind.split("_")
         self._numbers = reader.with_words(words)
 
@@ -101,17 +117,16 @@ class _Videos:
         random = np.random.default_rng([7, draw])
         video = self._reader[int(self._numbers[index])]
         words: Any = getattr(video, self._words)
-        chosen, undropped = words[int(random.integers(len(words)))], random.random() >= self._prompt_dropout
-        motion = self._subject == "video"
-        return self._sequences(video, chosen, undropped, motion)
+        return self._sequences(video, words[int(random.integers(len(words)))], float(random.random()))
 
-    def _sequences(self, video: TokenizedVideo, words: Any, undropped: bool, motion: bool) -> list[TrainingSequence]:
+    def _sequences(self, video: TokenizedVideo, words: Any, chance: float) -> list[TrainingSequence]:
+        motion = self._subject == "video"
         if self._task == "answer":
             question, answer, _ = words
             return [self._maker.answering(video, question, answer, motion=motion)]
         if self._task == "describe":
-            return [self._maker.describing(video, words, motion=motion)]
-        if undropped:
+            return [self._maker.describing(video, words, motion=motion, as_ids=chance < self._described_as_ids)]
+        if chance >= self._prompt_dropout:
             return [self._maker.drawing(words, video, motion=motion)]
         return self._maker.unprompted(video, motion=motion)
 

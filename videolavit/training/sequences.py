@@ -12,7 +12,7 @@ Every sequence is, id for id, what the model meets in use: the same functions as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import torch
@@ -138,8 +138,15 @@ class SequenceMaker:
         blocks = [block for clip in video.clips for block in self._blocks(clip)] if motion else []
         return [_joined([block]) for block in blocks or [self._keyframe(video.clips[0])]]
 
-    def describing(self, video: TokenizedVideo, caption: str, *, motion: bool = True) -> TrainingSequence:
-        """Pictures first: the clips, or the first keyframe, then the caption."""
+    def describing(
+        self, video: TokenizedVideo, caption: str, *, motion: bool = True, as_ids: bool = False
+    ) -> TrainingSequence:
+        """Pictures first: the clips, or the first keyframe, then the caption.
+
+        `as_ids` shows pictures as ids in any case, as the model sees what it has just written.
+        """
+        if as_ids:
+            return replace(self, continuous=False).describing(video, caption, motion=motion)
         ending = Ids([self.vocabulary.text_end])
 
         def shown(medium: Picture | Video) -> Prompt:

@@ -45,6 +45,9 @@ class LanguageStage:
     weights: LossWeights = field(default_factory=LossWeights)
     prompt_dropout: float = 0.1
     """Share of the videos and pictures that are drawn without their caption, for guidance."""
+    described_as_ids: float = 0.0
+    """Share of the descriptions whose pictures enter as ids though `visual_input` is continuous. So a model learns to
+    read what it writes, and can tell which of several drafts fits the words best."""
     texts: str = ""
     """File of plain text, one passage in a line, for the share `words`."""
     row_length: int = 2048
@@ -54,8 +57,9 @@ class LanguageStage:
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.prompt_dropout <= 1:
-            raise ConfigError(f"got prompt_dropout={self.prompt_dropout}, expected a share from 0 to 1")
+        for name in ("prompt_dropout", "described_as_ids"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"got {name}={getattr(self, name)}, expected a share from 0 to 1")
         if self.row_length > self.model.context_length and not self.start_from:
             raise ConfigError(
                 f"rows of {self.row_length} positions do not fit the model's {self.model.context_length}; "
@@ -81,6 +85,7 @@ class LanguageStage:
             reader,
             self._maker(reader),
             prompt_dropout=self.prompt_dropout,
+            described_as_ids=self.described_as_ids,
             texts=self.texts,
             seed=self.training.seed,
         )
