@@ -141,9 +141,10 @@ TINY: dict[str, Any] = {
     "pretraining": PretrainingStage(
         model=_TINY_LANGUAGE,
         shares=Shares(
-            draw_picture=4, draw_video=6, describe_picture=1, describe_video=1, answer_picture=2, answer_video=4
+            draw_picture=4, draw_video=6, describe_picture=1, describe_video=2, answer_picture=2, answer_video=6
         ),
         weights=_TINY_WEIGHTS,
+        described_as_ids=1.0,  # drafts are compared by what describes them
         row_length=512,
         training=TrainingOptions(
             steps=12_000,
@@ -184,8 +185,9 @@ TINY_SETTINGS = ModelSettings(
     min_keyframe_ids=1,
     sampling=_TINY_SAMPLING,
     sampling_after_picture=_TINY_SAMPLING,
+    candidates=4,
     keyframe_steps=5,
-    keyframe_guidance=1.0,
+    keyframe_guidance=1.5,
     frames=TINY["video_detokenizer"].options,
 )
 """How the tiny model is used; the paper's model is used as the release, by the defaults."""
