@@ -73,6 +73,22 @@ def test_what_can_be_measured_is_measured_and_the_rest_is_named(capsys, folder, 
     assert results.read_text() == lines, "nothing is measured twice"
 
 
+def test_a_run_of_limited_time_reports_what_is_there_and_goes_on(capsys, folder, tmp_path):
+    options = ["--tasks", "motion_tokenizer", "--samples", "25", "--results", tmp_path / "results.jsonl", "--json"]
+
+    def measured(*more: str) -> int:
+        code, written, _ = evaluated(capsys, folder, *options, *more)
+        assert code == 0
+        return json.loads(written)["tasks"]["motion_tokenizer"]["samples"]
+
+    code, written, _ = evaluated(capsys, folder, *options, "--minutes", "0")
+    assert code == 0
+    assert json.loads(written)["skipped"] == {"motion_tokenizer": "not begun yet"}
+    assert measured("--minutes", "0.0001") == 20, "one batch"
+    assert measured("--minutes", "0") == 20
+    assert measured() == 25
+
+
 def test_a_named_task_that_cannot_be_done_fails(capsys, folder, tmp_path):
     options = ["--samples", "1", "--results", tmp_path / "r.jsonl", "--tasks", "text_to_video"]
     code, written, _ = evaluated(capsys, folder, *options)
@@ -117,9 +133,10 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(folder, tmp_path):
         (["--tasks", "text_to_vido"], "got the tasks text_to_vido"),
         (["--samples", "0"], "samples=0"),
         (["--workers", "0"], "--workers 0"),
+        (["--minutes", "-1"], "--minutes -1"),
         (["--videos", "nowhere"], "no such folder"),
     ],
-    ids=["task", "samples", "workers", "videos"],
+    ids=["task", "samples", "workers", "minutes", "videos"],
 )
 def test_bad_options_are_refused(capsys, folder, tmp_path, arguments, message):
     results = tmp_path / "results.jsonl"

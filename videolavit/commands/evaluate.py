@@ -22,8 +22,11 @@ examples:
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -64,6 +67,8 @@ class Config:
     """Where results are kept as they come, and found again."""
     workers: int = 1
     """Processes that work side by side, each with a model of its own, on one core each if there are several."""
+    minutes: float | None = None
+    """Stop measuring after so long, and report what is there; 0 measures nothing anew."""
     markdown: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write a page with everything that was measured, too."""
     note: Annotated[str, arg(metavar="TEXT")] = ""
@@ -86,6 +91,8 @@ def run(config: Config) -> int:
     """Measure, report, and return the exit code: 1 if a task that was named could not be done."""
     if config.workers < 1:
         raise ConfigError(f"got --workers {config.workers}, expected at least 1")
+    if config.minutes is not None and config.minutes < 0:
+        raise ConfigError(f"got --minutes {config.minutes}, expected at least 0")
     if config.markdown is not None:
         check_target(config.markdown, extensions=(".md",))
     from videolavit.evaluation.run import Evaluation, Plan
@@ -98,16 +105,22 @@ def run(config: Config) -> int:
 
 
 def _measure_all(config: Config, evaluation: Evaluation) -> None:
-    todo = evaluation.pending()
-    with progress_bar(round(sum(chunk.cost for chunk in todo)), "", quiet=config.json) as bar:
+    end = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
+    todo = evaluation.pending() if config.minutes != 0 else []
+    with (
+        closing(_measured(config, evaluation.plan, todo)) as results,
+        progress_bar(round(sum(chunk.cost for chunk in todo)), "", quiet=config.json) as bar,
+    ):
         bar.bar_format = "{desc}: {percentage:3.0f} %|{bar}| {remaining} left"
-        for measured in _measured(config, evaluation.plan, todo):
+        for measured in results:
             evaluation.add(measured)
             bar.set_description(measured.chunk.task, refresh=False)
             bar.update(measured.chunk.cost)
+            if time.monotonic() > end:
+                break
 
 
-def _measured(config: Config, plan: Plan, chunks: Sequence[Chunk]) -> Iterator[Measured]:
+def _measured(config: Config, plan: Plan, chunks: Sequence[Chunk]) -> Generator[Measured, None, None]:
     jobs = [_Job(model=config.model, plan=plan, chunk=chunk) for chunk in chunks]
     for measured in for_each(_measure, jobs, workers=config.workers, died=_died):
         if isinstance(measured, _Job):

@@ -97,7 +97,9 @@ class Evaluation:
     def report(self) -> Report:
         """What all results so far say."""
         wanted = {task: [self._results.of(task.name)[number] for number in self._numbers(task)] for task in self._tasks}
-        return report(wanted, self.skipped, samples=self.plan.samples, seed=self.plan.seed)
+        skipped = self.skipped | {task.name: "not begun yet" for task, results in wanted.items() if not results}
+        begun = {task: results for task, results in wanted.items() if results}
+        return report(begun, skipped, samples=self.plan.samples, seed=self.plan.seed)
 
     def _numbers(self, task: Task) -> list[int]:
         done = self._results.of(task.name)
