@@ -1,7 +1,7 @@
 """Stages that start from a whole model, and that take its parts where others take exports."""
 
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from videolavit.errors import CheckpointError
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.training.language_parts import load_language
 from videolavit.training.loop import train
+from videolavit.training.model_folder import ModelExports, write_model
 from videolavit.training.options import TrainingOptions
 from videolavit.training.parts import load_autoencoder, load_motion_tokenizer, load_trained, load_words, weights_file
 from videolavit.training.presets import TINY
@@ -133,3 +134,16 @@ def test_instruction_tuning_goes_on_from_a_whole_model(shards, tmp_path, rank):
         torch.testing.assert_close(tuned.causal_lm.state_dict()[name], value, msg=name)
     for name, value in expected.projection.items():
         torch.testing.assert_close(tuned.projection[name], value, msg=name)
+
+
+def test_what_is_not_trained_anew_comes_from_a_whole_model(tmp_path):
+    names = [field.name for field in fields(ModelExports)]
+    settings = open_checkpoint(SHIPPED_MODEL).settings
+    write_model(ModelExports(**dict.fromkeys(names, "tiny")), tmp_path / "model", settings, dtype=torch.float16)
+    again, expected = open_checkpoint(tmp_path / "model"), open_checkpoint(SHIPPED_MODEL)
+    assert again.settings == expected.settings
+    for name in ("language_model", "visual_tokenizer", "keyframe_unet", "video_unet", "video_vae"):
+        stored = expected.part(name).tensors
+        for key, tensor in again.part(name).tensors.items():
+            assert torch.equal(tensor.load(), stored[key].load()), f"{name}: {key}"
+    assert again.scheduler("video_scheduler") == expected.scheduler("video_scheduler")

@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from videolavit.assembly import Assembly
 from videolavit.clip import PixelMotion
+from videolavit.detokenizers.compensation import compensate
 from videolavit.detokenizers.continuation import inversion_latents, restart_latents
 from videolavit.detokenizers.keyframe import KeyframeDetokenizer, KeyframeStart
-from videolavit.detokenizers.pixels import to_uint8, vae_factor
+from videolavit.detokenizers.pixels import signed_pictures, to_uint8, unit_range, vae_factor
 from videolavit.errors import ConfigError
 from videolavit.inputs import DrawOptions, resize_picture
 from videolavit.results import ClipTokens
@@ -111,6 +113,22 @@ class Painter:
             return frames[0].cpu().numpy()
 
     @torch.no_grad()
+    def preview(self, picture: RGB, motion: Motion) -> UInt8[np.ndarray, "_ _ _ 3"]:
+        """About what `frames` will be, at once: `warped`, or what a video detokenizer of residuals adds them to.
+
+        No part of that detokenizer is loaded for it.
+        """
+        if not self.model.parts.config("video_unet").get("residual_scale"):
+            return self.warped(picture, motion)
+        with self.work.step("load"):
+            tokenizer = self.model.motion_tokenizer
+        with self.work.step("warp"):
+            grid, device = (tokenizer.config.rows, tokenizer.config.cols), self.model.parts.device
+            field = self._on_grid(motion, grid)
+            frames = compensate(signed_pictures(picture[None], device), field).frames[0]
+            return rearrange(to_uint8(unit_range(frames)), "t c h w -> t h w c").cpu().numpy()
+
+    @torch.no_grad()
     def warped(self, picture: RGB, motion: Motion) -> UInt8[np.ndarray, "_ _ _ 3"]:
         """The keyframe moved along its motion, without a network but the motion tokenizer's decoder."""
         with self.work.step("load"):
@@ -121,7 +139,10 @@ class Painter:
     def _normalised(self, motion: Motion) -> Tensor:
         """Motion as the video detokenizer takes it, of the latents' size."""
         factor = vae_factor(self.model.video_detokenizer.vae)
-        grid = self.size[0] // factor, self.size[1] // factor
+        return self._on_grid(motion, (self.size[0] // factor, self.size[1] // factor))
+
+    def _on_grid(self, motion: Motion, grid: tuple[int, int]) -> Tensor:
+        """Normalised motion of so many (rows, cols)."""
         if isinstance(motion, PixelMotion):
             return torch.from_numpy(motion.for_detokenizer(*grid))[None].to(self.model.parts.device)
         return self.model.motion_tokenizer.condition(motion[None].to(self.model.parts.device), *grid)

@@ -71,7 +71,7 @@ def film(
         assert picture is not None, "a keyframe is given, or written before its motion"
         assert codes is not None
         if preview is not None:
-            preview(painter.warped(picture, block.codes), block.clip)
+            preview(painter.preview(picture, block.codes), block.clip)
         frames = painter.frames(picture, block.codes, block.clip)
         yield GeneratedVideo(
             frames=frames[1:] if is_continued else frames,

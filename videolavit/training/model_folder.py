@@ -29,14 +29,14 @@ __all__ = ["ModelExports", "with_projection", "write_model"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelExports:
-    """Folders that the stages exported."""
+    """Folders that the stages exported. Any of them may be a whole model, of which that part stays as it is."""
 
-    autoencoder: Path
-    visual_tokenizer: Path
-    motion_tokenizer: Path
-    keyframe_detokenizer: Path
-    video_detokenizer: Path
-    language_model: Path
+    autoencoder: Path | str
+    visual_tokenizer: Path | str
+    motion_tokenizer: Path | str
+    keyframe_detokenizer: Path | str
+    video_detokenizer: Path | str
+    language_model: Path | str
     """Of either language stage; that of the last one answers as well as it draws if both were in its mixture."""
 
 
@@ -88,8 +88,8 @@ def with_projection(visual: VisualTokenizer, projection: dict[str, Tensor]) -> V
 
 
 def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Iterator[StoredPart]:
-    words = exports.language_model / "text_tokenizer"
-    yield replace(read_trained("language_model", exports.language_model), text_tokenizer=words)
+    language = read_trained("language_model", exports.language_model)
+    yield replace(language, text_tokenizer=language.text_tokenizer or Path(exports.language_model) / "text_tokenizer")
     yield live_part("visual_tokenizer", visual)
     yield live_part("motion_tokenizer", motion)
     yield read_trained("condition_decoder", exports.keyframe_detokenizer)

@@ -85,7 +85,9 @@ def save_trained_scheduler(name: str, scheduler: Any, folder: Path) -> None:
 
 
 def read_trained_scheduler(name: str, folder: str | Path) -> dict[str, Any]:
-    """What `save_trained_scheduler` wrote."""
+    """What `save_trained_scheduler` wrote, or the scheduler of a whole model."""
+    if (model := whole_model(folder)) is not None:
+        return model.scheduler(name)
     return read_json(Path(folder) / f"{name}.json")
 
 
