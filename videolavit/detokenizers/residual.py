@@ -3,6 +3,9 @@
 The keyframe is moved by the motion, without a network, and encoded; the UNet draws the difference to the latents of
 the true frames. An untrained network is then as good as the compensation, while one that draws from noise has to learn
 to copy first. Besides, the UNet sees the compensated latents and the hints of `compensation.py`.
+
+Frames are the compensated ones, changed by what the residual changes in decoded pixels. So what the autoencoder cannot
+keep of a keyframe is not lost where nothing needs to be repaired.
 """
 
 from __future__ import annotations
@@ -13,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from videolavit.detokenizers.compensation import compensate
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder
 from videolavit.detokenizers.pixels import encode_pictures
-from videolavit.detokenizers.video import ResidualBase, VideoDetokenizer, VideoOptions
+from videolavit.detokenizers.video import ResidualBase, VideoDetokenizer, VideoOptions, to_frames
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.nn.offload import compute_device
 
@@ -40,7 +43,34 @@ class ResidualVideoDetokenizer(VideoDetokenizer):
         hints = F.interpolate(compensated.hints.flatten(0, 1), latents.shape[2:], mode="area")
         channels = torch.cat([latents, hints], dim=1)
         latents, channels = (rearrange(part, "(b t) c h w -> b t c h w", t=frames) for part in (latents, channels))
-        return ResidualBase(latents=latents.to(compute_device(self.unet)), channels=channels)
+        return ResidualBase(frames=compensated.frames, latents=latents.to(compute_device(self.unet)), channels=channels)
+
+    @torch.no_grad()
+    def _shown(
+        self,
+        latents: Float[Tensor, "batch frames channels rows cols"],
+        base: ResidualBase | None,
+        decode_chunk: int | None,
+    ) -> UInt8[Tensor, "batch frames height width 3"]:
+        assert base is not None
+        return torch.stack(
+            [self._changed(*clip, decode_chunk) for clip in zip(latents, base.latents, base.frames, strict=True)]
+        )
+
+    def _changed(
+        self,
+        latents: Float[Tensor, "frames channels rows cols"],
+        base: Float[Tensor, "frames channels rows cols"],
+        compensated: Float[Tensor, "frames 3 height width"],
+        decode_chunk: int | None,
+    ) -> UInt8[Tensor, "frames height width 3"]:
+        chunks = zip(
+            self._decoded_chunks(latents, decode_chunk),
+            self._decoded_chunks(base, decode_chunk),
+            compensated.split(decode_chunk or self.options.decode_chunk),
+            strict=True,
+        )
+        return torch.cat([to_frames(frames + (new - old).to(frames)) for new, old, frames in chunks])
 
 
 def video_detokenizer(

@@ -34,7 +34,7 @@ from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
-__all__ = ["ResidualBase", "VideoDetokenizer", "VideoNoise", "VideoOptions"]
+__all__ = ["ResidualBase", "VideoDetokenizer", "VideoNoise", "VideoOptions", "to_frames"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +68,8 @@ class VideoNoise(NamedTuple):
 class ResidualBase(NamedTuple):
     """What residuals are added to, and what the UNet sees of it."""
 
+    frames: Float[Tensor, "batch frames 3 height width"]
+    """Compensated frames, -1..1."""
     latents: Float[Tensor, "batch frames channels rows cols"]
     """Of the compensated frames, multiplied by the VAE's scaling factor."""
     channels: Float[Tensor, "batch frames further_channels rows cols"]
@@ -125,10 +127,8 @@ class VideoDetokenizer(nn.Module):
             ShapeError: sizes that do not fit one another, or sides that the VAE's factor does not divide.
         """
         options = options or self.options
-        latents = self.sample_latents(
-            keyframes, motion, options=options, generators=generators, noise=noise, on_step=on_step
-        )
-        return self.frames(latents, options.decode_chunk)
+        latents, base = self._sample(keyframes, motion, options, generators, noise, on_step)
+        return self._shown(latents, base, options.decode_chunk)
 
     @torch.no_grad()
     def sample_latents(
@@ -142,7 +142,19 @@ class VideoDetokenizer(nn.Module):
         on_step: OnStep | None = None,
     ) -> Float[Tensor, "batch frames channels rows cols"]:
         """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
-        options = options or self.options
+        latents, _ = self._sample(keyframes, motion, options or self.options, generators, noise, on_step)
+        return latents
+
+    def _sample(
+        self,
+        keyframes: Tensor | np.ndarray,
+        motion: Tensor,
+        options: VideoOptions,
+        generators: Sequence[torch.Generator] | None,
+        noise: VideoNoise | None,
+        on_step: OnStep | None,
+    ) -> tuple[Float[Tensor, "batch frames channels rows cols"], ResidualBase | None]:
+        """Scaled latents, and what they were added to."""
         pictures = signed_pictures(keyframes, compute_device(self.vae))
         if motion.ndim != 5 or motion.shape[:2] != (len(pictures), 2):
             raise ShapeError(
@@ -160,7 +172,7 @@ class VideoDetokenizer(nn.Module):
             generators=generators,
             on_step=on_step,
         )
-        return drawn if base is None else base.latents + self.unet.config["residual_scale"] * drawn
+        return (drawn if base is None else base.latents + self.unet.config["residual_scale"] * drawn), base
 
     def base(
         self, pictures: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
@@ -216,9 +228,18 @@ class VideoDetokenizer(nn.Module):
     ) -> UInt8[Tensor, "batch frames height width 3"]:
         """Frames from sampled latents, converted chunk by chunk so that a clip is never held in float as a whole."""
         clips = [
-            torch.cat([_to_frames(chunk) for chunk in self._decoded_chunks(clip, decode_chunk)]) for clip in latents
+            torch.cat([to_frames(chunk) for chunk in self._decoded_chunks(clip, decode_chunk)]) for clip in latents
         ]
         return torch.stack(clips)
+
+    def _shown(
+        self,
+        latents: Float[Tensor, "batch frames channels rows cols"],
+        base: ResidualBase | None,
+        decode_chunk: int | None,
+    ) -> UInt8[Tensor, "batch frames height width 3"]:
+        """What is seen of drawn latents."""
+        return self.frames(latents, decode_chunk)
 
     @torch.no_grad()
     def decode(
@@ -260,7 +281,8 @@ class VideoDetokenizer(nn.Module):
         return (decode_latents(self.vae, chunk) for chunk in clip.split(decode_chunk or self.options.decode_chunk))
 
 
-def _to_frames(pixels: Float[Tensor, "frames 3 height width"]) -> UInt8[Tensor, "frames height width 3"]:
+def to_frames(pixels: Float[Tensor, "frames 3 height width"]) -> UInt8[Tensor, "frames height width 3"]:
+    """Frames as files hold them, of pixels nominally -1..1."""
     return rearrange(to_uint8(unit_range(pixels)), "t c h w -> t h w c")
 
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
@@ -22,7 +21,8 @@ from videolavit.clip import PixelMotion
 from videolavit.detokenizers.compensation import compensate
 from videolavit.detokenizers.continuation import inversion_latents, restart_latents
 from videolavit.detokenizers.keyframe import KeyframeDetokenizer, KeyframeStart
-from videolavit.detokenizers.pixels import signed_pictures, to_uint8, unit_range, vae_factor
+from videolavit.detokenizers.pixels import signed_pictures, to_uint8, vae_factor
+from videolavit.detokenizers.video import to_frames
 from videolavit.errors import ConfigError
 from videolavit.inputs import DrawOptions, resize_picture
 from videolavit.results import ClipTokens
@@ -126,7 +126,7 @@ class Painter:
             grid, device = (tokenizer.config.rows, tokenizer.config.cols), self.model.parts.device
             field = self._on_grid(motion, grid)
             frames = compensate(signed_pictures(picture[None], device), field).frames[0]
-            return rearrange(to_uint8(unit_range(frames)), "t c h w -> t h w c").cpu().numpy()
+            return to_frames(frames).cpu().numpy()
 
     @torch.no_grad()
     def warped(self, picture: RGB, motion: Motion) -> UInt8[np.ndarray, "_ _ _ 3"]:

@@ -62,6 +62,7 @@ def read_trained(name: str, folder: str | Path) -> StoredPart:
     """
     if (model := whole_model(folder)) is not None:
         return model.part(name)
+    folder = Path(folder)
     config, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
     if not config.is_file():
         raise CheckpointError(f"{folder}: holds no {name}; train the stage that makes it first, or check the folder")
@@ -99,6 +100,7 @@ def load_autoencoder(folder: str | Path) -> Any:
     """
     if (model := whole_model(folder)) is not None:
         return load_part(model.part("keyframe_vae"), dtype=torch.float32)
+    folder = Path(folder)
     config = read_json(folder / "config.json")
     path = find_tensors(folder, "diffusion_pytorch_model")
     if path is None:
@@ -116,6 +118,7 @@ def load_motion_tokenizer(folder: str | Path) -> MotionTokenizer:
     if (model := whole_model(folder)) is not None:
         tokenizer: Any = load_part(model.part("motion_tokenizer"))
         return tokenizer
+    folder = Path(folder)
     config, weights = folder / "config.json", folder / "motion_tokenizer.safetensors"
     if not config.is_file() or not weights.is_file():
         raise CheckpointError(f"{folder}: holds no motion tokenizer; train that stage first, or check the folder")

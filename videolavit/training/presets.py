@@ -130,7 +130,7 @@ TINY: dict[str, Any] = {
             addition_time_embed_dim=32,
             residual_scale=0.23,
         ),
-        options=VideoOptions(steps=5, max_guidance=1.0),
+        options=VideoOptions(steps=2, max_guidance=1.0),
         height=128,
         width=128,
         sigma_range=(0.02, 30.0),
