@@ -185,7 +185,6 @@ TINY_SETTINGS = ModelSettings(
     min_keyframe_ids=1,
     sampling=_TINY_SAMPLING,
     sampling_after_picture=_TINY_SAMPLING,
-    candidates=4,
     keyframe_steps=5,
     keyframe_guidance=1.5,
     frames=TINY["video_detokenizer"].options,
