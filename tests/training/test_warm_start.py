@@ -147,3 +147,22 @@ def test_what_is_not_trained_anew_comes_from_a_whole_model(tmp_path):
         for key, tensor in again.part(name).tensors.items():
             assert torch.equal(tensor.load(), stored[key].load()), f"{name}: {key}"
     assert again.scheduler("video_scheduler") == expected.scheduler("video_scheduler")
+
+
+def test_a_decoder_trained_on_keeps_the_latents_that_others_draw(shards, tmp_path):
+    stage = replace(
+        TINY["autoencoder"],
+        data=str(shards),
+        keep_latents_of="tiny",
+        shares=(1, 0, 0),
+        training=TrainingOptions(steps=2, batch_size=2, learning_rate=1e-3, warmup_steps=1, pictures_every=0),
+    )
+    trained = load_autoencoder(train(stage, tmp_path / "run", quiet=True))
+    before = load_autoencoder("tiny")
+    assert trained.config["scaling_factor"] == before.config["scaling_factor"]
+    changed = {
+        name.partition(".")[0]
+        for name, value in before.state_dict().items()
+        if not torch.equal(trained.state_dict()[name], value)
+    }
+    assert changed == {"decoder"}

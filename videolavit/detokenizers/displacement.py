@@ -166,14 +166,14 @@ def _of_pixels(
     displacement: Float[Tensor, "batch frames points 2"],
 ) -> Float[Tensor, "batch frames 2 height width"]:
     """Every pixel moves like those of the nearest points that it looks like."""
-    frames = displacement.shape[1]
+    frames, (height, width) = displacement.shape[1], looks.shape[2:]
     per_point = rearrange(displacement, "b t (r c) xy -> b (t xy) r c", r=points.rows)
     places = points.places.expand(len(looks), -1, -1)
     of_points = rearrange(torch.cat([points.looks, places], dim=-1), "b (r c) f -> b f r c", r=points.rows)
     # (batch, cells, points of the window, values): a mean for each pixel of a cell is one matrix product.
     window = _windows(torch.cat([of_points, per_point], dim=1))
     seen, values = window.split([5, 2 * frames], dim=-1)
-    own_places = _centres(*looks.shape[2:], looks.device).T.reshape(1, 2, *looks.shape[2:])
+    own_places = _centres(height, width, looks.device).T.reshape(1, 2, height, width)
     of_pixels = torch.cat([looks, own_places.expand(len(looks), -1, -1, -1)], dim=1)
     pixels = rearrange(of_pixels, "b f (r s) (c u) -> b (r c) (s u) f", s=_CELL, u=_CELL)
     scale = looks.new_tensor([1, 1, 1, 1 / _NEAR_PIXEL, 1 / _NEAR_PIXEL])
@@ -187,7 +187,7 @@ def _with_edges(
 ) -> Float[Tensor, "batch frames 2 height width"]:
     """Pixels next to what moves away from the ground go with it: they are partly it."""
     apart = apart_from_ground(displacement).amax(dim=1)
-    _, leader = F.max_pool2d(apart, 2 * _EDGE + 1, stride=1, padding=_EDGE, return_indices=True)
+    _, leader = F.max_pool2d_with_indices(apart, 2 * _EDGE + 1, stride=1, padding=_EDGE)
     leader = leader.flatten(1)[:, None].expand(-1, 2 * displacement.shape[1], -1)
     return displacement.flatten(3).flatten(1, 2).gather(2, leader).view_as(displacement)
 
@@ -195,5 +195,5 @@ def _with_edges(
 def _windows(values: Float[Tensor, "batch channels rows cols"]) -> Float[Tensor, "batch cells window channels"]:
     """The values of the points around each one; beyond the edges those at the edge."""
     padded = F.pad(values, (_WINDOW // 2,) * 4, mode="replicate")
-    windows = F.unfold(padded, _WINDOW)
-    return rearrange(windows, "b (c w) n -> b n w c", w=_WINDOW**2)
+    windows = padded.unfold(2, _WINDOW, 1).unfold(3, _WINDOW, 1)
+    return rearrange(windows, "b c r q u v -> b (r q) (u v) c")

@@ -21,13 +21,17 @@ from videolavit.data.shards import ShardReader
 from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.training.batches import Mixture, Samples, Shuffled
 from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import load_autoencoder
 
 __all__ = ["AutoencoderStage", "AutoencoderTraining"]
+
+_AROUND = 4
+"""Pixels around saturated ones that are weighted like them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoencoderStage:
-    """Absolute error on pixels, saturated ones weighted, and a little KL divergence."""
+    """Absolute error on pixels, saturated ones and those around them weighted, and a little KL divergence."""
 
     name: str = "autoencoder"
     data: str = "data/train"
@@ -40,8 +44,12 @@ class AutoencoderStage:
     layers_per_block: int = 1
     latent_channels: int = 8
     patch_size: int = 4
+    keep_latents_of: str = ""
+    """Autoencoder, or whole model, whose decoder alone is trained on: its latents, and all that was trained to draw
+    them, stay as they are. Sizes are then its own."""
     saturated_weight: float = 10.0
-    """Of pixels in which one channel stands out: small coloured things carry the meaning of the shapes world."""
+    """Of pixels in which one channel stands out, and of those around them: small coloured things carry the meaning of
+    the shapes world. Without what lies around them they would come out too large."""
     kl_weight: float = 1e-5
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
@@ -51,6 +59,11 @@ class AutoencoderStage:
 
     def build(self) -> nn.Module:
         """The autoencoder with its loss."""
+        if self.keep_latents_of:
+            autoencoder = load_autoencoder(self.keep_latents_of)
+            autoencoder.requires_grad_(False)
+            autoencoder.decoder.requires_grad_(True)
+            return AutoencoderTraining(autoencoder, self.saturated_weight, self.kl_weight)
         autoencoder = PatchAutoencoderKL(
             patch_size=self.patch_size,
             block_out_channels=self.channels,
@@ -88,10 +101,11 @@ class AutoencoderStage:
     def export(self, module: nn.Module, folder: Path) -> None:
         """diffusers' own layout, with the factor that brings latents to variance 1."""
         autoencoder = _autoencoder(module)
-        with torch.inference_mode():
-            pictures = self.collate([self.samples()[draw] for draw in range(256)])["pictures"]
-            latents = torch.cat([_posterior(autoencoder, _normalised(part)).mode() for part in pictures.split(32)])
-        autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+        if not self.keep_latents_of:
+            with torch.inference_mode():
+                pictures = self.collate([self.samples()[draw] for draw in range(256)])["pictures"]
+                latents = torch.cat([_posterior(autoencoder, _normalised(part)).mode() for part in pictures.split(32)])
+            autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
         autoencoder.save_pretrained(folder)
 
 
@@ -111,7 +125,8 @@ class AutoencoderTraining(nn.Module):
         restored = _decoded(self.autoencoder, posterior.sample())
         error = (restored - pictures).abs()
         chroma = pictures.amax(1, keepdim=True) - pictures.amin(1, keepdim=True)
-        weight = 1 + self.saturated_weight * (chroma > 0.4)
+        near = F.max_pool2d((chroma > 0.4).float(), 2 * _AROUND + 1, stride=1, padding=_AROUND)
+        weight = 1 + self.saturated_weight * near
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         loss = (weight * error).sum() / (weight.sum() * 3) + _edge_error(restored, pictures) + self.kl_weight * kl
         psnr = 10 * torch.log10(4 / F.mse_loss(restored, pictures).detach())

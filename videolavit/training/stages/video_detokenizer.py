@@ -167,7 +167,8 @@ class VideoDetokenizerStage:
             "autoencoder": weights_file("autoencoder", self.autoencoder),
             "motion tokenizer": weights_file("motion_tokenizer", self.motion_tokenizer),
         }
-        form = "residual" if self.unet.residual_scale else "plain"
+        # Shards of an earlier way of compensating motion hold other residuals.
+        form = "residual to what moves as one" if self.unet.residual_scale else "plain"
         return frozen_digest(weights, form, self.height, self.width, self.latent_factor, self.tokenized_motion)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
