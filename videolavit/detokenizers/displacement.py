@@ -187,7 +187,7 @@ def _with_edges(
 ) -> Float[Tensor, "batch frames 2 height width"]:
     """Pixels next to what moves away from the ground go with it: they are partly it."""
     apart = apart_from_ground(displacement).amax(dim=1)
-    _, leader = F.max_pool2d_with_indices(apart, 2 * _EDGE + 1, stride=1, padding=_EDGE)
+    _, leader = F.max_pool2d(apart, 2 * _EDGE + 1, stride=1, padding=_EDGE, return_indices=True)
     leader = leader.flatten(1)[:, None].expand(-1, 2 * displacement.shape[1], -1)
     return displacement.flatten(3).flatten(1, 2).gather(2, leader).view_as(displacement)
 
