@@ -60,9 +60,9 @@ def run(config: Config) -> int:
         image = model.image(
             config.prompt or before.prompt,
             image=list(config.image) or None,
-            candidates=before.number("candidates", config.candidates),
             options=before.options,
             progress=progress,
+            **before.number("candidates", config.candidates),
             **config.drawing.changes(),
         )
     write(image, config.output, json=config.json, image=config.image)

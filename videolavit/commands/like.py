@@ -32,10 +32,10 @@ class Run:
         """The words."""
         return str(self.metadata.get("prompt", ""))
 
-    def number(self, name: str, given: int | None) -> int | None:
-        """One of the task's own arguments: as it is given now, as it was then, or None."""
-        then = self.metadata.get(name)
-        return given if given is not None or then is None else int(then)
+    def number(self, name: str, given: int | None) -> dict[str, int]:
+        """One of the task's own arguments, by name: as it is given now, or as it was then; else nothing."""
+        number = self.metadata.get(name) if given is None else given
+        return {} if number is None else {name: int(number)}
 
     @property
     def options(self) -> DrawOptions:

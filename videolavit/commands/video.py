@@ -76,11 +76,11 @@ def run(config: Config) -> int:
             config.prompt or before.prompt,
             image=config.image,
             keyframe=config.keyframe,
-            clips=before.number("clips", config.clips) or 1,
-            candidates=before.number("candidates", config.candidates),
             options=before.options,
             preview=None if config.preview is None else preview_writer(config.preview),
             progress=progress,
+            **before.number("clips", config.clips),
+            **before.number("candidates", config.candidates),
             **config.drawing.changes(),
         )
     write(video, config.output, json=config.json, image=config.image, keyframe=config.keyframe)
