@@ -29,7 +29,7 @@ import tyro
 
 from videolavit.cli import COMMANDS
 
-TRAIN_SEEDS, HELD_OUT_SEEDS = 1_000_000, 900_000_000
+TRAIN_SEEDS, CLIP_SEEDS = 1_000_000, 3_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Recipe:
     videos: int = 24_000
     """To train on: three fifths of one clip, one of two, one of three."""
     latent_clips: int = 12_000
-    """Clips that the video detokenizer is trained on; 0.3 MB each."""
+    """Clips that the video detokenizer is trained on, half of them collages; 0.3 MB each."""
     jobs: int = 2
     """Steps that run side by side."""
     quick: bool = False
@@ -69,7 +69,8 @@ class Step:
 def steps(recipe: Recipe) -> list[Step]:
     """Everything there is to do; where two are possible, the earlier one goes first: the longest chains lead."""
     folder = recipe.folder
-    data, text, tokens, latents = (str(folder / name) for name in ("data", "text_tokenizer", "tokens", "latents"))
+    names = ("data", "text_tokenizer", "tokens", "clips", "latents")
+    data, text, tokens, clips, latents = (str(folder / name) for name in names)
 
     def export(stage: str) -> str:
         return str(folder / stage / "export")
@@ -85,9 +86,10 @@ def steps(recipe: Recipe) -> list[Step]:
     shapes += ["--clips", "1", "1", "2", "1", "3", "--workers", str(recipe.jobs)]
     tokenize = ["prepare", "tokens", data, "-o", tokens, "--text-tokenizer", text]
     tokenize += ["--visual-tokenizer", export("visual_tokenizer"), "--motion-tokenizer", export("motion_tokenizer")]
-    clips = "8" if recipe.quick else str(recipe.latent_clips)
-    frozen = {"autoencoder": export("autoencoder"), "motion_tokenizer": export("motion_tokenizer")}
-    prepare_latents = ["prepare", "latents", data, "-o", latents, "--num-clips", clips]
+    num_clips = 8 if recipe.quick else recipe.latent_clips
+    prepare_clips = ["-o", clips, "--num-videos", str(num_clips // 2), "--first-seed", str(CLIP_SEEDS)]
+    frozen = {"autoencoder": export("autoencoder"), "motion_tokenizer": export("motion_decoder")}
+    prepare_latents = ["prepare", "latents", clips, "-o", latents, "--num-clips", str(num_clips)]
     for name, exported in frozen.items():
         prepare_latents += [f"--{name.replace('_', '-')}", exported]
     if recipe.quick:  # a selector that has learnt nothing may never be sure enough to keep a patch
@@ -96,6 +98,7 @@ def steps(recipe: Recipe) -> list[Step]:
         Step(name="data", command=shapes),
         Step(name="text_tokenizer", needs=("data",), command=["prepare", "text-tokenizer", data, "-o", text]),
         train("motion_tokenizer", "data"),
+        train("motion_decoder", "motion_tokenizer", keep_ids_of=export("motion_tokenizer")),
         train("vision_encoder", "data"),
         train("visual_tokenizer", "vision_encoder", encoder=export("vision_encoder")),
         Step(name="tokens", needs=("visual_tokenizer", "motion_tokenizer", "text_tokenizer"), command=tokenize),
@@ -109,7 +112,9 @@ def steps(recipe: Recipe) -> list[Step]:
             start_from=export("pretraining"),
             motion_tokenizer=export("motion_tokenizer"),
         ),
-        Step(name="latents", needs=("autoencoder", "motion_tokenizer"), command=prepare_latents),
+        Step(name="collages", command=["prepare", "collages", *prepare_clips]),
+        Step(name="clips", needs=("collages",), command=["prepare", "shapes", *prepare_clips]),
+        Step(name="latents", needs=("clips", "autoencoder", "motion_decoder"), command=prepare_latents),
         train("video_detokenizer", "latents", data=latents, **frozen),
         train(
             "keyframe_detokenizer",
@@ -136,10 +141,10 @@ def write_model_folder(recipe: Recipe) -> None:
     from videolavit.training.model_folder import ModelExports, write_model
     from videolavit.training.presets import TINY_SETTINGS
 
-    stages = ("autoencoder", "visual_tokenizer", "motion_tokenizer", "keyframe_detokenizer", "video_detokenizer")
+    stages = ("autoencoder", "visual_tokenizer", "keyframe_detokenizer", "video_detokenizer")
     exports = {stage: recipe.folder / stage / "export" for stage in stages}
-    language = recipe.folder / "instruction_tuning" / "export"
-    whole = ModelExports(**exports, language_model=language)
+    motion, language = (recipe.folder / stage / "export" for stage in ("motion_decoder", "instruction_tuning"))
+    whole = ModelExports(**exports, motion_tokenizer=motion, language_model=language)
     dtype = getattr(torch, recipe.dtype)
     write_model(whole, recipe.folder / "model", TINY_SETTINGS, dtype=dtype, overwrite=True)
 

@@ -10,11 +10,13 @@ from diffusers import EulerDiscreteScheduler
 
 from videolavit.checkpoints.parts import build_part
 from videolavit.clip import PixelMotion
+from videolavit.data.collages import render_collage
 from videolavit.data.prepare import SHAPES_FRONT_END, video_record
 from videolavit.data.shapes import render, sample_scene
 from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
-from videolavit.detokenizers.compensation import NUM_HINTS, compensate
+from videolavit.detokenizers.compensation import NUM_HINTS, _as_things, compensate
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
+from videolavit.detokenizers.displacement import has_ground
 from videolavit.detokenizers.map_unet import MapUNet2DConditionModel
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.detokenizers.residual import ResidualVideoDetokenizer, video_detokenizer
@@ -22,6 +24,7 @@ from videolavit.detokenizers.video import VideoDetokenizer, VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ShapeError
 from videolavit.nn.random import sample_generators
+from videolavit.video.warp import warp
 
 
 def normalised(x_pixels, y_pixels, frames, size):
@@ -78,6 +81,30 @@ def test_a_picture_moves_as_its_motion_says():
     inside = (..., slice(0, 54), slice(10, 64))
     torch.testing.assert_close(result.frames[:, 3][inside], shifted[inside], atol=1e-3, rtol=0)
     torch.testing.assert_close(result.hints[:, 3, 0][inside], torch.full((1, 54, 54), 4 * 6 / 64), atol=1e-3, rtol=0)
+
+
+def test_only_a_picture_that_is_mostly_of_one_hue_has_a_ground():
+    shapes = [torch.from_numpy(render(sample_scene(seed))[0]).permute(2, 0, 1) / 255 for seed in range(6)]
+    collages = [torch.from_numpy(render_collage(seed, frames=1, size=128)[0]).permute(2, 0, 1) / 255 for seed in (0, 5)]
+    assert has_ground(torch.stack([*shapes, *collages])).tolist() == [True] * 6 + [False] * 2
+
+
+def test_without_a_ground_half_of_every_frame_is_what_the_plain_warp_shows():
+    pictures = render_collage(0, frames=1, size=128)[0], render(sample_scene(0))[0]
+    keyframes = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]).float() / 127.5 - 1
+    values = np.stack(
+        [np.full((6, 16, 16), 1.5, np.float32), np.linspace(-2, 2, 6 * 256, dtype=np.float32).reshape(6, 16, 16)]
+    )
+    field = PixelMotion(values=values, height=128, width=128)
+    motion = torch.from_numpy(field.for_detokenizer(16, 16))[None].expand(2, -1, -1, -1, -1)
+    things = _as_things(keyframes, motion)
+    found = compensate(keyframes, motion)
+    assert torch.equal(found.frames[1], things.frames[1])  # one of a batch does not change the other
+    torch.testing.assert_close(compensate(keyframes[:1], motion[:1]).frames, found.frames[:1], atol=1e-5, rtol=0)
+    rest = (2 * found.frames[0] - things.frames[0] + 1) * 127.5
+    warped = torch.from_numpy(warp(pictures[0], field)).permute(0, 3, 1, 2).float()
+    assert (rest - warped).abs().mean() < 1.0  # it rounds to bytes in every frame
+    assert (rest - warped)[3].abs().mean() < (things.frames[0, 3] * 127.5 + 127.5 - warped[3]).abs().mean() / 5
 
 
 def test_compensation_leaves_no_trail_behind_an_object():

@@ -14,6 +14,7 @@ from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.loop import train
 from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import load_motion_tokenizer
 from videolavit.training.stages.motion_tokenizer import MotionFields, MotionTokenizerStage, endpoint_errors
 
 
@@ -60,6 +61,21 @@ def test_a_few_steps_lower_the_error_and_use_the_codebook(shards, tmp_path):
     assert (tmp_path / "pictures" / "motion-00000040.png").exists()
     tokenizer = MotionTokenizer(load_config(MotionTokenizerConfig, export / "config.json"))
     tokenizer.load_state_dict(load_file(export / "motion_tokenizer.safetensors"))
+
+
+def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
+    first = train(small_stage(shards), tmp_path / "first", quiet=True)
+    stage = replace(small_stage(shards, steps=60, learning_rate=2e-3), keep_ids_of=str(first))
+    further = train(stage, tmp_path / "further", quiet=True)
+    before, after = (load_motion_tokenizer(folder) for folder in (first, further))
+    motion = stage.collate([stage.samples()[draw] for draw in range(16)])["motion"]
+    codes = before.encode(motion)
+    assert torch.equal(codes, after.encode(motion))
+    entries = log(tmp_path / "further")
+    losses = [entry["endpoint_error"] for entry in entries]
+    assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:5])
+    trained = {name for name, value in before.state_dict().items() if not torch.equal(value, after.state_dict()[name])}
+    assert {name.split(".")[0] for name in trained} == {"decoder", "motion_head"}
 
 
 def test_a_resumed_run_has_the_same_codebook(shards, tmp_path):

@@ -1,14 +1,15 @@
 """Make data to train on.
 
   videolavit prepare shapes           videos of a rendered world with captions and questions
+  videolavit prepare collages         moving cut-outs of any look, without words
   videolavit prepare videos           your own videos: a folder, or a .csv or .jsonl that names them
   videolavit prepare text-tokenizer   a small text tokenizer, trained on what is said in prepared data
   videolavit prepare tokens           prepared data as ids, for the language model's stages
   videolavit prepare latents          prepared data as latents, for the video detokenizer's stage
 
-`shapes` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
+`shapes`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
 frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
-code is then 1. All five can be interrupted and run again: finished shards are kept.
+code is then 1. All six can be interrupted and run again: finished shards are kept.
 
 A .csv has a header with `path` and any of `caption`, `question`, `answer`; rows with the same path
 are one video. A .jsonl has {"path": .., "captions": [..], "questions": [["..", ".."], ..]} in each
@@ -39,7 +40,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, 
 
 from videolavit.commands.console import progress_bar
 from videolavit.commands.parallel import for_each
-from videolavit.data.prepare import SHAPES_FRONT_END, ShapesData, prepare_shapes
+from videolavit.data.prepare import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.data.videos import NamedVideo, named_videos, video_file_records
 from videolavit.errors import ConfigError, OutputError, VideoLaVITError
@@ -57,6 +58,18 @@ class Shapes:
     output: Output
     """Folder for the shards."""
     data: Annotated[ShapesData, OmitArgPrefixes] = field(default_factory=ShapesData)
+    workers: int = 1
+    """Processes that work side by side."""
+    videos_per_shard: int = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collages:
+    """Drawn clips of any look and motion, beside shapes or alone, to train the video detokenizer on."""
+
+    output: Output
+    """Folder for the shards."""
+    data: Annotated[CollagesData, OmitArgPrefixes] = field(default_factory=CollagesData)
     workers: int = 1
     """Processes that work side by side."""
     videos_per_shard: int = 500
@@ -139,6 +152,7 @@ class Latents:
 
 Task = (
     Annotated[Shapes, subcommand("shapes")]
+    | Annotated[Collages, subcommand("collages")]
     | Annotated[Videos, subcommand("videos")]
     | Annotated[TextTokenizer, subcommand("text-tokenizer")]
     | Annotated[Tokens, subcommand("tokens")]
@@ -158,6 +172,8 @@ def run(config: Config) -> int:
     match config.task:
         case Shapes() as task:
             return _shapes(task)
+        case Collages() as task:
+            return _collages(task)
         case Videos() as task:
             return _videos(task)
         case TextTokenizer() as task:
@@ -171,6 +187,13 @@ def run(config: Config) -> int:
 def _shapes(task: Shapes) -> int:
     _check(task.workers, task.videos_per_shard)
     prepare_shapes(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
+    print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    return 0
+
+
+def _collages(task: Collages) -> int:
+    _check(task.workers, task.videos_per_shard)
+    prepare_collages(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
     print(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 

@@ -7,6 +7,7 @@ Stages, in an order in which they can be run (docs/training.md says what each ne
   autoencoder            picture autoencoder that the detokenizers draw in, for the tiny preset
   vision_encoder         encoder of pictures, for the tiny preset
   motion_tokenizer       motion fields to codes and back
+  motion_decoder         the way back alone, for codes that stay as they are, for the tiny preset
   visual_tokenizer       keyframes to a varying number of codes; selector, merger, codebook
   keyframe_detokenizer   codes to a picture
   video_detokenizer      a picture and motion to frames

@@ -1,4 +1,4 @@
-"""Make shards of prepared videos: from the shapes world, or from one's own files.
+"""Make shards of prepared videos: from the shapes world, of collages, or from one's own files.
 
 Every video goes through the real front end (`videolavit.video`): keyframes are what the codec decoded, motion is what
 its motion search found. Nothing knows the true motion.
@@ -7,7 +7,7 @@ its motion search found. Nothing knows the true motion.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from videolavit.data.collages import render_collage
 from videolavit.data.shapes import (
     captions,
     motion_captions,
@@ -33,7 +34,16 @@ from videolavit.data.shards import Record, write_shard
 from videolavit.video import Frames
 from videolavit.video.front_end import FrontEnd, front_end_clips
 
-__all__ = ["SHAPES_FRONT_END", "ShapesData", "prepare_shapes", "shapes_record", "video_record"]
+__all__ = [
+    "SHAPES_FRONT_END",
+    "CollagesData",
+    "ShapesData",
+    "collage_record",
+    "prepare_collages",
+    "prepare_shapes",
+    "shapes_record",
+    "video_record",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +75,27 @@ class ShapesData:
     """Captions of each video; a quarter as many more say how things move and leave open what they are."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CollagesData:
+    """Which collages a data set holds; each is one clip."""
+
+    num_videos: int = 1000
+    first_seed: int = 0
+    front_end: FrontEnd = SHAPES_FRONT_END
+
+
 def prepare_shapes(data: ShapesData, folder: Path, *, workers: int = 1, videos_per_shard: int = 1000) -> None:
     """Write the shards of a data set into a folder; shards that are there already are kept.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, data.num_videos, videos_per_shard)
-    missing = [start for start in starts if not _shard_path(folder, start, videos_per_shard).exists()]
-    make = partial(_write_shapes_shard, data, folder, videos_per_shard)
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        list(tqdm(pool.map(make, missing), total=len(missing), desc="shards", disable=None))
+    _prepare("shapes", partial(shapes_record, data), data.num_videos, folder, workers, videos_per_shard)
+
+
+def prepare_collages(data: CollagesData, folder: Path, *, workers: int = 1, videos_per_shard: int = 1000) -> None:
+    """The same for collages; the folder may hold shards of shapes as well."""
+    _prepare("collages", partial(collage_record, data), data.num_videos, folder, workers, videos_per_shard)
 
 
 def shapes_record(data: ShapesData, number: int) -> Record | None:
@@ -101,6 +120,12 @@ def shapes_record(data: ShapesData, number: int) -> Record | None:
     )
 
 
+def collage_record(data: CollagesData, number: int) -> Record | None:
+    """Video `number` of a data set, of which nothing is said; None for the rare one with a keyframe inside its clip."""
+    seed, front_end = data.first_seed + number, data.front_end
+    return video_record(render_collage(seed, frames=front_end.frames_per_clip, size=SIZE), front_end)
+
+
 def video_record(frames: UInt8[np.ndarray, "frames height width 3"], front_end: FrontEnd) -> Record | None:
     """The clips of pictures that are one per tick already; None if the encoder set its keyframes elsewhere."""
     video = Frames(pictures=frames, fps=front_end.fps)
@@ -116,19 +141,37 @@ def video_record(frames: UInt8[np.ndarray, "frames height width 3"], front_end: 
     )
 
 
-def _write_shapes_shard(data: ShapesData, folder: Path, size: int, start: int) -> int:
-    path = _shard_path(folder, start, size)
-    return write_shard(_shapes_records(data, range(start, min(start + size, data.num_videos))), path)
+def _prepare(
+    name: str,
+    record: Callable[[int], Record | None],
+    num_videos: int,
+    folder: Path,
+    workers: int,
+    videos_per_shard: int,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = [
+        (
+            folder / f"{name}-{start // videos_per_shard:05d}.tar",
+            range(start, min(start + videos_per_shard, num_videos)),
+        )
+        for start in range(0, num_videos, videos_per_shard)
+    ]
+    missing = [shard for shard in shards if not shard[0].exists()]
+    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
+        done = pool.map(partial(_write_rendered, record), missing)
+        list(tqdm(done, total=len(missing), desc="shards", disable=None))
 
 
-def _shapes_records(data: ShapesData, numbers: range) -> Iterator[Record]:
+def _write_rendered(record: Callable[[int], Record | None], shard: tuple[Path, range]) -> int:
+    path, numbers = shard
+    return write_shard(_records(record, numbers), path)
+
+
+def _records(record: Callable[[int], Record | None], numbers: range) -> Iterator[Record]:
     for number in numbers:
-        record = shapes_record(data, number)
-        if record is None:
+        found = record(number)
+        if found is None:
             logger.info("video %d is left out: its encoder set a keyframe inside a clip", number)
         else:
-            yield record
-
-
-def _shard_path(folder: Path, start: int, size: int) -> Path:
-    return folder / f"shapes-{start // size:05d}.tar"
+            yield found

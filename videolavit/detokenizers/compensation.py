@@ -4,6 +4,9 @@ The same idea as `videolavit.video.warp`, for networks: on any device, and with 
 the result. Pixels are carried forwards from the keyframe to each frame, once, so that nothing blurs from frame to
 frame; what moves apart from the ground lies on top of it, and what it uncovers is filled with a smooth continuation of
 the ground.
+
+A keyframe without such a ground, as most real ones are, says little of what belongs together. Its frames are the mean
+of that and of what `warp` does, every frame the one before moved in overlapping blocks: one tears, the other blurs.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.detokenizers.displacement import apart_from_ground, displacement_of_pixels
+from videolavit.clip import MOTION_STD
+from videolavit.detokenizers.displacement import apart_from_ground, displacement_of_pixels, has_ground
 
 __all__ = ["NUM_HINTS", "Compensated", "compensate"]
 
@@ -48,6 +52,51 @@ def compensate(
 
 
 def _compensate(keyframes: Tensor, motion: Tensor) -> Compensated:
+    things = _as_things(keyframes, motion)
+    grounded = has_ground((keyframes + 1) / 2)[:, None, None, None, None]
+    if grounded.all():
+        return things
+    blocks = _as_blocks(keyframes, motion)
+    return Compensated(
+        frames=torch.where(grounded, things.frames, (things.frames + blocks.frames) / 2),
+        hints=torch.where(grounded, things.hints, (things.hints + blocks.hints) / 2),
+    )
+
+
+def _as_blocks(keyframes: Tensor, motion: Tensor) -> Compensated:
+    """Every frame is the one before it, moved; nothing is uncovered."""
+    sides = motion * motion.new_tensor(MOTION_STD).reshape(1, 2, 1, 1, 1)
+    moved = [torch.cat([keyframes, torch.zeros_like(keyframes)], dim=1)]
+    for t in range(1, motion.shape[2]):
+        moved.append(_moved(moved[-1], sides[:, :, t]))
+    frames, hints = torch.stack(moved, dim=1).split(3, dim=2)
+    return Compensated(frames=frames, hints=hints)
+
+
+def _moved(
+    values: Float[Tensor, "batch 6 height width"], sides: Float[Tensor, "batch 2 rows cols"]
+) -> Float[Tensor, "batch 6 height width"]:
+    """Colours and hints moved: each pixel is a mean of what the four nearest blocks predict, weighted by nearness."""
+    (height, width), (rows, cols) = values.shape[2:], sides.shape[2:]
+    down, right = (
+        (torch.arange(size, device=values.device) + 0.5) * blocks / size - 0.5
+        for size, blocks in ((height, rows), (width, cols))
+    )
+    y, x = (torch.linspace(-1 + 1 / size, 1 - 1 / size, size, device=values.device) for size in (height, width))
+    total = torch.zeros_like(values)
+    for row in (down.floor(), down.floor() + 1):
+        for col in (right.floor(), right.floor() + 1):
+            nearness = (1 - (down - row).abs())[:, None] * (1 - (right - col).abs())
+            block = row.long().clamp(0, rows - 1)[:, None], col.long().clamp(0, cols - 1)
+            vector = sides[:, :, *block]
+            source = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 2 * vector.permute(0, 2, 3, 1)
+            found = F.grid_sample(values, source, mode="bilinear", padding_mode="border", align_corners=False)
+            further = F.pad(4 * vector, (0, 0, 0, 0, 3, 1))  # what has come here has come so much farther
+            total = total + nearness * (found + further)
+    return total
+
+
+def _as_things(keyframes: Tensor, motion: Tensor) -> Compensated:
     frames, displacement, covered = _carried(keyframes, displacement_of_pixels((keyframes + 1) / 2, motion))
     known = (2 * covered).clamp(max=1)
     ground = (1 - apart_from_ground(displacement) / _LIKE_GROUND).clamp(min=1e-3)

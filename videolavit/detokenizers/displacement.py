@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from videolavit.clip import MOTION_STD
 
-__all__ = ["apart_from_ground", "displacement_of_pixels"]
+__all__ = ["apart_from_ground", "displacement_of_pixels", "has_ground"]
 
 _CELL = 8
 """Pixels between the points that are followed."""
@@ -31,6 +31,8 @@ brightness more than hue."""
 _UNUSUAL = 6.0
 """Difference of chroma, in units of `_ALIKE_CHROMA`, from that of most of the picture, that makes a thing of its own
 rather than a part of the ground."""
+_MOST_UNUSUAL = 0.25
+"""Share of a picture that may stand out from the rest, which else is no ground."""
 _NEAR_THING, _NEAR_GROUND, _NEAR_PIXEL = 0.2, 0.4, 0.05
 """Distances, in sides of the picture, from which on points of a thing, of the ground, and a pixel and a point hardly
 move together."""
@@ -68,11 +70,18 @@ def displacement_of_pixels(
         motion: normalised, of any size; that of frame 0 is not used.
     """
     height, width = pictures.shape[2:]
-    whole_cells = F.pad(pictures, (0, -width % _CELL, 0, -height % _CELL), mode="replicate")
-    looks = _looks(whole_cells)
+    looks = _looks(_whole_cells(pictures))
     points = _points(looks)
     displacement = _of_pixels(looks, points, _of_points(points, motion))
     return _with_edges(displacement[..., :height, :width])
+
+
+def has_ground(pictures: Float[Tensor, "batch 3 height width"]) -> Bool[Tensor, " batch"]:
+    """Which pictures, RGB in 0..1, are things before a ground: most of each has one hue, and little stands out.
+
+    What belongs together can be told by its looks only there.
+    """
+    return _unusual(_points(_looks(_whole_cells(pictures)))).mean(dim=1) < _MOST_UNUSUAL
 
 
 def apart_from_ground(
@@ -82,6 +91,11 @@ def apart_from_ground(
     usual = displacement[..., ::4, ::4].flatten(3).median(dim=3).values[..., None, None]
     x, y = (displacement - usual).chunk(2, dim=2)
     return torch.hypot(x, y)  # a norm over an axis that is not the last one takes many times as long
+
+
+def _whole_cells(pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    height, width = pictures.shape[2:]
+    return F.pad(pictures, (0, -width % _CELL, 0, -height % _CELL), mode="replicate")
 
 
 def _looks(pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
@@ -141,12 +155,17 @@ def _moving_together(points: _Points) -> tuple[Tensor, Tensor]:
 
     What has a colour of its own is a thing as far as it reaches; what looks like most of the picture may be several.
     """
-    chroma = points.looks[..., 1:]
-    unusual = torch.linalg.vector_norm(chroma - chroma.median(dim=1, keepdim=True).values, dim=-1)
-    unusual = (unusual / _UNUSUAL).clamp(max=1)
+    unusual = _unusual(points)
     reach = _NEAR_GROUND + (_NEAR_THING - _NEAR_GROUND) * unusual
     distance = torch.cdist(points.places, points.places) ** 2 / (reach[:, :, None] * reach[:, None])
     return torch.exp(-(torch.cdist(points.looks, points.looks).square() + distance) / 2), unusual[:, :, None]
+
+
+def _unusual(points: _Points) -> Float[Tensor, "batch points"]:
+    """How far each point is from the hue of most of its picture, 0 to 1."""
+    chroma = points.looks[..., 1:]
+    difference = torch.linalg.vector_norm(chroma - chroma.median(dim=1, keepdim=True).values, dim=-1)
+    return (difference / _UNUSUAL).clamp(max=1)
 
 
 def _at(

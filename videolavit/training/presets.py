@@ -79,6 +79,12 @@ TINY: dict[str, Any] = {
         codebook=CodebookConfig(warm_up_steps=600, decay=0.99),
         training=TrainingOptions(steps=4000, batch_size=32, learning_rate=1.5e-3, warmup_steps=200, ema_decay=0.998),
     ),
+    "motion_decoder": MotionTokenizerStage(
+        name="motion_decoder",
+        model=_TINY_MOTION,
+        keep_ids_of="tiny",
+        training=TrainingOptions(steps=2400, batch_size=32, learning_rate=8e-4, warmup_steps=50, ema_decay=0.995),
+    ),
     "vision_encoder": VisionEncoderStage(
         model=_TINY_VISUAL.vit,
         training=TrainingOptions(

@@ -18,18 +18,30 @@ from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
 from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import load_motion_tokenizer
 from videolavit.video.draw import draw_colors
 
-__all__ = ["MotionFields", "MotionTokenizerStage", "MotionTokenizerTraining", "endpoint_errors"]
+__all__ = [
+    "MotionDecoderTraining",
+    "MotionFields",
+    "MotionTokenizerStage",
+    "MotionTokenizerTraining",
+    "endpoint_errors",
+]
 
 MOVING_ABOVE = 0.5
 """Pixels per frame, of the video as it is drawn, from which on a cell counts as moving."""
+_MOVING_WEIGHT = 0.5
+"""Of cells that move, besides their share in the whole, in what a decoder is trained on."""
 _PICTURE_PIXELS_PER_CELL = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionTokenizerStage:
-    """Squared error of the reconstructed motion and commitment to the codes; quantisation starts late."""
+    """Squared error of the reconstructed motion and commitment to the codes; quantisation starts late.
+
+    Then, with `keep_ids_of`, endpoint errors of the decoder alone.
+    """
 
     name: str = "motion_tokenizer"
     data: str = "data/train"
@@ -37,6 +49,9 @@ class MotionTokenizerStage:
     model: MotionTokenizerConfig = field(default_factory=MotionTokenizerConfig)
     codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
     commitment_weight: float = 0.25
+    keep_ids_of: str = ""
+    """Motion tokenizer, or whole model, whose decoder alone is trained on: its ids, and the language model that writes
+    them, stay as they are. Sizes and codebook are then its own."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=100_000, batch_size=512, learning_rate=1e-4, warmup_steps=5000, ema_decay=0.999
@@ -45,11 +60,14 @@ class MotionTokenizerStage:
 
     def build(self) -> nn.Module:
         """The tokenizer, its codebook's learner and the loss."""
+        if self.keep_ids_of:
+            return MotionDecoderTraining(load_motion_tokenizer(self.keep_ids_of))
         return MotionTokenizerTraining(MotionTokenizer(self.model), self.codebook, self.commitment_weight)
 
     def samples(self) -> Samples:
         """One clip's motion at a time."""
-        return Shuffled(MotionFields(ShardReader(self.data), self.model.rows, self.model.cols), self.training.seed)
+        model = load_motion_tokenizer(self.keep_ids_of).config if self.keep_ids_of else self.model
+        return Shuffled(MotionFields(ShardReader(self.data), model.rows, model.cols), self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Motion in tokenizer units, and the pixels that one unit stands for."""
@@ -71,6 +89,8 @@ class MotionTokenizerStage:
 
     def alarm(self, metrics: dict[str, float], step: int) -> str | None:
         """A collapsed codebook."""
+        if self.keep_ids_of:
+            return None
         if step > 2 * self.codebook.warm_up_steps and metrics["perplexity"] < 2:
             return (
                 f"the codebook has collapsed: perplexity {metrics['perplexity']:.2f} of {self.model.num_codes} codes; "
@@ -85,8 +105,9 @@ class MotionTokenizerStage:
     def export(self, module: nn.Module, folder: Path) -> None:
         """Configuration and weights."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_config(self.model, folder / "config.json")
-        save_file(_tokenizer(module).state_dict(), folder / "motion_tokenizer.safetensors")
+        tokenizer = _tokenizer(module)
+        save_config(tokenizer.config, folder / "config.json")
+        save_file(tokenizer.state_dict(), folder / "motion_tokenizer.safetensors")
 
 
 class MotionFields:
@@ -143,6 +164,33 @@ class MotionTokenizerTraining(nn.Module):
         }
 
 
+class MotionDecoderTraining(nn.Module):
+    """Loss of one batch of motion for the decoder of a tokenizer whose ids stay.
+
+    Where ids leave open how something moves, squared error asks for the mean of all that may be, which is too slow for
+    what moves and leaves a shimmer around it. Endpoint error asks for what is most likely.
+    """
+
+    def __init__(self, tokenizer: MotionTokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        tokenizer.requires_grad_(False)
+        for trained in (tokenizer.decoder, tokenizer.motion_head):
+            trained.requires_grad_(True)
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, endpoint errors in pixels."""
+        with torch.autocast(batch["motion"].device.type, enabled=False):  # in half precision some ids would be others
+            codes = self.tokenizer.encode(batch["motion"])
+        motion = self.tokenizer.decode(codes)
+        everywhere, moving = endpoint_errors(motion, batch["motion"], batch["pixels_per_unit"])
+        return {
+            "loss": everywhere + _MOVING_WEIGHT * moving,
+            "endpoint_error": everywhere.detach(),
+            "endpoint_error_moving": moving.detach(),
+        }
+
+
 def endpoint_errors(motion: Tensor, truth: Tensor, pixels_per_unit: Tensor) -> tuple[Tensor, Tensor]:
     """Mean length of the error vector in pixels, over all cells and over those that truly move."""
     unit = pixels_per_unit[:, :, None, None, None]
@@ -158,5 +206,5 @@ def _colours(motion: np.ndarray, pixels_per_unit: np.ndarray) -> np.ndarray:
 
 
 def _tokenizer(module: nn.Module) -> MotionTokenizer:
-    assert isinstance(module, MotionTokenizerTraining)
+    assert isinstance(module, MotionTokenizerTraining | MotionDecoderTraining)
     return module.tokenizer

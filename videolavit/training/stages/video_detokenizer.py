@@ -168,7 +168,7 @@ class VideoDetokenizerStage:
             "motion tokenizer": weights_file("motion_tokenizer", self.motion_tokenizer),
         }
         # Shards of an earlier way of compensating motion hold other residuals.
-        form = "residual to what moves as one" if self.unet.residual_scale else "plain"
+        form = "residual to things, and blocks where there is no ground" if self.unet.residual_scale else "plain"
         return frozen_digest(weights, form, self.height, self.width, self.latent_factor, self.tokenized_motion)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
