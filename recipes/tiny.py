@@ -40,7 +40,7 @@ class Recipe:
     """Where everything goes."""
     videos: int = 24_000
     """To train on: three fifths of one clip, one of two, one of three."""
-    latent_clips: int = 12_000
+    latent_clips: int = 8_000
     """Clips that the video detokenizer is trained on, half of them collages; 0.3 MB each."""
     jobs: int = 2
     """Steps that run side by side."""
