@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,9 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(folder, tmp_path):
     results = tmp_path / "results.jsonl"
     command = [sys.executable, "-m", "videolavit", "evaluate", "shapes", "--model", str(folder), "--samples", "9999"]
     command += ["--tasks", "motion_tokenizer", "--results", str(results)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A background job of a shell, which the tests may be, ignores Ctrl-C; so would what it starts.
+    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding)
     while process.poll() is None and not results.exists():
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
