@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from videolavit.data.collages import render_collage
 from videolavit.data.shapes import (
     captions,
     motion_captions,
@@ -122,6 +121,8 @@ def shapes_record(data: ShapesData, number: int) -> Record | None:
 
 def collage_record(data: CollagesData, number: int) -> Record | None:
     """Video `number` of a data set, of which nothing is said; None for the rare one with a keyframe inside its clip."""
+    from videolavit.data.collages import render_collage  # what draws takes a while to import, and help does not need it
+
     seed, front_end = data.first_seed + number, data.front_end
     return video_record(render_collage(seed, frames=front_end.frames_per_clip, size=SIZE), front_end)
 
