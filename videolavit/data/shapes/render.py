@@ -14,7 +14,6 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
-from scipy.ndimage import map_coordinates
 
 from videolavit.data.shapes.photos import photograph
 from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, PAN_SPEED, SIZE, Actor, Ground, Scene
@@ -61,6 +60,8 @@ def object_coverage(
             np.broadcast_to(cols[:, None, :], shape_of_sample),
         ]
     )
+    from scipy.ndimage import map_coordinates  # a fifth of a second, which help pages do not have
+
     distance = map_coordinates(_distance_field(shape), coordinates, order=1, mode="nearest")
     return np.clip(0.5 - distance * radius[:, None, None], 0, 1).astype(np.float32)
 
