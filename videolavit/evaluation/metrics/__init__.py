@@ -1,0 +1,1 @@
+"""Measures of answers, images and videos, each as its benchmark's authors compute it."""
