@@ -9,8 +9,8 @@
   videolavit prepare tokens           prepared data as ids, for the language model's stages
   videolavit prepare latents          prepared data as latents, for the video detokenizer's stage
 
-`shapes`, `things`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds them,
-frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
+`shapes`, `things`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds
+them, frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
 code is then 1. All can be interrupted and run again: finished shards are kept.
 
 A .csv has a header with `path` and any of `caption`, `question`, `answer`; rows with the same path
@@ -82,7 +82,7 @@ class Things:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThingsSources:
-    """The images of things and places, read once out of installed packages; says which are missing, and how to get them."""
+    """The images of things and places out of installed packages; says which are missing, and how to get them."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")] = Path("data/things_sources.npz")
     """File for them, about 40 MB."""

@@ -84,7 +84,7 @@ def sample_scene(seed: int, options: SceneOptions | None = None) -> Scene:
         plan = _plan(random, options)
         for _ in range(_MOST_TRIES):
             scene = _drawn(random, options, plan)
-            if scene is not None and _belongs(scene, options.split):
+            if scene is not None:
                 return scene
     raise ConfigError(f"found no {options.split} scene of {options.num_clips} clips; try fewer clips")
 
@@ -144,7 +144,8 @@ def _drawn(random: np.random.Generator, options: SceneOptions, plan: _Plan) -> S
         )
         actors.append(actor)
     view = _view(random, options, plan.camera, on_ground)
-    return _placed(random, Scene(actors=tuple(actors), view=view, relation=plan.relation))
+    scene = Scene(actors=tuple(actors), view=view, relation=plan.relation)
+    return _placed(random, scene) if _belongs(scene, options.split) else None
 
 
 def _names(random: np.random.Generator, options: SceneOptions, num_things: int) -> list[str]:

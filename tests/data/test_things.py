@@ -1,0 +1,259 @@
+"""The world of things: scenes, frames, words and the exact truth that goes with them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from things_images import draw_sources
+
+from videolavit.data.shards import ShardReader
+from videolavit.data.things.captions import captions, motion_captions, picture_captions
+from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
+from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
+from videolavit.data.things.questions import TOPICS, questions
+from videolavit.data.things.render import render
+from videolavit.data.things.sampling import GROUND_ROW, SceneOptions, sample_scene
+from videolavit.data.things.scene import (
+    DIRECTIONS,
+    FRAMES_PER_CLIP,
+    MOTIONS,
+    SIZE,
+    Actor,
+    Event,
+    Scene,
+    View,
+    is_held_out,
+    scene_from_json,
+)
+from videolavit.data.things.sources import Sources, build_sources, load_sources, missing_packages
+from videolavit.errors import ConfigError, MediaError
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    return load_sources(draw_sources(tmp_path_factory.mktemp("things") / "sources.npz"))
+
+
+def scene_of(event: Event, name: str = "dog", start: tuple[float, float] = (64.0, 90.0), **view: object) -> Scene:
+    actor = Actor(name=name, size="small", events=(event,), start=start)
+    return Scene(actors=(actor,), view=View(place="forest", yaw=40.0, pitch=-8.0, **view))  # type: ignore[arg-type]
+
+
+def test_names_are_unique_and_numbered_in_steps():
+    names = [word for what in THINGS for word in (what.name, *what.synonyms)]
+    assert [word for word, count in Counter(names).items() if count > 1] == []
+    assert len(THINGS) == STEPS[-1]
+    assert sum(not place.held_out for place in PLACES) >= 15
+
+
+def test_a_seed_gives_one_scene_and_its_json_gives_it_back():
+    for seed in range(20):
+        scene = sample_scene(seed, SceneOptions(num_clips=1 + seed % 3, num_things=1))
+        assert scene == sample_scene(seed, SceneOptions(num_clips=1 + seed % 3, num_things=1))
+        assert scene_from_json(json.loads(json.dumps(asdict(scene)))) == scene
+
+
+@pytest.mark.parametrize("num_things", [1, 2])
+def test_things_stay_in_the_frame_and_stand_on_the_ground(num_things: int):
+    for seed in range(20):
+        scene = sample_scene(seed, SceneOptions(num_things=num_things))
+        for actor, path in zip(scene.actors, scene.paths(), strict=True):
+            assert (path.centre - path.side[:, None] / 2).min() > -1
+            assert (path.centre + path.side[:, None] / 2).max() < SIZE + 1
+            feet = path.centre[:, 1] + path.side / 2 + path.lift
+            assert not actor.thing.on_ground or scene.view.camera == "nearer" or feet.min() > GROUND_ROW - 1
+
+
+def test_training_never_shows_what_is_held_out():
+    for seed in range(40):
+        scene = sample_scene(seed, SceneOptions(split="train"))
+        combinations = [(actor.name, scene.view.place, event) for actor in scene.actors for event in actor.events]
+        assert not any(is_held_out(*combination) for combination in combinations)
+        assert not next(place for place in PLACES if place.name == scene.view.place).held_out
+        held = sample_scene(seed, SceneOptions(split="held-out"))
+        assert is_held_out(held.actors[0].name, held.view.place, held.actors[0].events[0])
+    assert sample_scene(3, SceneOptions(split="new-styles")).actors[0].style != "rendered"
+    assert sample_scene(3, SceneOptions(split="new-places")).view.place in ("lobby", "walkway")
+
+
+def test_a_tenth_of_pairs_is_held_out_and_no_single_value():
+    ways = [Event(motion="moves", direction=way) for way in DIRECTIONS] + [Event(motion=name) for name in MOTIONS[1:]]
+    table = np.array(
+        [[[is_held_out(what.name, where.name, way) for way in ways] for where in PLACES] for what in THINGS]
+    )
+    assert 0.1 < table.mean() < 0.3
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        assert not table.all(axis=others).any()
+
+
+@pytest.mark.parametrize(("direction", "speed"), list(itertools.product(("left", "up-right"), ("slowly", "quickly"))))
+def test_boxes_of_the_rendering_move_as_the_event_says(sources: Sources, direction: str, speed: str):
+    event = Event(motion="moves", direction=direction, speed=speed)
+    rendered = render(scene_of(event, name="butterfly", start=(70.0, 84.0)), load_sources(sources.path))
+    boxes = rendered.boxes()[0]
+    moved = (boxes[-3, :2] + boxes[-3, 2:] - boxes[0, :2] - boxes[0, 2:]) / 2  # three poses: equal again after 21
+    assert np.abs(moved - 21 * np.array(event.velocity)).max() < 1.0
+
+
+def test_a_thing_faces_where_it_goes(sources: Sources):
+    heads_left = {}
+    for way in ("left", "right"):
+        scene = scene_of(Event(motion="moves", direction=way))
+        scene = replace(scene, actors=(replace(scene.actors[0], facing=way),))
+        head = render(scene, sources).masks[0, 0, 72:84]  # the stand-in's head is the highest part
+        heads_left[way] = head[:, :64].sum() > head[:, 64:].sum()
+    assert heads_left == {"left": True, "right": False}
+    rocket = scene_of(Event(motion="moves", direction="up"), name="rocket").paths()[0]
+    assert rocket.angle[0] == pytest.approx(90 - thing("rocket").nose)
+
+
+def test_a_jump_leaves_its_shadow_on_the_ground(sources: Sources):
+    path = scene_of(Event(motion="jumps")).paths()[0]
+    feet = path.centre[:, 1] + path.side / 2 + path.lift
+    assert path.lift.max() > 10
+    assert np.ptp(feet) < 1e-6
+
+
+def test_nearer_and_away_change_the_size_and_a_turn_the_side():
+    nearer = scene_of(Event(motion="comes nearer")).paths()[0]
+    away = scene_of(Event(motion="goes away")).paths()[0]
+    turned = scene_of(Event(motion="turns round")).paths()[0]
+    assert nearer.side[-1] / nearer.side[0] > 1.4
+    assert away.side[-1] / away.side[0] < 0.7
+    assert (turned.facing[0], turned.facing[-1]) == (1.0, pytest.approx(-1.0))
+
+
+def test_clips_go_on_where_the_one_before_ended():
+    for seed in range(30):
+        scene = sample_scene(seed, SceneOptions(num_clips=3, num_things=1))
+        for path in scene.paths():
+            assert np.abs(np.diff(path.centre, axis=0)).max() < 11
+            assert np.abs(np.diff(path.side)).max() < 3
+
+
+def test_a_camera_moves_the_place_and_the_truth_says_so(sources: Sources):
+    event = Event(motion="moves", direction="right")
+    still = render(scene_of(event), sources).frames
+    panned = render(scene_of(event, camera="right"), sources).frames
+    assert (still[0] == panned[0]).all()
+    assert np.abs(still[12, :40].astype(int) - still[0, :40]).mean() < 1
+    assert np.abs(panned[12, :40].astype(int) - panned[0, :40]).mean() > 3
+
+
+def test_night_is_darker(sources: Sources):
+    day, night = (render(scene_of(Event(motion="rests"), night=night), sources).frames for night in (False, True))
+    assert night.mean() < 0.7 * day.mean()
+
+
+def test_what_stands_nearer_hides_what_stands_behind(sources: Sources):
+    rests = (Event(motion="rests"),)
+    behind = Actor(name="dog", size="large", events=rests, start=(60.0, 80.0))
+    before = Actor(name="cat", size="large", events=rests, start=(66.0, 90.0))
+    alone = render(Scene(actors=(behind,), view=View(place="city", yaw=50.0, pitch=-9.0)), sources).masks
+    both = render(Scene(actors=(behind, before), view=View(place="city", yaw=50.0, pitch=-9.0)), sources).masks
+    assert both[0].sum() < 0.8 * alone[0].sum()
+    assert both.astype(int).sum(0).max() <= 256
+
+
+def test_captions_are_many_and_name_the_thing():
+    scene = sample_scene(4, SceneOptions(num_things=1))
+    told = captions(scene, 4, 40)
+    words = (scene.actors[0].name, *scene.actors[0].thing.synonyms)
+    assert len(set(told)) > 30
+    assert all(any(word in text for word in words) for text in told)
+    assert not any(word in text for word in words for text in motion_captions(scene, 4, 10))
+    assert len(set(picture_captions(scene, 4, 20))) > 10
+
+
+def test_at_least_fifteen_kinds_are_asked_and_answers_follow_from_the_scene():
+    asked = Counter()
+    for seed in range(60):
+        scene = sample_scene(seed, SceneOptions(num_clips=1 + seed % 2))
+        for question in questions(scene, seed):
+            asked[question.topic] += 1
+            if question.topic == "what":
+                assert all(actor.name in question.answer for actor in scene.actors)
+            if question.topic == "direction":
+                assert question.answer.replace(" and ", "-") in {actor.events[0].direction for actor in scene.actors}
+            if question.topic == "nothing of the kind":
+                missing = question.answer.removeprefix("there is no ")
+                assert missing in question.text
+                assert missing not in {actor.name for actor in scene.actors}
+    assert set(asked) == set(TOPICS)
+    assert len(TOPICS) >= 15
+
+
+def test_yes_and_no_are_asked_equally_often():
+    answers = Counter(
+        question.answer
+        for seed in range(150)
+        for question in questions(sample_scene(seed, SceneOptions(num_things=1)), seed)
+        if question.topic == "yes or no"
+    )
+    assert abs(answers["yes"] - answers["no"]) < 40
+
+
+def test_records_go_through_the_front_end_with_their_truth(sources: Sources, tmp_path: Path):
+    data = ThingsData(sources=str(sources.path), num_videos=2, first_seed=50, clips=(1, 2))
+    prepare_things(data, tmp_path / "shards")
+    reader = ShardReader(tmp_path / "shards")
+    assert [record.num_clips for record in reader] == [1, 2]
+    record, source = reader[1], reader.words(1)["source"]
+    assert record.frames.shape == (48, SIZE, SIZE, 3)
+    assert scene_from_json(source["scene"]).num_clips == 2
+    assert [len(clip) for clip in source["patches"]] == [256, 256]
+    boxes, shown = source["boxes"][0], source["patches"][1]
+    left, top, right, bottom = boxes[FRAMES_PER_CLIP]
+    assert len(boxes) == 48
+    assert shown[int((top + bottom) / 16) * 16 + int((left + right) / 16)] in "01"
+
+
+def test_equal_seeds_give_equal_records(sources: Sources):
+    data = ThingsData(sources=str(sources.path), first_seed=7)
+    one, other = things_record(data, 0), things_record(replace(data, first_seed=6), 1)
+    assert one is not None
+    assert other is not None
+    assert (one.frames == other.frames).all()
+    assert one.captions == other.captions
+
+
+def test_missing_packages_are_named_with_the_way_to_get_them(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"npm install .*fluent-emoji-3d@1\.1\.0"):
+        build_sources(tmp_path / "node_modules", tmp_path / "sources.npz")
+    assert not (tmp_path / "sources.npz").exists()
+
+
+def test_a_file_that_is_no_file_of_images_is_named(tmp_path: Path):
+    (tmp_path / "sources.npz").write_bytes(b"nothing")
+    with pytest.raises(MediaError, match=r"sources\.npz.*things-sources"):
+        Sources(tmp_path / "sources.npz")
+
+
+def test_impossible_options_are_refused():
+    with pytest.raises(ConfigError, match="at least one clip"):
+        SceneOptions(things=3)
+
+
+NODE_MODULES = Path("node_modules")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    bool(shutil.which("npm") is None or missing_packages(NODE_MODULES)), reason="the packages of things are not here"
+)
+def test_the_packages_hold_every_thing_and_place(tmp_path: Path):
+    found = build_sources(NODE_MODULES, tmp_path / "sources.npz")
+    assert len(found.names) == 3 * len(THINGS) + len(PLACES)
+    for what in THINGS:
+        poses = found.poses(what.name)
+        covered = (poses[..., 3] > 127).mean((1, 2))
+        assert covered.min() > 0.08
+        assert (poses[:, -6:, :, 3] > 127).any() or not what.on_ground
