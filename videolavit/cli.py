@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except Exception as error:
+    except BaseException as error:  # torch has errors that are no `Exception`
         return _explain(error, debug)
 
 
@@ -133,7 +133,7 @@ def _refuse(name: str) -> NoReturn:
     raise ConfigError(f"no command {name!r}; {hint}")
 
 
-def _explain(error: Exception, debug: bool) -> int:
+def _explain(error: BaseException, debug: bool) -> int:
     """Say on stderr what went wrong, in one message, and return the exit code."""
     if debug:
         traceback.print_exception(error)

@@ -125,3 +125,74 @@ def test_workers_write_the_same_records_and_finished_shards_are_kept(tmp_path):
     prepare_shapes(data, tmp_path / "one", workers=1, videos_per_shard=3)
     assert kept.stat().st_mtime_ns == before
     assert len(ShardReader(tmp_path / "one")) == len(one)
+
+
+PARTS = ("json", "keyframes.png", "motion.npz", "frames.mp4")
+READS = {"json": "words", "keyframes.png": "keyframes", "motion.npz": "motion", "frames.mp4": "frames"}
+
+
+def damage(folder, number, name, change):
+    """Change the bytes of one file of a record."""
+    offset, size, _ = json.loads((folder / "a.index.json").read_text())[number][name]
+    content = bytearray((folder / "a.tar").read_bytes())
+    content[offset : offset + size] = change(bytes(content[offset : offset + size]))
+    (folder / "a.tar").write_bytes(content)
+
+
+def forget_checksums(folder):
+    """The index as it was before it had checksums."""
+    index = folder / "a.index.json"
+    records = json.loads(index.read_text())
+    index.write_text(json.dumps([{name: place[:2] for name, place in places.items()} for places in records]))
+
+
+def one_bit(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def zeros(content):
+    return bytes(len(content))
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("change", [one_bit, zeros])
+def test_damage_in_any_part_of_a_record_is_found_and_named(folder, name, change):
+    damage(folder, 1, name, change)
+    reader = ShardReader(folder)
+    assert len(reader[0].keyframes)
+    for read in (getattr(reader, READS[name]), reader.__getitem__):
+        with pytest.raises(MediaError, match=rf"a\.tar: record 1, {name}, is damaged.*checksum.*prepare it again"):
+            read(1)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_without_checksums_what_libraries_raise_names_the_record(folder, name):
+    damage(folder, 1, name, zeros)
+    forget_checksums(folder)
+    reader = ShardReader(folder)
+    with pytest.raises(MediaError, match=rf"a\.tar: record 1, {name}, is damaged: \w+: "):
+        reader[1]
+
+
+def test_shards_without_checksums_are_read(folder, records):
+    forget_checksums(folder)
+    assert np.array_equal(ShardReader(folder)[1].keyframes, records[1].keyframes)
+
+
+@pytest.mark.parametrize(
+    "index", ['{"a": 1}', '[{"json": [-5, 3]}]', '[{"json": "ab"}]', "[3]", "", "[{}", '[{"json": [1]}]']
+)
+def test_an_index_that_makes_no_sense_is_one_message(folder, index):
+    (folder / "a.index.json").write_text(index)
+    with pytest.raises(MediaError, match=r"a\.index\.json: cannot be read"):
+        ShardReader(folder)
+
+
+def test_the_record_of_a_later_shard_is_counted_within_it(tmp_path, records):
+    for name in ("a.tar", "b.tar"):
+        write_shard(records, tmp_path / name)
+    content = (tmp_path / "b.tar").read_bytes()
+    (tmp_path / "b.tar").write_bytes(bytes(len(content)))
+    with pytest.raises(MediaError, match=r"b\.tar: record 0, json, is damaged"):
+        ShardReader(tmp_path).words(len(records))

@@ -126,7 +126,7 @@ def test_two_processes_train_and_resume_one_model(tmp_path):
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(tmp_path):
     stage = ToyStage(nan_at=16)
-    with pytest.raises(TrainingError, match=r"step 16: loss nan.*checkpoint is intact.*lower learning rate"):
+    with pytest.raises(TrainingError, match=r"step 16: loss nan.*is intact.*lower --training\.learning-rate"):
         train(stage, tmp_path, quiet=True)
     checkpoint = latest_checkpoint(tmp_path / "checkpoints")
     assert checkpoint is not None

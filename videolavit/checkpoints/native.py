@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from videolavit.checkpoints.checksums import check_file, file_hashes
 from videolavit.checkpoints.files import open_tensors
 from videolavit.checkpoints.parts import (
     ANSWERING,
@@ -42,6 +43,8 @@ __all__ = ["CONFIG_FILE", "FORMAT_VERSION", "NativeCheckpoint", "is_native", "wr
 CONFIG_FILE = "config.json"
 FORMAT, FORMAT_VERSION = "videolavit", 1
 HASH_DIGITS = 16
+CHECKED_BYTES = 256 * 2**20
+"""Larger files are held against their checksums by `videolavit doctor` alone: loading maps them and reads no byte."""
 
 
 class NativeCheckpoint(Checkpoint):
@@ -77,6 +80,7 @@ class NativeCheckpoint(Checkpoint):
             return replace(self.part(values["same_as"]), name=name, same_as=values["same_as"])
         folder = self._source.fetch(f"{name}.safetensors", f"{name}.tokenizer/*")
         path, words = folder / f"{name}.safetensors", folder / f"{name}.tokenizer"
+        self._check_files(folder, name)
         return StoredPart(
             name=name,
             config=config_from_json(name, values, where=f"{self.name}/{CONFIG_FILE}: {name}"),
@@ -90,6 +94,14 @@ class NativeCheckpoint(Checkpoint):
 
     def scheduler(self, name: str) -> dict[str, Any]:
         return self._entry("schedulers", name)
+
+    def _check_files(self, folder: Path, name: str) -> None:
+        """Hold what is read of a part against its checksums, unless that would take longer than reading it."""
+        hashes = self._config.get("files", {})
+        mine = {file: known for file, known in hashes.items() if file.startswith((f"{name}.safe", f"{name}.token"))}
+        for file, known in mine.items():
+            if (folder / file).is_file() and (folder / file).stat().st_size <= CHECKED_BYTES:
+                check_file(folder / file, known)
 
     def _entry(self, group: str, name: str) -> dict[str, Any]:
         if name not in self._config[group]:
@@ -131,7 +143,7 @@ def write_native(
         "settings": to_dict(settings),
         "parts": configs,
         "schedulers": {name: dict(values) for name, values in schedulers.items()},
-        "files": _file_hashes(folder),
+        "files": file_hashes(folder),
     }
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
@@ -142,15 +154,6 @@ def copy_text_tokenizer(source: Path, target: Path) -> None:
     for file in TEXT_TOKENIZER_FILES:
         if (source / file).is_file():
             shutil.copyfile(source / file, target / file)
-
-
-def _file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file, by its path inside the folder."""
-    hashes = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
 
 
 def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from videolavit.checkpoints.files import REOPEN_AFTER_BYTES, SAFETENSORS_TYPES, StoredTensor
-from videolavit.errors import CheckpointError
+from videolavit.errors import CheckpointError, OutputError, VideoLaVITError
 
 __all__ = ["new_folder", "write_pickled", "write_safetensors"]
 
@@ -59,16 +60,24 @@ def new_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]
 
     Raises:
         CheckpointError: `target` exists and is not empty, and `overwrite` is False.
+        OutputError: the disk is full, or the folder may not be written to.
     """
     target = Path(target)
     if not overwrite and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
         raise CheckpointError(f"{target}: exists already and is not overwritten; choose another folder or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be made: {error}; choose another folder") from error
     try:
         partial.chmod(0o755)
         yield partial
         _replace_folder(partial, target)
+    except VideoLaVITError:
+        raise
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{target}: cannot be written: {error}; is there space on the disk?") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

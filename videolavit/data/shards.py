@@ -3,7 +3,8 @@
 A *record* is one video of one or more clips as every training stage needs it: keyframes and motion as the front end
 gave them, the frames themselves, and what is said about them. Files of record 7: `00000007.json`, `.keyframes.png`
 (all keyframes below one another), `.motion.npz` and `.frames.mp4`. Beside `name.tar` stands `name.index.json` with the
-place of every file, so that any record is one read away and training can resume anywhere.
+place, size and CRC-32 of every file, so that any record is one read away, training can resume anywhere, and damage is
+found when it is read.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import io
 import json
 import os
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float16, UInt8
@@ -26,6 +29,18 @@ from videolavit.data.mp4 import decode_mp4, encode_mp4
 from videolavit.errors import MediaError, OutputError
 
 __all__ = ["Record", "ShardReader", "write_shard"]
+
+
+class _Place(NamedTuple):
+    """Of one file in a shard."""
+
+    offset: int
+    size: int
+    crc: int | None = None
+    """CRC-32 of the content; None in shards of old."""
+
+
+_WORDS = frozenset({"height", "captions", "picture_captions", "questions", "about_picture", "source"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,7 +106,7 @@ class ShardReader:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._places: list[tuple[Path, dict[str, tuple[int, int]]]] = []
+        self._places: list[tuple[Path, dict[str, _Place]]] = []
         for path in sorted(self.folder.glob("*.tar")):
             self._places += [(path, places) for places in _read_index(path)]
         if not self._places:
@@ -119,11 +134,15 @@ class ShardReader:
     def without_frames(self, number: int) -> Record:
         """A record whose frames are not decoded, which is most of the work of reading it; it has none."""
         words, keyframes = self.words(number), self.keyframes(number)
-        with np.load(io.BytesIO(self._read(number, "motion.npz"))) as motion:
+        with self._part(number, "motion.npz") as content, np.load(content, allow_pickle=False) as motion:
+            fields, size = motion["motion"], tuple(motion["size"].tolist())
+            if len(fields) != len(keyframes):
+                raise ValueError(f"motion of {len(fields)} clips for {len(keyframes)} keyframes")
+        with self._explained(number, "json"):
             return Record(
                 keyframes=keyframes,
-                motion=motion["motion"],
-                motion_size=tuple(motion["size"].tolist()),
+                motion=fields,
+                motion_size=size,
                 frames=np.empty((0, *keyframes.shape[1:]), dtype=np.uint8),
                 captions=tuple(words["captions"]),
                 picture_captions=tuple(words["picture_captions"]),
@@ -134,35 +153,65 @@ class ShardReader:
 
     def words(self, number: int) -> dict[str, Any]:
         """Only what is said about a video."""
-        return json.loads(self._read(number, "json"))
+        with self._part(number, "json") as content:
+            words = json.load(content)
+            if missing := _WORDS - set(words):
+                raise ValueError(f"lacks {', '.join(sorted(missing))}")
+            return words
 
     def keyframes(self, number: int) -> UInt8[np.ndarray, "clips height width 3"]:
         """Only the keyframes."""
         height = self.words(number)["height"]
-        with Image.open(io.BytesIO(self._read(number, "keyframes.png"))) as stacked:
+        with self._part(number, "keyframes.png") as content, Image.open(content, formats=["PNG"]) as stacked:
             return np.asarray(stacked.convert("RGB")).reshape(-1, height, stacked.width, 3)
 
     def motion(self, number: int) -> list[PixelMotion]:
         """Only the motion fields, one for each clip."""
-        with np.load(io.BytesIO(self._read(number, "motion.npz"))) as stored:
+        with self._part(number, "motion.npz") as content, np.load(content, allow_pickle=False) as stored:
             (height, width), values = stored["size"].tolist(), stored["motion"].astype(np.float32)
         return [PixelMotion(values=field, height=height, width=width) for field in values]
 
     def frames(self, number: int) -> UInt8[np.ndarray, "frames height width 3"]:
         """Only the frames."""
-        return decode_mp4(self._read(number, "frames.mp4"))
+        with self._part(number, "frames.mp4") as content:
+            return decode_mp4(content.getvalue())
+
+    @contextmanager
+    def _part(self, number: int, name: str) -> Iterator[io.BytesIO]:
+        """One file of a record; what any library raises inside the block becomes one error that names the record."""
+        with self._explained(number, name):
+            yield io.BytesIO(self._read(number, name))
+
+    @contextmanager
+    def _explained(self, number: int, name: str) -> Iterator[None]:
+        try:
+            yield
+        except MediaError:
+            raise
+        except Exception as error:  # Pillow, NumPy, zipfile, libav and json each have several of their own
+            raise self._damaged(number, name, f"{type(error).__name__}: {error}") from error
 
     def _read(self, number: int, name: str) -> bytes:
         path, places = self._places[number]
         if name not in places:
             raise MediaError(f"{path}: record {number} has no {name}, it has {', '.join(places)}; prepare it again")
-        offset, size = places[name]
+        place = places[name]
         with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+            file.seek(place.offset)
+            content = file.read(place.size)
+        if place.crc is not None and zlib.crc32(content) != place.crc:
+            raise self._damaged(number, name, "its checksum is not the one it was written with")
+        return content
+
+    def _damaged(self, number: int, name: str, reason: str) -> MediaError:
+        path, _ = self._places[number]
+        within = number - self.shards()[path].start
+        return MediaError(
+            f"{path}: record {within}, {name}, is damaged: {reason}; remove shard and index and prepare it again"
+        )
 
 
-def _add(tar: tarfile.TarFile, key: str, record: Record) -> dict[str, tuple[int, int]]:
+def _add(tar: tarfile.TarFile, key: str, record: Record) -> dict[str, _Place]:
     clips, height, width, _ = record.keyframes.shape
     picture, motion = io.BytesIO(), io.BytesIO()
     Image.fromarray(record.keyframes.reshape(clips * height, width, 3)).save(picture, "PNG", compress_level=1)
@@ -186,17 +235,28 @@ def _add(tar: tarfile.TarFile, key: str, record: Record) -> dict[str, tuple[int,
         header = tarfile.TarInfo(f"{key}.{name}")
         header.size = len(content)
         tar.addfile(header, io.BytesIO(content))
-        places[name] = (tar.offset - -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(content))
+        padded = -(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        places[name] = _Place(tar.offset - padded, len(content), zlib.crc32(content))
     return places
 
 
-def _read_index(path: Path) -> list[dict[str, tuple[int, int]]]:
+def _read_index(path: Path) -> list[dict[str, _Place]]:
     index = path.with_suffix(".index.json")
     try:
-        places = json.loads(index.read_text())
-        end = max((offset + size for files in places for offset, size in files.values()), default=0)
+        records = [{name: _Place(*map(int, place)) for name, place in files.items()} for files in _json_list(index)]
+        end = max((place.offset + place.size for places in records for place in places.values()), default=0)
+        if any(min(place.offset, place.size) < 0 for places in records for place in places.values()):
+            raise ValueError("a place before the start of the shard")
+        size = path.stat().st_size
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise MediaError(f"{index}: cannot be read: {error}; prepare the shard again") from error
-    if end > path.stat().st_size:
-        raise MediaError(f"{path}: has {path.stat().st_size} bytes, its index speaks of {end}; prepare it again")
-    return [{name: (offset, size) for name, (offset, size) in files.items()} for files in places]
+    if end > size:
+        raise MediaError(f"{path}: has {size} bytes, its index speaks of {end}; prepare it again")
+    return records
+
+
+def _json_list(path: Path) -> list[Any]:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(values, list):
+        raise ValueError(f"got a JSON {type(values).__name__}, expected a list")
+    return values

@@ -1,31 +1,46 @@
 """Checkpoints of a run: everything that the next step depends on, written so that a kill can hurt none of them.
 
 A checkpoint is a folder `step-00001000` made by torch.distributed.checkpoint. It is written under another name and
-renamed when complete, so whatever has the right name is whole.
+renamed when complete, and holds the SHA-256 of its files, so damage is found before anything is read from it. A run
+that finds its newest checkpoint damaged says so, keeps it as `step-00001000.damaged`, and goes on from the one before.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from videolavit.errors import CheckpointError
+from videolavit.checkpoints.checksums import damaged_files, file_hashes
+from videolavit.errors import CheckpointError, OutputError, TrainingError
 from videolavit.training.ema import WeightAverage
 from videolavit.training.processes import Processes
 
-__all__ = ["latest_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["advice_after_failure", "latest_checkpoint", "load_checkpoint", "resume", "save_checkpoint"]
+
+logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d{8})")
+_RUN_FILE = "run.json"
+_MAY_CHANGE = frozenset(
+    f"training.{name}" for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision")
+)
+"""What one changes to go on after a loss that was not finite. The run then has not the bits of either."""
 
 
 def save_checkpoint(
@@ -36,28 +51,70 @@ def save_checkpoint(
     average: WeightAverage | None,
     group: Processes,
     *,
-    run: dict[str, Any],
+    run: dict[str, str],
     keep: int,
 ) -> Path:
     """Write the state after `step` steps and remove all but the `keep` newest.
 
-    `run` is what a run that resumes from it must agree with.
+    `run` is what a run that resumes from it must agree with: options by their dotted names.
+
+    Raises:
+        TrainingError: a weight is not finite; nothing is written.
+        OutputError: the disk is full, or the folder cannot be written; earlier checkpoints are intact.
     """
+    _check_finite(module, step, folder, group, run)
     target = folder / f"step-{step:08d}"
     partial = folder / f".{target.name}.partial"
-    if group.is_first:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    _wait(group)
-    dcp.save(_state(module, optimiser, average), checkpoint_id=partial, no_dist=group.count == 1)
-    if group.is_first:
-        (partial / "run.json").write_text(json.dumps({"step": step, **run}, indent=2) + "\n")
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-        for old in _checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
+    with _explained_writing(target, partial, group):
+        if group.is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        _wait(group)
+        dcp.save(_state(module, optimiser, average), checkpoint_id=partial, no_dist=group.count == 1)
+        if group.is_first:
+            note = {"step": step, "options": run, "files": file_hashes(partial)}
+            (partial / _RUN_FILE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(partial, target)
+            for old in _checkpoints(folder)[:-keep]:
+                shutil.rmtree(old)
     _wait(group)
     return target
+
+
+def resume(
+    folder: Path,
+    module: nn.Module,
+    optimiser: Optimizer,
+    average: WeightAverage | None,
+    group: Processes,
+    *,
+    run: dict[str, str],
+) -> int:
+    """Restore the newest whole checkpoint of a folder; the number of steps that were done, 0 where there is none.
+
+    Raises:
+        CheckpointError: the checkpoints belong to a run with other options, or not one of them is whole.
+    """
+    damaged: list[str] = []
+    for checkpoint in reversed(_checkpoints(folder)):
+        try:
+            step = load_checkpoint(checkpoint, module, optimiser, average, group, run=run)
+        except _DamagedError as error:
+            damaged.append(str(error))
+            if group.is_first:
+                logger.warning("%s; trying the one before", error)
+            continue
+        if group.is_first:
+            _set_aside(checkpoint, folder)
+        _wait(group)
+        return step
+    if damaged:
+        raise CheckpointError(
+            f"{'; '.join(damaged)}; no other checkpoint is whole: remove {folder} to start anew, or copy the "
+            "checkpoints there again"
+        )
+    return 0
 
 
 def load_checkpoint(
@@ -67,31 +124,23 @@ def load_checkpoint(
     average: WeightAverage | None,
     group: Processes,
     *,
-    run: dict[str, Any],
+    run: dict[str, str],
 ) -> int:
     """Restore a state in place; the number of steps that were done.
 
     Raises:
-        CheckpointError: the checkpoint belongs to another run, or cannot be read.
+        CheckpointError: the checkpoint belongs to another run, or is damaged.
     """
-    try:
-        saved = json.loads((checkpoint / "run.json").read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint}: run.json cannot be read: {error}; remove the folder") from error
-    step = saved.pop("step")
-    changed = sorted(name for name in {*saved, *run} if saved.get(name) != run.get(name))
-    if changed:
-        was, now = ({name: values.get(name) for name in changed} for values in (saved, run))
-        raise CheckpointError(
-            f"{checkpoint} belongs to another run: it has {was}, this one {now}; "
-            "use the same options to resume, or another folder to start anew"
-        )
+    note = _read_note(checkpoint)
+    _check_run(checkpoint, note["options"], run)
+    _check_files(checkpoint, note.get("files", {}), group)
     state = _state(module, optimiser, average)
-    dcp.load(state, checkpoint_id=checkpoint, no_dist=group.count == 1)
+    with _explained_reading(checkpoint):
+        dcp.load(state, checkpoint_id=checkpoint, no_dist=group.count == 1)
     set_state_dict(module, optimiser, model_state_dict=state["module"], optim_state_dict=state["optimiser"])
     if average is not None:
         average.load_state_dict(state["average"])
-    return step
+    return int(note["step"])
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -99,10 +148,14 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return next(reversed(_checkpoints(folder)), None)
 
 
+class _DamagedError(CheckpointError):
+    """One checkpoint cannot be read; an earlier one may be."""
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
 def _state(module: nn.Module, optimiser: Optimizer, average: WeightAverage | None) -> dict[str, Any]:
@@ -111,6 +164,107 @@ def _state(module: nn.Module, optimiser: Optimizer, average: WeightAverage | Non
     if average is not None:
         state["average"] = average.state_dict()
     return state
+
+
+def _read_note(checkpoint: Path) -> dict[str, Any]:
+    try:
+        note = json.loads((checkpoint / _RUN_FILE).read_text(encoding="utf-8"))
+        if "options" not in note:  # written before options had dotted names
+            note = {"step": note["step"], "options": {name: note[name] for name in note if name != "step"}}
+        return {**note, "step": int(note["step"]), "options": dict(note["options"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _DamagedError(f"{checkpoint}: is damaged: {_RUN_FILE} cannot be read: {_first_line(error)}") from error
+
+
+def _check_run(checkpoint: Path, saved: dict[str, str], run: dict[str, str]) -> None:
+    changed = sorted(name for name in {*saved, *run} if saved.get(name) != run.get(name))
+    if not changed:
+        return
+    told = ", ".join(f"{name}: {saved.get(name, 'nothing')} -> {run.get(name, 'nothing')}" for name in changed)
+    if _MAY_CHANGE.issuperset(changed):
+        logger.warning("%s: going on with changed options (%s)", checkpoint, told)
+        return
+    raise CheckpointError(
+        f"{checkpoint} belongs to another run, whose options differ from this one's in {told}; give the old values to "
+        "resume, or another folder to start anew"
+    )
+
+
+def _check_files(checkpoint: Path, hashes: dict[str, str], group: Processes) -> None:
+    """Compare the files with their checksums, on the first process for all."""
+    found = [damaged_files(checkpoint, hashes) if group.is_first else {}]
+    if group.count > 1:
+        dist.broadcast_object_list(found)
+    for name, problem in found[0].items():
+        raise _DamagedError(f"{checkpoint}: is damaged: {name} {problem}")
+
+
+def _set_aside(good: Path, folder: Path) -> None:
+    """Rename the damaged checkpoints after a good one, so that they neither count as kept nor are tried again."""
+    for damaged in _checkpoints(folder):
+        if damaged.name > good.name:
+            aside = damaged.with_name(f"{damaged.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            os.replace(damaged, aside)
+
+
+def _check_finite(module: nn.Module, step: int, folder: Path, group: Processes, run: dict[str, str]) -> None:
+    bad = next((name for name, value in module.named_parameters() if not _is_finite(value)), None)
+    found = [bad]
+    if group.count > 1:
+        every: list[str | None] = [None] * group.count
+        dist.all_gather_object(every, bad)
+        found = every
+    if any(found):
+        name = next(filter(None, found))
+        raise TrainingError(f"step {step}: the weights of {name} are not finite; {advice_after_failure(folder, run)}")
+
+
+def advice_after_failure(folder: Path, run: dict[str, str]) -> str:
+    """Words on how to go on after numbers that were not finite, given the checkpoints and the options of the run."""
+    precise = run.get("training.precision") == repr("float32")
+    change = "a lower --training.learning-rate" + ("" if precise else " or --training.precision float32")
+    last = latest_checkpoint(folder)
+    if last is None:
+        return f"there is no checkpoint yet: start again with {change}"
+    return f"the last checkpoint, {last.name}, is intact: run the same command with {change} to go on from it"
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    local = value.to_local() if isinstance(value, DTensor) else value
+    return not local.is_floating_point() or bool(local.detach().isfinite().all())
+
+
+@contextmanager
+def _explained_writing(target: Path, partial: Path, group: Processes) -> Iterator[None]:
+    """Turn what the disk and torch raise while writing into one message, and leave nothing half-written."""
+    try:
+        yield
+    except (OSError, RuntimeError, CheckpointException) as error:
+        if group.is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"{target}: cannot be written: {_first_line(error)}; earlier checkpoints are intact: make space and run "
+            "the same command to go on from the last of them"
+        ) from error
+
+
+@contextmanager
+def _explained_reading(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, CheckpointException) as error:  # CheckpointException is no Exception
+        raise _DamagedError(f"{checkpoint}: is damaged or of another model: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What a library says happened, without the stack that it carries along."""
+    failures = getattr(error, "failures", None)  # of CheckpointException: what each process met
+    if failures:
+        inner = next(iter(failures.values()))
+        error = inner[0] if isinstance(inner, tuple) else inner
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
 def _wait(group: Processes) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,9 +22,11 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.tensor import DTensor
 from torch.optim import AdamW
 
+from videolavit.checkpoints.checksums import write_checksums
+from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import TrainingError
 from videolavit.training.batches import Samples, batches
-from videolavit.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from videolavit.training.checkpoint import advice_after_failure, latest_checkpoint, resume, save_checkpoint
 from videolavit.training.ema import WeightAverage
 from videolavit.training.options import TrainingOptions, learning_rate
 from videolavit.training.processes import Processes, processes, shard
@@ -93,14 +95,16 @@ def train(stage: Stage, folder: Path, *, model: str = "", quiet: bool = False) -
         optimiser = AdamW(_parameter_groups(module, options.weight_decay), lr=0.0, betas=options.betas)
         average = WeightAverage(module, options.ema_decay) if options.ema_decay else None
         run = _identity(stage, group)
-        step = 0
-        if checkpoint is not None:
-            step = load_checkpoint(checkpoint, module, optimiser, average, group, run=run)
+        step = resume(folder / "checkpoints", module, optimiser, average, group, run=run)
+        if step:
             logger.info("resuming %s after step %d", stage.name, step)
         with _tracker(stage, folder, step, group, quiet) as tracker:
             data = _batches(stage, step, group)
             while step < options.steps:
-                metrics = _step(module, optimiser, data, step, options, group)
+                try:
+                    metrics = _step(module, optimiser, data, step, options, group)
+                except _NotFiniteError as error:
+                    raise TrainingError(f"{error}; {advice_after_failure(folder / 'checkpoints', run)}") from None
                 step += 1
                 if average is not None:
                     average.update(step)
@@ -120,12 +124,23 @@ def train(stage: Stage, folder: Path, *, model: str = "", quiet: bool = False) -
             average.swap()
         whole = _whole(stage, module, group)
         if whole is not None:
-            stage.export(whole.eval(), folder / "export")
+            with new_folder(folder / "export", overwrite=True) as export:
+                stage.export(whole.eval(), export)
+                write_checksums(export)
     return folder / "export"
 
 
+class _NotFiniteError(TrainingError):
+    """A loss or gradient that is no number; `train` says how to go on."""
+
+
 def _step(
-    module: nn.Module, optimiser: AdamW, data: Iterator[Any], step: int, options: TrainingOptions, group: Processes
+    module: nn.Module,
+    optimiser: AdamW,
+    data: Iterator[Any],
+    step: int,
+    options: TrainingOptions,
+    group: Processes,
 ) -> dict[str, Tensor]:
     """One optimiser step; the scalars of the last part of the batch."""
     for parameters in optimiser.param_groups:
@@ -141,10 +156,7 @@ def _step(
     scalars["gradient_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
     loss, size = scalars["loss"].item(), scalars["gradient_norm"].item()
     if not math.isfinite(loss) or not math.isfinite(size):
-        raise TrainingError(
-            f"step {step}: loss {loss}, gradient norm {size}; the last checkpoint is intact: "
-            "start from it with a lower learning rate or precision=float32"
-        )
+        raise _NotFiniteError(f"step {step}: loss {loss}, gradient norm {size}")
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     return scalars
@@ -248,13 +260,21 @@ def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, 
     return [group for group in groups if group["params"]]
 
 
-def _identity(stage: Stage, group: Processes) -> dict[str, Any]:
-    """What decides the bits of a run. How often it logs, saves or draws may change between resumes."""
+def _identity(stage: Stage, group: Processes) -> dict[str, str]:
+    """The options that decide the bits of a run, by dotted name. How often it logs, saves or draws may change."""
     free = {"workers", "log_every", "checkpoint_every", "keep_checkpoints", "pictures_every"}
-    values = {field.name: getattr(stage, field.name) for field in fields(stage)}  # type: ignore[arg-type]
-    options = {name: value for name, value in asdict(values.pop("training")).items() if name not in free}
-    described = {name: repr(value) for name, value in values.items()}
-    return {"stage": stage.name, "processes": group.count, **described, "training": repr(options)}
+    described = {"stage": repr(stage.name), "processes": repr(group.count)}
+    for field in fields(stage):  # type: ignore[arg-type]
+        described |= _flat(field.name, getattr(stage, field.name))
+    return {name: value for name, value in described.items() if name.removeprefix("training.") not in free}
+
+
+def _flat(name: str, value: Any) -> dict[str, str]:
+    """An option, or the options within it, by dotted name."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return {name: repr(value)}
+    inner = [_flat(f"{name}.{field.name}", getattr(value, field.name)) for field in fields(value)]
+    return {key: text for part in inner for key, text in part.items()}
 
 
 def _to_device(batch: Any, device: torch.device) -> Any:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
+from videolavit.checkpoints.checksums import check_folder
 from videolavit.checkpoints.files import find_tensors, open_tensors
+from videolavit.checkpoints.loading import check_tensors
 from videolavit.checkpoints.native import CONFIG_FILE, NativeCheckpoint, is_native
 from videolavit.checkpoints.parts import StoredPart, config_as_json, config_from_json, live_part, load_part
 from videolavit.checkpoints.shipped import named_model
@@ -32,6 +33,7 @@ __all__ = [
     "load_autoencoder",
     "load_motion_tokenizer",
     "load_trained",
+    "load_weights",
     "load_words",
     "read_trained",
     "read_trained_scheduler",
@@ -66,6 +68,7 @@ def read_trained(name: str, folder: str | Path) -> StoredPart:
     config, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
     if not config.is_file():
         raise CheckpointError(f"{folder}: holds no {name}; train the stage that makes it first, or check the folder")
+    check_folder(folder)
     return StoredPart(
         name=name,
         config=config_from_json(name, read_json(config), where=str(config)),
@@ -105,6 +108,7 @@ def load_autoencoder(folder: str | Path) -> Any:
     path = find_tensors(folder, "diffusion_pytorch_model")
     if path is None:
         raise CheckpointError(f"{folder}: holds no diffusion_pytorch_model.safetensors; train the autoencoder first")
+    check_folder(folder)
     part = StoredPart(name="video_vae", config=config, tensors=open_tensors(path), origin=lambda key: (str(path), key))
     return load_part(part, dtype=torch.float32)
 
@@ -122,9 +126,21 @@ def load_motion_tokenizer(folder: str | Path) -> MotionTokenizer:
     config, weights = folder / "config.json", folder / "motion_tokenizer.safetensors"
     if not config.is_file() or not weights.is_file():
         raise CheckpointError(f"{folder}: holds no motion tokenizer; train that stage first, or check the folder")
+    check_folder(folder)
     tokenizer = MotionTokenizer(load_config(MotionTokenizerConfig, config))
-    tokenizer.load_state_dict(load_file(weights))
+    load_weights(tokenizer, weights, name="motion_tokenizer")
     return tokenizer.eval()
+
+
+def load_weights(module: nn.Module, weights: Path, *, name: str) -> None:
+    """Copy the tensors of one file into a module that has values already.
+
+    Raises:
+        CheckpointError: the file is damaged, or has other keys or shapes than the module; the message names them.
+    """
+    tensors = open_tensors(weights)
+    check_tensors(module, tensors, name=name, origin=lambda key: (str(weights), key))
+    module.load_state_dict({key: tensor.load() for key, tensor in tensors.items()})
 
 
 def weights_file(name: str, folder: str | Path) -> Path:

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from videolavit.checkpoints.checksums import check_folder
 from videolavit.config import load_config, save_config
 from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, SceneLabels, unknown_labels
 from videolavit.data.pictures import DeadLeaves, Photographs
@@ -29,6 +30,7 @@ from videolavit.tokenizers.pictures import CLIP_MEAN, CLIP_STD, preprocess_pictu
 from videolavit.tokenizers.vit import VisionTransformer, VisionTransformerConfig
 from videolavit.training.batches import Mixture, Samples, Shuffled
 from videolavit.training.options import TrainingOptions
+from videolavit.training.parts import load_weights
 
 __all__ = ["VisionEncoderStage", "VisionEncoderTraining", "load_vision_encoder"]
 
@@ -121,8 +123,9 @@ def load_vision_encoder(folder: str | Path) -> VisionTransformer:
     config, weights = Path(folder) / _CONFIG_FILE, Path(folder) / _WEIGHTS_FILE
     if not config.is_file() or not weights.is_file():
         raise CheckpointError(f"{folder}: holds no vision encoder; train the stage vision_encoder first")
+    check_folder(Path(folder))
     vit = VisionTransformer(load_config(VisionTransformerConfig, config))
-    vit.load_state_dict(load_file(weights))
+    load_weights(vit, weights, name="vision_encoder")
     return vit
 
 
