@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-__all__ = ["Estimate", "mean_interval", "wilson_interval"]
+import numpy as np
+from jaxtyping import Float64
+
+__all__ = ["Bootstrap", "Estimate", "mean_interval", "wilson_interval"]
 
 _NORMAL_95 = 1.959964
 """How many standard deviations from its mean 95 % of a normal distribution lie."""
+_CHUNK = 50
+"""Draws of a bootstrap that are computed at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,3 +57,64 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     variance = sum((value - mean) ** 2 for value in values) / (count - 1)
     reach = _NORMAL_95 * math.sqrt(variance / count)
     return mean - reach, mean + reach
+
+
+class Bootstrap:
+    """95 % intervals by drawing groups, such as videos, with replacement; the same draws for every measure.
+
+    Questions on one video are right or wrong together, so that an interval over questions would be too narrow.
+    """
+
+    def __init__(self, groups: Sequence[str], *, draws: int = 1000, seed: int = 0) -> None:
+        """Count groups.
+
+        Args:
+            groups: of each sample, in order.
+            draws: how many sets of groups are drawn.
+            seed: of the draws.
+        """
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+        self._group = np.array([numbers[name] for name in groups], dtype=np.int64)
+        self._num_groups, self._draws, self._seed = len(numbers), draws, seed
+
+    def ratio(self, parts: Sequence[float], wholes: Sequence[float]) -> tuple[float, Float64[np.ndarray, "draws"]]:
+        """Sum of `parts` over sum of `wholes`: its value, and its value in each draw.
+
+        Args:
+            parts: of each sample; for a mean its value.
+            wholes: of each sample; for a mean 1, or 0 where the measure says nothing about the sample.
+        """
+        sums = [
+            np.bincount(self._group, weights=np.asarray(values, dtype=np.float64), minlength=self._num_groups)
+            for values in (parts, wholes)
+        ]
+        drawn = np.concatenate([times.astype(np.float64) @ np.stack(sums, axis=1) for times in self._times])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(sums[0].sum() / sums[1].sum()), drawn[:, 0] / drawn[:, 1]
+
+    def estimate(self, value: float, drawn: Float64[np.ndarray, "draws"], *, count: int, is_share: bool) -> Estimate:
+        """Value with the interval that holds 95 % of the draws; infinitely wide for a single group."""
+        drawn = drawn[np.isfinite(drawn)]
+        low, high = -math.inf, math.inf
+        if self._num_groups > 1 and len(drawn):
+            low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
+        return Estimate(value=value, low=min(low, value), high=max(high, value), count=count, is_share=is_share)
+
+    def mean(self, values: Sequence[float], *, is_share: bool = True) -> Estimate:
+        """Mean of one value for each sample; samples with NaN do not count."""
+        known = np.isfinite(np.asarray(values, dtype=np.float64))
+        parts = np.where(known, np.asarray(values, dtype=np.float64), 0.0)
+        return self.estimate(
+            *self.ratio(parts.tolist(), known.astype(float).tolist()), count=int(known.sum()), is_share=is_share
+        )
+
+    @cached_property
+    def _times(self) -> list[np.ndarray]:
+        """How often each group is drawn, in chunks of some draws: (chunk, groups)."""
+        random = np.random.default_rng(self._seed)
+        return [self._draw(random, min(_CHUNK, self._draws - start)) for start in range(0, self._draws, _CHUNK)]
+
+    def _draw(self, random: np.random.Generator, count: int) -> np.ndarray:
+        chosen = random.integers(self._num_groups, size=(count, self._num_groups))
+        times = [np.bincount(one, minlength=self._num_groups) for one in chosen]
+        return np.stack(times).astype(np.uint8)  # a group is never drawn 256 times

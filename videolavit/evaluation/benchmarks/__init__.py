@@ -1,0 +1,78 @@
+"""Benchmarks by name, each in a file of its own that is imported when it is asked for.
+
+A package of its own adds one by an entry point of the group `videolavit.benchmarks`, which names the same thing as a
+line of `BENCHMARKS`: a function that takes `BenchmarkOptions` and gives a list of benchmarks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from videolavit.errors import ConfigError
+from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions
+
+__all__ = ["BENCHMARKS", "GROUP", "benchmark_names", "make_benchmarks"]
+
+GROUP = "videolavit.benchmarks"
+
+_HERE = "videolavit.evaluation.benchmarks"
+BENCHMARKS = {
+    "vqav2": f"{_HERE}.vqav2:VqaV2",
+    "gqa": f"{_HERE}.gqa:Gqa",
+    "vizwiz": f"{_HERE}.vizwiz:VizWiz",
+    "scienceqa": f"{_HERE}.scienceqa:ScienceQa",
+    "mme": f"{_HERE}.mme:Mme",
+    "mmbench": f"{_HERE}.mmbench:MmBench",
+    "seed": f"{_HERE}.seed:SeedBench",
+    "mmvet": f"{_HERE}.mmvet:MmVet",
+    "msvd_qa": f"{_HERE}.video_qa:MsvdQa",
+    "msrvtt_qa": f"{_HERE}.video_qa:MsrvttQa",
+    "activitynet_qa": f"{_HERE}.video_qa:ActivityNetQa",
+    "perception_test": f"{_HERE}.perception_test:PerceptionTest",
+    "egoschema": f"{_HERE}.egoschema:EgoSchema",
+}
+"""Where each benchmark is: a class that takes options, or a function that gives several benchmarks."""
+
+
+def benchmark_names() -> list[str]:
+    """Names of all benchmarks, those of other installed packages behind our own."""
+    return [*BENCHMARKS, *(name for name in _plugins() if name not in BENCHMARKS)]
+
+
+def make_benchmarks(name: str, options: BenchmarkOptions) -> list[Benchmark]:
+    """Benchmarks of one name, ready to be run.
+
+    Raises:
+        ConfigError: there is none of that name, the package that has it cannot be imported, or an option does not fit.
+    """
+    made = find_benchmark(name)(options)
+    return list(made) if isinstance(made, Sequence) else [made]
+
+
+def find_benchmark(name: str) -> Callable[[BenchmarkOptions], Any]:
+    """What makes a benchmark of options.
+
+    Raises:
+        ConfigError: there is none of that name, or it cannot be imported.
+    """
+    plugins = _plugins()
+    if name in BENCHMARKS:
+        module, _, attribute = BENCHMARKS[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    if name not in plugins:
+        known = benchmark_names()
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        raise ConfigError(f"got the benchmark {name!r}; {hint}")
+    try:
+        return plugins[name].load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"benchmark {name}: {plugins[name].value} cannot be imported: {error}") from error
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,0 +1,80 @@
+"""Official files of benchmarks: found in a folder as they are unpacked, checked, hashed, read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from videolavit.errors import ConfigError
+
+__all__ = ["DataFile", "field_of", "file_sha256", "found_file", "read_json"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFile:
+    """A file or folder that a benchmark reads."""
+
+    name: str
+    """Relative to the data folder, with `/`; also found deeper, or without its own folders."""
+    holds: str
+    """What is in it, and how much of it."""
+    source: str
+    """Where its authors offer it."""
+    optional: bool = False
+
+
+def found_file(data: Path, file: DataFile, benchmark: str) -> Path | None:
+    """Place of a file below a data folder; None for an optional one that is not there.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    for place in (data / file.name, data / Path(file.name).name):
+        if place.exists():
+            return place
+    deeper = sorted(data.glob(f"*/{file.name}")) + sorted(data.glob(f"*/*/{file.name}"))
+    if deeper:
+        return deeper[0]
+    if file.optional:
+        return None
+    raise ConfigError(f"{benchmark}: {data} holds no {file.name} ({file.holds}); its authors offer it at {file.source}")
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        ConfigError: it cannot be read, or ends too early.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: is no complete JSON file ({error}); unpack or download it again") from error
+
+
+def field_of(entry: Any, name: str, path: Path, place: object) -> Any:
+    """A field of one entry of a file.
+
+    Raises:
+        ConfigError: it is not there: another file, or one of another version.
+    """
+    try:
+        return entry[name]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ConfigError(f"{path}: entry {place} has no {name!r}; this is not the official file") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    state = path.stat()
+    return _file_sha256(str(path), state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _file_sha256(path: str, size: int, changed: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

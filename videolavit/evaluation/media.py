@@ -1,0 +1,76 @@
+"""Images and frames of videos as benchmarks hand them to a model or to a feature network."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from videolavit.errors import MediaError
+
+__all__ = ["as_image", "frames_at", "middle_frame"]
+
+_READ_FPS = Fraction(6)
+
+
+def as_image(source: Any) -> Any:
+    """Bytes of an image file as a Pillow image; everything else as it is.
+
+    Raises:
+        MediaError: the bytes are no image.
+    """
+    if not isinstance(source, bytes):
+        return source
+    try:
+        image = Image.open(io.BytesIO(source))
+        image.load()
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise MediaError(f"an image inside a data file cannot be read: {error}") from error
+    return image
+
+
+def middle_frame(video: Path, segment: Sequence[float] | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Frame in the middle of a video, or of a segment of it.
+
+    Args:
+        video: a file.
+        segment: start and end in seconds.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    frames = frames_at(video, float(_READ_FPS))
+    middle = len(frames) // 2
+    if segment is not None:
+        middle = min(len(frames) - 1, int((segment[0] + segment[1]) / 2 * _READ_FPS))
+    return frames[middle]
+
+
+def frames_at(video: Path, fps: float | None, *, most: int | None = None) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Frames of a video at a rate of its own, upright RGB.
+
+    Args:
+        video: a file.
+        fps: frames per second; None for those of the file.
+        most: only so many, from the start.
+
+    Raises:
+        MediaError: the file cannot be read, or holds no frame.
+    """
+    from videolavit.video.probe import probe
+    from videolavit.video.timeline import pictures_on_ticks
+
+    if not video.is_file():
+        raise MediaError(f"{video}: no such file")
+    rate = Fraction(fps).limit_denominator(1001) if fps is not None else Fraction(probe(video).fps or _READ_FPS)
+    frames = list(itertools.islice(pictures_on_ticks(video, fps=rate), most))
+    if not frames:
+        raise MediaError(f"{video}: holds no frame")
+    return np.stack(frames)
