@@ -69,7 +69,7 @@ def test_guessing_fails_the_circle_more_often_than_a_single_pass(official):
         benchmark = made(official, "mmbench", variant=variant)
         return sum(scores(benchmark, GuessingModel(benchmark, seed))["accuracy"].value for seed in range(30)) / 30
 
-    assert mean("single") > 0.15
+    assert mean("single") > 0.07  # a quarter, less four standard deviations of 90 guesses
     assert mean("circular") < 0.03  # (1/4)^4 = 0.004
 
 

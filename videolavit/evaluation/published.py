@@ -1,7 +1,7 @@
 """Published values that stand beside ours: those of the paper, and those of LLaVA-1.5-7B to calibrate a port.
 
-Where a paper's protocol is not known in every point, or its judge is switched off, a value here is a neighbour and not a
-target: docs/evaluation.md says which can be compared.
+Where a paper's protocol is not known in every point, or its judge is switched off, a value here is a neighbour and not
+a target: docs/evaluation.md says which can be compared.
 """
 
 from __future__ import annotations
