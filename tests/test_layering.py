@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "videolavit"
 
 LAYERS = [
-    {"errors", "clip", "vocabulary", "config"},
+    {"errors", "clip", "vocabulary", "config", "rgb"},
     {"nn"},
     {"video", "tokenizers", "language", "detokenizers"},
     {"settings", "checkpoints", "assembly", "inputs", "perception", "results", "tasks", "pipeline"}

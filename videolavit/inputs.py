@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from videolavit.detokenizers.video import VideoOptions
 from videolavit.errors import ConfigError, MediaError, PromptError
@@ -20,10 +19,10 @@ from videolavit.nn.random import sample_generators
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.selector import Choice
 from videolavit.video import Frames, VideoInfo, probe
-from videolavit.video.sources import is_file
+from videolavit.video.io.images import image_kind, read_image
+from videolavit.video.sources import can_read_again, describe, is_file
 
 __all__ = [
-    "PICTURE_FORMATS",
     "DrawOptions",
     "PictureSource",
     "check_video",
@@ -32,11 +31,8 @@ __all__ = [
     "resize_picture",
 ]
 
-PictureSource = str | os.PathLike[str] | Image.Image | np.ndarray
-"""A path, a Pillow image, or an RGB array (height, width, 3) of uint8."""
-
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""Those that are read. Pillow knows many more that nobody hands to a model, and one that starts another program."""
+PictureSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A path, the bytes of a file, a Pillow image, or an RGB array (height, width, 3) of uint8."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,26 +112,12 @@ class DrawOptions:
         return [self.generator] if self.generator is not None else sample_generators(self.seed, 1, stream=stream)
 
 
-def read_picture(source: Any) -> UInt8[np.ndarray, "height width 3"]:
-    """A picture as RGB, turned as its EXIF data says, from a `PictureSource`.
+read_picture = read_image
 
-    Raises:
-        PromptError: a video, or something that is no picture at all.
-        MediaError: a file that cannot be read as a picture.
-    """
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[-1] != 3 or 0 in source.shape:
-            hint = "; pass several frames as video=" if source.ndim == 4 else ""
-            raise PromptError(
-                f"got an array of shape {source.shape} and type {source.dtype} as the image, expected (height, width, "
-                f"3) of uint8{hint}"
-            )
-        return source
-    if isinstance(source, Image.Image):
-        return np.array(ImageOps.exif_transpose(source).convert("RGB"))
-    if not isinstance(source, str | os.PathLike):
-        raise PromptError(f"got a {type(source).__name__} as the image, expected a path, a Pillow image or an array")
-    return _open_picture(Path(source))
+
+def is_still(source: Any) -> bool:
+    """Whether a source is a file of an image that does not move."""
+    return is_file(source) and image_kind(source) == "image"
 
 
 def check_video(source: Any) -> VideoInfo | None:
@@ -149,8 +131,8 @@ def check_video(source: Any) -> VideoInfo | None:
         raise PromptError("got a picture as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
     if isinstance(source, Frames) or not is_file(source):
         return None
-    if isinstance(source, str | os.PathLike) and is_still(Path(source)):
-        raise MediaError(f"{os.fspath(source)!s}: is a still picture, not a video; pass it as image=")
+    if can_read_again(source) and is_still(source):
+        raise MediaError(f"{describe(source)}: is a still picture, not a video; pass it as image=")
     return probe(source) if isinstance(source, str | os.PathLike | bytes) else None
 
 
@@ -161,28 +143,3 @@ def resize_picture(
     if picture.shape[:2] == (height, width):
         return picture
     return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def _open_picture(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    try:
-        with Image.open(path, formats=PICTURE_FORMATS) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise MediaError(f"{path}: is an animation, not a picture; pass it as video=")
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as error:
-        raise MediaError(f"{path}: no such file") from error
-    except UnidentifiedImageError as error:
-        raise MediaError(
-            f"{path}: is not a picture in one of {', '.join(PICTURE_FORMATS)}; pass a video as video="
-        ) from error
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: cannot be read as a picture: {error}") from error
-
-
-def is_still(path: Path) -> bool:
-    """Whether a file is a picture that does not move."""
-    try:
-        with Image.open(path, formats=PICTURE_FORMATS) as image:
-            return getattr(image, "n_frames", 1) == 1
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return False

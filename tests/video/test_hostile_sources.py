@@ -55,7 +55,7 @@ def test_a_name_is_a_name_and_nothing_else(data, name: str, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    "url", ["http://a/b.mp4", "https://a.b", "HTTP://X", "rtsp://x/y", "s3://a/b", "file:///x.mp4"]
+    "url", ["http://a/b.mp4", "https://a.b", "HTTP://X", "rtsp://x/y", "s3://a/b", "data:video/mp4;base64,AA"]
 )
 def test_a_url_is_refused_and_no_network_used(url: str):
     with pytest.raises(MediaError, match="is a URL, expected a file; download it first"):

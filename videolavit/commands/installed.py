@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 __all__ = ["Library", "libraries"]
 
-EXTRAS_FOR_USERS = ("web", "train", "quantize")
+EXTRAS_FOR_USERS = ("web", "train", "heic")
 """Optional dependencies that are not for developers alone."""
 
 

@@ -64,7 +64,7 @@ def media_file(name: str) -> Shown:
 def _kind(name: str) -> str:
     from videolavit.inputs import is_still
 
-    return "picture" if is_still(Path(name)) else "video"
+    return "picture" if is_still(name) else "video"
 
 
 def _file(word: str) -> tuple[str | None, str]:

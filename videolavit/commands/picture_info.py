@@ -7,16 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from videolavit.commands.console import readable_size
-from videolavit.errors import LimitError
+from videolavit.errors import LimitError, MediaError, PromptError
 from videolavit.video import Limits
+from videolavit.video.io.images import describe_image
 
 __all__ = ["PictureInfo", "look_at_picture"]
-
-FORMATS = ("PNG", "WEBP", "JPEG", "BMP")
-"""GIF is read as a video. Others are left alone: some of Pillow's readers start programs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,23 +39,25 @@ class PictureInfo:
 
 
 def look_at_picture(path: Path, limits: Limits) -> PictureInfo | None:
-    """What a picture file holds, None if it is none or Pillow does not trust it.
+    """What an image file holds, None if it is none.
 
     Raises:
         LimitError: it is larger than `limits` allow.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            limits.check_size(image.width, image.height, str(path))
-            return PictureInfo(
-                source=str(path),
-                container=image.format or "",
-                pixel_format=image.mode,
-                width=image.width,
-                height=image.height,
-                num_frames=getattr(image, "n_frames", 1),
-            )
+        found = describe_image(path)
     except LimitError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (MediaError, PromptError):
         return None
+    limits.check_size(found.width, found.height, str(path))
+    if found.format == "GIF" and found.is_animation:
+        return None  # described better as the video that it is
+    return PictureInfo(
+        source=str(path),
+        container=found.format,
+        pixel_format=found.mode,
+        width=found.width,
+        height=found.height,
+        num_frames=found.num_frames,
+    )

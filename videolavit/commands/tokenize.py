@@ -50,7 +50,7 @@ def run(config: Config) -> int:
 
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:
-        if is_still(Path(config.file)):
+        if is_still(config.file):
             tokens = model.tokenize(image=config.file, seed=config.seed, progress=progress)
         else:
             tokens = model.tokenize(video=config.file, seed=config.seed, progress=progress)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,9 +42,7 @@ def is_picture(source: Any) -> bool:
     """Whether this is one still picture."""
     if isinstance(source, np.ndarray):
         return source.ndim == 3
-    if isinstance(source, str | os.PathLike):
-        return is_still(Path(source))
-    return isinstance(source, Image.Image | GeneratedImage)
+    return isinstance(source, Image.Image | GeneratedImage) or is_still(source)
 
 
 def _is_whole_video(item: Any) -> bool:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float32, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from videolavit.errors import ShapeError
+from videolavit.rgb import rgb_pixels
 
 __all__ = ["CLIP_MEAN", "CLIP_STD", "Pictures", "preprocess_pictures"]
 
@@ -29,7 +30,7 @@ Pictures: TypeAlias = Image.Image | np.ndarray | Sequence[Image.Image | np.ndarr
 def preprocess_pictures(pictures: Pictures, image_size: int) -> Float32[Tensor, "batch 3 size size"]:
     """Resize to `image_size` squared and normalise; one picture makes a batch of one.
 
-    Pillow pictures of any mode are converted to RGB, after the rotation that their EXIF data asks for.
+    Pillow pictures of any mode become upright sRGB, transparency over white (`videolavit.rgb`).
 
     Raises:
         ShapeError: no picture, or an array that is not RGB uint8.
@@ -59,7 +60,7 @@ def _resize(picture: Image.Image | np.ndarray, size: int) -> UInt8[np.ndarray, "
 
 def _as_image(picture: Image.Image | np.ndarray) -> Image.Image:
     if isinstance(picture, Image.Image):
-        return ImageOps.exif_transpose(picture).convert("RGB")
+        return Image.fromarray(rgb_pixels(picture))
     if not isinstance(picture, np.ndarray):
         raise ShapeError(f"got a picture of type {type(picture).__name__}, expected a Pillow image or a NumPy array")
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3 or 0 in picture.shape:

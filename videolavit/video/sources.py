@@ -16,7 +16,7 @@ from videolavit.video.boxes import count_index_entries
 from videolavit.video.chunks import count_unpacked_bytes
 from videolavit.video.limits import Limits
 
-__all__ = ["ByteSource", "NamelessFile", "Source", "can_read_again", "describe", "is_file"]
+__all__ = ["ByteSource", "NamelessFile", "Source", "can_read_again", "describe", "is_file", "is_url", "local_path"]
 
 
 @runtime_checkable
@@ -32,7 +32,9 @@ _FEW_ENTRIES = 100_000
 """Take no memory worth mentioning, whatever the size of the file."""
 _MOST_UNPACKED = 16 * 2**20
 """Of the texts and the colour profile of a PNG; real profiles have up to 4 MB."""
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_URL = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+:/|data:[\w/+.-]*[;,]")
+"""With one slash where the name went through `Path`. One letter and a colon is a drive."""
+_FILE_URL = re.compile(r"file:/+")
 
 
 class NamelessFile:
@@ -160,16 +162,45 @@ def is_file(source: object) -> bool:
 def can_read_again(source: Any) -> bool:
     """Whether the same source can be opened a second time: not a pipe, and not a generator of pictures."""
     if isinstance(source, str | os.PathLike):
-        return os.path.isfile(source)
+        return os.path.isfile(local_path(source))
     if isinstance(source, bytes | bytearray | memoryview):
         return True
     return source.can_repeat if hasattr(source, "can_repeat") else _can_seek(source)
 
 
+def is_url(source: object) -> bool:
+    """Whether this is the address of something on a network, or holds its data, in place of a path."""
+    return isinstance(source, str | os.PathLike) and bool(_URL.match(os.fsdecode(source)))
+
+
+def local_path(source: str | os.PathLike) -> str:
+    """The path of a file or folder on this machine, with `file://` taken off and a home folder `~` filled in.
+
+    The only place that decides what a name is: images, videos, lists, tokens and models all ask here.
+
+    Raises:
+        MediaError: it is the address of something on a network; or it has a character that no path may have.
+    """
+    name = os.fsdecode(source)
+    if "\0" in name:
+        raise MediaError(f"{name!r}: has a null character, which no path may have")
+    if is_url(name) and not os.path.exists(name):
+        raise MediaError(f"{describe(name)}: is a URL, expected a file; download it first, nothing here uses a network")
+    if (match := _FILE_URL.match(name)) and not os.path.exists(name):
+        from urllib.parse import unquote
+
+        return "/" + unquote(name[match.end() :]).removeprefix("localhost/")
+    return os.path.expanduser(name) if name.startswith("~") and not os.path.exists(name) else name
+
+
 def describe(source: object) -> str:
     """A source in words, for messages and metadata."""
     if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source)
+        name = os.fsdecode(source)
+        if not _URL.match(name):
+            return name
+        # `Path` takes one of two slashes away, and the data of an image may be long.
+        return f"{name[:40]}..." if name.startswith("data:") else re.sub(r":/+", "://", name, count=1)
     if isinstance(source, bytes | bytearray | memoryview):
         return f"<{len(source)} bytes>"
     name = getattr(source, "name", None)
@@ -193,12 +224,10 @@ def _open(source: Source, name: str) -> tuple[Any, bool]:
 
 def _open_path(path: str | bytes, name: str) -> Any:
     try:
-        return open(path, "rb")
+        return open(local_path(os.fsdecode(path)), "rb")
+    except MediaError:
+        raise
     except (OSError, ValueError) as error:
-        if _URL.match(name):
-            raise MediaError(
-                f"{name!r}: is a URL, expected a file; download it first, nothing here uses a network"
-            ) from error
         if isinstance(error, IsADirectoryError):
             raise MediaError(
                 f"{name!r}: is a folder, expected a video file; name the files in it one by one"
