@@ -9,7 +9,7 @@ import pytest
 
 from videolavit import VideoLaVIT
 from videolavit.data.shapes import captions, render
-from videolavit.evaluation.drawing_tasks import judge_prompted
+from videolavit.evaluation.generation_tasks import judge_prompted
 from videolavit.evaluation.samples import SceneSample, ShapesWorld
 from videolavit.video.similarity import psnr_db
 

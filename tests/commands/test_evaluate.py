@@ -18,7 +18,7 @@ from videolavit import cli
 from videolavit.checkpoints.native import write_native
 from videolavit.checkpoints.parts import live_part
 from videolavit.commands import evaluate
-from videolavit.evaluation.shapes import task_names
+from videolavit.evaluation.benchmarks.shapes import task_names
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
 from videolavit.vocabulary import Vocabulary
@@ -64,7 +64,7 @@ def test_what_can_be_measured_is_measured_and_the_rest_is_named(capsys, folder, 
     error = document["tasks"]["motion_tokenizer"]["measures"]["endpoint error, px"]
     assert error["low"] <= error["value"] <= error["high"]
     text = page.read_text()
-    assert f"- command: `videolavit evaluate shapes --samples 3 --seed 0 --model {folder}`" in text
+    assert f"- command: `videolavit evaluate shapes --limit 3 --seed 0 --model {folder}`" in text
     assert "- training: not at all" in text
     assert "the model has no language_model" in text
     lines = results.read_text()

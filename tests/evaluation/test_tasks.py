@@ -1,18 +1,19 @@
-"""The arithmetic of every task, with a subject that renders the truth and one that renders something else."""
+"""The arithmetic of every task, with a model that renders the truth and one that renders something else."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluation.subjects import LyingSubject, TruthfulSubject
+from evaluation.shapes_models import LyingModel, TruthfulModel
 
 from videolavit.data.shapes import captions, names_size, picture_captions, render, sample_scene
 from videolavit.data.shapes.scene import is_held_out
-from videolavit.evaluation.drawing_tasks import judge_prompted
-from videolavit.evaluation.run import Plan, evaluate_subject
+from videolavit.evaluation.benchmark import BenchmarkOptions, Target
+from videolavit.evaluation.benchmarks.shapes import shapes_tasks, task_names
+from videolavit.evaluation.evaluation_report import report
+from videolavit.evaluation.generation_tasks import judge_prompted
+from videolavit.evaluation.runner import run_all
 from videolavit.evaluation.samples import FIRST_SEED
-from videolavit.evaluation.shapes import shapes_tasks, task_names
-from videolavit.evaluation.tasks import Target
 
 HEADLINES = {
     "motion_tokenizer": "direction",
@@ -34,12 +35,17 @@ HEADLINES = {
 
 
 def estimates(kind, task, count=3):
-    return evaluate_subject(kind(task, count), Plan(tasks=(task,), samples=count))[task]
+    return measured(kind(task, count), task, count)
+
+
+def measured(model, task, count):
+    benchmarks = shapes_tasks(BenchmarkOptions(limit=count), [task])
+    return report(run_all(model, benchmarks), samples=count, seed=0)[task]
 
 
 @pytest.mark.parametrize("task", sorted(HEADLINES))
 def test_the_truth_is_all_right(task):
-    found = estimates(TruthfulSubject, task)
+    found = estimates(TruthfulModel, task)
     shares = {name: estimate.value for name, estimate in found.items() if estimate.is_share}
     shares.pop("without motion ids", None)
     assert shares[HEADLINES[task]] == 1
@@ -48,7 +54,7 @@ def test_the_truth_is_all_right(task):
 
 @pytest.mark.parametrize("task", sorted(HEADLINES))
 def test_something_else_is_all_wrong(task):
-    found = estimates(LyingSubject, task)
+    found = estimates(LyingModel, task)
     assert found[HEADLINES[task]].value == 0
 
 
@@ -62,7 +68,7 @@ def test_every_task_is_tested():
 
 
 def test_motion_is_compared_where_it_moves():
-    right, wrong = (estimates(kind, "motion_tokenizer") for kind in (TruthfulSubject, LyingSubject))
+    right, wrong = (estimates(kind, "motion_tokenizer") for kind in (TruthfulModel, LyingModel))
     assert right["endpoint error where it moves, px"].value == 0
     zero = right["the same for zero motion, px"].value
     assert 0.5 < zero < 4.3
@@ -71,7 +77,7 @@ def test_motion_is_compared_where_it_moves():
 
 
 def test_frames_are_compared_with_warping():
-    found = estimates(TruthfulSubject, "video_detokenizer")
+    found = estimates(TruthfulModel, "video_detokenizer")
     assert found["PSNR, dB"].value == 100
     assert found["overlap at the end"].value == found["area at the end"].value == 1
     for gain in ("PSNR above warp, dB", "overlap above warp", "area nearer to 1 than warp"):
@@ -79,27 +85,27 @@ def test_frames_are_compared_with_warping():
 
 
 def test_without_motion_ids_only_what_a_picture_shows_is_known():
-    found = estimates(TruthfulSubject, "motion_ids")
+    found = estimates(TruthfulModel, "motion_ids")
     assert found["with motion ids"].value == 1
     assert found["without motion ids"].value == 0
     assert found["fall in points"].value == 100
 
 
 def test_ids_are_counted_with_their_marks():
-    found = estimates(TruthfulSubject, "ids_per_second")
+    found = estimates(TruthfulModel, "ids_per_second")
     assert found["ids per second"].value == (20 + 2 + 48 + 2) / 4
     assert found["ids per second, every frame"].value == 24 * (20 + 2) / 4
     assert found["times fewer"].value == pytest.approx(24 * 22 / 72)
 
 
 def test_lengths_of_pictures_are_told_apart_by_ground():
-    found = estimates(TruthfulSubject, "visual_tokenizer", count=8)
+    found = estimates(TruthfulModel, "visual_tokenizer", count=8)
     assert found["keep rate"].value == 20 / 64
     assert found["ids, plain ground"].count + found["ids, textured ground"].count == 8
 
 
 def test_a_jump_at_a_border_is_found():
-    found = estimates(TruthfulSubject, "borders", count=2)
+    found = estimates(TruthfulModel, "borders", count=2)
     assert found["border / inside, none"].value > 2 * found["border / inside, restart"].value
     assert found["restart jumps less than none"].value == 1
     assert found["restart minus none"].value < 0
@@ -121,12 +127,14 @@ def test_an_open_size_may_be_either_and_a_named_one_may_not():
 
 
 def test_pictures_are_prompted_with_their_size():
-    subject = TruthfulSubject("text_to_image", 12)
+    model = TruthfulModel("text_to_image", 12)
     told = []
-    subject.pictures = lambda prompts, seeds: told.extend(prompts) or TruthfulSubject.pictures(subject, prompts, seeds)
-    evaluate_subject(subject, Plan(tasks=("text_to_image",), samples=12))
-    assert [names_size(text, s.scene.actors[0]) for text, s in zip(told, subject.samples, strict=True)] == [True] * 12
-    assert any(picture_captions(s.scene, s.seed, 1)[0] != text for text, s in zip(told, subject.samples, strict=True))
+    model.generate_images = lambda prompts, seeds: (
+        told.extend(prompts) or TruthfulModel.generate_images(model, prompts, seeds)
+    )
+    measured(model, "text_to_image", 12)
+    assert [names_size(text, s.scene.actors[0]) for text, s in zip(told, model.samples, strict=True)] == [True] * 12
+    assert any(picture_captions(s.scene, s.seed, 1)[0] != text for text, s in zip(told, model.samples, strict=True))
 
 
 def test_samples_are_those_that_training_never_draws():
@@ -152,16 +160,16 @@ def test_a_target_is_met_or_not():
 
 
 def test_a_vanishing_object_has_no_colour_and_shape_at_the_end():
-    subject = TruthfulSubject("image_to_video", 3)
+    model = TruthfulModel("image_to_video", 3)
 
     def vanishing(prompts, seeds, first_frames):
-        videos = [video.copy() for video in TruthfulSubject.videos(subject, prompts, seeds)]
+        videos = [video.copy() for video in TruthfulModel.generate_videos(model, prompts, seeds)]
         for video in videos:
             video[-1] = 128
         return videos
 
-    subject.videos = vanishing
-    found = evaluate_subject(subject, Plan(tasks=("image_to_video",), samples=3))["image_to_video"]
+    model.generate_videos = vanishing
+    found = measured(model, "image_to_video", 3)
     assert found["colour and shape at the end"].value == 0
     assert found["direction"].value == 1
     assert found["direction, clean"].value == 0

@@ -1,23 +1,34 @@
 """Measure how well a model does what it should, with 95 % intervals.
 
+videolavit evaluate NAME ...            run a benchmark; every outcome is kept as it comes, and the
+                                        same command goes on where it was stopped
+videolavit evaluate list                names of all benchmarks, and the files that they need
+videolavit evaluate merge PARTS -o FILE one record of several --part runs
+videolavit evaluate compare A B         two records, sample by sample
+videolavit evaluate table RECORDS       records beside the published values
+videolavit evaluate agreement RECORD    a judge against verdicts that are known
+videolavit evaluate export SUITE        videos for an outside suite: vbench or evalcrafter
+
 `shapes` is the world of moving shapes (docs/shapes.md), rendered from seeds that training never
 draws, with a judge that reads pixels. Tasks need only their own parts: what a model in the making
-cannot do yet is named and left out. Every result is kept in a file as it comes. The same command
-goes on where it was stopped, and results of other models may stand in the same file.
+cannot do yet is named and left out. The others read the official files of their authors, as they
+are unpacked, from --data (docs/evaluation.md).
 
-tasks:
+tasks of shapes:
   motion_tokenizer  autoencoder  visual_tokenizer  ids_per_second  redrawn_keyframes
   video_detokenizer  picture_questions  video_questions  order  motion_ids  text_to_image
   text_to_video  text_to_video_unseen  image_to_video  borders
 and, of the world with two objects, growth and photographic grounds:
   extended_visual_tokenizer  extended_redrawn_keyframes  extended_video_questions
   extended_text_to_video
-and, with --videos FOLDER: real_videos
+and, with --data FOLDER of real videos: real_videos
 
 examples:
   videolavit evaluate shapes
-  videolavit evaluate shapes --samples 20 --tasks motion_tokenizer ids_per_second
+  videolavit evaluate shapes --limit 20 --tasks motion_tokenizer ids_per_second
   videolavit evaluate shapes --model runs/tiny/model --workers 2 --markdown docs/results.md
+  videolavit evaluate gqa --data gqa -o gqa.jsonl
+  videolavit evaluate gqa --data gqa --part 1/4 -o gqa-1.jsonl
 """
 
 from __future__ import annotations
@@ -30,10 +41,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from videolavit.commands import evaluate_records
 from videolavit.commands.console import print_json, progress_bar
 from videolavit.commands.model_options import ModelOptions, open_model
 from videolavit.commands.outputs import check_target
@@ -42,29 +54,44 @@ from videolavit.errors import ConfigError, OutputError
 from videolavit.video.write import complete_or_absent
 
 if TYPE_CHECKING:
-    from videolavit.evaluation.model_subject import ModelSubject
-    from videolavit.evaluation.report import Report
-    from videolavit.evaluation.run import Chunk, Evaluation, Measured, Plan
+    from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions
+    from videolavit.evaluation.evaluation_report import Report
+    from videolavit.evaluation.pipeline_adapter import PipelineAdapter
+    from videolavit.evaluation.runner import Chunk, Measured, Runner
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "parse", "run"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Options of `videolavit evaluate`."""
+    """Options of `videolavit evaluate NAME`."""
 
-    world: Annotated[Literal["shapes"], Positional]
-    """What to evaluate in."""
+    name: Annotated[str, Positional]
+    """Benchmark; `videolavit evaluate list` names them."""
+    data: Annotated[Path | None, arg(metavar="FOLDER", aliases=("--videos",))] = None
+    """Official files of the benchmark; of shapes real videos, for one more task."""
+    limit: Annotated[int | None, arg(metavar="N", aliases=("--samples",))] = None
+    """Only so many samples of each task; by default all, or 500 of a rendered world."""
     tasks: Annotated[tuple[str, ...], arg(metavar="TASK ...")] = ()
-    """Which tasks; all of them if none is named."""
-    samples: int = 500
-    """Of each task."""
+    """Which tasks of a set; all of them if none is named."""
+    part: Annotated[str, arg(metavar="I/N")] = "1/1"
+    """Only this share of the samples, to be merged with the others."""
+    variant: Annotated[str | None, arg(metavar="NAME")] = None
+    """Way in which the benchmark is done, such as `single` of mmbench or `sgv16` of msrvtt."""
+    networks: Annotated[tuple[str, ...], arg(metavar="NAME=FILE ...")] = ()
+    """Feature networks, such as i3d=i3d_torchscript.pt."""
     seed: int = 0
-    """Another one gives other scenes, and other draws of the model."""
-    videos: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Real videos, for one more task."""
-    results: Annotated[Path, arg(metavar="FILE")] = Path("runs/evaluation.jsonl")
-    """Where results are kept as they come, and found again."""
+    """Another one gives other scenes, captions, and other draws of the model."""
+    judge: Annotated[str, arg(metavar="none|FOLDER|ADDRESS")] = "none"
+    """Language model that grades answers: a folder of transformers, or an OpenAI-compatible address."""
+    judge_model: Annotated[str, arg(metavar="NAME")] = ""
+    """Name of the model at that address."""
+    verdicts: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Where verdicts are kept and found again; by default beside the record."""
+    output: Annotated[Path | None, arg(metavar="RECORD.jsonl", aliases=("-o",))] = None
+    """Where the record is written when all is measured."""
+    results: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Where outcomes are kept as they come, and found again; by default beside the record."""
     workers: int = 1
     """Processes that work side by side, each with a model of its own, on one core each if there are several."""
     minutes: float | None = None
@@ -83,45 +110,118 @@ class _Job:
     """What one process does at a time."""
 
     model: ModelOptions
-    plan: Plan
+    name: str
+    options: BenchmarkOptions
     chunk: Chunk
 
 
-def run(config: Config) -> int:
+def parse(arguments: Sequence[str]) -> object:
+    """Options of a subcommand, or of a benchmark."""
+    import tyro
+
+    chosen = evaluate_records.CONFIGS.get(arguments[0]) if arguments else None
+    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
+    words = list(arguments[1:] if chosen else arguments)
+    program = "videolavit evaluate" + (f" {arguments[0]}" if chosen else "")
+    return tyro.cli(chosen or Config, prog=program, description="", args=words, config=markers)
+
+
+def run(config: Any) -> int:
     """Measure, report, and return the exit code: 1 if a task that was named could not be done."""
+    if not isinstance(config, Config):
+        return evaluate_records.run(config)
+    _check(config)
+    runner = _runner(config)
+    _measure_all(config, runner)
+    _write_record(config, runner)
+    _report(config, runner)
+    return 1 if runner.skipped and (config.tasks or not runner.benchmarks) else 0
+
+
+def _check(config: Config) -> None:
     if config.workers < 1:
         raise ConfigError(f"got --workers {config.workers}, expected at least 1")
     if config.minutes is not None and config.minutes < 0:
         raise ConfigError(f"got --minutes {config.minutes}, expected at least 0")
+    if config.limit is not None and config.limit < 1:
+        raise ConfigError(f"got samples={config.limit}, expected at least 1")
     if config.markdown is not None:
         check_target(config.markdown, extensions=(".md",))
-    from videolavit.evaluation.run import Evaluation, Plan
-
-    plan = Plan(tasks=config.tasks or None, samples=config.samples, seed=config.seed, videos=config.videos)
-    evaluation = Evaluation(_subject(config.model), plan, config.results)
-    _measure_all(config, evaluation)
-    _report(config, evaluation.report())
-    return 1 if config.tasks and evaluation.skipped else 0
+    if config.output is not None:
+        check_target(config.output, extensions=(".jsonl",))
 
 
-def _measure_all(config: Config, evaluation: Evaluation) -> None:
+def _runner(config: Config) -> Runner:
+    from videolavit.evaluation.record import known_outcomes
+    from videolavit.evaluation.runner import Part, Runner
+
+    benchmarks = _chosen(config)
+    runner = Runner(_adapter(config.model), benchmarks, path=_results(config), part=Part.parse(config.part))
+    if not runner.benchmarks and len(runner.skipped) == 1 and not config.tasks:
+        [reason] = runner.skipped.values()
+        raise ConfigError(reason)
+    if config.output is not None and config.output.exists():
+        for task, number, outcome in known_outcomes(config.output, runner):
+            runner.journal.put(task, number, outcome)
+    return runner
+
+
+def _chosen(config: Config) -> list[Benchmark]:
+    from videolavit.evaluation.tasks import choose_tasks
+
+    benchmarks = _benchmarks(config.name, _options(config))
+    needs_videos = "real_videos" in config.tasks and config.data is None
+    return choose_tasks(benchmarks, config.tasks, hint="; real_videos needs a folder of videos" * needs_videos)
+
+
+def _options(config: Config) -> BenchmarkOptions:
+    from videolavit.evaluation.benchmark import BenchmarkOptions
+
+    networks = dict(_named_file(text) for text in config.networks)
+    return BenchmarkOptions(
+        data=config.data,
+        limit=config.limit,
+        seed=config.seed,
+        variant=config.variant,
+        networks=tuple(sorted(networks.items())),
+    )
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not equals or not Path(file).exists():
+        raise ConfigError(f"got --networks {text}, expected NAME=FILE with a file or folder that exists")
+    return name, Path(file)
+
+
+def _results(config: Config) -> Path:
+    """File of outcomes: the one that was named, one beside the record, or that of all evaluations without a record."""
+    if config.results is not None:
+        return config.results
+    if config.output is not None:
+        return config.output.with_name(f"{config.output.stem}.outcomes.jsonl")
+    return Path("runs/evaluation.jsonl")
+
+
+def _measure_all(config: Config, runner: Runner) -> None:
     end = math.inf if config.minutes is None else time.monotonic() + 60 * config.minutes
-    todo = evaluation.pending() if config.minutes != 0 else []
+    todo = runner.pending() if config.minutes != 0 else []
     with (
-        closing(_measured(config, evaluation.plan, todo)) as results,
+        closing(_measured(config, todo)) as results,
         progress_bar(round(sum(chunk.cost for chunk in todo)), "", quiet=config.json) as bar,
     ):
         bar.bar_format = "{desc}: {percentage:3.0f} %|{bar}| {remaining} left"
         for measured in results:
-            evaluation.add(measured)
+            runner.add(measured)
             bar.set_description(measured.chunk.task, refresh=False)
             bar.update(measured.chunk.cost)
             if time.monotonic() > end:
                 break
 
 
-def _measured(config: Config, plan: Plan, chunks: Sequence[Chunk]) -> Generator[Measured, None, None]:
-    jobs = [_Job(model=config.model, plan=plan, chunk=chunk) for chunk in chunks]
+def _measured(config: Config, chunks: Sequence[Chunk]) -> Generator[Measured, None, None]:
+    options = _options(config)
+    jobs = [_Job(model=config.model, name=config.name, options=options, chunk=chunk) for chunk in chunks]
     for measured in for_each(_measure, jobs, workers=config.workers, died=_died):
         if isinstance(measured, _Job):
             raise OutputError(
@@ -132,9 +232,9 @@ def _measured(config: Config, plan: Plan, chunks: Sequence[Chunk]) -> Generator[
 
 
 def _measure(job: _Job) -> Measured | _Job:
-    from videolavit.evaluation.run import measure
+    from videolavit.evaluation.runner import measure
 
-    return measure(_subject(job.model), job.plan, job.chunk)
+    return measure(_adapter(job.model), _benchmarks(job.name, job.options), job.chunk)
 
 
 def _died(job: _Job) -> Measured | _Job:
@@ -142,30 +242,58 @@ def _died(job: _Job) -> Measured | _Job:
 
 
 @cache
-def _subject(options: ModelOptions) -> ModelSubject:
+def _adapter(options: ModelOptions) -> PipelineAdapter:
     """The model, opened once in each process."""
-    from videolavit.evaluation.model_subject import ModelSubject
+    from videolavit.evaluation.pipeline_adapter import PipelineAdapter
 
-    return ModelSubject(open_model(options))
+    return PipelineAdapter(open_model(options))
 
 
-def _report(config: Config, report: Report) -> None:
+@cache
+def _benchmarks(name: str, options: BenchmarkOptions) -> list[Benchmark]:
+    """Benchmarks, read once in each process."""
+    from videolavit.evaluation.benchmarks import make_benchmarks
+
+    return make_benchmarks(name, options)
+
+
+def _write_record(config: Config, runner: Runner) -> None:
+    if config.output is None or runner.pending():
+        return
+    from videolavit.evaluation.record import record_of, write_record
+
+    record = record_of(runner, config.name, model=config.model.model or "shipped")
+    write_record(config.output, record)
+    if config.results is None:
+        _results(config).unlink(missing_ok=True)
+
+
+def _report(config: Config, runner: Runner) -> None:
+    from videolavit.evaluation.evaluation_report import report
+
+    found = report(runner, samples=config.limit or 500, seed=config.seed)
     if config.markdown is not None:
-        from videolavit.evaluation.page import results_page
-
-        facts = {"command": f"`{_command(config)}`", "training": config.note or "not said (--note)"}
-        with complete_or_absent(config.markdown) as page:
-            page.write_text(results_page(report, facts), encoding="utf-8")
+        _write_page(config, config.markdown, found)
     if config.json:
-        print_json(report.as_json())
+        print_json(found.as_json())
     else:
-        print(report.table())
+        print(found.table())
+
+
+def _write_page(config: Config, path: Path, found: Report) -> None:
+    from videolavit.evaluation.page import results_page
+
+    facts = {"command": f"`{_command(config)}`", "training": config.note or "not said (--note)"}
+    with complete_or_absent(path) as page:
+        page.write_text(results_page(found, facts), encoding="utf-8")
 
 
 def _command(config: Config) -> str:
     """What measures the same again; how many processes did it, and where results were kept, changes nothing."""
-    words = ["videolavit", "evaluate", config.world, "--samples", str(config.samples), "--seed", str(config.seed)]
+    words = ["videolavit", "evaluate", config.name]
+    words += ["--limit", str(config.limit)] if config.limit is not None else []
+    words += ["--seed", str(config.seed)]
     words += ["--tasks", *config.tasks] if config.tasks else []
     words += ["--model", config.model.model] if config.model.model else []
-    words += ["--videos", str(config.videos)] if config.videos else []
+    words += ["--data", str(config.data)] if config.data else []
     return shlex.join(words)

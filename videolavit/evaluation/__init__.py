@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from videolavit.evaluation.report import Report
+    from videolavit.evaluation.evaluation_report import Report
     from videolavit.pipeline import VideoLaVIT
 
 __all__ = ["evaluate"]
@@ -36,8 +36,12 @@ def evaluate(
         OutputError: the file cannot be read or written, or holds something else.
     """
     # Imported here, so that the judge alone does not import torch.
-    from videolavit.evaluation.model_subject import ModelSubject
-    from videolavit.evaluation.run import Plan, evaluate_subject
+    from videolavit.evaluation.benchmark import BenchmarkOptions
+    from videolavit.evaluation.benchmarks.shapes import shapes_tasks
+    from videolavit.evaluation.evaluation_report import report
+    from videolavit.evaluation.pipeline_adapter import PipelineAdapter
+    from videolavit.evaluation.runner import run_all
 
-    plan = Plan(tasks=None if tasks is None else tuple(tasks), samples=samples, seed=seed, videos=videos)
-    return evaluate_subject(ModelSubject(model), plan, path=path)
+    benchmarks = shapes_tasks(BenchmarkOptions(limit=samples, seed=seed, data=videos), tuple(tasks or ()))
+    runner = run_all(PipelineAdapter(model), benchmarks, path=path)
+    return report(runner, samples=samples, seed=seed)

@@ -1,7 +1,8 @@
 """The model as a benchmark sees it: questions in, answers out; texts in, images and videos out.
 
 Benchmarks know nothing else of a model, so that their arithmetic can be tested with an adapter that knows the truth,
-and so that a model of another kind needs these few methods to be measured by the same code.
+and so that a model of another kind needs these few methods to be measured by the same code. `pipeline_adapter.py` makes
+one of a `VideoLaVIT`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from videolavit.evaluation.media import as_image
+import numpy as np
 
-__all__ = ["AnsweringModel", "PipelineAnswers"]
+from videolavit.clip import PixelMotion
+
+__all__ = ["AnsweringModel", "Image", "ModelAdapter", "Video"]
+
+Image = np.ndarray
+"""(height, width, 3), uint8, RGB."""
+Video = np.ndarray
+"""(frames, height, width, 3), uint8, RGB."""
 
 
 @runtime_checkable
@@ -23,7 +31,7 @@ class AnsweringModel(Protocol):
         ...
 
     def identity(self, parts: Sequence[str]) -> str:
-        """Digest that differs if one of these parts does."""
+        """Digest that differs if one of these parts does: results of another model must not be taken for this one's."""
         ...
 
     def answer(
@@ -49,33 +57,54 @@ class AnsweringModel(Protocol):
         ...
 
 
-class PipelineAnswers:
-    """The answers of a `VideoLaVIT`, in batches of questions on one image or video."""
+@runtime_checkable
+class ModelAdapter(AnsweringModel, Protocol):
+    """What takes prompts takes a batch of them; `seeds` make what is generated repeatable, each by itself."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def num_patches(self) -> int:
+        """Largest number of visual ids of an image."""
+        ...
 
-    def answer(
-        self, questions: Sequence[str], *, images: Sequence[Any], videos: Sequence[Any], max_new_tokens: int
-    ) -> list[str]:
-        """See `AnsweringModel`."""
-        answers = [""] * len(questions)
-        for places in _same_media(images, videos):
-            asked = [questions[place] for place in places]
-            image, video = as_image(images[places[0]]), videos[places[0]]
-            found = self.model.answer(asked, image=image, video=video, max_ids=max_new_tokens)
-            for place, answer in zip(places, found, strict=True):
-                answers[place] = answer.text
-        return answers
+    def num_motion_ids(self) -> int:
+        """Number of motion ids of a clip."""
+        ...
 
+    def motion_grid(self) -> tuple[int, int]:
+        """(rows, cols) of the motion that the tokenizer reads."""
+        ...
 
-def _same_media(images: Sequence[Any], videos: Sequence[Any]) -> list[list[int]]:
-    """Places of the questions on each image or video, in the order in which these first come."""
-    found: dict[Any, list[int]] = {}
-    for place, media in enumerate(zip(images, videos, strict=True)):
-        found.setdefault(tuple(_key(one) for one in media), []).append(place)
-    return list(found.values())
+    def generate_images(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
+        """Images of texts."""
+        ...
 
+    def generate_videos(
+        self, prompts: Sequence[str], seeds: Sequence[int], first_frames: Sequence[Image] | None = None
+    ) -> list[Video]:
+        """One clip for each text, which starts with an image if there is one."""
+        ...
 
-def _key(source: Any) -> Any:
-    return source if isinstance(source, str | bytes) or hasattr(source, "__fspath__") else id(source)
+    def generate_long_videos(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, continuations: Sequence[str]
+    ) -> list[dict[str, Video]]:
+        """Several clips for each text, joined, once for every way in which a keyframe can start from the last frame."""
+        ...
+
+    def visual_counts(self, images: Sequence[Image]) -> list[int]:
+        """Number of visual ids of each image."""
+        ...
+
+    def reconstruct_image(self, image: Image, seed: int) -> Image:
+        """An image through the visual tokenizer and the keyframe detokenizer."""
+        ...
+
+    def autoencode(self, image: Image) -> Image:
+        """An image through the autoencoder of the keyframe detokenizer."""
+        ...
+
+    def reconstruct_motion(self, motion: PixelMotion) -> PixelMotion:
+        """Motion through the motion tokenizer, in pixels of the same image, on the tokenizer's grid."""
+        ...
+
+    def decode_clip(self, keyframe: Image, motion: PixelMotion, seed: int) -> Video:
+        """Frames that the video detokenizer makes of a keyframe and its motion."""
+        ...

@@ -51,8 +51,8 @@ class BenchmarkOptions:
     """Of what is sampled: captions, scenes, noise."""
     variant: str | None = None
     """One of the ways in which the benchmark can be done, by name; None for its own default."""
-    networks: Mapping[str, Path] = field(default_factory=dict)
-    """Files of feature networks, by their names, such as `i3d`."""
+    networks: tuple[tuple[str, Path], ...] = ()
+    """Names of feature networks, such as `i3d`, each with its file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

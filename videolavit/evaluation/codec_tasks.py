@@ -9,9 +9,9 @@ from videolavit.clip import PixelMotion
 from videolavit.data.shapes import Scene
 from videolavit.data.shapes.scene import FPS, FRAMES_PER_CLIP, SIZE
 from videolavit.data.shards import Record
+from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import RealVideo, SceneSample
 from videolavit.evaluation.shapes_checker import check_readings, direction_of, object_mask, read_video
-from videolavit.evaluation.subject import Subject
 from videolavit.evaluation.tasks import Result
 from videolavit.video.similarity import psnr_db
 from videolavit.video.warp import warp
@@ -32,40 +32,40 @@ MARKS = 2
 """Ids around a keyframe, and around motion."""
 
 
-def autoencoder(subject: Subject, sample: SceneSample) -> Result:
+def autoencoder(model: ModelAdapter, sample: SceneSample) -> Result:
     """What is left of a picture after encoding and decoding, without any tokens."""
     (actor,) = sample.scene.actors
-    restored = subject.autoencoded(sample.first_frame)
+    restored = model.autoencode(sample.first_frame)
     seen = _seen(restored, sample.scene)
     return {"shape": seen["shape"], f"shape, {actor.size}": seen["shape"], "colour": seen["colour"]} | {
         "PSNR, dB": psnr_db(restored, sample.first_frame)
     }
 
 
-def visual_tokenizer(subject: Subject, sample: SceneSample) -> Result:
+def visual_tokenizer(model: ModelAdapter, sample: SceneSample) -> Result:
     """How many ids a picture has, by what it shows."""
-    [count] = subject.visual_counts([sample.first_frame])
+    [count] = model.visual_counts([sample.first_frame])
     kind = "two objects" if len(sample.scene.actors) > 1 else "one object"
     return {
-        "keep rate": count / subject.num_patches(),
+        "keep rate": count / model.num_patches(),
         "ids": float(count),
         f"ids, {sample.scene.ground.kind} ground": float(count),
         f"ids, {kind}": float(count),
     }
 
 
-def redrawn_keyframes(subject: Subject, sample: SceneSample) -> Result:
+def redrawn_keyframes(model: ModelAdapter, sample: SceneSample) -> Result:
     """Whether the keyframe that is drawn from a picture's own ids still shows the same."""
-    redrawn = subject.redrawn(sample.first_frame, sample.seed)
+    redrawn = model.reconstruct_image(sample.first_frame, sample.seed)
     seen = _seen(redrawn, sample.scene)
     sizes = {f"shape, {actor.size}": seen["shape"] for actor in sample.scene.actors[:1]}
     return {"colour and shape": seen["colour"] and seen["shape"], **seen, **sizes}
 
 
-def ids_per_second(subject: Subject, sample: SceneSample) -> Result:
+def ids_per_second(model: ModelAdapter, sample: SceneSample) -> Result:
     """Keyframe and motion ids of a clip, against the visual ids of all its frames; marks are counted."""
-    counts = subject.visual_counts(list(sample.frames))
-    clip = counts[0] + subject.num_motion_ids() + 2 * MARKS
+    counts = model.visual_counts(list(sample.frames))
+    clip = counts[0] + model.num_motion_ids() + 2 * MARKS
     every_frame = sum(counts) + MARKS * len(counts)
     seconds = len(counts) / FPS
     return {
@@ -75,13 +75,13 @@ def ids_per_second(subject: Subject, sample: SceneSample) -> Result:
     }
 
 
-def motion_tokenizer(subject: Subject, sample: SceneSample) -> Result | None:
+def motion_tokenizer(model: ModelAdapter, sample: SceneSample) -> Result | None:
     """Endpoint error, and whether the direction can be read from what comes back."""
     if sample.record is None:
         return None
     motion = sample.record.motion_of(0)
-    truth = _pixels(motion, subject.motion_grid())
-    restored = _pixels(subject.motion_restored(motion), subject.motion_grid())
+    truth = _pixels(motion, model.motion_grid())
+    restored = _pixels(model.reconstruct_motion(motion), model.motion_grid())
     found = {
         "endpoint error, px": float(np.linalg.norm(restored - truth, axis=0).mean()),
         "direction": _direction_in(restored, sample.scene) == _direction(sample.scene),
@@ -94,11 +94,11 @@ def motion_tokenizer(subject: Subject, sample: SceneSample) -> Result | None:
     return found
 
 
-def video_detokenizer(subject: Subject, sample: SceneSample) -> Result | None:
+def video_detokenizer(model: ModelAdapter, sample: SceneSample) -> Result | None:
     """Drawn frames against those that warping makes of the same keyframe and the same motion from tokens."""
     if sample.record is None:
         return None
-    drawn, warped = _drawn_and_warped(subject, sample.record, sample.seed)
+    drawn, warped = _drawn_and_warped(model, sample.record, sample.seed)
     truth = sample.frames
     overlap, area = _overlap_and_area(drawn[-1], truth[-1])
     warped_overlap, warped_area = _overlap_and_area(warped[-1], truth[-1])
@@ -118,11 +118,11 @@ def video_detokenizer(subject: Subject, sample: SceneSample) -> Result | None:
     }
 
 
-def real_videos(subject: Subject, sample: RealVideo) -> Result | None:
+def real_videos(model: ModelAdapter, sample: RealVideo) -> Result | None:
     """Drawn frames against warped ones, clip by clip of a video file."""
     drawn_db, warped_db = [], []
     for number, record in enumerate(sample.records):
-        drawn, warped = _drawn_and_warped(subject, record, sample.seed + number)
+        drawn, warped = _drawn_and_warped(model, record, sample.seed + number)
         drawn_db.append(psnr_db(drawn, record.frames))
         warped_db.append(psnr_db(warped, record.frames))
     if not drawn_db:
@@ -142,10 +142,10 @@ def _overlap_and_area(drawn: np.ndarray, truth: np.ndarray) -> tuple[float, floa
     return float((found & wanted).sum() / max(1, (found | wanted).sum())), float(found.sum() / max(1, wanted.sum()))
 
 
-def _drawn_and_warped(subject: Subject, record: Record, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _drawn_and_warped(model: ModelAdapter, record: Record, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Frames of the first clip of a record."""
-    motion = subject.motion_restored(record.motion_of(0))
-    return subject.animated(record.keyframes[0], motion, seed), warp(record.keyframes[0], motion)
+    motion = model.reconstruct_motion(record.motion_of(0))
+    return model.decode_clip(record.keyframes[0], motion, seed), warp(record.keyframes[0], motion)
 
 
 def _pixels(motion: PixelMotion, grid: tuple[int, int]) -> Float32[np.ndarray, "2 frames rows cols"]:

@@ -69,7 +69,7 @@ def frames_at(video: Path, fps: float | None, *, most: int | None = None) -> UIn
 
     if not video.is_file():
         raise MediaError(f"{video}: no such file")
-    rate = Fraction(fps).limit_denominator(1001) if fps is not None else Fraction(probe(video).fps or _READ_FPS)
+    rate = Fraction(fps).limit_denominator(1001) if fps is not None else Fraction(probe(video).frame_rate or _READ_FPS)
     frames = list(itertools.islice(pictures_on_ticks(video, fps=rate), most))
     if not frames:
         raise MediaError(f"{video}: holds no frame")

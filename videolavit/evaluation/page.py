@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from videolavit.evaluation.report import Report, TaskReport
+from videolavit.evaluation.evaluation_report import Report, TaskReport
 
 __all__ = ["results_page"]
 

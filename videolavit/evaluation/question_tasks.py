@@ -4,46 +4,50 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from videolavit.data.shapes import Question, picture_questions, questions
+from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import SceneSample
-from videolavit.evaluation.subject import Subject
 from videolavit.evaluation.tasks import Result
 
 __all__ = ["motion_questions", "order_questions", "questions_on_picture", "video_questions"]
 
+MAX_NEW_TOKENS = 32
 MOTION_TOPICS = ("direction", "speed", "camera")
 
 
-def video_questions(subject: Subject, sample: SceneSample) -> Result:
+def video_questions(model: ModelAdapter, sample: SceneSample) -> Result:
     """All questions on a video, by topic."""
     asked = questions(sample.scene, sample.seed)
-    return _by_topic(asked, subject.answers(_texts(asked), video=sample.frames))
+    return _by_topic(asked, _answers(model, asked, video=sample.frames))
 
 
-def questions_on_picture(subject: Subject, sample: SceneSample) -> Result:
+def questions_on_picture(model: ModelAdapter, sample: SceneSample) -> Result:
     """All questions on a picture, by topic."""
     asked = picture_questions(sample.scene, sample.seed)
-    return _by_topic(asked, subject.answers(_texts(asked), picture=sample.first_frame))
+    return _by_topic(asked, _answers(model, asked, image=sample.first_frame))
 
 
-def order_questions(subject: Subject, sample: SceneSample) -> Result:
+def order_questions(model: ModelAdapter, sample: SceneSample) -> Result:
     """What happens in which part of a video, and after what."""
     asked = [question for question in questions(sample.scene, sample.seed) if question.topic == "order"]
-    return {"all": _right(asked, subject.answers(_texts(asked), video=sample.frames))}
+    return {"all": _right(asked, _answers(model, asked, video=sample.frames))}
 
 
-def motion_questions(subject: Subject, sample: SceneSample) -> Result:
+def motion_questions(model: ModelAdapter, sample: SceneSample) -> Result:
     """Questions on motion, about the video and about its keyframe alone: what motion ids are good for."""
     asked = [question for question in questions(sample.scene, sample.seed) if question.topic in MOTION_TOPICS]
-    seen = _right(asked, subject.answers(_texts(asked), video=sample.frames))
-    guessed = _right(asked, subject.answers(_texts(asked), picture=sample.first_frame))
+    seen = _right(asked, _answers(model, asked, video=sample.frames))
+    guessed = _right(asked, _answers(model, asked, image=sample.first_frame))
     fall = [100.0 * (one - other) for one, other in zip(seen, guessed, strict=True)]
     return {"with motion ids": seen, "without motion ids": guessed, "fall in points": fall}
 
 
-def _texts(asked: Sequence[Question]) -> list[str]:
-    return [question.text for question in asked]
+def _answers(model: ModelAdapter, asked: Sequence[Question], *, image: Any = None, video: Any = None) -> list[str]:
+    """Answers to questions on one image or video."""
+    texts, count = [question.text for question in asked], len(asked)
+    return model.answer(texts, images=[image] * count, videos=[video] * count, max_new_tokens=MAX_NEW_TOKENS)
 
 
 def _by_topic(asked: Sequence[Question], answers: Sequence[str]) -> Result:

@@ -12,19 +12,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from videolavit import __version__
 from videolavit.errors import ConfigError, OutputError
-from videolavit.evaluation.benchmark import Benchmark, Outcome
+from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions, Outcome
 from videolavit.evaluation.journal import load_arrays, outcome_from_json, outcome_to_json, save_arrays
-from videolavit.evaluation.runner import Part, features_folder
+from videolavit.evaluation.runner import Part, Runner, features_folder
 from videolavit.evaluation.statistics import Estimate
 
-__all__ = ["Record", "merge_records", "read_record", "write_record"]
+__all__ = [
+    "Record",
+    "known_outcomes",
+    "merge_records",
+    "read_record",
+    "record_of",
+    "summarising_benchmarks",
+    "write_record",
+]
 
 FORMAT = "videolavit evaluation record 1"
 _FAILURES_NAMED = 20
@@ -61,6 +69,53 @@ def score_lines(
         for benchmark in benchmarks
         if outcomes.get(benchmark.name)
     }
+
+
+def record_of(runner: Runner, name: str, *, model: str) -> Record:
+    """The record of a runner that has measured everything of its part.
+
+    Args:
+        runner: its benchmarks and outcomes.
+        name: of the benchmark, or of the set of tasks.
+        model: where the model came from, as a reader would name it.
+    """
+    from videolavit.evaluation.evaluation_report import machine
+
+    outcomes = {task: {n: one.outcome for n, one in runner.stored(task).items()} for task in runner.benchmarks}
+    seconds = sum(one.seconds for task in runner.benchmarks for one in runner.stored(task).values())
+    return Record(
+        header=_header(runner, name, model),
+        outcomes=outcomes,
+        scores=score_lines(list(runner.benchmarks.values()), outcomes),
+        run={"machine": machine(), "seconds": round(seconds, 1), "skipped": runner.skipped},
+    )
+
+
+def known_outcomes(path: Path, runner: Runner) -> Iterator[tuple[str, int, Outcome | None]]:
+    """Outcomes of a finished record of the same run: task, number, outcome.
+
+    Raises:
+        OutputError: the file is no record, or that of another run.
+    """
+    record = read_record(path)
+    for task, identity in runner.identities.items():
+        found = record.header["tasks"].get(task, {}).get("identity")
+        if found != identity or record.part != runner.part:
+            raise OutputError(
+                f"{path}: is the record of another model, part or setting of {task}; choose another file, or delete it"
+            )
+    for task in runner.identities:
+        for number, outcome in record.outcomes.get(task, {}).items():
+            yield task, number, outcome
+
+
+def summarising_benchmarks(header: Mapping[str, Any]) -> list[Benchmark]:
+    """Benchmarks of a header, without their data: enough to summarise outcomes."""
+    from videolavit.evaluation.benchmarks import make_benchmarks
+
+    settings = next(iter(header["tasks"].values()))["settings"]
+    made = make_benchmarks(header["name"], BenchmarkOptions(variant=settings.get("variant") or None))
+    return [one for one in made if one.name in header["tasks"]]
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -154,6 +209,22 @@ def estimate_from_json(values: Mapping[str, Any]) -> Estimate:
         count=values["n"],
         is_share=values["share"],
     )
+
+
+def _header(runner: Runner, name: str, model: str) -> dict[str, Any]:
+    tasks = {
+        task: {
+            "settings": benchmark.settings(),
+            "identity": runner.identities[task],
+            "count": benchmark.count(),
+            "needs": list(benchmark.needs),
+            "targets": {measure: asdict(target) for measure, target in benchmark.targets.items()},
+        }
+        for task, benchmark in runner.benchmarks.items()
+    }
+    part = [runner.part.index, runner.part.total]
+    digests = {task: runner.model_digests[task] for task in runner.benchmarks}
+    return {"format": FORMAT, "name": name, "model": {"name": model, "digests": digests}, "part": part, "tasks": tasks}
 
 
 def _score_line(benchmark: Benchmark, outcomes: Mapping[int, Outcome | None]) -> dict[str, Any]:

@@ -94,7 +94,9 @@ class Runner:
         self.skipped: dict[str, str] = {}
         """Why a benchmark cannot be done, by its name."""
         self.benchmarks = {one.name: one for one in benchmarks if self._is_possible(one, model)}
-        self.identities = {name: identity(model, one) for name, one in self.benchmarks.items()}
+        self.model_digests = {name: model.identity(one.needs) for name, one in self.benchmarks.items()}
+        """Digest of the weights and settings that each benchmark uses."""
+        self.identities = {name: identity(self.model_digests[name], one) for name, one in self.benchmarks.items()}
         arrays = None if path is None else features_folder(path)
         self.journal = Journal(path, self.identities, arrays)
 
@@ -138,10 +140,10 @@ class Runner:
         return True
 
 
-def identity(model: Any, benchmark: Benchmark) -> str:
+def identity(model_digest: str, benchmark: Benchmark) -> str:
     """Digest of everything that decides the outcomes of a benchmark: model, settings, form of the outcomes."""
     settings = json.dumps(benchmark.settings(), sort_keys=True, default=str)
-    content = f"{FORMAT}/{model.identity(benchmark.needs)}/{benchmark.name}/{settings}"
+    content = f"{FORMAT}/{model_digest}/{benchmark.name}/{settings}"
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 

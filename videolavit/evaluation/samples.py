@@ -61,6 +61,11 @@ class SceneSample:
         return render(self.scene)
 
     @property
+    def id(self) -> str:
+        """As records call it."""
+        return f"scene {self.seed}"
+
+    @property
     def first_frame(self) -> UInt8[np.ndarray, "height width 3"]:
         return self.frames[0]
 
@@ -107,6 +112,11 @@ class RealVideo:
     path: Path
     seed: int
     max_clips: int
+
+    @property
+    def id(self) -> str:
+        """As records call it."""
+        return self.path.name
 
     @cached_property
     def records(self) -> list[Record]:

@@ -1,65 +1,30 @@
-"""What a task of an evaluation is: samples, the parts of a model that it needs, a measure, and what is aimed at."""
+"""Sets of tasks in a rendered world, such as shapes: each is a benchmark, with samples made from numbers."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from videolavit.errors import ConfigError
+from videolavit.evaluation.adapter import ModelAdapter
+from videolavit.evaluation.benchmark import Benchmark, Outcome, Target
 from videolavit.evaluation.samples import Samples
-from videolavit.evaluation.subject import Subject
+from videolavit.evaluation.statistics import Estimate
 
-__all__ = [
-    "ANIMATION",
-    "AUTOENCODER",
-    "IMAGE",
-    "LANGUAGE",
-    "MOTION",
-    "QUESTIONS",
-    "REDRAWING",
-    "VIDEO",
-    "VISUAL",
-    "Result",
-    "Target",
-    "Task",
-    "each",
-]
+__all__ = ["Result", "Task", "choose_tasks", "each"]
 
 Result = Mapping[str, bool | float | list[bool] | list[float]]
 """What was measured on one sample: by name of the measure one value, or one for each thing that was counted."""
 
-LANGUAGE = ("language_model",)
-VISUAL = ("visual_tokenizer",)
-MOTION = ("motion_tokenizer",)
-QUESTIONS = LANGUAGE + VISUAL + MOTION
-AUTOENCODER = ("keyframe_vae",)
-REDRAWING = ("condition_decoder", "keyframe_unet", "keyframe_vae", "keyframe_scheduler", *VISUAL)
-ANIMATION = ("motion_encoder", "video_unet", "video_vae", "video_scheduler", *MOTION)
-IMAGE = LANGUAGE + REDRAWING
-VIDEO = (*IMAGE, *ANIMATION)
-"""Parts that kinds of tasks need, by their names in a checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a measure should reach. For a `lower` one, less is better."""
-
-    wanted: float
-    least: float | None = None
-    """What still is worth shipping."""
-    lower: bool = False
-
-    def met(self, value: float) -> str:
-        """ "yes", "least" where only that is reached, or "no"."""
-        for name, bound in (("yes", self.wanted), ("least", self.least)):
-            if bound is not None and (value <= bound if self.lower else value >= bound):
-                return name
-        return "no"
+REVISION = 1
+"""To be counted up when a task measures something else than before, so that results kept in files are not mixed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Task:
-    """One thing to measure."""
+    """One thing to measure in a rendered world; a `Benchmark`."""
 
     name: str
     about: str
@@ -67,7 +32,7 @@ class Task:
     needs: tuple[str, ...]
     """Parts of the checkpoint."""
     samples: Samples
-    measure: Callable[[Subject, Sequence[Any]], Sequence[Result | None]]
+    results: Callable[[ModelAdapter, Sequence[Any]], Sequence[Result | None]]
     """From a batch of samples to one result for each, None for one that cannot be used."""
     targets: Mapping[str, Target] = field(default_factory=dict)
     """By name of the measure."""
@@ -76,10 +41,67 @@ class Task:
     """About how long one sample takes, relative to other tasks; for the progress bar."""
     is_core: bool = True
     """Whether it is about the core world, on which targets are set."""
+    seed: int = 0
+    """Another one gives other scenes, and other draws of the model."""
+    wanted: int = 500
+    """Samples, if there are as many."""
+
+    def with_samples(self, wanted: int, seed: int) -> Task:
+        """The same task on so many samples of a seed.
+
+        Raises:
+            ConfigError: no sample is wanted, or the seed is negative.
+        """
+        if wanted < 1 or seed < 0:
+            raise ConfigError(f"got samples={wanted} and seed={seed}, expected at least 1 and 0")
+        return replace(self, wanted=wanted, seed=seed)
+
+    def check(self) -> None:
+        """Raise ConfigError if samples cannot be made here."""
+        self.samples.check()
+
+    def count(self) -> int:
+        return self.samples.count(self.wanted)
+
+    def sample(self, number: int) -> Any:
+        return self.samples.sample(number, self.seed)
+
+    def settings(self) -> dict[str, Any]:
+        return {"task": self.name, "seed": self.seed, "revision": REVISION}
+
+    def measure(self, model: ModelAdapter, samples: Sequence[Any]) -> list[Outcome | None]:
+        results = self.results(model, samples)
+        return [
+            None if result is None else Outcome(id=sample.id, values=result, group=sample.id)
+            for sample, result in zip(samples, results, strict=True)
+        ]
+
+    def failed(self, sample: Any, reason: str) -> None:
+        """Nothing: what is rendered can be read, and a real video that cannot says nothing of the model."""
+
+    def summary(self, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+        """Share or mean of each measure, over all that was counted."""
+        values: dict[str, list[Any]] = defaultdict(list)
+        for outcome in outcomes:
+            for measure, value in outcome.values.items():
+                values[measure] += value if isinstance(value, list) else [value]
+        return {measure: Estimate.of(found) for measure, found in values.items() if found}
 
 
 def each(
-    measure: Callable[[Subject, Any], Result | None],
-) -> Callable[[Subject, Sequence[Any]], list[Result | None]]:
-    """The measure of a task whose samples are measured one after another."""
-    return lambda subject, samples: [measure(subject, sample) for sample in samples]
+    measure: Callable[[ModelAdapter, Any], Result | None],
+) -> Callable[[ModelAdapter, Sequence[Any]], list[Result | None]]:
+    """The results of a task whose samples are measured one after another."""
+    return lambda model, samples: [measure(model, sample) for sample in samples]
+
+
+def choose_tasks(benchmarks: Sequence[Benchmark], names: Sequence[str], *, hint: str = "") -> list[Benchmark]:
+    """Benchmarks by name, in the order in which they are done; all of them for no names.
+
+    Raises:
+        ConfigError: there is no such task; `hint` says more.
+    """
+    known = [one.name for one in benchmarks]
+    if unknown := sorted(set(names) - set(known)):
+        raise ConfigError(f"got the tasks {', '.join(unknown)}; known are {', '.join(known)}{hint}")
+    return [one for one in benchmarks if not names or one.name in names]

@@ -6,6 +6,7 @@ line of `BENCHMARKS`: a function that takes `BenchmarkOptions` and gives a list 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 from collections.abc import Callable, Sequence
@@ -15,12 +16,13 @@ from typing import Any
 from videolavit.errors import ConfigError
 from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions
 
-__all__ = ["BENCHMARKS", "GROUP", "benchmark_names", "make_benchmarks"]
+__all__ = ["BENCHMARKS", "GROUP", "benchmark_names", "describe_benchmarks", "make_benchmarks"]
 
 GROUP = "videolavit.benchmarks"
 
 _HERE = "videolavit.evaluation.benchmarks"
 BENCHMARKS = {
+    "shapes": f"{_HERE}.shapes:shapes_tasks",
     "vqav2": f"{_HERE}.vqav2:VqaV2",
     "gqa": f"{_HERE}.gqa:Gqa",
     "vizwiz": f"{_HERE}.vizwiz:VizWiz",
@@ -51,6 +53,21 @@ def make_benchmarks(name: str, options: BenchmarkOptions) -> list[Benchmark]:
     """
     made = find_benchmark(name)(options)
     return list(made) if isinstance(made, Sequence) else [made]
+
+
+def describe_benchmarks() -> list[dict[str, Any]]:
+    """Name, line and official files of each benchmark; a plug-in that cannot be imported says so in its line."""
+    found = []
+    for name in benchmark_names():
+        try:
+            made = find_benchmark(name)
+        except ConfigError as error:
+            found.append({"name": name, "about": str(error), "files": [], "variants": []})
+            continue
+        about = getattr(made, "about", None) or (made.__doc__ or "").splitlines()[0]
+        files = [dataclasses.asdict(file) for file in getattr(made, "files", ())]
+        found.append({"name": name, "about": about, "files": files, "variants": list(getattr(made, "variants", ()))})
+    return found
 
 
 def find_benchmark(name: str) -> Callable[[BenchmarkOptions], Any]:

@@ -1,4 +1,4 @@
-"""A real model as the subject of an evaluation gives what the pipeline gives."""
+"""A real model as the adapter of an evaluation gives what the pipeline gives."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.model_parts import ModelParts
 from videolavit.clip import PixelMotion
 from videolavit.detokenizers.video import VideoOptions
-from videolavit.evaluation.model_subject import ModelSubject
-from videolavit.evaluation.shapes import shapes_tasks
-from videolavit.evaluation.subject import Subject
-from videolavit.evaluation.tasks import VIDEO
+from videolavit.evaluation.adapter import ModelAdapter
+from videolavit.evaluation.benchmarks.shapes import shapes_tasks
+from videolavit.evaluation.needs import VIDEO
+from videolavit.evaluation.pipeline_adapter import PipelineAdapter
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
 from videolavit.video.front_end import FrontEnd
@@ -36,49 +36,51 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> VideoLaVIT:
 
 
 @pytest.fixture(scope="module")
-def subject(model: VideoLaVIT) -> ModelSubject:
-    return ModelSubject(model)
+def adapter(model: VideoLaVIT) -> PipelineAdapter:
+    return PipelineAdapter(model)
 
 
 def picture(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
-def test_it_is_a_subject(subject):
-    assert isinstance(subject, Subject)
-    assert subject.missing(VIDEO) == []
+def test_it_is_an_adapter(adapter):
+    assert isinstance(adapter, ModelAdapter)
+    assert adapter.missing(VIDEO) == []
 
 
-def test_pictures_and_videos_of_a_batch_are_those_of_the_pipeline(model, subject):
-    pictures = subject.pictures(PROMPTS, SEEDS)
-    videos = subject.videos(PROMPTS, SEEDS)
+def test_pictures_and_videos_of_a_batch_are_those_of_the_pipeline(model, adapter):
+    pictures = adapter.generate_images(PROMPTS, SEEDS)
+    videos = adapter.generate_videos(PROMPTS, SEEDS)
     for prompt, seed, drawn, filmed in zip(PROMPTS, SEEDS, pictures, videos, strict=True):
         assert np.array_equal(drawn, model.image(prompt, seed=seed).pixels)
         assert np.array_equal(filmed, model.video(prompt, seed=seed).frames)
 
 
 @pytest.mark.slow
-def test_given_pictures_move_as_in_the_pipeline(model, subject):
+def test_given_pictures_move_as_in_the_pipeline(model, adapter):
     given = [picture(1), picture(2)]
-    videos = subject.videos(PROMPTS, SEEDS, given)
+    videos = adapter.generate_videos(PROMPTS, SEEDS, given)
     for prompt, seed, first, filmed in zip(PROMPTS, SEEDS, given, videos, strict=True):
         assert np.array_equal(filmed, model.video(prompt, image=first, seed=seed).frames)
 
 
 @pytest.mark.slow
-def test_long_videos_are_those_of_the_pipeline(model, subject):
-    [videos] = subject.long_videos(PROMPTS[:1], SEEDS[:1], clips=2, noises=("none", "restart"))
+def test_long_videos_are_those_of_the_pipeline(model, adapter):
+    [videos] = adapter.generate_long_videos(PROMPTS[:1], SEEDS[:1], clips=2, continuations=("none", "restart"))
     assert videos["none"].shape == (47, 32, 32, 3)
     for noise, video in videos.items():
         assert np.array_equal(video, model.video(PROMPTS[0], clips=2, noise=noise, seed=SEEDS[0]).frames)
     assert not np.array_equal(videos["none"], videos["restart"])
 
 
-def test_answers_are_those_of_the_pipeline(model, subject):
+def test_answers_are_those_of_the_pipeline(model, adapter):
     questions = ["What moves?", "Why?"]
     video = np.stack([np.roll(picture(), 2 * i, axis=1) for i in range(24)])
     for media in ({"picture": picture()}, {"video": video}):
-        answers = subject.answers(questions, **media)
+        [(name, shown)] = media.items()
+        both = {"images": [None, None], "videos": [None, None]} | {f"{name.replace('picture', 'image')}s": [shown] * 2}
+        answers = adapter.answer(questions, **both, max_new_tokens=32)
         alone = [
             model.answer(question, image=media.get("picture"), video=media.get("video"), max_ids=32).text
             for question in questions
@@ -86,32 +88,32 @@ def test_answers_are_those_of_the_pipeline(model, subject):
         assert answers == alone
 
 
-def test_codecs_are_those_of_the_pipeline(model, subject):
+def test_codecs_are_those_of_the_pipeline(model, adapter):
     given = picture()
     [tokens] = model.tokenize(image=given)
-    assert subject.visual_counts([given, given]) == [len(tokens.keyframe)] * 2
-    assert subject.num_patches() == 16
-    assert subject.num_motion_ids() == 135
-    redrawn = subject.redrawn(given, 3)
+    assert adapter.visual_counts([given, given]) == [len(tokens.keyframe)] * 2
+    assert adapter.num_patches() == 16
+    assert adapter.num_motion_ids() == 135
+    redrawn = adapter.reconstruct_image(given, 3)
     assert np.array_equal(redrawn, model.detokenize([tokens], seed=3).frames[0])
-    restored = subject.autoencoded(given)
+    restored = adapter.autoencode(given)
     assert restored.shape == given.shape
     assert restored.dtype == np.uint8
-    assert not np.array_equal(restored, subject.autoencoded(picture(7)))
+    assert not np.array_equal(restored, adapter.autoencode(picture(7)))
 
 
-def test_motion_keeps_its_unit_and_drives_frames(subject):
-    rows, cols = subject.motion_grid()
+def test_motion_keeps_its_unit_and_drives_frames(adapter):
+    rows, cols = adapter.motion_grid()
     values = np.zeros((2, 24, rows, cols), np.float32)
     values[0] = 2.0
     motion = PixelMotion(values=values, height=64, width=64)
-    restored = subject.motion_restored(motion)
+    restored = adapter.reconstruct_motion(motion)
     assert restored.values.shape == values.shape
     assert (restored.height, restored.width) == (64, 64)
-    assert np.array_equal(subject.motion_restored(motion).values, restored.values)
-    frames = subject.animated(picture(), restored, 3)
+    assert np.array_equal(adapter.reconstruct_motion(motion).values, restored.values)
+    frames = adapter.decode_clip(picture(), restored, 3)
     assert frames.shape == (24, 32, 32, 3)
-    assert np.array_equal(frames, subject.animated(picture(), restored, 3))
+    assert np.array_equal(frames, adapter.decode_clip(picture(), restored, 3))
 
 
 def test_only_the_parts_that_are_there_are_used(model):
@@ -120,21 +122,30 @@ def test_only_the_parts_that_are_there_are_used(model):
         settings=SETTINGS,
         modules={"motion_tokenizer": model.parts.module("motion_tokenizer")},
     )
-    subject = ModelSubject(VideoLaVIT(parts))
-    possible = [task.name for task in shapes_tasks() if not subject.missing(task.needs)]
+    adapter = PipelineAdapter(VideoLaVIT(parts))
+    possible = [task.name for task in shapes_tasks() if not adapter.missing(task.needs)]
     assert possible == ["motion_tokenizer"]
-    assert "keyframe_scheduler" in subject.missing(VIDEO)
+    assert "keyframe_scheduler" in adapter.missing(VIDEO)
 
 
-def test_another_weight_is_another_model(model, subject):
-    before = subject.identity(["motion_tokenizer"])
-    assert before == ModelSubject(model).identity(["motion_tokenizer"])
-    assert before != subject.identity(["motion_tokenizer", "video_scheduler"])
+def test_another_weight_is_another_model(model, adapter):
+    before = adapter.identity(["motion_tokenizer"])
+    assert before == PipelineAdapter(model).identity(["motion_tokenizer"])
+    assert before != adapter.identity(["motion_tokenizer", "video_scheduler"])
     weight = next(model.motion_tokenizer.parameters())
     with torch.no_grad():
         weight.view(-1)[0] += 1
     try:
-        assert subject.identity(["motion_tokenizer"]) != before
+        assert adapter.identity(["motion_tokenizer"]) != before
     finally:
         with torch.no_grad():
             weight.view(-1)[0] -= 1
+
+
+def test_the_loss_of_an_option_is_that_of_reading_it_alone(model, adapter):
+    options = ["a ball", "a much longer text about a box", "left"]
+    together = adapter.option_losses("What moves?", options, image=picture())
+    alone = [adapter.option_losses("What moves?", [option], image=picture())[0] for option in options]
+    assert together == pytest.approx(alone, rel=1e-4)
+    assert len(set(together)) == 3
+    assert together != adapter.option_losses("What moves?", options, image=picture(5))

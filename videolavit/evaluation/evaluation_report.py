@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from videolavit import __version__
-from videolavit.evaluation.results import StoredResult
+from videolavit.evaluation.benchmark import Benchmark, Target
+from videolavit.evaluation.journal import Stored
+from videolavit.evaluation.runner import Runner
 from videolavit.evaluation.statistics import Estimate
-from videolavit.evaluation.tasks import Target, Task
 
 __all__ = ["Report", "Row", "TaskReport", "machine", "report"]
+
+_FAILURES_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,8 @@ class TaskReport:
     num_samples: int
     seconds_per_sample: float
     rows: tuple[Row, ...]
+    failures: tuple[str, ...] = ()
+    """Samples that were counted as wrong without a word of the model, and why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,12 +102,12 @@ class Report:
         }
 
 
-def report(
-    found: Mapping[Task, Sequence[StoredResult]], skipped: Mapping[str, str], *, samples: int, seed: int
-) -> Report:
-    """Put results together."""
-    tasks = tuple(_task_report(task, stored) for task, stored in found.items())
-    return Report(tasks=tasks, skipped=skipped, samples=samples, seed=seed)
+def report(runner: Runner, *, samples: int, seed: int) -> Report:
+    """Put together what a runner has so far."""
+    begun = {name: stored for name in runner.benchmarks if (stored := list(runner.stored(name).values()))}
+    waiting = {name: "not begun yet" for name in runner.benchmarks if name not in begun}
+    tasks = tuple(_task_report(runner.benchmarks[name], stored) for name, stored in begun.items())
+    return Report(tasks=tasks, skipped=runner.skipped | waiting, samples=samples, seed=seed)
 
 
 def machine() -> str:
@@ -117,24 +121,19 @@ def machine() -> str:
     return f"{cores} cores of {name}{gpu}; Python {platform.python_version()}, torch {torch.__version__}"
 
 
-def _task_report(task: Task, stored: Sequence[StoredResult]) -> TaskReport:
-    values: dict[str, list[Any]] = defaultdict(list)
-    used = [one.result for one in stored if one.result is not None]
-    for result in used:
-        for measure, value in result.items():
-            values[measure] += value if isinstance(value, list) else [value]
+def _task_report(benchmark: Benchmark, stored: Sequence[Stored]) -> TaskReport:
+    used = [one.outcome for one in stored if one.outcome is not None]
     rows = tuple(
-        Row(measure=measure, estimate=Estimate.of(found), target=task.targets.get(measure))
-        for measure, found in values.items()
-        if found
+        Row(measure=measure, estimate=found, target=benchmark.targets.get(measure))
+        for measure, found in (benchmark.summary(used) if used else {}).items()
     )
-    seconds = sum(one.seconds for one in stored) / max(1, len(stored))
     return TaskReport(
-        name=task.name,
-        about=task.about,
-        is_core=task.is_core,
+        name=benchmark.name,
+        about=benchmark.about,
+        is_core=getattr(benchmark, "is_core", True),
         num_samples=len(used),
-        seconds_per_sample=seconds,
+        failures=tuple(f"{one.id}: {one.failure}" for one in used if one.failure),
+        seconds_per_sample=sum(one.seconds for one in stored) / max(1, len(stored)),
         rows=rows,
     )
 
@@ -153,6 +152,7 @@ def _text_table(task: TaskReport) -> str:
     for name, *others in lines:
         cells = [other.rjust(width) for other, width in zip(others, widths[1:], strict=True)]
         text.append("  " + "  ".join([name.ljust(widths[0]), *cells]).rstrip())
+    text += [f"  failed: {failure}" for failure in task.failures[:_FAILURES_SHOWN]]
     return "\n".join(text)
 
 
@@ -161,6 +161,7 @@ def _task_json(task: TaskReport) -> dict[str, Any]:
         "about": task.about,
         "core": task.is_core,
         "samples": task.num_samples,
+        "failures": list(task.failures),
         "seconds_per_sample": round(task.seconds_per_sample, 4),
         "measures": {row.measure: _row_json(row) for row in task.rows},
     }

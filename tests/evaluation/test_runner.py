@@ -3,52 +3,60 @@
 import json
 
 import pytest
-from evaluation.subjects import LyingSubject, TruthfulSubject
+from evaluation.shapes_models import LyingModel, TruthfulModel
 
 from videolavit.errors import ConfigError, OutputError
+from videolavit.evaluation.benchmark import BenchmarkOptions
+from videolavit.evaluation.benchmarks.shapes import shapes_tasks, task_names
+from videolavit.evaluation.evaluation_report import report
 from videolavit.evaluation.page import results_page
-from videolavit.evaluation.run import Evaluation, Plan, evaluate_subject, measure
+from videolavit.evaluation.runner import Runner, measure, run_all
 from videolavit.evaluation.samples import ShapesWorld
-from videolavit.evaluation.shapes import shapes_tasks, task_names
 
-PLAN = Plan(tasks=("visual_tokenizer",), samples=45)
-"""Three batches of up to 20 samples, which are quick."""
+
+def tasks(*names, samples=45, seed=0):
+    """Of visual_tokenizer three batches of up to 20 samples, which are quick."""
+    return shapes_tasks(BenchmarkOptions(limit=samples, seed=seed), names or ["visual_tokenizer"])
+
+
+def evaluated(model, benchmarks, path=None, **options):
+    return report(run_all(model, benchmarks, path=path, **options), samples=45, seed=0)
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path):
     path = tmp_path / "results" / "all.jsonl"
-    subject = TruthfulSubject("visual_tokenizer", 1)
-    first = Evaluation(subject, PLAN, path)
+    model = TruthfulModel("visual_tokenizer", 1)
+    first = Runner(model, tasks(), path=path)
     assert [len(chunk.numbers) for chunk in first.pending()] == [20, 20, 5]
-    first.add(measure(subject, PLAN, first.pending()[0]))
-    second = Evaluation(subject, PLAN, path)
+    first.add(measure(model, tasks(), first.pending()[0]))
+    second = Runner(model, tasks(), path=path)
     assert [chunk.numbers[0] for chunk in second.pending()] == [20, 40]
-    whole = evaluate_subject(subject, PLAN, path=path)
+    whole = evaluated(model, tasks(), path)
     assert whole["visual_tokenizer"]["ids"].count == 45
     assert len(path.read_text().splitlines()) == 45
-    afresh = evaluate_subject(subject, PLAN)
+    afresh = evaluated(model, tasks())
     assert afresh["visual_tokenizer"] == whole["visual_tokenizer"]
-    fewer = evaluate_subject(subject, Plan(tasks=PLAN.tasks, samples=7), path=path)
+    fewer = evaluated(model, tasks(samples=7), path)
     assert fewer["visual_tokenizer"]["ids"].count == 7
 
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path):
     path = tmp_path / "all.jsonl"
-    subject = TruthfulSubject("visual_tokenizer", 1)
-    evaluate_subject(subject, PLAN, path=path)
+    model = TruthfulModel("visual_tokenizer", 1)
+    evaluated(model, tasks(), path)
     path.write_text(path.read_text()[:-30])
-    again = Evaluation(subject, PLAN, path)
+    again = Runner(model, tasks(), path=path)
     assert [chunk.numbers for chunk in again.pending()] == [(44,)]
-    again.add(measure(subject, PLAN, again.pending()[0]))
+    again.add(measure(model, tasks(), again.pending()[0]))
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == list(range(45))
 
 
 def test_results_of_another_model_or_seed_do_not_count(tmp_path):
     path = tmp_path / "all.jsonl"
-    evaluate_subject(TruthfulSubject("visual_tokenizer", 1), PLAN, path=path)
-    assert len(Evaluation(LyingSubject("visual_tokenizer", 1), PLAN, path).pending()) == 3
-    other_seed = Plan(tasks=PLAN.tasks, samples=45, seed=1)
-    assert len(Evaluation(TruthfulSubject("visual_tokenizer", 1), other_seed, path).pending()) == 3
+    evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), path)
+    assert len(Runner(LyingModel("visual_tokenizer", 1), tasks(), path=path).pending()) == 3
+    other_seed = tasks(seed=1)
+    assert len(Runner(TruthfulModel("visual_tokenizer", 1), other_seed, path=path).pending()) == 3
     assert len(path.read_text().splitlines()) == 45
 
 
@@ -56,20 +64,18 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("buy milk\n")
     with pytest.raises(OutputError, match="line 1: is no result"):
-        evaluate_subject(TruthfulSubject("visual_tokenizer", 1), PLAN, path=path)
+        evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), path)
     assert path.read_text() == "buy milk\n"
     with pytest.raises(OutputError, match="cannot be read"):
-        evaluate_subject(TruthfulSubject("visual_tokenizer", 1), PLAN, path=tmp_path)
+        evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), tmp_path)
 
 
 def test_tasks_whose_parts_are_missing_are_left_out_and_named():
-    class Unfinished(TruthfulSubject):
+    class Unfinished(TruthfulModel):
         def missing(self, parts):
             return [name for name in parts if name == "language_model"]
 
-    found = evaluate_subject(
-        Unfinished("visual_tokenizer", 1), Plan(tasks=("text_to_video", "visual_tokenizer"), samples=2)
-    )
+    found = evaluated(Unfinished("visual_tokenizer", 1), tasks("text_to_video", "visual_tokenizer", samples=2))
     assert found["visual_tokenizer"]["ids"].count == 2
     assert found.skipped == {"text_to_video": "the model has no language_model"}
     assert "text_to_video: not measured" in found.table()
@@ -80,8 +86,7 @@ def test_a_world_that_cannot_be_rendered_here_is_named(monkeypatch):
         raise ConfigError("photographs are missing")
 
     monkeypatch.setattr("videolavit.evaluation.samples.photographs", missing)
-    plan = Plan(tasks=("extended_visual_tokenizer",), samples=2)
-    found = evaluate_subject(TruthfulSubject("visual_tokenizer", 1), plan)
+    found = evaluated(TruthfulModel("visual_tokenizer", 1), tasks("extended_visual_tokenizer", samples=2))
     assert found.skipped == {"extended_visual_tokenizer": "photographs are missing"}
     with pytest.raises(ConfigError):
         ShapesWorld(extended=True).check()
@@ -89,14 +94,14 @@ def test_a_world_that_cannot_be_rendered_here_is_named(monkeypatch):
 
 def test_progress_is_told_batch_by_batch():
     told = []
-    subject = TruthfulSubject("visual_tokenizer", 1)
-    evaluate_subject(subject, PLAN, progress=lambda *state: told.append(state))
+    model = TruthfulModel("visual_tokenizer", 1)
+    evaluated(model, tasks(), progress=lambda *state: told.append(state))
     assert told == [("visual_tokenizer", done, 3) for done in range(3)]
 
 
 def test_a_report_says_the_same_in_every_form():
-    plan = Plan(tasks=("ids_per_second", "extended_visual_tokenizer"), samples=3)
-    found = evaluate_subject(TruthfulSubject("ids_per_second", 3), plan)
+    chosen = tasks("ids_per_second", "extended_visual_tokenizer", samples=3)
+    found = evaluated(TruthfulModel("ids_per_second", 3), chosen)
     document = json.loads(json.dumps(found.as_json(), allow_nan=False))
     fewer = document["tasks"]["ids_per_second"]["measures"]["times fewer"]
     assert fewer["value"] == pytest.approx(24 * 22 / 72)
@@ -112,25 +117,28 @@ def test_a_report_says_the_same_in_every_form():
 
 
 def test_a_single_sample_has_no_interval_of_its_mean():
-    found = evaluate_subject(TruthfulSubject("visual_tokenizer", 1), Plan(tasks=PLAN.tasks, samples=1))
+    found = evaluated(TruthfulModel("visual_tokenizer", 1), tasks(samples=1))
     assert found.as_json()["tasks"]["visual_tokenizer"]["measures"]["ids"]["high"] is None
     assert "? to ?" in found.table()
 
 
 def test_plans_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="samples=0"):
-        Plan(samples=0)
+        tasks(samples=0)
     with pytest.raises(ConfigError, match=r"got the tasks text_to_vido; known are motion_tokenizer"):
-        Plan(tasks=("text_to_vido",))
+        tasks("text_to_vido")
     with pytest.raises(ConfigError, match="needs a folder of videos"):
-        Plan(tasks=("real_videos",))
+        tasks("real_videos")
     with pytest.raises(ConfigError, match="holds no video"):
-        Plan(videos=tmp_path)
+        shapes_tasks(BenchmarkOptions(data=tmp_path))
     with pytest.raises(ConfigError, match="no such folder"):
-        Plan(videos=tmp_path / "gone")
+        shapes_tasks(BenchmarkOptions(data=tmp_path / "gone"))
 
 
 def test_tasks_come_in_one_order_whatever_is_asked_for():
-    assert [task.name for task in shapes_tasks(["text_to_video", "autoencoder"])] == ["autoencoder", "text_to_video"]
+    assert [task.name for task in shapes_tasks(names=["text_to_video", "autoencoder"])] == [
+        "autoencoder",
+        "text_to_video",
+    ]
     assert [task.name for task in shapes_tasks()] == task_names()
     assert len(set(task_names())) == len(task_names())

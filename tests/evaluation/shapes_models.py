@@ -1,4 +1,4 @@
-"""Subjects of an evaluation that need no model: one renders the truth, one something else."""
+"""Models of the shapes world without weights: one renders the truth, one something else."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from videolavit.clip import PixelMotion
-from videolavit.data.shapes import Scene, picture_questions, questions, render
+from videolavit.data.shapes import Scene, picture_questions, render
+from videolavit.data.shapes import questions as shapes_questions
 from videolavit.data.shapes.scene import COLOURS, RADII, SHAPES, Event
+from videolavit.evaluation.benchmark import BenchmarkOptions
+from videolavit.evaluation.benchmarks.shapes import shapes_tasks
 from videolavit.evaluation.samples import SceneSample
-from videolavit.evaluation.shapes import shapes_tasks
 
 OPPOSITE = {"left": "right", "up": "down", "up-left": "down-right", "up-right": "down-left"}
 OPPOSITE |= {there: here for here, there in OPPOSITE.items()} | {"still": "right"}
 
 
-class TruthfulSubject:
+class TruthfulModel:
     """Knows the samples of one task, and does all of it right."""
 
     def __init__(self, task: str, count: int, seed: int = 0) -> None:
-        [found] = shapes_tasks([task])
-        self.samples = [found.samples.sample(number, seed) for number in range(count)]
+        [found] = shapes_tasks(BenchmarkOptions(limit=count, seed=seed), [task])
+        self.samples = [found.sample(number) for number in range(count)]
         self.by_seed = {sample.seed: sample for sample in self.samples}
 
     def missing(self, parts: Sequence[str]) -> list[str]:
@@ -44,24 +46,31 @@ class TruthfulSubject:
         """What is drawn of a scene."""
         return sample.frames
 
-    def pictures(self, prompts, seeds):
+    def generate_images(self, prompts, seeds):
         return [self.shown(self.by_seed[seed])[0] for seed in seeds]
 
-    def videos(self, prompts, seeds, first_frames=None):
+    def generate_videos(self, prompts, seeds, first_frames=None):
         return [self.shown(self.by_seed[seed]) for seed in seeds]
 
-    def long_videos(self, prompts, seeds, *, clips, noises):
+    def generate_long_videos(self, prompts, seeds, *, clips, continuations):
         """Smooth ones; without noise the second clip starts elsewhere."""
         smooth = [np.delete(self.shown(self.by_seed[seed]), [24, 48], axis=0) for seed in seeds]
         jumping = [np.concatenate([video[:24], np.roll(video[24:], 40, axis=2)]) for video in smooth]
-        return [{"none": one, **dict.fromkeys(noises[1:], other)} for one, other in zip(jumping, smooth, strict=True)]
+        return [
+            {"none": one, **dict.fromkeys(continuations[1:], other)} for one, other in zip(jumping, smooth, strict=True)
+        ]
 
-    def answers(self, asked, *, video=None, picture=None):
-        sample = self._of(video, picture)
-        known = questions(sample.scene, sample.seed) if video is not None else []
-        known = [*known, *picture_questions(sample.scene, sample.seed)]
-        answers = {question.text: question.answer for question in known}
-        return [f" {answers.get(text, 'nobody knows')}. ".capitalize() for text in asked]
+    def answer(self, questions, *, images, videos, max_new_tokens):
+        return [self.answer_one(*asked) for asked in zip(questions, images, videos, strict=True)]
+
+    def option_losses(self, question, options, *, image=None, video=None):
+        return [float(option != self.answer_one(question, image, video)) for option in options]
+
+    def answer_one(self, text, image, video):
+        sample = self._of(video, image)
+        known = shapes_questions(sample.scene, sample.seed) if video is not None else []
+        answers = {one.text: one.answer for one in [*known, *picture_questions(sample.scene, sample.seed)]}
+        return f" {answers.get(text, 'nobody knows')}. ".capitalize()
 
     def _of(self, video, picture) -> SceneSample:
         first = video[0] if video is not None else picture
@@ -70,29 +79,29 @@ class TruthfulSubject:
     def visual_counts(self, pictures):
         return [20 for _ in pictures]
 
-    def redrawn(self, picture, seed):
+    def reconstruct_image(self, image, seed):
         return self.shown(self.by_seed[seed])[0]
 
-    def autoencoded(self, picture):
+    def autoencode(self, picture):
         return self.shown(self._of(None, picture))[0]
 
-    def motion_restored(self, motion):
+    def reconstruct_motion(self, motion):
         return motion
 
-    def animated(self, keyframe, motion, seed):
+    def decode_clip(self, keyframe, motion, seed):
         return self.shown(self.by_seed[seed])
 
 
-class LyingSubject(TruthfulSubject):
+class LyingModel(TruthfulModel):
     """Draws another object that moves elsewhere, and never knows an answer."""
 
     def shown(self, sample):
         return render(other_scene(sample.scene))
 
-    def answers(self, asked, *, video=None, picture=None):
-        return ["purple" for _ in asked]
+    def answer_one(self, text, image, video):
+        return "purple"
 
-    def motion_restored(self, motion):
+    def reconstruct_motion(self, motion):
         return PixelMotion(values=-motion.values, height=motion.height, width=motion.width)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from videolavit.data.shapes import Scene, captions, motion_captions, names_size, picture_captions
 from videolavit.data.shapes.scene import FRAMES_PER_CLIP, RADII
+from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import SceneSample
 from videolavit.evaluation.shapes_checker import check_readings, read_video
-from videolavit.evaluation.subject import Subject
 from videolavit.evaluation.tasks import Result
 
 __all__ = [
@@ -26,15 +26,15 @@ __all__ = [
 
 CLIPS = 3
 """Of the videos whose borders are looked at."""
-NOISES = ("none", "restart", "inversion")
+CONTINUATIONS = ("none", "restart", "inversion")
 LEAST_DIFFERENCE = 0.25
 """Of grey levels between frames: what a video that hardly moves is taken to change from frame to frame."""
 
 
-def text_to_video(subject: Subject, samples: Sequence[SceneSample]) -> list[Result]:
+def text_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
     """Whether a video shows the colour, shape and direction that its caption says."""
     prompts = [captions(sample.scene, sample.seed, 1)[0] for sample in samples]
-    videos = subject.videos(prompts, [sample.seed for sample in samples])
+    videos = model.generate_videos(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
     for sample, prompt, video in zip(samples, prompts, videos, strict=True):
         seen = judge_prompted(video, sample.scene, prompt)
@@ -43,10 +43,10 @@ def text_to_video(subject: Subject, samples: Sequence[SceneSample]) -> list[Resu
     return results
 
 
-def text_to_image(subject: Subject, samples: Sequence[SceneSample]) -> list[Result]:
+def text_to_image(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
     """Whether a picture shows the colour, shape and size that its caption says."""
     prompts = [_caption_with_size(sample) for sample in samples]
-    pictures = subject.pictures(prompts, [sample.seed for sample in samples])
+    pictures = model.generate_images(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
     for sample, prompt, picture in zip(samples, prompts, pictures, strict=True):
         seen = judge_prompted(picture[None], sample.scene, prompt)
@@ -55,19 +55,19 @@ def text_to_image(subject: Subject, samples: Sequence[SceneSample]) -> list[Resu
     return results
 
 
-def image_to_video(subject: Subject, samples: Sequence[SceneSample]) -> list[Result]:
+def image_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
     """Whether a given object moves as a text says, and is still itself at the end."""
     prompts = [motion_captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     pictures = [sample.first_frame for sample in samples]
-    videos = subject.videos(prompts, [sample.seed for sample in samples], pictures)
+    videos = model.generate_videos(prompts, [sample.seed for sample in samples], pictures)
     return [_judge_animation(sample.scene, video) for sample, video in zip(samples, videos, strict=True)]
 
 
-def jumps_at_borders(subject: Subject, samples: Sequence[SceneSample]) -> list[Result]:
+def jumps_at_borders(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
     """How much more a video changes where a new keyframe starts than elsewhere, by how that keyframe starts."""
     prompts = [captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     seeds = [sample.seed for sample in samples]
-    drawn = subject.long_videos(prompts, seeds, clips=CLIPS, noises=NOISES)
+    drawn = model.generate_long_videos(prompts, seeds, clips=CLIPS, continuations=CONTINUATIONS)
     return [_compare_starts({noise: _border_ratio(video) for noise, video in videos.items()}) for videos in drawn]
 
 
@@ -115,7 +115,7 @@ def _judge_animation(scene: Scene, video: np.ndarray) -> Result:
 
 def _compare_starts(ratios: dict[str, float]) -> Result:
     found: dict[str, bool | float] = {f"border / inside, {noise}": ratio for noise, ratio in ratios.items()}
-    for noise in NOISES[1:]:
+    for noise in CONTINUATIONS[1:]:
         found[f"{noise} minus none"] = ratios[noise] - ratios["none"]
         found[f"{noise} jumps less than none"] = ratios[noise] < ratios["none"]
     return found

@@ -1,4 +1,4 @@
-"""A `VideoLaVIT` as the subject of an evaluation: what the pipeline does, for many prompts at a time.
+"""A `VideoLaVIT` as a `ModelAdapter`: what the pipeline does, for many prompts at a time.
 
 The language model writes for a whole batch at once, which is where most time is won; pixels are drawn one by one.
 Random streams are the pipeline's, so that what is measured is what `model.video(prompt, seed=seed)` gives.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -21,27 +22,29 @@ from videolavit.clip import PixelMotion
 from videolavit.detokenizers.continuation import join_clips
 from videolavit.detokenizers.pixels import decode_latents, encode_pictures, signed_pictures, to_uint8, unit_range
 from videolavit.errors import CheckpointError
-from videolavit.evaluation.subject import Picture, Video
+from videolavit.evaluation.adapter import Image, Video
+from videolavit.evaluation.media import as_image
 from videolavit.inputs import DrawOptions
+from videolavit.language.conversation import conversation
 from videolavit.language.generate import Generated, generate
 from videolavit.language.grammar import Block, Modality
+from videolavit.language.model import LanguageModel, left_pad
 from videolavit.language.prompts import Prompt
 from videolavit.nn.random import sample_generators
 from videolavit.perception import keyframe_codes, motion_codes
 from videolavit.pipeline import VideoLaVIT
+from videolavit.tasks.answering import Asking, Look
 from videolavit.tasks.drawing import Painter, as_field, drawn_size
 from videolavit.tasks.progress import Work
 from videolavit.tasks.prompting import drawing_prompt
 from videolavit.tasks.ranking import best_of
 from videolavit.tasks.writing import ClipWriter
 
-__all__ = ["ModelSubject"]
-
-MAX_ANSWER_IDS = 32
+__all__ = ["PipelineAdapter"]
 
 
-class ModelSubject:
-    """A model under evaluation, drawing as its own settings say; see `Subject` for what the methods do."""
+class PipelineAdapter:
+    """A model under evaluation, drawing as its own settings say; see `ModelAdapter` for what the methods do."""
 
     def __init__(self, model: VideoLaVIT) -> None:
         self.model = model
@@ -68,7 +71,7 @@ class ModelSubject:
         config = self.model.motion_tokenizer.config
         return config.rows, config.cols
 
-    def pictures(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Picture]:
+    def generate_images(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
         written = self._written(prompts, contexts, [self._writer().grammar.keyframe()], seeds)
         return [
@@ -76,8 +79,8 @@ class ModelSubject:
             for drawn, seed in zip(written, seeds, strict=True)
         ]
 
-    def videos(
-        self, prompts: Sequence[str], seeds: Sequence[int], first_frames: Sequence[Picture] | None = None
+    def generate_videos(
+        self, prompts: Sequence[str], seeds: Sequence[int], first_frames: Sequence[Image] | None = None
     ) -> list[Video]:
         if first_frames is not None:
             return self._animations(prompts, seeds, first_frames)
@@ -85,44 +88,66 @@ class ModelSubject:
         written = self._written(prompts, contexts, self._writer().grammar.video(), seeds)
         return [self._film(drawn, seed, noise="none") for drawn, seed in zip(written, seeds, strict=True)]
 
-    def long_videos(
-        self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, noises: Sequence[str]
+    def generate_long_videos(
+        self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, continuations: Sequence[str]
     ) -> list[dict[str, Video]]:
         contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
         written = self._written(prompts, contexts, self._writer().grammar.video(clips), seeds)
         found = []
         for drawn, seed in zip(written, seeds, strict=True):
             first = self._film(drawn, seed, "none", last=1)
-            found.append({noise: self._film(drawn, seed, noise, begun=[first]) for noise in noises})
+            found.append({noise: self._film(drawn, seed, noise, begun=[first]) for noise in continuations})
         return found
 
-    def answers(
-        self, questions: Sequence[str], *, video: Video | None = None, picture: Picture | None = None
+    def answer(
+        self, questions: Sequence[str], *, images: Sequence[Any], videos: Sequence[Any], max_new_tokens: int
     ) -> list[str]:
-        answers: Any = self.model.answer(list(questions), video=video, image=picture, max_ids=MAX_ANSWER_IDS)
-        return [answer.text for answer in answers]
+        answers = [""] * len(questions)
+        for places in _same_media(images, videos):
+            asked = [questions[place] for place in places]
+            image, video = as_image(images[places[0]]), videos[places[0]]
+            found: Any = self.model.answer(asked, image=image, video=video, max_ids=max_new_tokens)
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer.text
+        return answers
 
-    def visual_counts(self, pictures: Sequence[Picture]) -> list[int]:
+    @torch.inference_mode()
+    def option_losses(
+        self, question: str, options: Sequence[str], *, image: Any = None, video: Any = None
+    ) -> list[float]:
+        asking = Asking(self.model, self.model.memory, Work())
+        look = Look(max_clips=self.model.settings.max_clips, choice="argmax", seed=0)
+        [turns], [prompt] = asking.prompts([question], as_image(image), video, None, look)
+        language = self.model.answering.language_model
+        answered = [replace(turns[-1], answer=option) for option in options]
+        read = [conversation((turn,), self.model.vocabulary, language.text_tokenizer) for turn in answered]
+        hidden = language.hidden(*left_pad([language.embed(one) for one in read]))
+        return [
+            _ending_loss(language, states, one, len(one) - len(prompt))
+            for states, one in zip(hidden, read, strict=True)
+        ]
+
+    def visual_counts(self, pictures: Sequence[Image]) -> list[int]:
         return [len(codes) for codes in self._codes(pictures)]
 
-    def redrawn(self, picture: Picture, seed: int) -> Picture:
+    def reconstruct_image(self, picture: Image, seed: int) -> Image:
         return self._painter(seed, moving=False).keyframe(self._codes([picture])[0])
 
     @torch.no_grad()
-    def autoencoded(self, picture: Picture) -> Picture:
+    def autoencode(self, picture: Image) -> Image:
         vae: Any = self.model.parts.module("keyframe_vae")
         latents = encode_pictures(vae, signed_pictures(picture[None], _device(vae)))
         pixels = decode_latents(vae, latents * vae.config["scaling_factor"])
         return np.moveaxis(to_uint8(unit_range(pixels))[0].cpu().numpy(), 0, -1)
 
-    def motion_restored(self, motion: PixelMotion) -> PixelMotion:
+    def reconstruct_motion(self, motion: PixelMotion) -> PixelMotion:
         [codes] = motion_codes(self.model.motion_tokenizer, [motion])
         return as_field(self.model, codes, (motion.height, motion.width))
 
-    def animated(self, keyframe: Picture, motion: PixelMotion, seed: int) -> Video:
+    def decode_clip(self, keyframe: Image, motion: PixelMotion, seed: int) -> Video:
         return self._painter(seed).frames(keyframe, motion)
 
-    def _animations(self, prompts: Sequence[str], seeds: Sequence[int], pictures: Sequence[Picture]) -> list[Video]:
+    def _animations(self, prompts: Sequence[str], seeds: Sequence[int], pictures: Sequence[Image]) -> list[Video]:
         codes = self._codes(pictures)
         contexts = [
             drawing_prompt(self.model, prompt, behind=seen) for prompt, seen in zip(prompts, codes, strict=True)
@@ -176,7 +201,7 @@ class ModelSubject:
     def _motions(self, drawn: Generated) -> list[Tensor]:
         return [self.model.vocabulary.motion_codes(ids) for ids in drawn.of(Modality.MOTION)]
 
-    def _codes(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def _codes(self, pictures: Sequence[Image]) -> list[Tensor]:
         return keyframe_codes(self.model.visual_tokenizer, list(pictures), "argmax", 0)
 
     def _options(self, *, after_picture: bool = False, **changes: Any) -> DrawOptions:
@@ -198,6 +223,13 @@ class ModelSubject:
         return True
 
 
+def _ending_loss(language: LanguageModel, hidden: Tensor, prompt: Prompt, length: int) -> float:
+    """Mean negative log-likelihood of the last `length` ids of a prompt; `hidden` (positions, width) ends with it."""
+    scores = language.logits(hidden[-length - 1 : -1], [language.vocabulary.text_range]).float().log_softmax(-1)
+    wanted = prompt.parts[-1][-length:].to(scores.device)
+    return float(-scores.gather(-1, wanted[:, None]).mean())
+
+
 def _add_weights(digest: Any, module: nn.Module) -> None:
     for key, value in sorted(module.state_dict().items()):
         digest.update(key.encode())
@@ -206,3 +238,15 @@ def _add_weights(digest: Any, module: nn.Module) -> None:
 
 def _device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
+
+
+def _same_media(images: Sequence[Any], videos: Sequence[Any]) -> list[list[int]]:
+    """Places of the questions on each image or video, in the order in which these first come."""
+    found: dict[Any, list[int]] = {}
+    for place, media in enumerate(zip(images, videos, strict=True)):
+        found.setdefault(tuple(_media_key(one) for one in media), []).append(place)
+    return list(found.values())
+
+
+def _media_key(source: Any) -> Any:
+    return source if isinstance(source, str | bytes | PathLike) else id(source)

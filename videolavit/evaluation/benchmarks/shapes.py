@@ -6,9 +6,10 @@ of combinations of shape, colour and direction that training knows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from videolavit.errors import ConfigError
+from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions, Target
 from videolavit.evaluation.codec_tasks import (
     autoencoder,
     ids_per_second,
@@ -18,12 +19,22 @@ from videolavit.evaluation.codec_tasks import (
     video_detokenizer,
     visual_tokenizer,
 )
-from videolavit.evaluation.drawing_tasks import (
+from videolavit.evaluation.generation_tasks import (
     image_to_video,
     jumps_at_borders,
     something_always_moves,
     text_to_image,
     text_to_video,
+)
+from videolavit.evaluation.needs import (
+    ANIMATION,
+    AUTOENCODER,
+    IMAGE,
+    MOTION,
+    QUESTIONS,
+    RECONSTRUCTION,
+    VIDEO,
+    VISUAL,
 )
 from videolavit.evaluation.question_tasks import (
     motion_questions,
@@ -32,21 +43,12 @@ from videolavit.evaluation.question_tasks import (
     video_questions,
 )
 from videolavit.evaluation.samples import RealVideos, ShapesWorld
-from videolavit.evaluation.tasks import (
-    ANIMATION,
-    AUTOENCODER,
-    IMAGE,
-    MOTION,
-    QUESTIONS,
-    REDRAWING,
-    VIDEO,
-    VISUAL,
-    Target,
-    Task,
-    each,
-)
+from videolavit.evaluation.tasks import Task, choose_tasks, each
 
 __all__ = ["shapes_tasks", "task_names"]
+
+SAMPLES = 500
+"""Of each task, by default."""
 
 CORE, UNSEEN, EXTENDED = ShapesWorld(), ShapesWorld(unseen=True), ShapesWorld(extended=True)
 TWO_CLIPS = ShapesWorld(num_clips=2)
@@ -59,7 +61,7 @@ _TASKS = (
         about="motion to ids and back",
         needs=MOTION,
         samples=CORE,
-        measure=each(motion_tokenizer),
+        results=each(motion_tokenizer),
         targets={"endpoint error where it moves, px": Target(0.3, lower=True), "direction": Target(0.95)},
         cost=0.15,
     ),
@@ -68,7 +70,7 @@ _TASKS = (
         about="a picture to latents and back, without ids",
         needs=AUTOENCODER,
         samples=CORE,
-        measure=each(autoencoder),
+        results=each(autoencoder),
         targets={"shape": Target(0.95)},
         cost=0.1,
     ),
@@ -77,7 +79,7 @@ _TASKS = (
         about="how many ids pictures have",
         needs=VISUAL,
         samples=CORE,
-        measure=each(visual_tokenizer),
+        results=each(visual_tokenizer),
         cost=0.05,
     ),
     Task(
@@ -85,16 +87,16 @@ _TASKS = (
         about="ids of keyframe and motion against visual ids of every frame",
         needs=VISUAL + MOTION,
         samples=CORE,
-        measure=each(ids_per_second),
+        results=each(ids_per_second),
         targets={"times fewer": Target(5.0)},
         cost=0.3,
     ),
     Task(
         name="redrawn_keyframes",
         about="a picture to ids and, by the keyframe detokenizer, back",
-        needs=REDRAWING,
+        needs=RECONSTRUCTION,
         samples=CORE,
-        measure=each(redrawn_keyframes),
+        results=each(redrawn_keyframes),
         cost=0.3,
     ),
     Task(
@@ -102,7 +104,7 @@ _TASKS = (
         about="frames of a keyframe and motion from ids, against warping the keyframe by the same motion",
         needs=ANIMATION,
         samples=CORE,
-        measure=each(video_detokenizer),
+        results=each(video_detokenizer),
         targets={
             "PSNR above warp, dB": Target(0.0),
             "overlap above warp": Target(0.0),
@@ -115,7 +117,7 @@ _TASKS = (
         about="questions on a picture",
         needs=QUESTIONS,
         samples=CORE,
-        measure=each(questions_on_picture),
+        results=each(questions_on_picture),
         targets={"all": Target(0.97, 0.92)},
         cost=0.3,
     ),
@@ -124,7 +126,7 @@ _TASKS = (
         about="questions on a video of one clip",
         needs=QUESTIONS,
         samples=CORE,
-        measure=each(video_questions),
+        results=each(video_questions),
         targets={"all": Target(0.95, 0.90)},
         cost=0.6,
     ),
@@ -133,7 +135,7 @@ _TASKS = (
         about="questions on the order of events in a video of two clips",
         needs=QUESTIONS,
         samples=TWO_CLIPS,
-        measure=each(order_questions),
+        results=each(order_questions),
         targets={"all": Target(0.90, 0.80)},
         cost=0.5,
     ),
@@ -142,7 +144,7 @@ _TASKS = (
         about="questions on motion, asked about the video and about its keyframe alone",
         needs=QUESTIONS,
         samples=CORE,
-        measure=each(motion_questions),
+        results=each(motion_questions),
         targets={"fall in points": Target(30.0)},
         cost=0.5,
     ),
@@ -151,7 +153,7 @@ _TASKS = (
         about="a picture of a caption",
         needs=IMAGE,
         samples=CORE,
-        measure=text_to_image,
+        results=text_to_image,
         targets={"colour, shape and size": Target(0.95, 0.85)},
         cost=0.8,
     ),
@@ -160,7 +162,7 @@ _TASKS = (
         about="a video of a caption",
         needs=VIDEO,
         samples=CORE,
-        measure=text_to_video,
+        results=text_to_video,
         targets={"colour, shape and direction": Target(0.85, 0.70)},
         cost=2.5,
     ),
@@ -169,7 +171,7 @@ _TASKS = (
         about="the same with combinations of shape, colour and direction that training never showed",
         needs=VIDEO,
         samples=UNSEEN,
-        measure=text_to_video,
+        results=text_to_video,
         targets={"colour, shape and direction": Target(0.75, 0.55)},
         cost=2.5,
     ),
@@ -178,7 +180,7 @@ _TASKS = (
         about="a given picture, moved as a text says",
         needs=VIDEO,
         samples=CORE,
-        measure=image_to_video,
+        results=image_to_video,
         targets={"direction": Target(0.85, 0.75), "colour and shape at the end": Target(0.95, 0.85)},
         cost=2.2,
     ),
@@ -187,7 +189,7 @@ _TASKS = (
         about="change between frames where clips meet, over that elsewhere, in videos of three clips",
         needs=VIDEO,
         samples=MOVING_CLIPS,
-        measure=jumps_at_borders,
+        results=jumps_at_borders,
         targets={
             "restart minus none": Target(0.0, lower=True),
             "inversion minus none": Target(0.0, lower=True),
@@ -199,16 +201,16 @@ _TASKS = (
         about="how many ids pictures of the extended world have",
         needs=VISUAL,
         samples=EXTENDED,
-        measure=each(visual_tokenizer),
+        results=each(visual_tokenizer),
         cost=0.05,
         is_core=False,
     ),
     Task(
         name="extended_redrawn_keyframes",
         about="keyframes of the extended world to ids and back",
-        needs=REDRAWING,
+        needs=RECONSTRUCTION,
         samples=EXTENDED,
-        measure=each(redrawn_keyframes),
+        results=each(redrawn_keyframes),
         cost=0.3,
         is_core=False,
     ),
@@ -217,7 +219,7 @@ _TASKS = (
         about="questions on two objects, growing and shrinking, photographic grounds",
         needs=QUESTIONS,
         samples=EXTENDED,
-        measure=each(video_questions),
+        results=each(video_questions),
         cost=0.6,
         is_core=False,
     ),
@@ -226,7 +228,7 @@ _TASKS = (
         about="videos of captions of the extended world",
         needs=VIDEO,
         samples=EXTENDED,
-        measure=text_to_video,
+        results=text_to_video,
         cost=2.5,
         is_core=False,
     ),
@@ -238,20 +240,21 @@ def task_names(*, videos: bool = False) -> list[str]:
     return [task.name for task in _TASKS] + ["real_videos"] * videos
 
 
-def shapes_tasks(names: tuple[str, ...] | list[str] | None = None, *, videos: Path | None = None) -> list[Task]:
-    """Tasks by name, in the order in which they are done; all of them for None.
+def shapes_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] = ()) -> list[Benchmark]:
+    """Tasks in the order in which they are done.
+
+    Args:
+        options: `limit` samples of each task, 500 by default; `data` is a folder of real videos, for one more task.
+        names: of the tasks; all of them if none is named.
 
     Raises:
-        ConfigError: there is no such task, or `real_videos` is asked for without a folder of them.
+        ConfigError: there is no such task, `real_videos` is asked for without a folder of them, or no sample is wanted.
     """
-    known = {task.name: task for task in _TASKS}
-    if videos is not None:
-        known["real_videos"] = _real_videos(videos)
-    wanted = list(known) if names is None else list(names)
-    if unknown := sorted(set(wanted) - set(known)):
-        hint = "; real_videos needs a folder of videos" if "real_videos" in unknown else ""
-        raise ConfigError(f"got the tasks {', '.join(unknown)}; known are {', '.join(known)}{hint}")
-    return [task for name, task in known.items() if name in wanted]
+    options = options or BenchmarkOptions()
+    wanted = SAMPLES if options.limit is None else options.limit
+    tasks = [*_TASKS, *([_real_videos(options.data)] if options.data is not None else [])]
+    hint = "; real_videos needs a folder of videos" if "real_videos" in names else ""
+    return choose_tasks([task.with_samples(wanted, options.seed) for task in tasks], names, hint=hint)
 
 
 def _real_videos(folder: Path) -> Task:
@@ -260,7 +263,7 @@ def _real_videos(folder: Path) -> Task:
         about="clips of real videos: frames from motion ids against warping by the same motion",
         needs=ANIMATION,
         samples=RealVideos(folder=folder),
-        measure=each(real_videos),
+        results=each(real_videos),
         targets={"PSNR above warp, dB": Target(0.0)},
         batch_size=1,
         cost=8.0,
