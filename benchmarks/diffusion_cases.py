@@ -19,9 +19,9 @@ from torch import Tensor
 from visual_cases import plain_attention
 
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig
-from videolavit.detokenizers.keyframe import KeyframeDetokenizer
+from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.detokenizers.video import VideoDetokenizer, VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoDetokenizer, VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
 
 FRAMES = 24

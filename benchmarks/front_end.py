@@ -6,8 +6,8 @@
 
 The stand-in does what the release does, with the same settings: the ffmpeg program re-encodes the video to a temporary
 file (MPEG-4, 8 Mbit/s, 6 fps, no B-frames), which is then decoded fully; every frame becomes RGB and a dense float64
-picture of its vectors, each written over its block, which is normalised and pooled 16 x 16. It keeps the dense
-pictures until all I-frames are known, as clips are chosen then; the lean stand-in pools each picture at once. Which of
+image of its vectors, each written over its block, which is normalised and pooled 16 x 16. It keeps the dense
+images until all I-frames are known, as clips are chosen then; the lean stand-in pools each image at once. Which of
 the two the release resembles more is not known, so both are shown. Everything runs on one thread. The floor is
 decoding the source alone.
 
@@ -113,14 +113,14 @@ def decode_alone(path: Path) -> None:
 
 
 def stand_in(path: Path, *, lean: bool = False) -> None:
-    """The released path: through a file, all frames in RGB, vectors in dense float64 pictures."""
+    """The released path: through a file, all frames in RGB, vectors in dense float64 images."""
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         command = ["ffmpeg", "-v", "error", "-y", "-nostdin", "-threads", "1", "-i", str(path)]
         command += ["-an", "-threads", "1", "-filter_threads", "1", "-c:v", "mpeg4", "-slices", str(SLICES), "-bf", "0"]
         command += ["-b:v", "8M", "-g", "12", "-vf", "fps=6", file.name]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        pictures, grids = read_densely(file.name, lean=lean)
-    assert len(pictures) == len(grids)
+        images, grids = read_densely(file.name, lean=lean)
+    assert len(images) == len(grids)
 
 
 def lean_stand_in(path: Path) -> None:
@@ -128,15 +128,15 @@ def lean_stand_in(path: Path) -> None:
 
 
 def read_densely(path: str, *, lean: bool) -> tuple[list[np.ndarray], np.ndarray]:
-    """All pictures, and the pooled motion of all frames."""
-    pictures, motion = [], []
+    """All images, and the pooled motion of all frames."""
+    images, motion = [], []
     with av.open(path) as container:
         decoder = container.streams.video[0].codec_context
         decoder.thread_count, decoder.options = 1, {"flags2": "+export_mvs"}
         for frame in container.decode(video=0):
-            pictures.append(frame.reformat(format="rgb24", threads=1).to_ndarray())
+            images.append(frame.reformat(format="rgb24", threads=1).to_ndarray())
             motion.append(pooled(dense_motion(frame)) if lean else dense_motion(frame))
-    return pictures, np.stack(motion if lean else [pooled(dense) for dense in motion])
+    return images, np.stack(motion if lean else [pooled(dense) for dense in motion])
 
 
 def dense_motion(frame: av.VideoFrame) -> np.ndarray:

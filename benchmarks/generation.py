@@ -29,7 +29,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
-from videolavit.language.model import LanguageModel
+from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Prompt
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators

@@ -24,13 +24,13 @@ from peak_bytes import PeakBytes
 from torch import Tensor, nn
 
 from videolavit.checkpoints import open_checkpoint
-from videolavit.checkpoints.footprint import PartSize, part_size, part_sizes, task_memory
-from videolavit.checkpoints.parts import build_part, live_part
+from videolavit.checkpoints.footprint import ComponentSize, part_size, part_sizes, task_memory
+from videolavit.checkpoints.registry import build_component, live_component
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
-from videolavit.detokenizers.pixels import vae_factor
-from videolavit.tokenizers.motion import MotionTokenizerConfig
-from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.detokenizers.vae import vae_factor
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 
 RELEASED: dict[str, Any] = {
     "language_model": {
@@ -98,12 +98,12 @@ def main() -> None:
         print_steps(tuple(arguments.keyframe), tuple(arguments.video))
 
 
-def released_sizes(quantize: str | None) -> dict[str, PartSize]:
-    parts = {name: live_part(name, build_part(name, config)) for name, config in RELEASED.items()}
+def released_sizes(quantize: str | None) -> dict[str, ComponentSize]:
+    parts = {name: live_component(name, build_component(name, config)) for name, config in RELEASED.items()}
     return {name: part_size(part, dtype=torch.bfloat16, quantize=quantize) for name, part in parts.items()}
 
 
-def print_parts(sizes: dict[str | None, dict[str, PartSize]]) -> None:
+def print_parts(sizes: dict[str | None, dict[str, ComponentSize]]) -> None:
     print("| part | parameters, M | bfloat16, GB | int8, GB | int4, GB |\n| --- | --- | --- | --- | --- |")
     for name, size in sizes[None].items():
         small = [gigabytes(sizes[way][name].bytes) if sizes[way][name] != size else "" for way in ("int8", "int4")]
@@ -111,7 +111,7 @@ def print_parts(sizes: dict[str | None, dict[str, PartSize]]) -> None:
     print()
 
 
-def print_tasks(sizes: dict[str | None, dict[str, PartSize]], checkpoint: Any) -> None:
+def print_tasks(sizes: dict[str | None, dict[str, ComponentSize]], checkpoint: Any) -> None:
     memory = {precision: task_memory(of_parts, checkpoint) for precision, of_parts in sizes.items()}
     print("| task | all its parts: bfloat16 | int8 | int4 | largest part: bfloat16 | int8 | int4 |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -140,7 +140,7 @@ def steps(keyframe: tuple[int, int], video: tuple[int, int]) -> list[tuple[str, 
     decoder = models["language_model"].get_decoder()
     return [
         ("language model reads 2048 ids", lambda: decoder(inputs_embeds=empty(1, 2048, 4096), use_cache=True)),
-        ("visual tokenizer, features of 8 pictures", lambda: features(models["visual_tokenizer"], 8)),
+        ("visual tokenizer, features of 8 images", lambda: features(models["visual_tokenizer"], 8)),
         (
             f"keyframe UNet, {key_size}, guided",
             lambda: models["keyframe_unet"](latents, empty(1), empty(2, 256, 2048), added_cond_kwargs=added),
@@ -172,7 +172,9 @@ def features(tokenizer: Any, count: int) -> Tensor:
 
 def meta_part(name: str) -> nn.Module:
     dtype = torch.float32 if name == "keyframe_vae" else torch.bfloat16
-    return build_part(name, RELEASED[name]).to("meta", dtype)  # diffusers makes single numbers on the CPU in any case
+    return build_component(name, RELEASED[name]).to(
+        "meta", dtype
+    )  # diffusers makes single numbers on the CPU in any case
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:

@@ -17,7 +17,7 @@ from visual_cases import plain_attention, plain_join, plain_joint_projection
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.nn.attention import attend
 from videolavit.nn.space_time import SpaceTimeBlock
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 
 
 def motion_cases(*, quick: bool = False) -> list[Case]:

@@ -26,11 +26,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from videolavit.clip import Clip, PixelMotion
+from videolavit.clip import Clip, MotionField
 from videolavit.errors import MediaError
 from videolavit.video import Frames, decompose
-from videolavit.video.timeline import pictures_on_ticks
-from videolavit.video.warp import warp
+from videolavit.video.clips.timeline import images_on_ticks
+from videolavit.video.motion.warp import warp
 
 SIZE = 256
 SOURCE_FRAMES_PER_TICK = 5
@@ -59,7 +59,7 @@ SOURCES = {
 
 @dataclass
 class Scene:
-    pictures: np.ndarray
+    images: np.ndarray
     """At 30 frames a second."""
     true_motion: list[np.ndarray]
     """(2, height, width) per tick, pixels since the tick before."""
@@ -85,10 +85,10 @@ def errors_on_scenes(scenes: list[Scene], runs: int) -> None:
     print("\n| mode | mean error, px | object | background | off by more than 1 px | ms per clip |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, options in REENCODING.items():
-        inputs = [Frames(pictures=s.pictures[FIRST_SHOWN::SOURCE_FRAMES_PER_TICK], fps=6) for s in scenes]
+        inputs = [Frames(images=s.images[FIRST_SHOWN::SOURCE_FRAMES_PER_TICK], fps=6) for s in scenes]
         print(error_row(name, scenes, inputs, {"slices": 1, **options}, runs), flush=True)
     for name, (codec, options) in SOURCES.items():
-        files = [encoded(s.pictures, codec, options) for s in scenes]
+        files = [encoded(s.images, codec, options) for s in scenes]
         print(error_row(f"source: {name}", scenes, files, {"motion": "source"}, runs), flush=True)
 
 
@@ -122,15 +122,13 @@ def on_real_clips(folder: Path, runs: int) -> None:
     warps: list[str] = []
     for path in sorted(folder.iterdir()):
         try:
-            pictures = list(pictures_on_ticks(path))
-            if min(pictures[0].shape[:2]) < 240 or len(pictures) < 25:
+            images = list(images_on_ticks(path))
+            if min(images[0].shape[:2]) < 240 or len(images) < 25:
                 continue
             print(
-                f"| {path.name} | {prediction_psnr(pictures, {}):.2f} | "
-                + mode_cells(path, pictures, modes, runs)
-                + " |"
+                f"| {path.name} | {prediction_psnr(images, {}):.2f} | " + mode_cells(path, images, modes, runs) + " |"
             )
-            warps.append(warp_row(path, pictures, runs))
+            warps.append(warp_row(path, images, runs))
         except MediaError as error:
             print(f"{path.name}: {error}", file=sys.stderr)
     variants = "keyframe | overlapped | blocks | smooth | overlapped, 20 x 36 | keyframe sampled once"
@@ -139,49 +137,49 @@ def on_real_clips(folder: Path, runs: int) -> None:
     print("\n".join(warps))
 
 
-def mode_cells(path: Path, pictures: list[np.ndarray], modes: dict[str, dict], runs: int) -> str:
+def mode_cells(path: Path, images: list[np.ndarray], modes: dict[str, dict], runs: int) -> str:
     cells = []
     for options in modes.values():
         clips = decompose(path, select="all", **options)
         seconds, _ = timed(lambda options=options: decompose(path, **options), runs)
-        cells.append(f"{prediction_psnr(pictures, motion_by_tick(clips)):.2f}, {seconds:.2f}")
+        cells.append(f"{prediction_psnr(images, motion_by_tick(clips)):.2f}, {seconds:.2f}")
     return " | ".join(cells)
 
 
-def motion_by_tick(clips: Iterable[Clip]) -> dict[int, PixelMotion]:
+def motion_by_tick(clips: Iterable[Clip]) -> dict[int, MotionField]:
     """Motion of single ticks; not where it is the mean of its neighbours in one clip and measured in none."""
     return {
-        clip.start + i: PixelMotion(values=clip.motion.values[:, [0, i]], height=clip.size[0], width=clip.size[1])
+        clip.start + i: MotionField(values=clip.motion.values[:, [0, i]], height=clip.size[0], width=clip.size[1])
         for clip in clips
         for i in range(1, clip.num_real_frames)
         if i != 12
     }
 
 
-def prediction_psnr(pictures: list[np.ndarray], motion: dict[int, PixelMotion]) -> float:
+def prediction_psnr(images: list[np.ndarray], motion: dict[int, MotionField]) -> float:
     """Mean over the first 40 ticks, but for those that are I-frames of the reference."""
-    ticks = [tick for tick in range(1, len(pictures)) if tick % 12][:40]
+    ticks = [tick for tick in range(1, len(images)) if tick % 12][:40]
     scores = []
     for tick in ticks:
-        before = pictures[tick - 1]
+        before = images[tick - 1]
         predicted = warp(before, motion[tick])[1] if tick in motion else before
-        scores.append(psnr(predicted, pictures[tick]))
+        scores.append(psnr(predicted, images[tick]))
     return statistics.mean(scores)
 
 
-def warp_row(path: Path, pictures: list[np.ndarray], runs: int) -> str:
+def warp_row(path: Path, images: list[np.ndarray], runs: int) -> str:
     scores: list[list[float]] = []
     clips = [clip for clip in decompose(path, select="all") if clip.num_real_frames == 24][:3]
     for clip in clips:
         height, width = clip.size
-        coarse = PixelMotion.from_tokenizer_units(clip.motion.for_tokenizer(), height=height, width=width)
+        coarse = MotionField.from_tokenizer_units(clip.motion.for_tokenizer(), height=height, width=width)
         variants = [
             np.broadcast_to(clip.keyframe, (24, height, width, 3)),
             *(warp(clip.keyframe, clip, blend=blend) for blend in ("overlapped", "blocks", "smooth")),
             warp(clip.keyframe, coarse),
             sampled_once(clip),
         ]
-        truth = pictures[clip.start : clip.start + 24]
+        truth = images[clip.start : clip.start + 24]
         scores.append([statistics.mean(map(psnr, frames[1:], truth[1:])) for frames in variants])
     seconds, _ = timed(lambda: warp(clips[0].keyframe, clips[0]), runs)
     columns = " | ".join(f"{score:.2f}" for score in np.mean(scores, axis=0))
@@ -201,13 +199,13 @@ def sampled_once(clip: Clip) -> np.ndarray:
     return np.stack(frames)
 
 
-def sampled(picture: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
+def sampled(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
     y, x = y.clip(0, height - 1), x.clip(0, width - 1)
     top, left = np.minimum(y.astype(int), height - 2), np.minimum(x.astype(int), width - 2)
     down, right = (y - top)[..., None], (x - left)[..., None]
-    upper = picture[top, left] * (1 - right) + picture[top, left + 1] * right
-    lower = picture[top + 1, left] * (1 - right) + picture[top + 1, left + 1] * right
+    upper = image[top, left] * (1 - right) + image[top, left + 1] * right
+    lower = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
     return upper * (1 - down) + lower * down
 
 
@@ -234,17 +232,17 @@ def scene(seed: int) -> Scene:
     angle, speed = generator.uniform(0, 2 * np.pi), generator.uniform(2, 5)
     velocity = speed * np.array([np.cos(angle), np.sin(angle)])
     middle = SIZE / 2 - velocity * TICKS / 2
-    pictures, motion, masks = [], [], []
+    images, motion, masks = [], [], []
     for index in range(TICKS * SOURCE_FRAMES_PER_TICK):
         ticks = index / SOURCE_FRAMES_PER_TICK
         y, x = np.mgrid[:SIZE, :SIZE] + 0.5
         inside = np.maximum(abs(x - middle[0] - velocity[0] * ticks), abs(y - middle[1] - velocity[1] * ticks)) < 48
         gray = np.where(inside, moved(square, velocity * ticks), moved(ground, pan * ticks))
-        pictures.append(np.clip(128 + 40 * gray, 0, 255).astype(np.uint8))
+        images.append(np.clip(128 + 40 * gray, 0, 255).astype(np.uint8))
         if index % SOURCE_FRAMES_PER_TICK == FIRST_SHOWN:
             motion.append(np.where(inside, velocity[:, None, None], pan[:, None, None]))
             masks.append(inside)
-    return Scene(np.stack(pictures)[..., None].repeat(3, axis=-1), motion, masks)
+    return Scene(np.stack(images)[..., None].repeat(3, axis=-1), motion, masks)
 
 
 def texture(generator: np.random.Generator) -> np.ndarray:
@@ -255,19 +253,19 @@ def texture(generator: np.random.Generator) -> np.ndarray:
     return noise / noise.std()
 
 
-def moved(picture: np.ndarray, offset: np.ndarray) -> np.ndarray:
+def moved(image: np.ndarray, offset: np.ndarray) -> np.ndarray:
     phase = np.fft.rfftfreq(SIZE)[None] * offset[0] + np.fft.fftfreq(SIZE)[:, None] * offset[1]
-    return np.fft.irfft2(np.fft.rfft2(picture) * np.exp(-2j * np.pi * phase), (SIZE, SIZE))
+    return np.fft.irfft2(np.fft.rfft2(image) * np.exp(-2j * np.pi * phase), (SIZE, SIZE))
 
 
-def encoded(pictures: np.ndarray, codec: str, options: dict[str, str]) -> bytes:
+def encoded(images: np.ndarray, codec: str, options: dict[str, str]) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as output:
         stream = output.add_stream(codec, rate=6 * SOURCE_FRAMES_PER_TICK, options=options)
         stream.height, stream.width, stream.pix_fmt = SIZE, SIZE, "yuv420p"
         stream.thread_count = 1
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p", threads=1)
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", threads=1)
             frame.pts, frame.time_base = index, Fraction(1, 6 * SOURCE_FRAMES_PER_TICK)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))

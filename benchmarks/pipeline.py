@@ -66,7 +66,7 @@ def main() -> None:
 
 def shown_video() -> Frames:
     """One clip of the world of shapes."""
-    return Frames(pictures=render(sample_scene(0)), fps=6.0)
+    return Frames(images=render(sample_scene(0)), fps=6.0)
 
 
 def print_loading(model: str | None, threads: int, runs: int) -> None:
@@ -83,10 +83,10 @@ def print_loading(model: str | None, threads: int, runs: int) -> None:
 
 
 def print_tasks(model: VideoLaVIT, video: Frames, runs: int) -> None:
-    picture = next(iter(video.pictures))
+    image = next(iter(video.images))
     tasks: dict[str, Callable[[], Any]] = {
         "text to video": lambda: model.video(PROMPT),
-        "image to video": lambda: model.video(PROMPT, image=picture),
+        "image to video": lambda: model.video(PROMPT, image=image),
         "answer about a video": lambda: answer_anew(model, video),
         "reconstruct": lambda: model.reconstruct(video),
     }

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from videolavit import VideoLaVIT
-from videolavit.checkpoints.adaptations import quantizer_of
+from videolavit.checkpoints.hooks import quantizer_of
 from videolavit.checkpoints.loading import distinct_tensors
-from videolavit.training.language import LanguageModelSizes, build_causal_lm
+from videolavit.training.language_loss import LanguageModelSizes, build_causal_lm
 from videolavit.vocabulary import Vocabulary
 
 SIZES = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=512)

@@ -33,7 +33,7 @@ def visual_cases(*, quick: bool = False) -> list[Case]:
     torch.manual_seed(0)
     vit, selector, decoder = VisionTransformer(vit_config), Selector(width), ConditionDecoder(decoder_config)
     merger = Merger(width=width, layers=layers, heads=heads, hidden_width=vit_config.hidden_width)
-    pictures = torch.randn(batch, 3, vit_config.image_size, vit_config.image_size)
+    images = torch.randn(batch, 3, vit_config.image_size, vit_config.image_size)
     features, keep = torch.randn(batch, 256, width), torch.rand(batch, 256) < SHARE_KEPT
     codes, mask = pad_code_vectors([torch.randn(count, decoder_config.code_dim) for count in (90, 70)[:batch]])
     query, key, value = torch.randn(3, batch, heads, 256, width // heads)
@@ -47,7 +47,7 @@ def visual_cases(*, quick: bool = False) -> list[Case]:
         ),
         Case(name="merger", ours=partial(merger, features, keep), plain=partial(plain_merger, merger, features, keep)),
         Case(name="selector", ours=partial(selector, features), plain=partial(plain_selector, selector, features)),
-        Case(name="ViT", ours=partial(vit, pictures), plain=partial(plain_vit, vit, pictures)),
+        Case(name="ViT", ours=partial(vit, images), plain=partial(plain_vit, vit, images)),
         Case(
             name="condition decoder",
             ours=lambda: decoder(codes, mask).prompt_embeds,
@@ -56,9 +56,9 @@ def visual_cases(*, quick: bool = False) -> list[Case]:
     ]
 
 
-def plain_vit(vit: VisionTransformer, pictures: Tensor) -> Tensor:
+def plain_vit(vit: VisionTransformer, images: Tensor) -> Tensor:
     size = vit.config.patch_size
-    patches = F.unfold(pictures, size, stride=size).transpose(1, 2)
+    patches = F.unfold(images, size, stride=size).transpose(1, 2)
     embedded = patches @ vit.patch_embed.weight.flatten(1).T + vit.patch_embed.bias
     x = torch.cat([vit.cls_token.expand(len(embedded), -1, -1), embedded], dim=1) + vit.pos_embed
     for block in vit.blocks:

@@ -303,7 +303,7 @@ def _cpu_info() -> Sequence[str]:
 def _quick_options(stage: str) -> list[str]:
     """So few steps that nothing is learnt."""
     options = ["--training.steps", "3", "--training.warmup-steps", "1", "--training.batch-size", "4"]
-    options += ["--training.pictures-every", "0"]
+    options += ["--training.images-every", "0"]
     if stage in ("motion_tokenizer", "visual_tokenizer"):
         options += ["--codebook.warm-up-steps", "1"]
     return options

@@ -28,10 +28,10 @@ def write_movie(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.thread_count = 1
         for index in range(round(seconds * fps)):
-            picture = ground.copy()
+            image = ground.copy()
             left = (pixels_per_second * index // fps) % (width - 40)
-            picture[20:60, left : left + 40] = square
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            image[20:60, left : left + 40] = square
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame.reformat(format="yuv420p", threads=1)))
         container.mux(stream.encode(None))
     return Path(path)

@@ -37,7 +37,7 @@ def links(page: Path) -> list[str]:
 
 
 def named_code(page: Path) -> list[tuple[str, Path]]:
-    """Links whose text is a name and whose target is a file of Python, as [`warp`](../videolavit/video/warp.py)."""
+    """Links whose text is a name and whose target is a file of Python, as [`Clip`](../videolavit/clip.py)."""
     prose = _FENCE.sub("", page.read_text())
     return [(name, (page.parent / target).resolve()) for name, target in _NAMED_CODE.findall(prose)]
 

@@ -83,7 +83,7 @@ def test_a_misspelt_command_is_bad_usage_with_a_suggestion():
         ["decompose", "a.mp4", "-o", "out", "--workers", "0"],
         ["decompose", "a.mp4", "-o", "out", "--max-width", "0"],
         ["image", "a ball"],
-        ["video", "a ball", "-o", "out.mp4", "--noise", "loud"],
+        ["video", "a ball", "-o", "out.mp4", "--continuation", "loud"],
         ["answer"],
         ["edit", "a.mp4", "-o", "out.mp4"],
         ["reconstruct", "a.mp4"],
@@ -168,7 +168,7 @@ def test_a_reader_who_leaves_early_is_no_error(video):
 
 
 def test_info_tells_what_the_video_is(video):
-    text = run("info", video, "--picture-types").stdout
+    text = run("info", video, "--image-types").stdout
     assert "h264" in text
     assert "160 x 96" in text
     assert "6.00 s, 25 frames per second, 150 frames" in text
@@ -176,9 +176,9 @@ def test_info_tells_what_the_video_is(video):
 
 
 def test_info_as_json_is_one_document(video):
-    answer = run("info", video, "--json", "--picture-types")
+    answer = run("info", video, "--json", "--image-types")
     facts = json.loads(answer.stdout)
     assert (facts["width"], facts["height"], facts["num_frames"], facts["frame_rate"]) == (160, 96, 150, "25")
-    assert len(facts["picture_types"]) == 150
+    assert len(facts["image_types"]) == 150
     assert facts["num_bytes"] == video.stat().st_size
     assert facts["metadata"] == {}

@@ -36,7 +36,7 @@ def run_example(name: str, folder: Path, *arguments: str, **environment: str) ->
 def test_demo_draws_answers_reconstructs_and_says_where_to_look(tmp_path):
     video = write_movie(tmp_path / 'it\'s a $HOME; "video".mp4', seconds=4)
     answer = run_example("demo.py", tmp_path, DEMO_VIDEO=str(video))
-    times, shown = answer.stdout.split("Look at\n")
+    times, shown = answer.stdout.split("VisualEncoding at\n")
     names = [line.split()[0] for line in shown.splitlines()]
     assert len(names) == 6
     assert all((tmp_path / name).exists() for name in names)
@@ -54,28 +54,28 @@ def test_the_demo_stops_at_the_first_step_that_fails(tmp_path, monkeypatch, caps
     shown = capsys.readouterr()
     assert "missing.mp4" in shown.err
     assert "Two" not in shown.out
-    assert "Look at" not in shown.out
+    assert "VisualEncoding at" not in shown.out
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("shipped_model")
-def test_the_pictures_of_the_readme_can_be_drawn_again(tmp_path):
-    answer = run_example("pictures.py", tmp_path, "--folder", "drawn")
+def test_the_images_of_the_readme_can_be_drawn_again(tmp_path):
+    answer = run_example("images.py", tmp_path, "--folder", "drawn")
     for path in answer.stdout.splitlines():
-        with Image.open(tmp_path / path) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
+        with Image.open(tmp_path / path) as image:
+            pixels = np.asarray(image.convert("RGB"))
         assert min(pixels.shape[:2]) > 300
         assert pixels.std() > 10
     assert len(answer.stdout.splitlines()) == 2
 
 
 def test_dropped_patches_are_dark_and_kept_ones_are_not():
-    pictures = load_example("pictures")
+    images = load_example("images")
     white = np.full((128, 128, 3), 255, np.uint8)
     keep = np.zeros(64, bool)
     keep[[0, 63]] = True
-    shown = pictures.kept_patches(white, keep, [7, 8]).reshape(8, 48, 8, 48, 3).mean((1, 3, 4))
+    shown = images.kept_patches(white, keep, [7, 8]).reshape(8, 48, 8, 48, 3).mean((1, 3, 4))
     assert (shown.reshape(-1) > 150).tolist() == keep.tolist()
 
 

@@ -39,13 +39,13 @@ def test_results_are_stripped(path):
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("shipped_model")
 @each_notebook
-def test_runs_and_shows_pictures(path, tmp_path, monkeypatch):
+def test_runs_and_shows_images(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__notebook__"}
     results = [run_cell("".join(cell["source"]), f"{path.name}[{i}]", names) for i, cell in enumerate(cells(path))]
-    pictures = [result for result in results if isinstance(result, Image.Image)]
-    assert pictures
-    assert all(min(picture.size) >= 128 for picture in pictures)
+    images = [result for result in results if isinstance(result, Image.Image)]
+    assert images
+    assert all(min(image.size) >= 128 for image in images)
 
 
 def run_cell(source: str, name: str, names: dict[str, object]) -> object:

@@ -61,7 +61,11 @@ def write_quick_release(folder: Path) -> None:
     """A small checkpoint that draws in few steps, so that examples need not ask for that."""
     write_playable_release(folder)
     stated = json.loads((folder / "videolavit.json").read_text())
-    settings = {"keyframe_steps": 2, "keyframe_guidance": 1.0, "frames": {"steps": 1, "max_guidance": 1.0}}
+    settings = {
+        "keyframe_num_inference_steps": 2,
+        "keyframe_guidance_scale": 1.0,
+        "frames": {"num_inference_steps": 1, "max_guidance_scale": 1.0},
+    }
     (folder / "videolavit.json").write_text(json.dumps(stated | {"settings": settings}))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from videolavit.commands import train
-from videolavit.data.prepare import SHAPES_FRONT_END
+from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.training.presets import TINY
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "tiny.py"
@@ -91,8 +91,11 @@ def test_a_quick_run_makes_a_model_that_draws_and_answers(tmp_path):
 
     model = VideoLaVIT.from_pretrained(tmp_path / "run" / "model")
     size = SHAPES_FRONT_END
-    video = model.video("a red circle moves left", keyframe_steps=2, height=size.height, width=size.width)
+    video = model.video("a red circle moves left", keyframe_num_inference_steps=2, height=size.height, width=size.width)
     assert video.frames.shape == (24, size.height, size.width, 3)
     assert (
-        model.answer("What colour is the object?", image=video.frames[0], max_ids=4, choice="gumbel").num_prompt_ids > 3
+        model.answer(
+            "What colour is the object?", image=video.frames[0], max_new_tokens=4, patch_selection="gumbel"
+        ).num_prompt_ids
+        > 3
     )

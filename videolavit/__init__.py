@@ -1,4 +1,4 @@
-"""Video-LaVIT: one language model that reads and writes text, pictures and video.
+"""Video-LaVIT: one language model that reads and writes text, images and video.
 
 The public names below are imported when first used, so `import videolavit` costs nothing.
 """
@@ -12,16 +12,16 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Clip": "videolavit.clip",
-    "PixelMotion": "videolavit.clip",
+    "MotionField": "videolavit.clip",
     "VideoLaVIT": "videolavit.pipeline",
     "VideoLaVITError": "videolavit.errors",
     "Vocabulary": "videolavit.vocabulary",
     "decompose": "videolavit.video",
     "iter_clips": "videolavit.video",
-    "load_clips": "videolavit.video.clip_file",
+    "load_clips": "videolavit.video.clips.clip_file",
     "open_video": "videolavit.video",
     "probe": "videolavit.video",
-    "warp": "videolavit.video.warp",
+    "warp": "videolavit.video.motion.warp",
 }
 
 __all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -25,17 +25,17 @@ from videolavit.errors import ConfigError, VideoLaVITError
 __all__ = ["COMMANDS", "main", "module_name"]
 
 COMMANDS = {
-    "image": "draw a picture of what a text says",
+    "image": "draw an image of what a text says",
     "video": "draw a video of what a text says",
-    "animate": "bring a picture to life",
+    "animate": "bring an image to life",
     "continue": "draw what happens next in a video",
-    "answer": "answer questions about pictures and videos",
-    "chat": "talk about pictures and videos in the terminal",
-    "tokenize": "a picture or a video to tokens, as text",
-    "detokenize": "tokens to a picture or a video",
+    "answer": "answer questions about images and videos",
+    "chat": "talk about images and videos in the terminal",
+    "tokenize": "an image or a video to tokens, as text",
+    "detokenize": "tokens to an image or a video",
     "edit": "reverse, scale, freeze or replace the motion of a video",
-    "info": "what a video or picture file holds, and what it was made from",
-    "decompose": "videos to keyframes and motion: pictures, arrays and metadata",
+    "info": "what a video or image file holds, and what it was made from",
+    "decompose": "videos to keyframes and motion: images, arrays and metadata",
     "reconstruct": "a video to tokens and back, to see and to measure what they keep",
     "convert": "a checkpoint from the released layout to this project's, or back",
     "prepare": "data to train on: rendered videos, your own, a text tokenizer, token shards",
@@ -52,7 +52,7 @@ usage: videolavit COMMAND ... [--debug]
        videolavit COMMAND --help
        videolavit --version
 
-One language model that reads and writes text, pictures and video.
+One language model that reads and writes text, images and video.
 
 commands:
 {commands}
@@ -155,14 +155,14 @@ def _log_handler() -> logging.Handler:
 
 
 def _on_one_line(record: logging.LogRecord) -> bool:
-    from videolavit.commands.console import printable
+    from videolavit.commands._shared.console import printable
 
     record.msg, record.args = printable(record.getMessage()), ()
     return True
 
 
 def _say(message: str) -> None:
-    from videolavit.commands.console import printable
+    from videolavit.commands._shared.console import printable
 
     print(f"videolavit: {printable(message)}", file=sys.stderr)
 

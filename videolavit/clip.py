@@ -17,18 +17,18 @@ from videolavit.errors import ShapeError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MOTION_STD", "TOKENIZER_GAIN", "Clip", "PixelMotion", "resize_motion"]
+__all__ = ["MOTION_STD", "TOKENIZER_GAIN", "Clip", "MotionField", "resize_motion"]
 
 MOTION_STD = (0.0993703, 0.1130276)
-"""Standard deviation of x and y motion over the training set of the release, as a share of picture width and height."""
+"""Standard deviation of x and y motion over the training set of the release, as a share of image width and height."""
 
 TOKENIZER_GAIN = 10.0
 """The motion tokenizer works on ten times the normalised motion; the video detokenizer on the normalised motion."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class PixelMotion:
-    """Motion field of a clip, in pixels per frame of a picture of `height` x `width`.
+class MotionField:
+    """Motion field of a clip, in pixels per frame of an image of `height` x `width`.
 
     A value says how far the content of a cell has moved since the frame before: positive x to the right, positive y
     down. Frame 0, the keyframe, has not moved.
@@ -42,10 +42,10 @@ class PixelMotion:
         if self.values.ndim != 4 or self.values.shape[0] != 2:
             raise ShapeError(f"got motion of shape {self.values.shape}, expected (2, frames, rows, cols)")
         if self.height < 1 or self.width < 1:
-            raise ShapeError(f"got a picture of {self.height} x {self.width}, expected at least 1 x 1")
+            raise ShapeError(f"got an image of {self.height} x {self.width}, expected at least 1 x 1")
 
     def __repr__(self) -> str:
-        return f"PixelMotion(shape={self.values.shape}, picture={self.height}x{self.width})"
+        return f"MotionField(shape={self.values.shape}, image={self.height}x{self.width})"
 
     @property
     def num_frames(self) -> int:
@@ -57,7 +57,7 @@ class PixelMotion:
         return self.values.shape[2:]
 
     def in_tokenizer_units(self) -> Float32[np.ndarray, "2 frames rows cols"]:
-        """Share of the picture size, over `MOTION_STD`, times `TOKENIZER_GAIN`, on the grid as it is."""
+        """Share of the image size, over `MOTION_STD`, times `TOKENIZER_GAIN`, on the grid as it is."""
         return (self.values / self._unit()).astype(np.float32)
 
     def for_tokenizer(self, rows: int = 20, cols: int = 36) -> Float32[np.ndarray, "2 frames rows cols"]:
@@ -71,8 +71,8 @@ class PixelMotion:
     @classmethod
     def from_tokenizer_units(
         cls, values: Float32[np.ndarray, "2 frames rows cols"], *, height: int, width: int
-    ) -> PixelMotion:
-        """Pixels of a `height` x `width` picture from what the motion tokenizer decodes."""
+    ) -> MotionField:
+        """Pixels of a `height` x `width` image from what the motion tokenizer decodes."""
         field = cls(values=values, height=height, width=width)
         return cls(values=(values * field._unit()).astype(np.float32), height=height, width=width)
 
@@ -88,7 +88,7 @@ class Clip:
 
     keyframe: UInt8[np.ndarray, "height width 3"]
     """RGB."""
-    motion: PixelMotion
+    motion: MotionField
     start: int
     """Tick of the keyframe; ticks are 1 / `fps` seconds apart and count from the start of the video."""
     fps: Fraction

@@ -26,7 +26,7 @@ class VideoLaVITError(Exception):
 
 
 class MediaError(VideoLaVITError, ValueError):
-    """A file, stream or list of frames cannot be read as the video or picture that was asked for."""
+    """A file, stream or list of frames cannot be read as the video or image that was asked for."""
 
 
 class LimitError(MediaError):
@@ -46,7 +46,7 @@ class VocabularyError(VideoLaVITError, ValueError):
 
 
 class PromptError(VideoLaVITError, ValueError):
-    """A prompt and its pictures, videos or options do not fit each other."""
+    """A prompt and its images, videos or options do not fit each other."""
 
 
 class ConfigError(VideoLaVITError, ValueError):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from videolavit.detokenizers.video import VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.language.sampling import Sampling
-from videolavit.video.front_end import FrontEnd
+from videolavit.video.processor import VideoProcessorConfig
 
 __all__ = ["ModelSettings"]
 
@@ -21,27 +21,27 @@ __all__ = ["ModelSettings"]
 class ModelSettings:
     """Settings of one model. The defaults are those of the released one."""
 
-    front_end: FrontEnd = field(default_factory=FrontEnd)
+    video_processor: VideoProcessorConfig = field(default_factory=VideoProcessorConfig)
     """How videos become clips. If it has a size, that is also the size in which the model draws."""
     visual_input: Literal["continuous", "discrete"] = "continuous"
-    """How the language model sees pictures that it is asked about: as features, or as ids."""
+    """How the language model sees images that it is asked about: as features, or as ids."""
     max_clips: int = 8
     """Clips of a video that it can be asked about at once."""
     min_keyframe_ids: int = 20
     """Fewest ids of a keyframe that it draws."""
     sampling: Sampling = field(default_factory=Sampling)
     """How it chooses ids after words."""
-    sampling_after_picture: Sampling = field(default_factory=Sampling.image_to_video)
-    """The same where the first picture is given."""
+    sampling_after_image: Sampling = field(default_factory=Sampling.image_to_video)
+    """The same where the first image is given."""
     candidates: int = 1
     """Drafts of the ids that it writes for words; the one that it finds to fit them best is drawn."""
-    keyframe_steps: int = 50
-    keyframe_guidance: float = 3.0
+    keyframe_num_inference_steps: int = 50
+    keyframe_guidance_scale: float = 3.0
     frames: VideoOptions = field(default_factory=VideoOptions)
 
     def __post_init__(self) -> None:
         if self.visual_input not in ("continuous", "discrete"):
             raise ConfigError(f'got visual_input={self.visual_input!r}, expected "continuous" or "discrete"')
-        for name in ("max_clips", "min_keyframe_ids", "keyframe_steps", "candidates"):
+        for name in ("max_clips", "min_keyframe_ids", "keyframe_num_inference_steps", "candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")

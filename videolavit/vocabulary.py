@@ -1,4 +1,4 @@
-"""The unified vocabulary: text, picture and motion as one row of ids (reference section 1).
+"""The unified vocabulary: text, image and motion as one row of ids (reference section 1).
 
 The only place that computes an offset. Everything else asks a `Vocabulary` for ids and codes: a *code* is an index
 into one codebook, from 0; an *id* is an index into the vocabulary of the language model.

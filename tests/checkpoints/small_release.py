@@ -30,8 +30,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
 from videolavit.config import to_dict
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
-from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.vocabulary import Vocabulary
 

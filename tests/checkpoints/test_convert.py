@@ -8,7 +8,7 @@ import pytest
 import torch
 from checkpoints.small_release import write_small_release
 
-from videolavit.checkpoints import PARTS, convert, load_part, open_checkpoint
+from videolavit.checkpoints import COMPONENTS, convert, load_component, open_checkpoint
 from videolavit.checkpoints.files import open_tensors
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.vocabulary import Vocabulary
@@ -35,7 +35,7 @@ def assert_same(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 
 def parts_of(folder: Path) -> dict[str, torch.Tensor]:
     checkpoint = open_checkpoint(folder)
-    names = [name for name in checkpoint.held() if name in PARTS]
+    names = [name for name in checkpoint.held() if name in COMPONENTS]
     return {f"{name}:{key}": value.load() for name in names for key, value in checkpoint.part(name).tensors.items()}
 
 
@@ -91,7 +91,7 @@ def test_a_type_asked_for_is_given_to_all_but_what_must_stay_exact(small_release
     for key, value in tensors.items():
         stays = key.removeprefix("answering_").startswith(exact)
         assert value.dtype == (torch.float32 if stays else torch.bfloat16), key
-    loaded = load_part(open_checkpoint(small_release).part("motion_tokenizer"), dtype=torch.bfloat16)
+    loaded = load_component(open_checkpoint(small_release).part("motion_tokenizer"), dtype=torch.bfloat16)
     for key, value in loaded.state_dict().items():
         assert torch.equal(value, tensors[f"motion_tokenizer:{key}"])
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from videolavit.checkpoints import convert
 from videolavit.detokenizers.continuation import restart_latents
-from videolavit.detokenizers.video import VideoNoise, VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoNoise, VideoOptions
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block, Modality
-from videolavit.language.prompts import Ids, Picture, Prompt, Video, VideoClip, assemble
+from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, VideoInput, assemble
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 
@@ -44,7 +44,7 @@ def last_logits(model: VideoLaVIT, prompt: Prompt) -> Tensor:
         return language.logits(language.hidden(language.embed(prompt)[None])[:, -1])[:, :33000:7]
 
 
-def around(ids: list[int], media: Picture | Video, model: VideoLaVIT) -> Prompt:
+def around(ids: list[int], media: ImageInput | VideoInput, model: VideoLaVIT) -> Prompt:
     place = next(index for index, value in enumerate(ids) if value < 0)
     return assemble([Ids(ids[:place]), media, Ids(ids[place + 1 :])], model.vocabulary)
 
@@ -54,27 +54,27 @@ def test_a_question_about_a_video_has_the_reference_embeddings_and_logits(model)
     _, expected = golden("understanding_small")
     parts, config = model.answering, UNDERSTANDING["video"]
     features = parts.visual_tokenizer.language_features(
-        rand(60, 2, 3, 56, 56), choice="gumbel", gumbel_noise=gumbel(config["gumbel_seed"], 2, 16, 2)
+        rand(60, 2, 3, 56, 56), patch_selection="gumbel", gumbel_noise=gumbel(config["gumbel_seed"], 2, 16, 2)
     )
     codes = parts.motion_tokenizer.encode(rand(61, 2, 2, 24, 20, 36))
     clips = [
-        VideoClip(keyframe=Picture(features=rows), motion_ids=model.vocabulary.motion_ids(motion))
+        ClipInput(keyframe=ImageInput(features=rows), motion_ids=model.vocabulary.motion_ids(motion))
         for rows, motion in zip(features, codes, strict=True)
     ]
-    prompt = around(config["input_ids"][0], Video(clips=tuple(clips)), model)
+    prompt = around(config["input_ids"][0], VideoInput(clips=tuple(clips)), model)
     assert_close(parts.language_model.embed(prompt), expected["video.inputs_embeds"])
     assert_close(last_logits(model, prompt), expected["video.last_logits"])
 
 
 @torch.no_grad()
-def test_a_question_about_a_picture_has_the_reference_embeddings_and_logits(model):
+def test_a_question_about_an_image_has_the_reference_embeddings_and_logits(model):
     _, expected = golden("understanding_small")
     config = UNDERSTANDING["image"]
     [features] = model.answering.visual_tokenizer.language_features(
-        rand(64, 1, 3, 56, 56), choice="gumbel", gumbel_noise=gumbel(config["gumbel_seed"], 1, 16, 2)
+        rand(64, 1, 3, 56, 56), patch_selection="gumbel", gumbel_noise=gumbel(config["gumbel_seed"], 1, 16, 2)
     )
     assert_close(features, expected["image.embeds"][1:-1])
-    prompt = around(config["input_ids"][0], Picture(features=features), model)
+    prompt = around(config["input_ids"][0], ImageInput(features=features), model)
     assert_close(last_logits(model, prompt), expected["image.last_logits"])
 
 
@@ -92,14 +92,14 @@ def test_a_prompt_is_continued_by_the_reference_ids(model):
     assert torch.equal(drawn.blocks[1].ids, expected["motion_ids"])
 
 
-def test_keyframe_codes_become_the_reference_picture_and_its_continuation(model):
+def test_keyframe_codes_become_the_reference_image_and_its_continuation(model):
     _, expected = golden("keyframe_detokenizer_small")
     detokenizer = model.keyframe_detokenizer
     codes = model.vocabulary.visual_codes(torch.tensor(KEYFRAME["tokens"]))
     vectors = [model.visual_tokenizer.code_vectors(codes)]
     size = {"height": KEYFRAME["height"], "width": KEYFRAME["width"], "guidance": KEYFRAME["guidance_scale"]}
-    picture = detokenizer.draw(vectors, **size, steps=KEYFRAME["num_inference_steps"], noise=rand(81, 1, 4, 8, 12))
-    assert_close(picture, expected["image"])
+    image = detokenizer.draw(vectors, **size, steps=KEYFRAME["num_inference_steps"], noise=rand(81, 1, 4, 8, 12))
+    assert_close(image, expected["image"])
 
     row, column = np.indices((64, 96))
     last_frame = ((row + column)[..., None] * np.array([1, 2, 3]) % 256).astype(np.uint8)
@@ -116,7 +116,7 @@ def test_motion_codes_become_the_reference_frames(model):
     latents = model.video_detokenizer.sample_latents(
         rand(70, 1, 3, 64, 96).clamp(-1, 1),
         motion,
-        options=VideoOptions(steps=VIDEO["num_inference_steps"]),
+        options=VideoOptions(num_inference_steps=VIDEO["num_inference_steps"]),
         noise=VideoNoise(rand(72, 1, 3, 64, 96), rand(73, 1, 24, 4, 8, 12)),
     )
     assert_close(latents[:, ::3], expected["latents"])

@@ -12,8 +12,8 @@ from checkpoints.small_release import motion_tokenizer, save, write_small_releas
 from reference.golden import fill
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from videolavit.checkpoints import convert, live_part, load_part, open_checkpoint
-from videolavit.checkpoints.model_parts import ModelParts
+from videolavit.checkpoints import convert, live_component, load_component, open_checkpoint
+from videolavit.checkpoints.components import ModelComponents
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.pipeline import VideoLaVIT
 
@@ -60,7 +60,7 @@ def test_a_missing_an_extra_and_a_misshapen_key_are_named_with_file_key_and_shap
 
     def message() -> str:
         with pytest.raises(CheckpointError) as caught:
-            ModelParts(open_checkpoint(folder)).module(part)
+            ModelComponents(open_checkpoint(folder)).module(part)
         return str(caught.value)
 
     edit(path, **{name: torch.zeros(7)})
@@ -82,7 +82,7 @@ def test_a_missing_key_of_the_vision_transformer_is_named_as_its_own_file_has_it
 def test_a_key_of_no_part_is_not_skipped(folder):
     edit(folder / "video_3d_unet.bin", ema__decay=torch.zeros(1))
     with pytest.raises(CheckpointError, match=r"'ema\.decay' is unexpected"):
-        ModelParts(open_checkpoint(folder)).module("video_unet")
+        ModelComponents(open_checkpoint(folder)).module("video_unet")
 
 
 def test_many_differences_are_counted_and_the_first_are_shown(folder):
@@ -90,7 +90,7 @@ def test_many_differences_are_counted_and_the_first_are_shown(folder):
     kept = {key: value for key, value in tensors.items() if not key.startswith("decoder.blocks")}
     torch.save(kept, folder / "motion_tokenizer.bin")
     with pytest.raises(CheckpointError, match="240 keys differ") as caught:
-        ModelParts(open_checkpoint(folder)).module("motion_tokenizer")
+        ModelComponents(open_checkpoint(folder)).module("motion_tokenizer")
     assert len(str(caught.value).splitlines()) == 8
 
 
@@ -130,12 +130,12 @@ def test_a_plain_unet_folder_is_taken_and_the_motion_encoder_asked_for_elsewhere
     encoder = {key: value for key, value in both.items() if key.startswith("motion_encoder.")}
     (folder / "video_3d_unet.bin").unlink()
     save(unet, folder / "video_detokenizer/unet/diffusion_pytorch_model.safetensors")
-    parts = ModelParts(open_checkpoint(folder))
+    parts = ModelComponents(open_checkpoint(folder))
     assert all(torch.equal(value, unet[key]) for key, value in parts.module("video_unet").state_dict().items())
     with pytest.raises(CheckpointError, match=r"holds no key motion_encoder\.\*.*video_3d_unet\.bin"):
         parts.module("motion_encoder")
     save(encoder, folder / "video_3d_unet.bin")
-    parts = ModelParts(open_checkpoint(folder))
+    parts = ModelComponents(open_checkpoint(folder))
     assert parts.module("motion_encoder").config.out_width == 64
     assert len(parts.module("video_unet").state_dict()) == len(unet)
 
@@ -187,7 +187,7 @@ def test_parts_stored_in_several_types_compute_in_the_widest(folder):
 
 def test_a_module_in_memory_is_written_and_loaded_again(tmp_path):
     tokenizer = fill(motion_tokenizer())
-    model = VideoLaVIT(ModelParts(modules={"motion_tokenizer": tokenizer}))
+    model = VideoLaVIT(ModelComponents(modules={"motion_tokenizer": tokenizer}))
     model.save_pretrained(tmp_path / "saved")
     again = VideoLaVIT.from_pretrained(tmp_path / "saved")
     assert again.motion_tokenizer.config == tokenizer.config
@@ -202,9 +202,9 @@ def test_a_module_in_memory_is_written_and_loaded_again(tmp_path):
 def test_tied_weights_stay_tied():
     sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 1}
     tied = LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=1, tie_word_embeddings=True))
-    part = live_part("language_model", tied)
+    part = live_component("language_model", tied)
     assert "lm_head.weight" not in part.tensors
-    loaded = load_part(part)
+    loaded = load_component(part)
     assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
     assert torch.equal(loaded(torch.tensor([[1, 2]])).logits, tied(torch.tensor([[1, 2]])).logits)
 
@@ -219,7 +219,7 @@ def test_tied_weights_stay_tied():
     ],
 )
 def test_a_native_configuration_is_read_strictly(tmp_path, change, message):
-    VideoLaVIT(ModelParts(modules={"motion_tokenizer": motion_tokenizer()})).save_pretrained(tmp_path / "saved")
+    VideoLaVIT(ModelComponents(modules={"motion_tokenizer": motion_tokenizer()})).save_pretrained(tmp_path / "saved")
     path = tmp_path / "saved" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises((CheckpointError, ConfigError), match=message):
@@ -234,7 +234,7 @@ def test_a_library_configuration_that_cannot_be_built_is_refused(folder):
     ):
         path = folder / file
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    parts = ModelParts(open_checkpoint(folder))
+    parts = ModelComponents(open_checkpoint(folder))
     with pytest.raises(ConfigError, match="language_model: cannot be built"):
         parts.module("language_model")
     with pytest.raises(ConfigError, match="got the class 'Flux', expected UNet2DConditionModel"):

@@ -9,29 +9,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints.small_parts import VOCABULARY, small_modules
+from checkpoints.small_components import VOCABULARY, small_modules
 from checkpoints.small_release import write_playable_release
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from safetensors.torch import load_file
 
 from videolavit.checkpoints import convert, open_checkpoint, shipped
-from videolavit.checkpoints.model_parts import ModelParts
-from videolavit.data.prepare import SHAPES_FRONT_END
-from videolavit.detokenizers.video import VideoOptions
+from videolavit.checkpoints.components import ModelComponents
+from videolavit.data.prepare_videos import SHAPES_FRONT_END
+from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
 
 SETTINGS = ModelSettings(
-    front_end=SHAPES_FRONT_END,
+    video_processor=SHAPES_FRONT_END,
     visual_input="discrete",
     max_clips=3,
     min_keyframe_ids=2,
     sampling=Sampling(motion=SamplingOptions(temperature=0.7)),
-    keyframe_steps=4,
-    keyframe_guidance=1.5,
-    frames=VideoOptions(steps=5, max_guidance=1.0),
+    keyframe_num_inference_steps=4,
+    keyframe_guidance_scale=1.5,
+    frames=VideoOptions(num_inference_steps=5, max_guidance_scale=1.0),
 )
 
 
@@ -40,12 +40,12 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_playable_release(tmp_path_factory.mktemp("playable"))
 
 
-def twin_parts() -> ModelParts:
+def twin_parts() -> ModelComponents:
     """A model both of whose detokenizers have one autoencoder."""
     modules = small_modules()
     modules["video_vae"] = modules["keyframe_vae"]
     schedulers = {"keyframe_scheduler": DDIMScheduler(), "video_scheduler": EulerDiscreteScheduler()}
-    return ModelParts(vocabulary=VOCABULARY, settings=SETTINGS, modules=modules, schedulers=schedulers)
+    return ModelComponents(vocabulary=VOCABULARY, settings=SETTINGS, modules=modules, schedulers=schedulers)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def opened(folder: Path, **options) -> ModelParts:
-    return ModelParts(open_checkpoint(folder), **options)
+def opened(folder: Path, **options) -> ModelComponents:
+    return ModelComponents(open_checkpoint(folder), **options)
 
 
 def changed_config(folder: Path, target: Path, change) -> Path:
@@ -119,7 +119,7 @@ def test_a_changed_part_does_not_change_its_twin(native, tmp_path):
 
 def test_twins_of_different_types_are_two_modules(native):
     parts = opened(native, dtype=torch.bfloat16)
-    assert parts.module("keyframe_vae").dtype == torch.float32, "half precision shows in pictures"
+    assert parts.module("keyframe_vae").dtype == torch.float32, "half precision shows in images"
     assert parts.module("video_vae").dtype == torch.bfloat16
 
 
@@ -180,6 +180,6 @@ def test_the_model_of_the_package_is_opened_without_a_name(native, tmp_path, mon
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for change in ({"max_clips": 0}, {"min_keyframe_ids": 0}, {"keyframe_steps": 0}):
+    for change in ({"max_clips": 0}, {"min_keyframe_ids": 0}, {"keyframe_num_inference_steps": 0}):
         with pytest.raises(ConfigError, match="expected at least 1"):
             replace(SETTINGS, **change)

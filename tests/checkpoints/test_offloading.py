@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from checkpoints.small_parts import small_model, small_modules
+from checkpoints.small_components import small_model, small_modules
 from torch import nn
 
-from videolavit.assembly import Assembly
-from videolavit.detokenizers import continuation, keyframe, sampling, video
+from videolavit.detokenizers import continuation, denoise, keyframe_detokenizer, video_detokenizer
 from videolavit.detokenizers.condition import ConditionDecoder
 from videolavit.nn.offload import Offload, compute_device
 from videolavit.nn.random import sample_generators
+from videolavit.pipeline.model_components import Components
 
 META = torch.device("meta")
 
@@ -25,38 +25,38 @@ def _no_look_at_values(monkeypatch):
     """What reads single values, which "meta" has not, stays on the CPU: timesteps, and the check of a mask."""
 
     def scheduler_on_cpu(scheduler, steps, _, first_step=0):
-        return sampling.scheduler_for(scheduler, steps, torch.device("cpu"), first_step)
+        return denoise.scheduler_for(scheduler, steps, torch.device("cpu"), first_step)
 
-    for module in (keyframe, video, continuation):
+    for module in (keyframe_detokenizer, video_detokenizer, continuation):
         monkeypatch.setattr(module, "scheduler_for", scheduler_on_cpu)
     monkeypatch.setattr(ConditionDecoder, "_check", lambda *_: None)
 
 
-def draw_keyframe(model: Assembly, **options) -> torch.Tensor:
+def draw_keyframe(model: Components, **options) -> torch.Tensor:
     return model.keyframe_detokenizer.draw([torch.ones(3, 4)], height=16, width=16, steps=2, **options)
 
 
-def draw_frames(model: Assembly) -> torch.Tensor:
-    picture = torch.full((1, 16, 16, 3), 100, dtype=torch.uint8)
-    options = video.VideoOptions(steps=2, max_guidance=2.0, decode_chunk=2)
+def draw_frames(model: Components) -> torch.Tensor:
+    image = torch.full((1, 16, 16, 3), 100, dtype=torch.uint8)
+    options = video_detokenizer.VideoOptions(num_inference_steps=2, max_guidance_scale=2.0, decode_chunk_size=2)
     generators = sample_generators(0, 1)
-    return model.video_detokenizer.draw(picture, torch.zeros(1, 2, 3, 4, 4), options=options, generators=generators)
+    return model.video_detokenizer.draw(image, torch.zeros(1, 2, 3, 4, 4), options=options, generators=generators)
 
 
-def think(model: Assembly) -> torch.Tensor:
+def think(model: Components) -> torch.Tensor:
     language_model = model.language_model
     mask = torch.zeros(1, 1, 3, 3, device=language_model.device)
     hidden = language_model.hidden(language_model.embed_ids(torch.tensor([[1, 2, 3]])), mask)
     return language_model.logits(hidden, [range(2, 9)])
 
 
-def offloaded(device: str) -> Assembly:
+def offloaded(device: str) -> Components:
     model = small_model(device)
     model.enable_model_cpu_offload()
     return model
 
 
-def visits(model: Assembly, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def visits(model: Components, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the parts in the order in which they come to the device; filled while the model works."""
     came: list[str] = []
     names = {id(model.parts.module(name)): name for name in model.parts.loaded}
@@ -71,7 +71,7 @@ def visits(model: Assembly, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return came
 
 
-def on_device(model: Assembly) -> set[str]:
+def on_device(model: Components) -> set[str]:
     parts = {name: model.parts.module(name) for name in model.parts.loaded}
     return {name for name, part in parts.items() if next(part.parameters()).device == META}
 

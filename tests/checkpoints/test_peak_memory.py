@@ -20,7 +20,7 @@ from transformers import LlamaConfig
 
 from videolavit.checkpoints import convert
 from videolavit.checkpoints.files import StoredTensor
-from videolavit.checkpoints.parts import build_part
+from videolavit.checkpoints.registry import build_component
 from videolavit.checkpoints.writing import write_pickled, write_safetensors
 from videolavit.pipeline import VideoLaVIT
 
@@ -49,7 +49,7 @@ config = LlamaConfig(
     vocab_size=1024, hidden_size=1024, intermediate_size=4096, num_hidden_layers=16, num_attention_heads=8,
     num_key_value_heads=4,
 )
-shapes = {k: tuple(v.shape) for k, v in build_part("language_model", config.to_dict()).state_dict().items()}
+shapes = {k: tuple(v.shape) for k, v in build_component("language_model", config.to_dict()).state_dict().items()}
 size = 4 * sum(torch.Size(shape).numel() for shape in shapes.values())
 (folder / "language_model").mkdir()
 config.save_pretrained(folder / "language_model")

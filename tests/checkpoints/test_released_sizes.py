@@ -11,13 +11,13 @@ from torch import nn
 
 from videolavit.checkpoints.files import StoredTensor
 from videolavit.checkpoints.loading import check_tensors
-from videolavit.checkpoints.parts import build_part
+from videolavit.checkpoints.registry import build_component
 from videolavit.checkpoints.released import LOCATIONS, ReleasedCheckpoint
 from videolavit.checkpoints.source import Source
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
-from videolavit.tokenizers.motion import MotionTokenizerConfig
-from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 
 LAYOUT = json.loads((Path(__file__).parents[1] / "reference" / "layout.json").read_text())
 LLAMA = {
@@ -99,7 +99,7 @@ def shapes_of(module: nn.Module) -> dict[str, list[int]]:
 def test_a_module_of_the_released_size_has_exactly_the_keys_and_shapes_of_the_release(checkpoint, entry):
     name, prefix = PARTS_OF_ENTRIES[entry]
     part = checkpoint.part(name)
-    module = build_part(name, part.config)
+    module = build_component(name, part.config)
     check_tensors(module, part.tensors, name=name, origin=part.origin)
     renamed = {LOCATIONS[name].names.released(key): shape for key, shape in shapes_of(module).items()}
     assert renamed == LAYOUT[entry]
@@ -116,7 +116,7 @@ def test_the_three_parts_of_the_fine_tuned_model_use_every_key_of_its_file(check
     used: dict[str, list[int]] = {}
     for name in ("answering_language_model", "answering_visual_tokenizer", "answering_motion_tokenizer"):
         part = checkpoint.part(name)
-        module = build_part(name, part.config)
+        module = build_component(name, part.config)
         check_tensors(module, part.tensors, name=name, origin=part.origin)
         place = LOCATIONS[name]
         used |= {place.prefix + place.names.released(key): shape for key, shape in shapes_of(module).items()}
@@ -132,7 +132,7 @@ def test_a_tokenizer_file_that_contains_the_vision_transformer_needs_no_other(tm
     file = "visual_tokenizer/tokenizer_encoder.bin"
     checkpoint = CheckpointOfShapes(tmp_path, {file: LAYOUT["visual_tokenizer.encoder"]})
     part = checkpoint.part("visual_tokenizer")
-    check_tensors(build_part("visual_tokenizer", part.config), part.tensors, name="", origin=part.origin)
+    check_tensors(build_component("visual_tokenizer", part.config), part.tensors, name="", origin=part.origin)
     assert {tensor.key for tensor in part.tensors.values()} == set(LAYOUT["visual_tokenizer.encoder"])
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from videolavit.results import Answer, ClipTokens, GeneratedImage, GeneratedVideo
-from videolavit.tasks.token_text import Tokens
+from videolavit.pipeline.outputs import Answer, ClipTokens, GeneratedImage, GeneratedVideo
+from videolavit.pipeline.token_text import Tokens
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 TOKENS = ClipTokens(keyframe=torch.tensor([5, 6]), motion=torch.tensor([7, 8]))

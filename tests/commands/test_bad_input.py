@@ -10,7 +10,7 @@ from checkpoints.small_release import write_playable_release
 from PIL import Image
 
 from videolavit import cli
-from videolavit.video.write import write_video
+from videolavit.video.io.write import write_video
 
 FRAME = np.zeros((16, 16, 3), np.uint8)
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["video", ""], "empty"),
         (["image", "a", "--height", "33", "--width", "32"], "multiples of 8"),
         (["image", "a", "--height", "32"], "both or neither"),
-        (["image", "a", "--keyframe-steps", "0"], "at least 1"),
+        (["image", "a", "--keyframe-num-inference-steps", "0"], "at least 1"),
         (["video", "a", "--clips", "0"], "clips=0, expected at least 1"),
         (["image", "a", "--candidates", "0"], "candidates"),
         (["animate", "huge.png"], "huge.png: has 20000 x 20000 pixels"),
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["animate", "gone.png"], "gone.png: no such file"),
         (["animate", "checkpoint"], "checkpoint: "),
         (["continue", "text.mp4"], "text.mp4: cannot be read as a video"),
-        (["continue", "one.png"], "one.png: is a still picture"),
+        (["continue", "one.png"], "one.png: is a still image"),
         (["reconstruct", "empty.mp4"], "empty.mp4: "),
         (["reconstruct", "hours.mp4"], "raise max_clips (in a command: --max-clips)"),
         (["edit", "hours.mp4", "--reverse"], "raise max_clips (in a command: --max-clips)"),
@@ -72,7 +72,7 @@ def test_a_mistake_is_told_in_one_message_and_leaves_nothing(arguments, words, f
     ("media", "words"),
     [
         (["--video", "text.mp4"], "text.mp4: cannot be read as a video"),
-        (["--video", "one.png"], "one.png: is a still picture"),
+        (["--video", "one.png"], "one.png: is a still image"),
         (["--image", "short.mp4"], "short.mp4: is not an image"),
         (["--image", "huge.png"], "huge.png: has 20000 x 20000 pixels"),
         (["--video", "gone.mp4"], "gone.mp4"),
@@ -87,11 +87,11 @@ def test_a_question_about_what_cannot_be_read_is_told(media, words, folder, monk
     assert told.out == ""
 
 
-def test_a_picture_of_one_pixel_is_a_picture(folder, monkeypatch, capsys):
+def test_an_image_of_one_pixel_is_an_image(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert cli.main(["tokenize", "one.png", "--model", "checkpoint"]) == 0
     assert capsys.readouterr().out.startswith("K ")
-    assert cli.main(["answer", "Why?", "--image", "one.png", "--max-ids", "2", "--model", "checkpoint"]) == 0
+    assert cli.main(["answer", "Why?", "--image", "one.png", "--max-new-tokens", "2", "--model", "checkpoint"]) == 0
 
 
 def test_a_model_that_is_not_there_is_told(folder, monkeypatch, capsys):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from videolavit import cli
 from videolavit.errors import MediaError, PromptError
-from videolavit.video.write import write_video
+from videolavit.video.io.write import write_video
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import termios
 import pytest
 
 PROGRAM = """
-from videolavit.commands.console import progress_bar
+from videolavit.commands._shared.console import progress_bar
 with progress_bar(10, "video", quiet={quiet}) as bar:
     bar.update(10)
 """
@@ -42,7 +42,7 @@ def test_a_terminal_shows_a_bar():
 
 STAGES = """
 import time
-from videolavit.commands.console import StageBars, until_words
+from videolavit.commands._shared.console import StageBars, until_words
 with StageBars(quiet={quiet}) as bars:
     for stage, total in (("keyframe", 4), ("frames", 0)):
         for done in range(5):
@@ -80,6 +80,6 @@ def test_what_is_no_terminal_shows_none():
     ("num_bytes", "text"), [(0, "0 B"), (999, "999 B"), (1_500_000, "1.5 MB"), (7_340_000_000, "7.3 GB")]
 )
 def test_sizes_are_readable(num_bytes, text):
-    from videolavit.commands.console import readable_size
+    from videolavit.commands._shared.console import readable_size
 
     assert readable_size(num_bytes) == text

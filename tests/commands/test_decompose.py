@@ -17,10 +17,10 @@ from movies import write_movie
 from PIL import Image
 from safetensors.numpy import load_file
 
-from videolavit.commands.clip_options import ClipOptions
-from videolavit.commands.decompose_file import Job, decompose_file
+from videolavit.commands._shared.clip_options import ClipOptions
+from videolavit.commands._shared.decompose_file import Job, decompose_file
 from videolavit.video import decompose
-from videolavit.video.clip_file import load_clips
+from videolavit.video.clips.clip_file import load_clips
 
 OWN_GRID = ["--rows", "6", "--cols", "10"]
 """The codec's grid for these videos: nothing to resize, so nobody waits for torch to be imported."""
@@ -65,8 +65,8 @@ def test_what_is_written_is_what_the_library_returns(video, tmp_path):
     for index, clip in enumerate(clips):
         np.testing.assert_array_equal(arrays["motion"][index], clip.motion.for_tokenizer())
         np.testing.assert_array_equal(arrays["keyframes"][index], clip.keyframe)
-        with Image.open(tmp_path / "out" / "keyframes" / f"{index:03}.png") as picture:
-            np.testing.assert_array_equal(np.asarray(picture), clip.keyframe)
+        with Image.open(tmp_path / "out" / "keyframes" / f"{index:03}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), clip.keyframe)
 
 
 def test_a_name_that_is_no_text_does_no_harm(video, tmp_path):
@@ -114,8 +114,8 @@ def test_json_is_one_document_and_nothing_else(video, folder, tmp_path):
     assert "missing.mp4" in bad["error"]
 
 
-def test_pictures_can_be_left_out(video, tmp_path):
-    videolavit("decompose", video, "-o", tmp_path / "out", "--no-pictures", *OWN_GRID)
+def test_images_can_be_left_out(video, tmp_path):
+    videolavit("decompose", video, "-o", tmp_path / "out", "--no-images", *OWN_GRID)
     assert {path.name for path in (tmp_path / "out").iterdir()} == RESULTS - {"contact-sheet.png", "motion"}
 
 
@@ -163,7 +163,7 @@ def test_what_is_complete_is_left_alone_until_something_changes(folder, tmp_path
 
     def status(*, redo: bool = False, slices: int = 16) -> str:
         clips = ClipOptions(slices=slices)
-        job = Job(source=str(video), folder=str(out), clips=clips, rows=6, cols=10, pictures=False, redo=redo)
+        job = Job(source=str(video), folder=str(out), clips=clips, rows=6, cols=10, images=False, redo=redo)
         return decompose_file(job).status
 
     assert status() == "done"
@@ -180,7 +180,7 @@ def test_what_is_complete_is_left_alone_until_something_changes(folder, tmp_path
     assert status(slices=2) == "unchanged"
 
 
-def test_fewer_clips_than_before_leave_no_pictures_behind_and_nothing_of_the_users(video, tmp_path):
+def test_fewer_clips_than_before_leave_no_images_behind_and_nothing_of_the_users(video, tmp_path):
     (tmp_path / "out" / "keyframes").mkdir(parents=True)
     (tmp_path / "out" / "keyframes" / "mine.png").write_text("not ours")
     videolavit("decompose", video, "-o", tmp_path / "out", "--select", "all", *OWN_GRID)

@@ -11,9 +11,9 @@ import torch
 from checkpoints.small_release import write_playable_release
 
 from videolavit import cli
-from videolavit.checkpoints import PARTS, load_part, open_checkpoint
+from videolavit.checkpoints import COMPONENTS, load_component, open_checkpoint
 from videolavit.checkpoints.footprint import TASKS
-from videolavit.commands.installed import libraries
+from videolavit.commands._shared.installed import libraries
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def test_parts_take_the_memory_that_it_says(dtype, checkpoint, capsys):
     code, told = report(capsys, "--model", str(checkpoint), "--device", "cpu", *options)
     assert (code, told["problems"]) == (0, [])
     source = open_checkpoint(checkpoint)
-    assert set(told["model"]["parts"]) == set(source.held()) & set(PARTS)
+    assert set(told["model"]["parts"]) == set(source.held()) & set(COMPONENTS)
     for name, size in told["model"]["parts"].items():
-        tensors = load_part(source.part(name), dtype=dtype).state_dict().values()
+        tensors = load_component(source.part(name), dtype=dtype).state_dict().values()
         assert size["bytes"] == sum(tensor.nbytes for tensor in tensors), name
         assert size["parameters"] == sum(tensor.numel() for tensor in tensors), name
     parts = {name: size["bytes"] for name, size in told["model"]["parts"].items()}

@@ -16,11 +16,11 @@ from command_line import videolavit
 
 from videolavit import cli
 from videolavit.checkpoints.native import write_native
-from videolavit.checkpoints.parts import live_part
+from videolavit.checkpoints.registry import live_component
 from videolavit.commands import evaluate
 from videolavit.evaluation.benchmarks.shapes import task_names
 from videolavit.settings import ModelSettings
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.vocabulary import Vocabulary
 
 CONFIG = MotionTokenizerConfig(
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint in the making."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("unfinished")
-    part = live_part("motion_tokenizer", MotionTokenizer(CONFIG))
+    part = live_component("motion_tokenizer", MotionTokenizer(CONFIG))
     write_native(folder, Vocabulary(num_visual_codes=8, num_motion_codes=8), [part], {}, ModelSettings())
     return folder
 

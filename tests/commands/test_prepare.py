@@ -11,9 +11,9 @@ from movies import write_movie
 
 from videolavit.commands import prepare
 from videolavit.commands.prepare import Config, Shapes, TextTokenizer, Videos
-from videolavit.data.prepare import SHAPES_FRONT_END, ShapesData
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData
 from videolavit.data.shards import ShardReader
-from videolavit.data.videos import NamedVideo, named_videos, video_file_records
+from videolavit.data.user_videos import NamedVideo, named_videos, video_file_records
 from videolavit.errors import ConfigError, MediaError
 from videolavit.language.text_tokenizer import load_text_tokenizer
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
 
 
 def own_videos(source, output, **changes):
-    return Config(task=Videos(**({"source": source, "output": output, "front_end": FRONT_END} | changes)))
+    return Config(task=Videos(**({"source": source, "output": output, "video_processor": FRONT_END} | changes)))
 
 
 def test_own_videos_become_samples_and_bad_ones_are_listed(folder, tmp_path, capsys):
@@ -94,7 +94,7 @@ def test_a_csv_and_a_jsonl_name_videos_with_words(folder, tmp_path):
     assert prepare.run(own_videos(tmp_path / "clips.csv", tmp_path / "out")) == 0
     record = ShardReader(tmp_path / "out")[0]
     assert record.questions == (("What moves?", "a square", ""), ("Which way, then?", "right", ""))
-    assert record.about_picture == (False, False)
+    assert record.about_image == (False, False)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from command_line import one_message, videolavit
 from movies import write_movie
 
 from videolavit import cli
-from videolavit.commands.reconstruct_warp import Moment, Score
+from videolavit.commands._shared.reconstruct_warp import Moment, Score
 from videolavit.video import open_video
+from videolavit.video.io.write import read_metadata
 from videolavit.video.similarity import BEST_PSNR_DB
-from videolavit.video.write import read_metadata
 
 WARP = ["--detokenizer", "warp"]
 
@@ -33,9 +33,9 @@ def test_the_whole_video_comes_back_closer_than_still_keyframes(video, tmp_path)
     answer = videolavit("reconstruct", video, "-o", tmp_path / "again.mp4", "--detokenizer", "warp", "--json")
     assert answer.returncode == 0, answer.stderr
     report = json.loads(answer.stdout)
-    pictures = frames(tmp_path / "again.mp4")
-    assert len(pictures) == report["num_frames"] == 36
-    assert pictures[0].shape == (96, 160, 3)
+    images = frames(tmp_path / "again.mp4")
+    assert len(images) == report["num_frames"] == 36
+    assert images[0].shape == (96, 160, 3)
     assert report["psnr_db"] > report["still_psnr_db"] + 3
     assert [path.name for path in tmp_path.iterdir()] == ["again.mp4"]
 
@@ -49,9 +49,9 @@ def test_the_extension_names_the_format(name, video, tmp_path, capsys):
 
 def test_compare_shows_both_side_by_side(video, tmp_path):
     assert cli.main(["reconstruct", str(video), "-o", str(tmp_path / "both.mp4"), "--compare", *WARP]) == 0
-    pictures = frames(tmp_path / "both.mp4")
-    assert len(pictures) == 36
-    assert pictures[0].shape[1] > 2 * 160
+    images = frames(tmp_path / "both.mp4")
+    assert len(images) == 36
+    assert images[0].shape[1] > 2 * 160
 
 
 def test_info_shows_what_made_the_file(video, tmp_path):

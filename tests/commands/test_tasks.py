@@ -16,14 +16,14 @@ from PIL import Image
 
 from videolavit import cli
 from videolavit.errors import PromptError
-from videolavit.video.write import read_metadata, write_video
+from videolavit.video.io.write import read_metadata, write_video
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a picture, a video and tokens."""
+    """A working folder with an image, a video and tokens."""
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(NOISE[0]).save("picture.png")
+    Image.fromarray(NOISE[0]).save("image.png")
     write_video(NOISE[:3], "video.mp4")
     Path("tokens.txt").write_text("K 1 2 | M 3 4\n")
     return tmp_path
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 COMMANDS = {
     "image": ["image", "a ball", "-o"],
     "video": ["video", "a ball", "-o"],
-    "animate": ["animate", "picture.png", "-o"],
+    "animate": ["animate", "image.png", "-o"],
     "continue": ["continue", "video.mp4", "-o"],
     "detokenize": ["detokenize", "tokens.txt", "-o"],
     "edit": ["edit", "video.mp4", "--reverse", "-o"],
@@ -59,23 +59,37 @@ def test_the_extension_names_the_format_and_info_tells_what_made_the_file(name, 
 
 
 def test_options_reach_the_model_and_those_left_out_do_not(model, folder):
-    draw = ["--seed", "3", "--steps", "4", "--noise", "inversion", "--height", "64", "--width", "96"]
+    draw = [
+        "--seed",
+        "3",
+        "--num-inference-steps",
+        "4",
+        "--continuation",
+        "inversion",
+        "--height",
+        "64",
+        "--width",
+        "96",
+    ]
     assert cli.main(["video", "a ball", "-o", "a.mp4", "--clips", "2", "--candidates", "5", *draw]) == 0
-    assert cli.main(["image", "a", "-o", "a.png", "--image", "picture.png", "--image", "b.png"]) == 0
-    assert cli.main(["animate", "picture.png", "it moves", "-o", "b.mp4"]) == 0
-    assert cli.main(["video", "", "-o", "c.mp4", "--keyframe", "picture.png"]) == 0
+    assert cli.main(["image", "a", "-o", "a.png", "--image", "image.png", "--image", "b.png"]) == 0
+    assert cli.main(["animate", "image.png", "it moves", "-o", "b.mp4"]) == 0
+    assert cli.main(["video", "", "-o", "c.mp4", "--keyframe", "image.png"]) == 0
     assert cli.main(["continue", "video.mp4", "up", "-o", "d.mp4", "--clips", "3"]) == 0
-    assert cli.main(["edit", "picture.png", "-o", "e.mp4", "--motion-of", "video.mp4", "--scale", "-2"]) == 0
+    assert cli.main(["edit", "image.png", "-o", "e.mp4", "--motion-of", "video.mp4", "--scale", "-2"]) == 0
     video, image, animate, keyframe, onward, edit = ((args, options) for _, args, options in model.calls)
     assert video[0] == ("a ball",)
-    assert video[1].items() >= {"seed": 3, "steps": 4, "noise": "inversion", "height": 64, "width": 96}.items()
+    assert (
+        video[1].items()
+        >= {"seed": 3, "num_inference_steps": 4, "continuation": "inversion", "height": 64, "width": 96}.items()
+    )
     assert video[1].items() >= {"clips": 2, "candidates": 5, "image": None, "keyframe": None}.items()
-    assert not {"max_guidance", "keyframe_steps", "keyframe_guidance"} & set(video[1])
-    assert image[1]["image"] == ["picture.png", "b.png"]
-    assert (animate[0], animate[1]["image"]) == (("it moves",), "picture.png")
-    assert keyframe[1]["keyframe"] == "picture.png"
+    assert not {"max_guidance_scale", "keyframe_num_inference_steps", "keyframe_guidance_scale"} & set(video[1])
+    assert image[1]["image"] == ["image.png", "b.png"]
+    assert (animate[0], animate[1]["image"]) == (("it moves",), "image.png")
+    assert keyframe[1]["keyframe"] == "image.png"
     assert (onward[0], onward[1]["clips"]) == (("video.mp4", "up"), 3)
-    assert edit[0] == ("picture.png",)
+    assert edit[0] == ("image.png",)
     assert edit[1].items() >= {"motion_of": "video.mp4", "scale": -2.0, "reverse": False}.items()
     assert (edit[1]["keyframe"], edit[1]["motion"]) == ("tokens", "tokens")
 
@@ -83,12 +97,15 @@ def test_options_reach_the_model_and_those_left_out_do_not(model, folder):
 def test_a_run_is_repeated_from_its_result(model, folder, caplog):
     assert cli.main(["video", "a ball", "-o", "a.mp4"]) == 0
     assert cli.main(["video", "--like", "a.mp4", "-o", "b.mp4"]) == 0
-    assert cli.main(["video", "a cube", "--like", "a.mp4", "-o", "c.mp4", "--clips", "3", "--steps", "2"]) == 0
+    assert (
+        cli.main(["video", "a cube", "--like", "a.mp4", "-o", "c.mp4", "--clips", "3", "--num-inference-steps", "2"])
+        == 0
+    )
     (_, again), (_, changed) = ((args, options) for _, args, options in model.calls[1:])
     assert [args for _, args, _ in model.calls] == [("a ball",), ("ä ball",), ("a cube",)]
     assert (again["clips"], again["options"].seed) == (2, 7)
     assert "candidates" not in again  # nobody asked for any, then or now
-    assert (changed["clips"], changed["steps"], changed["options"].seed) == (3, 2, 7)
+    assert (changed["clips"], changed["num_inference_steps"], changed["options"].seed) == (3, 2, 7)
     assert caplog.messages == []
     model.parts = SimpleNamespace(hash="5678")
     assert cli.main(["video", "--like", "a.mp4", "-o", "d.mp4"]) == 0
@@ -98,15 +115,15 @@ def test_a_run_is_repeated_from_its_result(model, folder, caplog):
 @pytest.mark.parametrize(
     ("like", "words"),
     [
-        ("image.png", "was made by image, expected a file that `videolavit video` wrote"),
-        ("picture.png", "was made by something else"),
+        ("generated.png", "was made by image, expected a file that `videolavit video` wrote"),
+        ("image.png", "was made by something else"),
         ("tokens.txt", "cannot read metadata"),
-        ("from.mp4", "was made from picture.png; give it with --image"),
+        ("from.mp4", "was made from image.png; give it with --image"),
     ],
 )
 def test_a_run_that_cannot_be_repeated_says_why(like, words, model, folder, capsys):
-    assert cli.main(["image", "a", "-o", "image.png"]) == 0
-    assert cli.main(["animate", "picture.png", "-o", "from.mp4"]) == 0
+    assert cli.main(["image", "a", "-o", "generated.png"]) == 0
+    assert cli.main(["animate", "image.png", "-o", "from.mp4"]) == 0
     capsys.readouterr()
     assert cli.main(["video", "--like", like, "-o", "again.mp4"]) in (1, 2)
     assert words in capsys.readouterr().err
@@ -127,7 +144,7 @@ def test_an_output_that_cannot_be_written_is_told_before_a_model_is_opened(name,
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["animate", "picture.png", "-o", "picture.png"],
+        ["animate", "image.png", "-o", "image.png"],
         ["continue", "video.mp4", "-o", "./video.mp4"],
         ["edit", "video.mp4", "-o", "out.mp4", "--motion-of", "out.mp4", "--reverse"],
         ["video", "a", "-o", "out.mp4", "--preview", "out.mp4"],
@@ -198,7 +215,7 @@ def test_continue_puts_the_video_in_front_when_asked(model, folder):
 
 
 def test_tokens_go_to_stdout_or_into_a_file(model, folder, capsys):
-    assert cli.main(["tokenize", "picture.png"]) == 0
+    assert cli.main(["tokenize", "image.png"]) == 0
     assert capsys.readouterr().out == "K 5 6 | M 7 8\n"
     assert cli.main(["tokenize", "video.mp4", "-o", "new.txt"]) == 0
     assert capsys.readouterr().out == "new.txt: 1 clip, 6 ids\n"
@@ -241,13 +258,17 @@ def test_tokens_come_from_a_file_or_stdin(model, folder, monkeypatch):
     [
         (["edit", "video.mp4", "-o", "a.mp4"], 2, "nothing to change"),
         (["edit", "video.mp4", "-o", "a.mp4", "--scale", "nan"], 2, "scale"),
-        (["detokenize", "picture.png", "-o", "a.mp4"], 1, "is no text"),
+        (["detokenize", "image.png", "-o", "a.mp4"], 1, "is no text"),
         (["detokenize", "gone.txt", "-o", "a.mp4"], 1, "gone.txt: cannot be read: No such file"),
         (["edit", "bad.txt", "-o", "a.mp4", "--freeze"], 1, "bad.txt: line 2: got 'X 2'"),
         (["tokenize", "video.mp4", "-o", "a.json"], 1, "unknown extension '.json', expected one of .txt"),
         (["answer"], 2, "ask at least one question"),
         (["reconstruct", "video.mp4", "-o", "a.mp4", "--slices", "2"], 2, "leave out those options"),
-        (["reconstruct", "video.mp4", "-o", "a.mp4", "--detokenizer", "warp", "--steps", "2"], 2, "uses no model"),
+        (
+            ["reconstruct", "video.mp4", "-o", "a.mp4", "--detokenizer", "warp", "--num-inference-steps", "2"],
+            2,
+            "uses no model",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -262,7 +283,7 @@ def test_what_makes_no_sense_is_told_and_nothing_drawn(arguments, code, words, m
 def test_an_answer_is_printed_as_it_comes_and_several_with_their_questions(model, folder, capsys):
     assert cli.main(["answer", "why", "--image", "a.png", "--video", "b.mp4", "--video", "c.mp4"]) == 0
     assert capsys.readouterr().out == "WHY!\n"
-    assert cli.main(["answer", "why", "how", "--max-ids", "9"]) == 0
+    assert cli.main(["answer", "why", "how", "--max-new-tokens", "9"]) == 0
     assert capsys.readouterr().out == "why\n  WHY!\nhow\n  HOW!\n"
     assert cli.main(["answer", "why", "--json"]) == 0
     [answer] = json.loads(capsys.readouterr().out)["answers"]
@@ -271,7 +292,7 @@ def test_an_answer_is_printed_as_it_comes_and_several_with_their_questions(model
     assert capsys.readouterr().out == "\\x1b[2J \n!\n"
     (_, _, one), (_, _, two), *_ = model.calls
     assert (one["image"], one["video"]) == (["a.png"], ["b.mp4", "c.mp4"])
-    assert (two["image"], two["max_ids"]) == (None, 9)
+    assert (two["image"], two["max_new_tokens"]) == (None, 9)
 
 
 def test_a_device_that_is_not_there_is_bad_usage(folder, capsys):

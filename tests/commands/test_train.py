@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 def arguments(folder, output):
     data = ["--data", str(folder / "tokens"), "--text-tokenizer", str(folder / "text"), "-o", str(output)]
-    return ["train", "pretraining", "--preset", "tiny", *data, *SMALL, *SHORT, "--training.pictures-every", "0"]
+    return ["train", "pretraining", "--preset", "tiny", *data, *SMALL, *SHORT, "--training.images-every", "0"]
 
 
 @pytest.mark.slow

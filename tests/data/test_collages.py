@@ -2,7 +2,7 @@ import numpy as np
 
 from videolavit.cli import main
 from videolavit.data.collages import render_collage
-from videolavit.data.prepare import CollagesData, collage_record
+from videolavit.data.prepare_videos import CollagesData, collage_record
 from videolavit.data.shards import ShardReader
 
 

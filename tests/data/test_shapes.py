@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from videolavit.data.shapes import (
     captions,
+    image_captions,
     is_held_out,
     motion_captions,
-    picture_captions,
     questions,
     render,
     sample_scene,
 )
 from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, FRAMES_PER_CLIP, SHAPES, SIZE
-from videolavit.data.shapes.words import picture_questions
+from videolavit.data.shapes.words import image_questions
 
 seeds = st.integers(min_value=0, max_value=2**31)
 
@@ -36,7 +36,7 @@ def test_a_seed_gives_one_video_and_one_set_of_words(seed, num_clips, extended):
 
 @settings(max_examples=20, deadline=None)
 @given(seeds, st.integers(min_value=1, max_value=3), st.booleans())
-def test_objects_stay_inside_the_picture(seed, num_clips, extended):
+def test_objects_stay_inside_the_image(seed, num_clips, extended):
     for actor in sample_scene(seed, num_clips=num_clips, extended=extended).actors:
         centres, radii = actor.path()
         assert (centres - radii[:, None] >= 0).all()
@@ -108,13 +108,13 @@ def test_extended_scenes_have_two_objects_growth_and_photographs():
 @given(seeds, st.integers(min_value=1, max_value=3), st.booleans())
 def test_captions_name_what_is_there(seed, num_clips, extended):
     scene = sample_scene(seed, num_clips=num_clips, extended=extended)
-    for sentence in captions(scene, seed) + picture_captions(scene, seed):
+    for sentence in captions(scene, seed) + image_captions(scene, seed):
         assert all(actor.colour in sentence for actor in scene.actors)
         assert sentence == sentence.strip()
         assert "  " not in sentence
     for sentence in captions(scene, seed):
         assert ("camera" in sentence) == (scene.camera != "still")
-    assert not any("camera" in sentence for sentence in picture_captions(scene, seed))
+    assert not any("camera" in sentence for sentence in image_captions(scene, seed))
 
 
 @settings(max_examples=30, deadline=None)
@@ -151,7 +151,7 @@ def test_no_question_is_asked_twice_and_answers_come_from_the_scene(seed, num_cl
     asked = questions(scene)
     texts = [question.text for question in asked]
     assert len(set(texts)) == len(texts)
-    assert all(question in asked for question in picture_questions(scene))
+    assert all(question in asked for question in image_questions(scene))
     answers = {question.topic: question.answer for question in asked}
     assert answers["count"] == str(len(scene.actors))
     assert answers["background"] == scene.ground.kind

@@ -5,8 +5,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from videolavit.data.mp4 import decode_mp4, encode_mp4
-from videolavit.data.prepare import SHAPES_FRONT_END, ShapesData, prepare_shapes, shapes_record, video_record
+from videolavit.data.frame_store import decode_mp4, encode_mp4
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData, prepare_shapes, shapes_record, video_record
 from videolavit.data.shapes import Event, render, sample_scene
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.errors import MediaError, OutputError
@@ -33,7 +33,7 @@ def test_records_come_back_as_they_were(folder, records):
         assert np.array_equal(read.motion, written.motion)
         assert read.frames.shape == written.frames.shape
         assert np.abs(read.frames.astype(int) - written.frames).mean() < 1.5
-        for name in ("motion_size", "captions", "picture_captions", "questions", "about_picture", "source"):
+        for name in ("motion_size", "captions", "image_captions", "questions", "about_image", "source"):
             assert getattr(read, name) == getattr(written, name)
 
 
@@ -107,7 +107,7 @@ def test_motion_of_a_record_is_the_motion_of_the_scene():
     motion = record.motion_of(0).values / SHAPES_FRONT_END.motion_scale
     centres, _ = scene.actors[0].path()
     for frame in range(1, 24):
-        x, y = centres[frame] / 8  # cells of 16 pixels in a picture of twice the size
+        x, y = centres[frame] / 8  # cells of 16 pixels in an image of twice the size
         assert motion[:, frame, int(y), int(x)] == pytest.approx([3.0, 0.0], abs=0.6)
 
 
@@ -127,7 +127,7 @@ def test_workers_write_the_same_records_and_finished_shards_are_kept(tmp_path):
     assert len(ShardReader(tmp_path / "one")) == len(one)
 
 
-PARTS = ("json", "keyframes.png", "motion.npz", "frames.mp4")
+COMPONENTS = ("json", "keyframes.png", "motion.npz", "frames.mp4")
 READS = {"json": "words", "keyframes.png": "keyframes", "motion.npz": "motion", "frames.mp4": "frames"}
 
 
@@ -155,7 +155,7 @@ def zeros(content):
     return bytes(len(content))
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", COMPONENTS)
 @pytest.mark.parametrize("change", [one_bit, zeros])
 def test_damage_in_any_part_of_a_record_is_found_and_named(folder, name, change):
     damage(folder, 1, name, change)
@@ -166,7 +166,7 @@ def test_damage_in_any_part_of_a_record_is_found_and_named(folder, name, change)
             read(1)
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", COMPONENTS)
 def test_without_checksums_what_libraries_raise_names_the_record(folder, name):
     damage(folder, 1, name, zeros)
     forget_checksums(folder)

@@ -14,7 +14,7 @@ import pytest
 from things_images import draw_sources
 
 from videolavit.data.shards import ShardReader
-from videolavit.data.things.captions import captions, motion_captions, picture_captions
+from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, questions
@@ -170,7 +170,7 @@ def test_captions_are_many_and_name_the_thing():
     assert len(set(told)) > 30
     assert all(any(word in text for word in words) for text in told)
     assert not any(word in text for word in words for text in motion_captions(scene, 4, 10))
-    assert len(set(picture_captions(scene, 4, 20))) > 10
+    assert len(set(image_captions(scene, 4, 20))) > 10
 
 
 def test_at_least_fifteen_kinds_are_asked_and_answers_follow_from_the_scene():

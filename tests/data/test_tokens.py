@@ -8,22 +8,22 @@ from safetensors.torch import save_file
 from training.small_language import make_text_tokenizer, make_video, make_vocabulary
 
 from videolavit.config import save_config
-from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_records, tokenize_shards
+from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
-from videolavit.data.tokenize import TokenizeOptions, tokenize_records, tokenize_shards
 from videolavit.data.tokens import TokenReader, write_tokens
 from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
-from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
-from videolavit.training.parts import save_trained
+from videolavit.training.exports import save_trained
 from videolavit.vocabulary import Vocabulary
 
 VOCABULARY = make_vocabulary(make_text_tokenizer())
 
 
 def same(one, other):
-    words = ("captions", "picture_captions", "questions", "about_picture")
+    words = ("captions", "image_captions", "questions", "about_image")
     return all(getattr(one, name) == getattr(other, name) for name in words) and all(
         torch.equal(a.visual_ids, b.visual_ids)
         and torch.equal(a.motion_ids, b.motion_ids)
@@ -36,7 +36,7 @@ def same(one, other):
 @pytest.mark.parametrize("features", [True, False])
 def test_videos_come_back_as_they_were_in_any_order(tmp_path, features):
     videos = [make_video(n, VOCABULARY, clips=1 + n % 3, features=features) for n in range(7)]
-    videos[2] = replace(videos[2], captions=("naïve – “words”",), questions=(), about_picture=())
+    videos[2] = replace(videos[2], captions=("naïve – “words”",), questions=(), about_image=())
     write_tokens(videos[:4], tmp_path / "a", VOCABULARY)
     write_tokens(videos[4:], tmp_path / "b.c", VOCABULARY)
     reader = TokenReader(tmp_path)
@@ -134,7 +134,7 @@ def test_ids_are_those_of_the_tokenizers(prepared):
         codes = motion.encode(torch.from_numpy(moved))
         assert torch.equal(torch.stack([clip.motion_ids for clip in video.clips]), VOCABULARY.motion_ids(codes))
         assert video.captions == record.captions
-        assert len(video.picture_questions) == sum(record.about_picture)
+        assert len(video.image_questions) == sum(record.about_image)
 
 
 def options(folder, **changes):
@@ -162,7 +162,7 @@ def test_discrete_shards_have_no_features_and_chance_is_seeded(prepared, tmp_pat
     assert plain.feature_width == 0
     assert plain[0].clips[0].features is None
     drawn = [
-        tokenize_shards(folder / "data", tmp_path / name, options(folder, choice="gumbel", seed=seed))
+        tokenize_shards(folder / "data", tmp_path / name, options(folder, patch_selection="gumbel", seed=seed))
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert all(same(a, b) for a, b in zip(drawn[0], drawn[1], strict=True))

@@ -57,11 +57,11 @@ def test_a_released_sized_decoder_has_exactly_the_released_keys_and_shapes() -> 
 
 
 @torch.no_grad()
-def test_what_a_picture_gives_does_not_depend_on_the_batch(decoder: ConditionDecoder) -> None:
-    pictures = [rand(1, 3, 4), rand(2, 9, 4)]
-    together = decoder(*pad_code_vectors(pictures))
-    for i, picture in enumerate(pictures):
-        alone = decoder(picture[None])
+def test_what_an_image_gives_does_not_depend_on_the_batch(decoder: ConditionDecoder) -> None:
+    images = [rand(1, 3, 4), rand(2, 9, 4)]
+    together = decoder(*pad_code_vectors(images))
+    for i, image in enumerate(images):
+        alone = decoder(image[None])
         assert_close(together.prompt_embeds[i : i + 1], alone.prompt_embeds, share=1e-5)
         assert_close(together.pooled[i : i + 1], alone.pooled, share=1e-5)
 
@@ -111,7 +111,7 @@ def test_a_decoder_in_half_precision_takes_rows_of_a_codebook_in_float32() -> No
         ((1, 3, 5), None, r"\(1, 3, 5\), expected \(batch, 1 to 9, 4\)"),
         ((1, 10, 4), None, "1 to 9"),
         ((1, 0, 4), None, "1 to 9"),
-        ((2, 3, 4), [[True] * 3, [False] * 3], r"pictures \[1\] of the batch have no code"),
+        ((2, 3, 4), [[True] * 3, [False] * 3], r"images \[1\] of the batch have no code"),
     ],
 )
 def test_wrong_input_is_a_clear_error(
@@ -121,8 +121,8 @@ def test_wrong_input_is_a_clear_error(
         decoder(torch.zeros(shape), None if mask is None else torch.tensor(mask))
 
 
-def test_no_picture_is_a_clear_error() -> None:
-    with pytest.raises(ShapeError, match="no picture"):
+def test_no_image_is_a_clear_error() -> None:
+    with pytest.raises(ShapeError, match="no image"):
         pad_code_vectors([])
 
 

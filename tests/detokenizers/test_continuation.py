@@ -13,8 +13,8 @@ from reference.diffusion import golden_keyframe_detokenizer
 from reference.golden import rand
 
 from videolavit.detokenizers.continuation import inversion_latents, join_clips, restart_latents
-from videolavit.detokenizers.keyframe import KeyframeDetokenizer
-from videolavit.detokenizers.pixels import encode_pictures
+from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
+from videolavit.detokenizers.vae import encode_images
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.random import sample_generators
 
@@ -25,7 +25,7 @@ FRAMES = torch.randint(0, 256, (2, 32, 48, 3), dtype=torch.uint8, generator=torc
 class NearlyGaussianUNet(UNet2DConditionModel):
     """The exact denoiser of normally distributed latents plus a small share of the network.
 
-    Random weights alone are no denoiser: there is no path from noise to a picture to be followed back.
+    Random weights alone are no denoiser: there is no path from noise to an image to be followed back.
     """
 
     alphas: torch.Tensor
@@ -57,7 +57,7 @@ def round_trip_error(detokenizer: KeyframeDetokenizer, steps: int, inverse_rate:
     start = inversion_latents(detokenizer, FRAMES, condition, steps=steps, inverse_rate=inverse_rate)
     again = detokenizer.sample_latents(condition, **SIZE, guidance=1.0, start=start)
     signed = FRAMES.permute(0, 3, 1, 2) / 127.5 - 1
-    latents = encode_pictures(detokenizer.vae, signed) * detokenizer.vae.config["scaling_factor"]
+    latents = encode_images(detokenizer.vae, signed) * detokenizer.vae.config["scaling_factor"]
     return float((again - latents).abs().max() / latents.abs().max())
 
 
@@ -111,7 +111,7 @@ def test_restart_keeps_the_frame_in_proportion_to_the_rate(detokenizer: Keyframe
         generators = sample_generators(0, 2)
         start = restart_latents(detokenizer, FRAMES, steps=50, inverse_rate=inverse_rate, generators=generators)
         signed = FRAMES.permute(0, 3, 1, 2) / 127.5 - 1
-        latents = encode_pictures(detokenizer.vae, signed) * detokenizer.vae.config["scaling_factor"]
+        latents = encode_images(detokenizer.vae, signed) * detokenizer.vae.config["scaling_factor"]
         return float(torch.stack([start.latents.flatten(), latents.flatten()]).corrcoef()[0, 1])
 
     with torch.no_grad():
@@ -131,7 +131,7 @@ def test_errors_say_what_is_wrong(detokenizer: KeyframeDetokenizer):
         restart_latents(detokenizer, FRAMES[:, :30])
     with pytest.raises(ShapeError, match="got noise of shape"):
         restart_latents(detokenizer, FRAMES, noise=rand(0, 2, 4, 4, 4))
-    with torch.no_grad(), pytest.raises(ShapeError, match="conditions for 1 pictures and 2 frames"):
+    with torch.no_grad(), pytest.raises(ShapeError, match="conditions for 1 images and 2 frames"):
         inversion_latents(detokenizer, FRAMES, detokenizer.condition([rand(1, 5, 16)]))
 
 

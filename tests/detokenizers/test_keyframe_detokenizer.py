@@ -1,4 +1,4 @@
-"""Pictures from visual codes: the reference's numbers, guidance, batches, precision, schedulers, bad input."""
+"""Images from visual codes: the reference's numbers, guidance, batches, precision, schedulers, bad input."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from reference.diffusion import golden_keyframe_detokenizer
 from reference.golden import assert_close, golden, rand, weight_rule
 
 from videolavit.detokenizers.continuation import restart_latents
-from videolavit.detokenizers.keyframe import KeyframeDetokenizer, KeyframeStart
-from videolavit.detokenizers.pixels import to_uint8
+from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer, KeyframeStart
+from videolavit.detokenizers.vae import to_uint8
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.random import sample_generators
 
@@ -61,7 +61,7 @@ def test_numbers_of_the_reference_implementation(name: str, seed: int):
     options = {"height": sizes["height"], "width": sizes["width"], "guidance": sizes["guidance_scale"]}
 
     noise = StepNoise()
-    picture = detokenizer.draw(
+    image = detokenizer.draw(
         rows,
         **options,
         steps=sizes["num_inference_steps"],
@@ -69,7 +69,7 @@ def test_numbers_of_the_reference_implementation(name: str, seed: int):
         generators=[noise.generator],
         on_step=noise.on_step,
     )
-    assert_close(picture, expected["image"])
+    assert_close(image, expected["image"])
 
     row, column = torch.meshgrid(torch.arange(64), torch.arange(96), indexing="ij")
     last_frame = ((row + column)[..., None] * torch.tensor([1, 2, 3]) % 256).to(torch.uint8)[None]
@@ -84,8 +84,8 @@ def test_numbers_of_the_reference_implementation(name: str, seed: int):
     assert start.first_step == again["noise_level"]
     assert_close(start.latents, expected["restart_latents"])
     noise = StepNoise()
-    picture = detokenizer.draw(rows, **options, start=start, generators=[noise.generator], on_step=noise.on_step)
-    assert_close(picture, expected["continued_image"])
+    image = detokenizer.draw(rows, **options, start=start, generators=[noise.generator], on_step=noise.on_step)
+    assert_close(image, expected["continued_image"])
 
 
 @torch.no_grad()
@@ -146,27 +146,27 @@ def test_a_run_leaves_no_trace_in_the_next(ancestral: KeyframeDetokenizer):
 @pytest.mark.parametrize("kind", [EulerDiscreteScheduler, DPMSolverMultistepScheduler])
 def test_other_schedulers_of_diffusers_work(detokenizer: KeyframeDetokenizer, kind: type):
     other = with_scheduler(detokenizer, kind)
-    pictures = other.draw(codes(3), **SHORT, generators=sample_generators(1, 1))
-    assert pictures.isfinite().all()
-    assert pictures.std() > 0.01
-    start = restart_latents(other, to_uint8(pictures), steps=10, inverse_rate=0.8, generators=sample_generators(1, 1))
+    images = other.draw(codes(3), **SHORT, generators=sample_generators(1, 1))
+    assert images.isfinite().all()
+    assert images.std() > 0.01
+    start = restart_latents(other, to_uint8(images), steps=10, inverse_rate=0.8, generators=sample_generators(1, 1))
     assert other.draw(codes(3), **SIZE, start=start, generators=sample_generators(1, 1)).isfinite().all()
 
 
-def test_pictures_are_0_to_1_and_turn_into_bytes(detokenizer: KeyframeDetokenizer):
-    pictures = detokenizer.draw(codes(3), **SHORT, guidance=20.0, generators=sample_generators(1, 1))
-    assert pictures.dtype == torch.float32
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1
+def test_images_are_0_to_1_and_turn_into_bytes(detokenizer: KeyframeDetokenizer):
+    images = detokenizer.draw(codes(3), **SHORT, guidance=20.0, generators=sample_generators(1, 1))
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
     assert to_uint8(torch.tensor([0.0, 0.5, 0.999, 1.0])).tolist() == [0, 128, 255, 255]
 
 
 def test_the_vae_stays_in_float32(detokenizer: KeyframeDetokenizer, caplog: pytest.LogCaptureFixture):
     half = copy.deepcopy(detokenizer)
     half.unet.bfloat16(), half.condition_decoder.bfloat16()
-    picture = half.draw(codes(3), **SHORT, generators=sample_generators(1, 1))
+    image = half.draw(codes(3), **SHORT, generators=sample_generators(1, 1))
     assert_close(
-        picture, detokenizer.draw(codes(3), **SHORT, generators=sample_generators(1, 1)), 0.05
+        image, detokenizer.draw(codes(3), **SHORT, generators=sample_generators(1, 1)), 0.05
     )  # measured: 0.019
     assert half.vae.dtype == torch.float32
     assert "float32" not in caplog.text
@@ -181,7 +181,7 @@ def test_errors_say_what_is_wrong(detokenizer: KeyframeDetokenizer):
         detokenizer.draw(codes(3), height=30, width=48)
     with pytest.raises(ShapeError, match="expected multiples of 8, such as 8 x 48"):
         detokenizer.draw(codes(3), height=0, width=48)
-    with pytest.raises(ShapeError, match="no picture"):
+    with pytest.raises(ShapeError, match="no image"):
         detokenizer.draw([], **SIZE)
     with pytest.raises(ShapeError, match="have no code"):
         detokenizer.draw(codes(3, 0), **SIZE)

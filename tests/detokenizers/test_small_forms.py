@@ -8,29 +8,29 @@ import torch
 import torch.nn.functional as F
 from diffusers import EulerDiscreteScheduler
 
-from videolavit.checkpoints.parts import build_part
-from videolavit.clip import PixelMotion
+from videolavit.checkpoints.registry import build_component
+from videolavit.clip import MotionField
 from videolavit.data.collages import render_collage
-from videolavit.data.prepare import SHAPES_FRONT_END, video_record
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, video_record
 from videolavit.data.shapes import render, sample_scene
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
-from videolavit.detokenizers.compensation import NUM_HINTS, _as_things, compensate
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
-from videolavit.detokenizers.displacement import has_ground
-from videolavit.detokenizers.map_unet import MapUNet2DConditionModel
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.detokenizers.residual import ResidualVideoDetokenizer, video_detokenizer
-from videolavit.detokenizers.video import VideoDetokenizer, VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoDetokenizer, VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ShapeError
 from videolavit.nn.random import sample_generators
-from videolavit.video.warp import warp
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+from videolavit.tiny.compensation import NUM_HINTS, _as_things, compensate
+from videolavit.tiny.displacement import has_ground
+from videolavit.tiny.map_unet import MapUNet2DConditionModel
+from videolavit.tiny.residual import ResidualVideoDetokenizer, video_detokenizer
+from videolavit.video.motion.warp import warp
 
 
 def normalised(x_pixels, y_pixels, frames, size):
-    """Uniform motion of a square picture, in normalised units."""
+    """Uniform motion of a square image, in normalised units."""
     values = np.stack([np.full((frames, 4, 4), speed, np.float32) for speed in (x_pixels, y_pixels)])
-    return torch.from_numpy(PixelMotion(values=values, height=size, width=size).for_detokenizer(4, 4))[None]
+    return torch.from_numpy(MotionField(values=values, height=size, width=size).for_detokenizer(4, 4))[None]
 
 
 def test_choosing_codes_in_training_gives_what_the_decoder_makes_of_the_chosen_ones():
@@ -57,7 +57,7 @@ def test_a_map_unet_sees_where_its_prompt_lies_and_comes_back_from_json():
     other = unet(sample, encoder_hidden_states=prompt.flip(1), **inputs).sample  # cross-attention alone sees no order
     assert one.shape == sample.shape
     assert (one - other).abs().max() > 1e-3
-    again = build_part("keyframe_unet", json.loads(unet.to_json_string()))
+    again = build_component("keyframe_unet", json.loads(unet.to_json_string()))
     assert {name: value.shape for name, value in again.state_dict().items()} == {
         name: value.shape for name, value in unet.state_dict().items()
     }
@@ -65,44 +65,44 @@ def test_a_map_unet_sees_where_its_prompt_lies_and_comes_back_from_json():
         unet(sample, encoder_hidden_states=prompt[:, :15], **inputs)
 
 
-def test_a_picture_at_rest_is_not_changed_and_has_no_hints():
-    picture = torch.rand(2, 3, 32, 48)
-    result = compensate(picture, torch.zeros(2, 2, 5, 4, 6))
+def test_an_image_at_rest_is_not_changed_and_has_no_hints():
+    image = torch.rand(2, 3, 32, 48)
+    result = compensate(image, torch.zeros(2, 2, 5, 4, 6))
     # Positions are followed in float32 from frame to frame: four steps were off by 1.1e-5 of the brightness at most.
-    torch.testing.assert_close(result.frames, picture[:, None].expand(-1, 5, -1, -1, -1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(result.frames, image[:, None].expand(-1, 5, -1, -1, -1), atol=1e-4, rtol=0)
     assert result.hints.shape == (2, 5, NUM_HINTS, 32, 48)
     assert result.hints.abs().max() < 1e-4
 
 
-def test_a_picture_moves_as_its_motion_says():
-    picture = F.avg_pool2d(torch.rand(1, 3, 68, 68), 5, stride=1)
-    result = compensate(picture, normalised(2, -1, 4, 64))
-    shifted = torch.roll(picture, (-3, 6), dims=(2, 3))
+def test_an_image_moves_as_its_motion_says():
+    image = F.avg_pool2d(torch.rand(1, 3, 68, 68), 5, stride=1)
+    result = compensate(image, normalised(2, -1, 4, 64))
+    shifted = torch.roll(image, (-3, 6), dims=(2, 3))
     inside = (..., slice(0, 54), slice(10, 64))
     torch.testing.assert_close(result.frames[:, 3][inside], shifted[inside], atol=1e-3, rtol=0)
     torch.testing.assert_close(result.hints[:, 3, 0][inside], torch.full((1, 54, 54), 4 * 6 / 64), atol=1e-3, rtol=0)
 
 
-def test_only_a_picture_that_is_mostly_of_one_hue_has_a_ground():
+def test_only_an_image_that_is_mostly_of_one_hue_has_a_ground():
     shapes = [torch.from_numpy(render(sample_scene(seed))[0]).permute(2, 0, 1) / 255 for seed in range(6)]
     collages = [torch.from_numpy(render_collage(seed, frames=1, size=128)[0]).permute(2, 0, 1) / 255 for seed in (0, 5)]
     assert has_ground(torch.stack([*shapes, *collages])).tolist() == [True] * 6 + [False] * 2
 
 
 def test_without_a_ground_half_of_every_frame_is_what_the_plain_warp_shows():
-    pictures = render_collage(0, frames=1, size=128)[0], render(sample_scene(0))[0]
-    keyframes = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures]).float() / 127.5 - 1
+    images = render_collage(0, frames=1, size=128)[0], render(sample_scene(0))[0]
+    keyframes = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in images]).float() / 127.5 - 1
     values = np.stack(
         [np.full((6, 16, 16), 1.5, np.float32), np.linspace(-2, 2, 6 * 256, dtype=np.float32).reshape(6, 16, 16)]
     )
-    field = PixelMotion(values=values, height=128, width=128)
+    field = MotionField(values=values, height=128, width=128)
     motion = torch.from_numpy(field.for_detokenizer(16, 16))[None].expand(2, -1, -1, -1, -1)
     things = _as_things(keyframes, motion)
     found = compensate(keyframes, motion)
     assert torch.equal(found.frames[1], things.frames[1])  # one of a batch does not change the other
     torch.testing.assert_close(compensate(keyframes[:1], motion[:1]).frames, found.frames[:1], atol=1e-5, rtol=0)
     rest = (2 * found.frames[0] - things.frames[0] + 1) * 127.5
-    warped = torch.from_numpy(warp(pictures[0], field)).permute(0, 3, 1, 2).float()
+    warped = torch.from_numpy(warp(images[0], field)).permute(0, 3, 1, 2).float()
     assert (rest - warped).abs().mean() < 1.0  # it rounds to bytes in every frame
     assert (rest - warped)[3].abs().mean() < (things.frames[0, 3] * 127.5 + 127.5 - warped[3]).abs().mean() / 5
 
@@ -171,7 +171,7 @@ def normalised_over_square(x_pixels, frames=8, margin=0):
         first = (16 + x_pixels * frame) / 8
         cols = slice(round(first) - margin, round(first) + 4 + margin)
         values[0, frame, 6 - margin : 10 + margin, cols] = x_pixels
-    return torch.from_numpy(PixelMotion(values=values, height=128, width=128).for_detokenizer(16, 16))[None]
+    return torch.from_numpy(MotionField(values=values, height=128, width=128).for_detokenizer(16, 16))[None]
 
 
 def moves_fast_over_plain_ground(scene):
@@ -207,7 +207,7 @@ def small_detokenizer(residual_scale):
         sigma_max=80.0,
         timestep_type="continuous",
     )
-    return video_detokenizer(unet, vae, scheduler, encoder, VideoOptions(steps=2, max_guidance=2.0))
+    return video_detokenizer(unet, vae, scheduler, encoder, VideoOptions(num_inference_steps=2, max_guidance_scale=2.0))
 
 
 def test_the_unet_says_which_detokenizer_it_belongs_to():

@@ -13,11 +13,11 @@ from reference.golden import assert_close, fill, golden, rand
 
 from videolavit.config import from_dict, to_dict
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.detokenizers.video import VideoDetokenizer, VideoNoise, VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoDetokenizer, VideoNoise, VideoOptions
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.random import sample_generators
 
-SHORT = VideoOptions(steps=2)
+SHORT = VideoOptions(num_inference_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +37,19 @@ def test_numbers_of_the_reference_implementation(detokenizer: VideoDetokenizer):
     motion = golden_motion_tokenizer().condition(codes, 8, 12)
     options = VideoOptions(
         steps=sizes["num_inference_steps"],
-        min_guidance=sizes["min_guidance_scale"],
-        max_guidance=sizes["max_guidance_scale"],
+        min_guidance_scale=sizes["min_guidance_scale"],
+        max_guidance_scale=sizes["max_guidance_scale"],
         fps=float(sizes["fps"]),
-        motion_bucket=float(sizes["motion_bucket_id"]),
-        noise_augmentation=sizes["noise_aug_strength"],
-        decode_chunk=sizes["decode_chunk_size"],
+        motion_bucket_id=float(sizes["motion_bucket_id"]),
+        noise_aug_strength=sizes["noise_aug_strength"],
+        decode_chunk_size=sizes["decode_chunk_size"],
     )
-    noise = VideoNoise(pictures=rand(72, 1, 3, 64, 96), latents=rand(73, 1, 24, 4, 8, 12))
-    picture = rand(70, 1, 3, 64, 96).clamp(-1, 1)
-    latents = detokenizer.sample_latents(picture, motion, options=options, noise=noise)
+    noise = VideoNoise(images=rand(72, 1, 3, 64, 96), latents=rand(73, 1, 24, 4, 8, 12))
+    image = rand(70, 1, 3, 64, 96).clamp(-1, 1)
+    latents = detokenizer.sample_latents(image, motion, options=options, noise=noise)
     assert_close(latents[:, ::3], expected["latents"])
     assert_close(detokenizer.decode(latents)[:, :, ::6, ::4, ::4], expected["frames"])
-    assert options == replace(VideoOptions(), steps=5)  # the defaults are the reference's
+    assert options == replace(VideoOptions(), num_inference_steps=5)  # the defaults are the reference's
 
 
 @torch.no_grad()
@@ -75,7 +75,7 @@ def test_the_unet_is_told_rate_bucket_and_noise_in_this_order_in_both_branches(d
     hook = detokenizer.unet.add_time_proj.register_forward_pre_hook(lambda _, told_now: told.append(told_now[0]))
     try:
         keyframes, motion = inputs(1)
-        options = replace(SHORT, fps=9.0, motion_bucket=64.0, noise_augmentation=0.125)
+        options = replace(SHORT, fps=9.0, motion_bucket_id=64.0, noise_aug_strength=0.125)
         detokenizer.sample_latents(keyframes, motion, options=options)
     finally:
         hook.remove()
@@ -88,7 +88,7 @@ def test_without_guidance_there_is_no_negative_branch(detokenizer: VideoDetokeni
     hook = detokenizer.unet.conv_in.register_forward_pre_hook(lambda _, now: batches.append(len(now[0])))
     try:
         keyframes, motion = inputs(1)
-        detokenizer.sample_latents(keyframes, motion, options=replace(SHORT, max_guidance=1.0))
+        detokenizer.sample_latents(keyframes, motion, options=replace(SHORT, max_guidance_scale=1.0))
     finally:
         hook.remove()
     assert batches == [5, 5]
@@ -97,7 +97,7 @@ def test_without_guidance_there_is_no_negative_branch(detokenizer: VideoDetokeni
 def test_a_batch_of_two_is_two_singles(detokenizer: VideoDetokenizer):
     """With six steps: two of them go from sigma 700 to 0.002 at once, where float32 leaves 4e-5 of a latent."""
     keyframes, motion = inputs(2)
-    options = VideoOptions(steps=6)
+    options = VideoOptions(num_inference_steps=6)
     both = detokenizer.sample_latents(keyframes, motion, options=options, generators=sample_generators(5, 2))
     for i in range(2):
         single = detokenizer.sample_latents(
@@ -106,12 +106,12 @@ def test_a_batch_of_two_is_two_singles(detokenizer: VideoDetokenizer):
         assert_close(both[i : i + 1], single, 1e-5)
 
 
-def test_noise_is_drawn_for_the_picture_first_and_then_for_the_latents(detokenizer: VideoDetokenizer):
+def test_noise_is_drawn_for_the_image_first_and_then_for_the_latents(detokenizer: VideoDetokenizer):
     keyframes, motion = inputs(1)
     drawn = detokenizer.sample_latents(keyframes, motion, options=SHORT, generators=sample_generators(5, 1))
     generator = sample_generators(5, 1)[0]
     noise = VideoNoise(
-        pictures=torch.randn(1, 3, 32, 48, generator=generator), latents=torch.randn(1, 5, 4, 4, 6, generator=generator)
+        images=torch.randn(1, 3, 32, 48, generator=generator), latents=torch.randn(1, 5, 4, 4, 6, generator=generator)
     )
     assert torch.equal(drawn, detokenizer.sample_latents(keyframes, motion, options=SHORT, noise=noise))
 
@@ -121,7 +121,7 @@ def test_a_run_leaves_no_trace_in_the_next(detokenizer: VideoDetokenizer):
     timesteps = detokenizer.scheduler.timesteps.clone()
     runs = [
         detokenizer.sample_latents(keyframes, motion, options=options, generators=sample_generators(5, 1))
-        for options in (SHORT, replace(SHORT, steps=3), SHORT)
+        for options in (SHORT, replace(SHORT, num_inference_steps=3), SHORT)
     ]
     assert torch.equal(runs[0], runs[2])
     assert torch.equal(detokenizer.scheduler.timesteps, timesteps)
@@ -156,7 +156,7 @@ def test_progress_is_reported_after_each_step(detokenizer: VideoDetokenizer):
     steps = []
     keyframes, motion = inputs(1)
     latents = detokenizer.sample_latents(
-        keyframes, motion, options=replace(SHORT, steps=3), on_step=lambda *step: steps.append(step)
+        keyframes, motion, options=replace(SHORT, num_inference_steps=3), on_step=lambda *step: steps.append(step)
     )
     assert [(done, total) for done, total, _ in steps] == [(1, 3), (2, 3), (3, 3)]
     assert torch.equal(steps[-1][2], latents)
@@ -212,7 +212,7 @@ def test_errors_say_what_is_wrong(detokenizer: VideoDetokenizer):
         detokenizer.draw(keyframes, motion[:1])
     with pytest.raises(ShapeError, match="36 x 48, expected multiples of 8, such as 32 x 48"):
         detokenizer.draw(torch.zeros(2, 3, 36, 48), motion)
-    with pytest.raises(ShapeError, match=r"float pictures from .* to 255, expected -1 to 1"):
+    with pytest.raises(ShapeError, match=r"float images from .* to 255, expected -1 to 1"):
         detokenizer.draw(torch.full((2, 3, 32, 48), 255.0), motion)
     with pytest.raises(ShapeError, match="expected uint8"):
         detokenizer.draw(keyframes.permute(0, 2, 3, 1), motion)
@@ -221,14 +221,14 @@ def test_errors_say_what_is_wrong(detokenizer: VideoDetokenizer):
     with pytest.raises(ShapeError, match="got noise of the shapes"):
         detokenizer.draw(keyframes, motion, noise=VideoNoise(keyframes, rand(0, 2, 4, 4, 4, 6)))
     with pytest.raises(ConfigError, match="got 1001 denoising steps, expected 1 to 1000"):
-        detokenizer.draw(keyframes, motion, options=VideoOptions(steps=1001))
+        detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=1001))
     with pytest.raises(ConfigError, match="steps"):
-        VideoOptions(steps=0)
+        VideoOptions(num_inference_steps=0)
     other_grid = MotionConditionEncoder(MotionConditionEncoderConfig(rows=8, cols=8, width=8, heads=1, depth=1))
     with pytest.raises(ConfigError, match="motion_grid"):
         VideoDetokenizer(detokenizer.unet, detokenizer.vae, detokenizer.scheduler, other_grid)
 
 
 def test_options_survive_json():
-    options = VideoOptions(steps=7, max_guidance=2.5)
+    options = VideoOptions(num_inference_steps=7, max_guidance_scale=2.5)
     assert from_dict(VideoOptions, to_dict(options)) == options

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from videolavit.data.shapes import Question, picture_questions, questions, render, sample_scene
+from videolavit.data.shapes import Question, image_questions, questions, render, sample_scene
 from videolavit.data.shapes.scene import COLOURS, SHAPES, Scene
 from videolavit.evaluation.metrics.yes_no import COGNITION, PERCEPTION
 from videolavit.video import write_video
@@ -34,7 +34,7 @@ def frames(index: int) -> np.ndarray:
 
 @cache
 def about_image(index: int) -> tuple[Question, ...]:
-    return tuple(picture_questions(scenes()[index], SEEDS[index]))
+    return tuple(image_questions(scenes()[index], SEEDS[index]))
 
 
 @cache
@@ -128,7 +128,7 @@ def write_scienceqa(folder: Path) -> None:
             "question": text,
             "choices": options,
             "answer": right,
-            "hint": "Look at the image.",
+            "hint": "VisualEncoding at the image.",
         }
         problems[str(index + 10)] |= {"image": "image.png", "subject": "natural science", "split": "test"}
     problems["99"] = {"question": "1 + 1?", "choices": ["1", "2"], "answer": 1, "hint": "", "image": None}

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from videolavit.clip import PixelMotion
-from videolavit.data.shapes import Scene, picture_questions, render
+from videolavit.clip import MotionField
+from videolavit.data.shapes import Scene, image_questions, render
 from videolavit.data.shapes import questions as shapes_questions
 from videolavit.data.shapes.scene import COLOURS, RADII, SHAPES, Event
 from videolavit.evaluation.benchmark import BenchmarkOptions
@@ -69,21 +69,21 @@ class TruthfulModel:
     def answer_one(self, text, image, video):
         sample = self._of(video, image)
         known = shapes_questions(sample.scene, sample.seed) if video is not None else []
-        answers = {one.text: one.answer for one in [*known, *picture_questions(sample.scene, sample.seed)]}
+        answers = {one.text: one.answer for one in [*known, *image_questions(sample.scene, sample.seed)]}
         return f" {answers.get(text, 'nobody knows')}. ".capitalize()
 
-    def _of(self, video, picture) -> SceneSample:
-        first = video[0] if video is not None else picture
+    def _of(self, video, image) -> SceneSample:
+        first = video[0] if video is not None else image
         return next(sample for sample in self.samples if np.array_equal(sample.first_frame, first))
 
-    def visual_counts(self, pictures):
-        return [20 for _ in pictures]
+    def visual_counts(self, images):
+        return [20 for _ in images]
 
     def reconstruct_image(self, image, seed):
         return self.shown(self.by_seed[seed])[0]
 
-    def autoencode(self, picture):
-        return self.shown(self._of(None, picture))[0]
+    def autoencode(self, image):
+        return self.shown(self._of(None, image))[0]
 
     def reconstruct_motion(self, motion):
         return motion
@@ -102,7 +102,7 @@ class LyingModel(TruthfulModel):
         return "purple"
 
     def reconstruct_motion(self, motion):
-        return PixelMotion(values=-motion.values, height=motion.height, width=motion.width)
+        return MotionField(values=-motion.values, height=motion.height, width=motion.width)
 
 
 def other_scene(scene: Scene) -> Scene:

@@ -8,22 +8,22 @@ import torch
 from checkpoints.small_release import write_playable_release
 
 from videolavit.checkpoints import open_checkpoint
-from videolavit.checkpoints.model_parts import ModelParts
-from videolavit.clip import PixelMotion
-from videolavit.detokenizers.video import VideoOptions
+from videolavit.checkpoints.components import ModelComponents
+from videolavit.clip import MotionField
+from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.benchmarks.shapes import shapes_tasks
 from videolavit.evaluation.needs import VIDEO
 from videolavit.evaluation.pipeline_adapter import PipelineAdapter
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
-from videolavit.video.front_end import FrontEnd
+from videolavit.video.processor import VideoProcessorConfig
 
 SETTINGS = ModelSettings(
-    front_end=FrontEnd(height=32, width=32, motion_scale=2, slices=1, look_at="timeline"),
+    video_processor=VideoProcessorConfig(height=32, width=32, motion_scale=2, slices=1, look_at="timeline"),
     min_keyframe_ids=2,
-    keyframe_steps=2,
-    frames=VideoOptions(steps=1, max_guidance=1.0),
+    keyframe_num_inference_steps=2,
+    frames=VideoOptions(steps=1, max_guidance_scale=1.0),
 )
 PROMPTS = ("a ball", "a longer text about a box")
 SEEDS = (5, 900_000_001)
@@ -32,7 +32,7 @@ SEEDS = (5, 900_000_001)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> VideoLaVIT:
     folder = write_playable_release(tmp_path_factory.mktemp("playable"))
-    return VideoLaVIT(ModelParts(open_checkpoint(str(folder)), settings=SETTINGS))
+    return VideoLaVIT(ModelComponents(open_checkpoint(str(folder)), settings=SETTINGS))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def adapter(model: VideoLaVIT) -> PipelineAdapter:
     return PipelineAdapter(model)
 
 
-def picture(seed: int = 0) -> np.ndarray:
+def image(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
 
@@ -49,17 +49,17 @@ def test_it_is_an_adapter(adapter):
     assert adapter.missing(VIDEO) == []
 
 
-def test_pictures_and_videos_of_a_batch_are_those_of_the_pipeline(model, adapter):
-    pictures = adapter.generate_images(PROMPTS, SEEDS)
+def test_images_and_videos_of_a_batch_are_those_of_the_pipeline(model, adapter):
+    images = adapter.generate_images(PROMPTS, SEEDS)
     videos = adapter.generate_videos(PROMPTS, SEEDS)
-    for prompt, seed, drawn, filmed in zip(PROMPTS, SEEDS, pictures, videos, strict=True):
+    for prompt, seed, drawn, filmed in zip(PROMPTS, SEEDS, images, videos, strict=True):
         assert np.array_equal(drawn, model.image(prompt, seed=seed).pixels)
         assert np.array_equal(filmed, model.video(prompt, seed=seed).frames)
 
 
 @pytest.mark.slow
-def test_given_pictures_move_as_in_the_pipeline(model, adapter):
-    given = [picture(1), picture(2)]
+def test_given_images_move_as_in_the_pipeline(model, adapter):
+    given = [image(1), image(2)]
     videos = adapter.generate_videos(PROMPTS, SEEDS, given)
     for prompt, seed, first, filmed in zip(PROMPTS, SEEDS, given, videos, strict=True):
         assert np.array_equal(filmed, model.video(prompt, image=first, seed=seed).frames)
@@ -76,48 +76,48 @@ def test_long_videos_are_those_of_the_pipeline(model, adapter):
 
 def test_answers_are_those_of_the_pipeline(model, adapter):
     questions = ["What moves?", "Why?"]
-    video = np.stack([np.roll(picture(), 2 * i, axis=1) for i in range(24)])
-    for media in ({"picture": picture()}, {"video": video}):
+    video = np.stack([np.roll(image(), 2 * i, axis=1) for i in range(24)])
+    for media in ({"image": image()}, {"video": video}):
         [(name, shown)] = media.items()
-        both = {"images": [None, None], "videos": [None, None]} | {f"{name.replace('picture', 'image')}s": [shown] * 2}
+        both = {"images": [None, None], "videos": [None, None]} | {f"{name.replace('image', 'image')}s": [shown] * 2}
         answers = adapter.answer(questions, **both, max_new_tokens=32)
         alone = [
-            model.answer(question, image=media.get("picture"), video=media.get("video"), max_ids=32).text
+            model.answer(question, image=media.get("image"), video=media.get("video"), max_ids=32).text
             for question in questions
         ]
         assert answers == alone
 
 
 def test_codecs_are_those_of_the_pipeline(model, adapter):
-    given = picture()
+    given = image()
     [tokens] = model.tokenize(image=given)
     assert adapter.visual_counts([given, given]) == [len(tokens.keyframe)] * 2
     assert adapter.num_patches() == 16
     assert adapter.num_motion_ids() == 135
-    redrawn = adapter.reconstruct_image(given, 3)
-    assert np.array_equal(redrawn, model.detokenize([tokens], seed=3).frames[0])
+    reconstructed = adapter.reconstruct_image(given, 3)
+    assert np.array_equal(reconstructed, model.detokenize([tokens], seed=3).frames[0])
     restored = adapter.autoencode(given)
     assert restored.shape == given.shape
     assert restored.dtype == np.uint8
-    assert not np.array_equal(restored, adapter.autoencode(picture(7)))
+    assert not np.array_equal(restored, adapter.autoencode(image(7)))
 
 
 def test_motion_keeps_its_unit_and_drives_frames(adapter):
     rows, cols = adapter.motion_grid()
     values = np.zeros((2, 24, rows, cols), np.float32)
     values[0] = 2.0
-    motion = PixelMotion(values=values, height=64, width=64)
+    motion = MotionField(values=values, height=64, width=64)
     restored = adapter.reconstruct_motion(motion)
     assert restored.values.shape == values.shape
     assert (restored.height, restored.width) == (64, 64)
     assert np.array_equal(adapter.reconstruct_motion(motion).values, restored.values)
-    frames = adapter.decode_clip(picture(), restored, 3)
+    frames = adapter.decode_clip(image(), restored, 3)
     assert frames.shape == (24, 32, 32, 3)
-    assert np.array_equal(frames, adapter.decode_clip(picture(), restored, 3))
+    assert np.array_equal(frames, adapter.decode_clip(image(), restored, 3))
 
 
 def test_only_the_parts_that_are_there_are_used(model):
-    parts = ModelParts(
+    parts = ModelComponents(
         vocabulary=model.vocabulary,
         settings=SETTINGS,
         modules={"motion_tokenizer": model.parts.module("motion_tokenizer")},
@@ -144,8 +144,8 @@ def test_another_weight_is_another_model(model, adapter):
 
 def test_the_loss_of_an_option_is_that_of_reading_it_alone(model, adapter):
     options = ["a ball", "a much longer text about a box", "left"]
-    together = adapter.option_losses("What moves?", options, image=picture())
-    alone = [adapter.option_losses("What moves?", [option], image=picture())[0] for option in options]
+    together = adapter.option_losses("What moves?", options, image=image())
+    alone = [adapter.option_losses("What moves?", [option], image=image())[0] for option in options]
     assert together == pytest.approx(alone, rel=1e-4)
     assert len(set(together)) == 3
-    assert together != adapter.option_losses("What moves?", options, image=picture(5))
+    assert together != adapter.option_losses("What moves?", options, image=image(5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation.shapes_models import LyingModel, TruthfulModel
 
-from videolavit.data.shapes import captions, names_size, picture_captions, render, sample_scene
+from videolavit.data.shapes import captions, image_captions, names_size, render, sample_scene
 from videolavit.data.shapes.scene import is_held_out
 from videolavit.evaluation.benchmark import BenchmarkOptions, Target
 from videolavit.evaluation.benchmarks.shapes import shapes_tasks, task_names
@@ -18,9 +18,9 @@ from videolavit.evaluation.samples import FIRST_SEED
 HEADLINES = {
     "motion_tokenizer": "direction",
     "autoencoder": "shape",
-    "redrawn_keyframes": "colour and shape",
+    "reconstructed_keyframes": "colour and shape",
     "video_detokenizer": "clean",
-    "picture_questions": "all",
+    "image_questions": "all",
     "video_questions": "all",
     "order": "all",
     "motion_ids": "with motion ids",
@@ -28,7 +28,7 @@ HEADLINES = {
     "text_to_video": "colour, shape and direction",
     "text_to_video_unseen": "colour, shape and direction",
     "image_to_video": "direction",
-    "extended_redrawn_keyframes": "colour and shape",
+    "extended_reconstructed_keyframes": "colour and shape",
     "extended_video_questions": "all",
     "extended_text_to_video": "colour, shape and direction",
 }
@@ -84,7 +84,7 @@ def test_frames_are_compared_with_warping():
         assert found[gain].low > 0 or found[gain].value > 0
 
 
-def test_without_motion_ids_only_what_a_picture_shows_is_known():
+def test_without_motion_ids_only_what_an_image_shows_is_known():
     found = estimates(TruthfulModel, "motion_ids")
     assert found["with motion ids"].value == 1
     assert found["without motion ids"].value == 0
@@ -98,7 +98,7 @@ def test_ids_are_counted_with_their_marks():
     assert found["times fewer"].value == pytest.approx(24 * 22 / 72)
 
 
-def test_lengths_of_pictures_are_told_apart_by_ground():
+def test_lengths_of_images_are_told_apart_by_ground():
     found = estimates(TruthfulModel, "visual_tokenizer", count=8)
     assert found["keep rate"].value == 20 / 64
     assert found["ids, plain ground"].count + found["ids, textured ground"].count == 8
@@ -126,7 +126,7 @@ def test_an_open_size_may_be_either_and_a_named_one_may_not():
     assert judge_prompted(render(small)[:1], scene, named)["size"]
 
 
-def test_pictures_are_prompted_with_their_size():
+def test_images_are_prompted_with_their_size():
     model = TruthfulModel("text_to_image", 12)
     told = []
     model.generate_images = lambda prompts, seeds: (
@@ -134,7 +134,7 @@ def test_pictures_are_prompted_with_their_size():
     )
     measured(model, "text_to_image", 12)
     assert [names_size(text, s.scene.actors[0]) for text, s in zip(told, model.samples, strict=True)] == [True] * 12
-    assert any(picture_captions(s.scene, s.seed, 1)[0] != text for text, s in zip(told, model.samples, strict=True))
+    assert any(image_captions(s.scene, s.seed, 1)[0] != text for text, s in zip(told, model.samples, strict=True))
 
 
 def test_samples_are_those_that_training_never_draws():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
 
-from videolavit.language.model import LanguageModel
+from videolavit.language.language_model import LanguageModel
 from videolavit.vocabulary import Vocabulary
 
 SYMBOLS = "▁" + string.ascii_letters + string.digits + string.punctuation

@@ -8,12 +8,12 @@ from transformers import LlamaTokenizer
 
 from videolavit.errors import PromptError
 from videolavit.language.conversation import SYSTEM, Turn, conversation, cut_answer
-from videolavit.language.prompts import Picture, Prompt, Video, VideoClip
+from videolavit.language.prompts import ClipInput, ImageInput, Prompt, VideoInput
 from videolavit.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(num_text=500, num_visual_codes=24, num_motion_codes=16)
-PICTURE = Picture(ids=torch.tensor([*VOCABULARY.visual_range][:2]))
-VIDEO = Video(clips=(VideoClip(keyframe=PICTURE, motion_ids=torch.tensor([*VOCABULARY.motion_range][:3])),))
+IMAGE = ImageInput(ids=torch.tensor([*VOCABULARY.visual_range][:2]))
+VIDEO = VideoInput(clips=(ClipInput(keyframe=IMAGE, motion_ids=torch.tensor([*VOCABULARY.motion_range][:3])),))
 
 
 def written(prompt: Prompt, tokenizer: LlamaTokenizer) -> str:
@@ -37,32 +37,32 @@ def test_a_question_about_a_video(text_tokenizer: LlamaTokenizer):
 
 
 def test_text_beside_a_placeholder_is_tokenized_on_its_own_and_starts_once(text_tokenizer: LlamaTokenizer):
-    prompt = conversation([Turn(question="What?", media=(PICTURE,))], VOCABULARY, text_tokenizer, system="Talk.")
+    prompt = conversation([Turn(question="What?", media=(IMAGE,))], VOCABULARY, text_tokenizer, system="Talk.")
     ids = prompt.ids.tolist()
     before = text_tokenizer("Talk. USER: ").input_ids
     after = text_tokenizer("\nWhat? ASSISTANT:").input_ids
     assert before[0] == after[0] == VOCABULARY.text_start
-    assert ids == [*before, VOCABULARY.image_start, *PICTURE.ids, VOCABULARY.image_end, *after[1:]]
+    assert ids == [*before, VOCABULARY.image_start, *IMAGE.ids, VOCABULARY.image_end, *after[1:]]
     assert ids.count(VOCABULARY.text_start) == 1
 
 
 def test_several_media_where_the_question_puts_them(text_tokenizer: LlamaTokenizer):
     question = "Is <image> in <video> or <image>?"
-    turn = Turn(question=question, media=(PICTURE, VIDEO, PICTURE))
+    turn = Turn(question=question, media=(IMAGE, VIDEO, IMAGE))
     assert written(conversation([turn], VOCABULARY, text_tokenizer, system=""), text_tokenizer) == (
         "<s> USER: Is [IMG]vv[/IMG] in [IMG]vv[/IMG][MOV]mmm[/MOV] or [IMG]vv[/IMG] ? ASSISTANT:"
     )
 
 
 def test_several_media_without_placeholders_come_first(text_tokenizer: LlamaTokenizer):
-    turn = Turn(question="Which?", media=(PICTURE, VIDEO))
+    turn = Turn(question="Which?", media=(IMAGE, VIDEO))
     assert written(conversation([turn], VOCABULARY, text_tokenizer, system=""), text_tokenizer) == (
         "<s> USER: [IMG]vv[/IMG] \n[IMG]vv[/IMG][MOV]mmm[/MOV] \nWhich? ASSISTANT:"
     )
 
 
 def test_turns_end_in_a_backslash_an_n_and_the_mark(text_tokenizer: LlamaTokenizer):
-    turns = [Turn(question="One?", media=(PICTURE,), answer="Yes."), Turn(question="Two?")]
+    turns = [Turn(question="One?", media=(IMAGE,), answer="Yes."), Turn(question="Two?")]
     assert written(conversation(turns, VOCABULARY, text_tokenizer, system=""), text_tokenizer) == (
         "<s> USER: [IMG]vv[/IMG] \nOne? ASSISTANT: Yes. \\n </s> USER: Two? ASSISTANT:"
     )
@@ -76,11 +76,11 @@ def test_a_whole_conversation_ends_in_the_mark(text_tokenizer: LlamaTokenizer):
 @pytest.mark.parametrize(
     ("turn", "message"),
     [
-        (Turn(question="<image> and <image>", media=(PICTURE,)), r"names 2 media \(<image>, <image>\) and 1"),
+        (Turn(question="<image> and <image>", media=(IMAGE,)), r"names 2 media \(<image>, <image>\) and 1"),
         (Turn(question="<image>?"), "names 1 media"),
-        (Turn(question="<image>?", media=(PICTURE, PICTURE)), "names 1 media"),
-        (Turn(question="<video>?", media=(PICTURE,)), "medium 1 is a Picture where the question says <video>"),
-        (Turn(question="<image> <image>", media=(PICTURE, VIDEO)), "medium 2 is a Video"),
+        (Turn(question="<image>?", media=(IMAGE, IMAGE)), "names 1 media"),
+        (Turn(question="<video>?", media=(IMAGE,)), "medium 1 is a Image where the question says <video>"),
+        (Turn(question="<image> <image>", media=(IMAGE, VIDEO)), "medium 2 is a Video"),
     ],
 )
 def test_media_that_do_not_fit_the_question_are_refused(turn: Turn, message: str, text_tokenizer: LlamaTokenizer):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from videolavit.errors import ConfigError, GenerationError, PromptError, VocabularyError
-from videolavit.language import cache
 from videolavit.language import generate as decoding
+from videolavit.language import row_cache
 from videolavit.language.generate import Generated, generate, stream
 from videolavit.language.grammar import Block, Modality
-from videolavit.language.model import LanguageModel, left_pad
-from videolavit.language.prompts import Ids, Picture, Prompt, assemble
+from videolavit.language.language_model import LanguageModel, left_pad
+from videolavit.language.prompts import Ids, ImageInput, Prompt, assemble
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators
 from videolavit.vocabulary import Vocabulary
@@ -131,9 +131,9 @@ def test_drawing_goes_on_after_what_was_drawn(model: LanguageModel):
     assert clips.ids.tolist() == [*first.ids.tolist(), *second.ids.tolist()]
 
 
-def test_motion_follows_a_given_picture(model: LanguageModel):
-    picture = Picture(ids=torch.tensor([*model.vocabulary.visual_range][:4]))
-    prompts = [assemble([picture], model.vocabulary), assemble([Ids([3, 4]), picture], model.vocabulary)]
+def test_motion_follows_a_given_image(model: LanguageModel):
+    image = ImageInput(ids=torch.tensor([*model.vocabulary.visual_range][:4]))
+    prompts = [assemble([image], model.vocabulary), assemble([Ids([3, 4]), image], model.vocabulary)]
     drawn = generate(model, prompts, [Block.motion(5)], greedy(1.0, 7.0))
     assert [len(sample.of(Modality.MOTION)[0]) for sample in drawn] == [5, 5]
     assert ids_of(drawn) == [plain_greedy(model, prompt, [Block.motion(5)], greedy(1.0, 7.0)) for prompt in prompts]
@@ -143,8 +143,8 @@ def test_features_in_a_prompt_are_read(model: LanguageModel):
     ids = torch.tensor([*model.vocabulary.visual_range][:4])
     features = model.embed_ids(ids).detach()
     as_ids, as_features, others = (
-        assemble([Ids([3]), picture], model.vocabulary)
-        for picture in (Picture(ids=ids), Picture(features=features), Picture(features=-features))
+        assemble([Ids([3]), image], model.vocabulary)
+        for image in (ImageInput(ids=ids), ImageInput(features=features), ImageInput(features=-features))
     )
     drawn = generate(model, [as_ids, as_features, others], [Block.motion(8)], greedy(1.0, 4.0))
     assert ids_of(drawn)[0] == ids_of(drawn)[1] != ids_of(drawn)[2]
@@ -152,7 +152,7 @@ def test_features_in_a_prompt_are_read(model: LanguageModel):
 
 def test_the_size_of_the_caches_chunks_changes_nothing(model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     expected = ids_of(generate(model, PROMPTS, CLIPS, SAMPLED, sample_generators(0, 4)))
-    for module in (cache, decoding):
+    for module in (row_cache, decoding):
         monkeypatch.setattr(module, "COLUMNS_PER_CHUNK", 3)
     assert ids_of(generate(model, PROMPTS, CLIPS, SAMPLED, sample_generators(0, 4))) == expected
 
@@ -252,7 +252,7 @@ def test_prompts_that_cannot_be_continued_are_refused(make_model: Callable[..., 
     with pytest.raises(VocabularyError, match="from 3 to 56"):
         generate(model, [Prompt.from_ids([3, model.vocabulary.size])], CLIPS[:1])
     with pytest.raises(PromptError, match="width 8"):
-        generate(model, [assemble([Picture(features=torch.ones(2, 8))], model.vocabulary)], CLIPS[:1])
+        generate(model, [assemble([ImageInput(features=torch.ones(2, 8))], model.vocabulary)], CLIPS[:1])
 
 
 def test_errors_of_a_stream_come_before_its_first_id(model: LanguageModel):

@@ -106,7 +106,7 @@ def test_configuration_gives_blocks_of_the_tokenizers_lengths():
     config = GrammarConfig(min_keyframe_ids=3, max_keyframe_ids=9, motion_ids=7, max_text_ids=11)
     assert config.video(2) == (Block.keyframe(3, 9), Block.motion(7)) * 2
     assert config.text() == Block.text(11)
-    assert GrammarConfig(released=True).motion() == Block.released(Modality.MOTION)
+    assert GrammarConfig(constrained=False).motion() == Block.released(Modality.MOTION)
 
 
 @pytest.mark.parametrize(

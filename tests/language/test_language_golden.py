@@ -9,8 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from videolavit.language.generate import generate, stream
 from videolavit.language.grammar import Block, Modality
-from videolavit.language.model import LanguageModel
-from videolavit.language.prompts import Ids, Picture, Prompt, Video, VideoClip, assemble
+from videolavit.language.language_model import LanguageModel
+from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, VideoInput, assemble
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.vocabulary import Vocabulary
 
@@ -68,20 +68,20 @@ def test_closing_marks_come_where_the_reference_has_them():
 def test_video_features_stand_between_the_marks_as_in_the_reference():
     config, expected = golden("understanding_small")
     model = reference_model(config)
-    video = Video(clips=tuple(clips_of(expected["video.embeds"], model)))
+    video = VideoInput(clips=tuple(clips_of(expected["video.embeds"], model)))
     prompt = question(config["video"]["input_ids"][0], video)
     embeddings = model.embed(prompt)
     assert_close(embeddings.detach(), expected["video.inputs_embeds"])
     assert_close(last_logits(model, prompt), expected["video.last_logits"])
 
 
-def test_picture_features_give_the_reference_logits():
+def test_image_features_give_the_reference_logits():
     config, expected = golden("understanding_small")
-    prompt = question(config["image"]["input_ids"][0], Picture(features=expected["image.embeds"][1:-1]))
+    prompt = question(config["image"]["input_ids"][0], ImageInput(features=expected["image.embeds"][1:-1]))
     assert_close(last_logits(reference_model(config), prompt), expected["image.last_logits"])
 
 
-def question(ids: list[int], medium: Picture | Video) -> Prompt:
+def question(ids: list[int], medium: ImageInput | VideoInput) -> Prompt:
     place = next(index for index, value in enumerate(ids) if value < 0)
     return assemble([Ids(ids[:place]), medium, Ids(ids[place + 1 :])], VOCABULARY)
 
@@ -91,7 +91,7 @@ def last_logits(model: LanguageModel, prompt: Prompt) -> Tensor:
         return model.logits(model.hidden(model.embed(prompt)[None])[:, -1])[:, :33000:7]
 
 
-def clips_of(embeddings: Tensor, model: LanguageModel) -> list[VideoClip]:
+def clips_of(embeddings: Tensor, model: LanguageModel) -> list[ClipInput]:
     """Features and motion ids of embeddings, found by their marks: rows of the table are ids, others are features."""
     table = model.embed_ids(torch.arange(VOCABULARY.size)).detach()
     distance, nearest = torch.cdist(embeddings, table, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
@@ -99,7 +99,7 @@ def clips_of(embeddings: Tensor, model: LanguageModel) -> list[VideoClip]:
     clips = []
     while ids:
         image_end, motion_end = ids.index(VOCABULARY.image_end), ids.index(VOCABULARY.motion_end)
-        keyframe = Picture(features=embeddings[1:image_end])
-        clips.append(VideoClip(keyframe=keyframe, motion_ids=torch.tensor(ids[image_end + 2 : motion_end])))
+        keyframe = ImageInput(features=embeddings[1:image_end])
+        clips.append(ClipInput(keyframe=keyframe, motion_ids=torch.tensor(ids[image_end + 2 : motion_end])))
         ids, embeddings = ids[motion_end + 1 :], embeddings[motion_end + 1 :]
     return clips

@@ -7,7 +7,7 @@ import torch
 
 from videolavit.language.generate import stream
 from videolavit.language.grammar import Block
-from videolavit.language.model import LanguageModel
+from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
 from videolavit.language.sampling import Sampling, SamplingOptions

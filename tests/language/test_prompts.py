@@ -1,4 +1,4 @@
-"""Words, pictures and videos as one row of ids and features."""
+"""Words, images and videos as one row of ids and features."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from transformers import LlamaTokenizer
 
 from videolavit.errors import PromptError, VocabularyError
-from videolavit.language.model import LanguageModel
-from videolavit.language.prompts import Ids, Picture, Prompt, Text, Video, VideoClip, assemble
+from videolavit.language.language_model import LanguageModel
+from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, Text, VideoInput, assemble
 from videolavit.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(num_text=500, num_visual_codes=24, num_motion_codes=16)
@@ -27,22 +27,24 @@ def test_a_drawing_prompt_is_its_words_without_a_start(text_tokenizer: LlamaToke
     assert text_tokenizer.convert_ids_to_tokens(prompt.ids.tolist()) == ["▁a", "▁b"]
 
 
-def test_pictures_and_videos_stand_between_their_marks():
+def test_images_and_videos_stand_between_their_marks():
     clips = (
-        VideoClip(keyframe=Picture(ids=VISUAL[:2]), motion_ids=MOTION[:3]),
-        VideoClip(keyframe=Picture(ids=VISUAL[5:6]), motion_ids=MOTION[4:6]),
+        ClipInput(keyframe=ImageInput(ids=VISUAL[:2]), motion_ids=MOTION[:3]),
+        ClipInput(keyframe=ImageInput(ids=VISUAL[5:6]), motion_ids=MOTION[4:6]),
     )
-    prompt = assemble([Ids([7]), Picture(ids=VISUAL[3:5]), Video(clips=clips), Ids([8, 9])], VOCABULARY, start=True)
+    prompt = assemble(
+        [Ids([7]), ImageInput(ids=VISUAL[3:5]), VideoInput(clips=clips), Ids([8, 9])], VOCABULARY, start=True
+    )
     first = [IMG, *VISUAL[:2].tolist(), IMG_END, MOV, *MOTION[:3].tolist(), MOV_END]
     second = [IMG, VISUAL[5].item(), IMG_END, MOV, *MOTION[4:6].tolist(), MOV_END]
-    picture = [IMG, *VISUAL[3:5].tolist(), IMG_END]
-    assert prompt.ids.tolist() == [1, 7, *picture, *first, *second, 8, 9]
+    image = [IMG, *VISUAL[3:5].tolist(), IMG_END]
+    assert prompt.ids.tolist() == [1, 7, *image, *first, *second, 8, 9]
 
 
 def test_features_stand_between_the_embeddings_of_the_marks(model: LanguageModel):
     features = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
     motion = torch.tensor([*model.vocabulary.motion_range][:2])
-    clip = VideoClip(keyframe=Picture(features=features), motion_ids=motion)
+    clip = ClipInput(keyframe=ImageInput(features=features), motion_ids=motion)
     prompt = assemble([Ids([5]), clip], model.vocabulary)
     marks = model.vocabulary.image_start, model.vocabulary.image_end, model.vocabulary.motion_start
     rows = model.embed_ids(torch.tensor([5, *marks, *motion, model.vocabulary.motion_end]))
@@ -71,21 +73,21 @@ def test_empty_prompts_are_refused(text_tokenizer: LlamaTokenizer):
 
 def test_ids_of_another_modality_are_refused():
     with pytest.raises(VocabularyError, match="visual id"):
-        assemble([Picture(ids=MOTION[:2])], VOCABULARY)
+        assemble([ImageInput(ids=MOTION[:2])], VOCABULARY)
     with pytest.raises(VocabularyError, match="motion id"):
-        assemble([VideoClip(keyframe=Picture(ids=VISUAL[:1]), motion_ids=VISUAL[:2])], VOCABULARY)
+        assemble([ClipInput(keyframe=ImageInput(ids=VISUAL[:1]), motion_ids=VISUAL[:2])], VOCABULARY)
     with pytest.raises(VocabularyError, match="visual id"):
-        assemble([Picture(ids=torch.arange(3))], VOCABULARY)  # codes, not ids
+        assemble([ImageInput(ids=torch.arange(3))], VOCABULARY)  # codes, not ids
 
 
-def test_pictures_are_ids_or_features_and_not_nothing():
+def test_images_are_ids_or_features_and_not_nothing():
     for wrong in ({}, {"ids": VISUAL[:1], "features": torch.ones(1, 4)}):
         with pytest.raises(PromptError, match="exactly one"):
-            Picture(**wrong)
+            ImageInput(**wrong)
     with pytest.raises(PromptError, match="kept nothing"):
-        Picture(ids=VISUAL[:0])
+        ImageInput(ids=VISUAL[:0])
     with pytest.raises(PromptError, match="no clip"):
-        Video(clips=())
+        VideoInput(clips=())
 
 
 def test_words_need_the_vocabularys_own_tokenizer(text_tokenizer: LlamaTokenizer):

@@ -12,7 +12,7 @@ import torch
 
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block, Modality
-from videolavit.language.model import LanguageModel
+from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Prompt
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.nn.group_norm import Float32GroupNorm, normalise_in_float32
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -35,10 +35,10 @@ def test_the_patch_autoencoder_trains_under_autocast():
     autoencoder = PatchAutoencoderKL(block_out_channels=(16, 16), layers_per_block=1).to(
         memory_format=torch.channels_last
     )
-    pictures = torch.randn(1, 3, 32, 32)
+    images = torch.randn(1, 3, 32, 32)
     with torch.autocast("cpu", torch.bfloat16):
-        latents = autoencoder.encode(pictures).latent_dist.mode()
+        latents = autoencoder.encode(images).latent_dist.mode()
         autoencoder.decode(latents).sample.float().square().mean().backward()
     assert all(parameter.grad is not None for parameter in autoencoder.encoder.parameters())
     with torch.no_grad():
-        assert (autoencoder.encode(pictures).latent_dist.mode() - latents).abs().max() < 0.05
+        assert (autoencoder.encode(images).latent_dist.mode() - latents).abs().max() < 0.05

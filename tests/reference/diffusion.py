@@ -19,11 +19,11 @@ from reference.golden import fill, golden
 from reference.motion_names import released_condition_name, released_tokenizer_name
 from reference.visual_names import CONDITION_DECODER, released_name
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
-from videolavit.detokenizers.keyframe import KeyframeDetokenizer
+from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.detokenizers.video import VideoDetokenizer
+from videolavit.detokenizers.video_detokenizer import VideoDetokenizer
 from videolavit.detokenizers.video_unet import VideoUNet
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 
 KEYFRAME_SCHEDULERS = {"DDIM": DDIMScheduler, "EulerAncestral": EulerAncestralDiscreteScheduler}
 

@@ -181,7 +181,7 @@ def learn_in_process(rank: int, world: int, folder: Path) -> None:
 
 def part_of_process(rank: int, step: int) -> torch.Tensor:
     features, _ = clusters(64, 8, seed=step)
-    return features[:20] if rank == 0 else features[20:]  # unequal numbers, as with tokens of pictures
+    return features[:20] if rank == 0 else features[20:]  # unequal numbers, as with tokens of images
 
 
 def test_two_processes_learn_one_codebook_from_the_features_of_both(tmp_path):

@@ -30,7 +30,7 @@ def test_policy_counts_kept_positions_before_and_itself() -> None:
 
 
 @torch.no_grad()
-def test_pictures_of_a_batch_do_not_see_one_another(merger: Merger) -> None:
+def test_images_of_a_batch_do_not_see_one_another(merger: Merger) -> None:
     features = rand(0, 2, 6, 16)
     together = merger(features, KEEP)
     for i in range(2):

@@ -38,7 +38,7 @@ def test_argmax_keeps_the_likelier_class() -> None:
     assert choose(probabilities.log()).tolist() == [[True, False]]
 
 
-def test_a_picture_of_which_nothing_would_be_kept_may_keep_its_likeliest_patch() -> None:
+def test_an_image_of_which_nothing_would_be_kept_may_keep_its_likeliest_patch() -> None:
     probabilities = torch.tensor([[[0.1, 0.9], [0.4, 0.6], [0.3, 0.7]], [[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]]])
     assert choose(probabilities.log()).tolist() == [[False, False, False], [True, False, True]]
     assert choose(probabilities.log(), at_least_one=True).tolist() == [[False, True, False], [True, False, True]]
@@ -80,8 +80,8 @@ def test_straight_through_choice_is_hard_and_has_the_soft_gradient() -> None:
 
 def test_choices_that_do_not_fit_are_clear_errors() -> None:
     noise = torch.zeros(3, 50, 2)
-    with pytest.raises(ConfigError, match='choice "argmax" takes no generators and no noise'):
-        choose(log_probs(), "argmax", gumbel_noise=noise)
+    with pytest.raises(ConfigError, match='patch_selection "likeliest" takes no generators and no noise'):
+        choose(log_probs(), "likeliest", gumbel_noise=noise)
     with pytest.raises(ConfigError, match="only one of them"):
         choose(log_probs(), "gumbel", gumbel_noise=noise, generators=sample_generators(0, 3))
     with pytest.raises(ShapeError, match="2 generators for a batch of 3"):

@@ -13,7 +13,7 @@ from reference.visual_names import EVA_VIT, VISUAL_TOKENIZER, released_name
 from torch import Tensor
 
 from videolavit.tokenizers.selector import KEEP
-from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.vocabulary import Vocabulary
 
@@ -58,51 +58,59 @@ def case(request: pytest.FixtureRequest) -> tuple[VisualTokenizer, Tensor, dict[
 
 @torch.no_grad()
 def test_features_and_choice_are_those_of_the_reference(case: tuple) -> None:
-    tokenizer, pictures, expected = case
-    features = tokenizer.vit(pictures)
+    tokenizer, images, expected = case
+    features = tokenizer.vit(images)
     assert_close(features, expected["eva_features"])
     assert_close(tokenizer.selector(features[:, 1:]), expected["keep_log_probs"])
+
+
+PATCH_SELECTION = {"argmax": "likeliest", "gumbel": "gumbel"}
+"""Ours, by the name in the golden files."""
 
 
 @pytest.mark.parametrize("choice", ["argmax", "gumbel"])
 @torch.no_grad()
 def test_tokens_are_those_of_the_reference(case: tuple, choice: str) -> None:
-    tokenizer, pictures, expected = case
+    tokenizer, images, expected = case
     noise = expected["gumbel_noise"] if choice == "gumbel" else None
-    tokens = tokenizer.encode(pictures, choice=choice, gumbel_noise=noise)
+    tokens = tokenizer.encode(images, patch_selection=PATCH_SELECTION[choice], gumbel_noise=noise)
     assert torch.equal(tokens.keep, expected[f"{choice}.keep"].bool())
     assert tokens.counts == expected[f"{choice}.token_counts"].tolist()
     assert torch.equal(Vocabulary().visual_ids(torch.cat(tokens.codes)), expected[f"{choice}.token_ids"])
-    merged = tokenizer.merger(tokenizer.vit(pictures)[:, 1:], tokens.keep)
+    merged = tokenizer.merger(tokenizer.vit(images)[:, 1:], tokens.keep)
     assert_close(merged, expected[f"{choice}.merged"])
     assert_close(torch.cat(tokens.features), expected[f"{choice}.merged"][tokens.keep])
-    continuous = tokenizer.language_features(pictures, choice=choice, gumbel_noise=noise)
+    continuous = tokenizer.language_features(images, patch_selection=PATCH_SELECTION[choice], gumbel_noise=noise)
     assert [len(features) for features in continuous] == tokens.counts
     assert_close(torch.cat(continuous), expected[f"{choice}.llm_features"])
 
 
 @torch.no_grad()
-def test_pictures_of_which_nothing_is_kept_have_no_codes_or_their_likeliest_patch() -> None:
+def test_images_of_which_nothing_is_kept_have_no_codes_or_their_likeliest_patch() -> None:
     sizes, _ = golden("visual_tokenizer_small")
-    tokenizer, pictures = build(sizes), rand(10, 2, 3, 56, 56)
-    tokens = tokenizer.encode(pictures)
+    tokenizer, images = build(sizes), rand(10, 2, 3, 56, 56)
+    tokens = tokenizer.encode(images)
     assert tokens.counts == [0, 0]
     assert [codes.dtype for codes in tokens.codes] == [torch.int64, torch.int64]
     assert [features.shape for features in tokens.features] == [(0, 88), (0, 88)]
-    tokens = tokenizer.encode(pictures, at_least_one=True)
-    log_probs = tokenizer.selector(tokenizer.vit(pictures)[:, 1:])
+    tokens = tokenizer.encode(images, at_least_one=True)
+    log_probs = tokenizer.selector(tokenizer.vit(images)[:, 1:])
     assert tokens.counts == [1, 1]
     assert torch.equal(tokens.keep.float().argmax(-1), log_probs[..., KEEP].argmax(-1))
-    assert [len(features) for features in tokenizer.language_features(pictures, at_least_one=True)] == [1, 1]
+    assert [len(features) for features in tokenizer.language_features(images, at_least_one=True)] == [1, 1]
 
 
 @torch.no_grad()
 def test_continuous_features_of_a_question_are_those_of_the_reference() -> None:
     sizes, expected = golden("understanding_small")
     tokenizer = build(sizes["visual"], prefix="model.visual_tokenizer.")
-    picture = tokenizer.language_features(rand(64, 1, 3, 56, 56), choice="gumbel", gumbel_noise=gumbel(63, 1, 16, 2))
-    assert_close(picture[0], expected["image.embeds"][1:-1])
-    frames = tokenizer.language_features(rand(60, 2, 3, 56, 56), choice="gumbel", gumbel_noise=gumbel(62, 2, 16, 2))
+    image = tokenizer.language_features(
+        rand(64, 1, 3, 56, 56), patch_selection="gumbel", gumbel_noise=gumbel(63, 1, 16, 2)
+    )
+    assert_close(image[0], expected["image.embeds"][1:-1])
+    frames = tokenizer.language_features(
+        rand(60, 2, 3, 56, 56), patch_selection="gumbel", gumbel_noise=gumbel(62, 2, 16, 2)
+    )
     first, second = map(len, frames)
     motion_ids_and_marks = len(expected["video.embeds"]) // 2 - (first + second) // 2 - 2
     start = 1 + first + 1 + motion_ids_and_marks + 1

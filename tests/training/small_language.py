@@ -52,9 +52,9 @@ def make_video(number: int, vocabulary: Vocabulary, *, clips: int = 1, features:
     return TokenizedVideo(
         clips=tuple(parts),
         captions=(caption, caption + "."),
-        picture_captions=(f"a {COLOURS[colour]} ball",),
+        image_captions=(f"a {COLOURS[colour]} ball",),
         questions=((QUESTIONS[0], COLOURS[colour], "colour"), (QUESTIONS[1], DIRECTIONS[way], "direction")),
-        about_picture=(True, False),
+        about_image=(True, False),
     )
 
 

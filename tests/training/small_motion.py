@@ -1,6 +1,6 @@
 """Sizes of a motion tokenizer that tests build in no time."""
 
-from videolavit.tokenizers.motion import MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
 
 MOTION = MotionTokenizerConfig(
     rows=16,

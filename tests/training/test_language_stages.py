@@ -10,25 +10,23 @@ from transformers import LlamaForCausalLM
 
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import CheckpointError, ConfigError
-from videolavit.language.answer import answer
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
-from videolavit.language.model import LanguageModel
-from videolavit.language.prompts import Picture, Text, assemble
+from videolavit.language.language_model import LanguageModel
+from videolavit.language.prompts import ImageInput, Text, assemble
 from videolavit.language.sampling import Sampling, SamplingOptions
-from videolavit.training.language import LanguageModelSizes, build_causal_lm, grow_vocabulary
+from videolavit.language.stream_answer import answer
 from videolavit.training.language_data import Shares
+from videolavit.training.language_loss import LanguageModelSizes, build_causal_lm, grow_vocabulary
 from videolavit.training.language_parts import load_language, load_text_model
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage, LoraOptions
 from videolavit.training.stages.pretraining import PretrainingStage
+from videolavit.training.training_options import TrainingOptions
 
 SIZES = LanguageModelSizes(width=48, mlp_width=96, layers=2, heads=2, context_length=128)
-EVERYTHING = Shares(
-    draw_picture=1, draw_video=2, describe_picture=1, describe_video=1, answer_picture=1, answer_video=2
-)
+EVERYTHING = Shares(draw_image=1, draw_video=2, describe_image=1, describe_video=1, answer_image=1, answer_video=2)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +38,7 @@ def folder(tmp_path_factory):
 
 def options(**changes):
     settings = {"steps": 30, "batch_size": 16, "learning_rate": 5e-3, "warmup_steps": 3, "log_every": 1}
-    return TrainingOptions(**(settings | {"pictures_every": 0, "precision": "float32"} | changes))
+    return TrainingOptions(**(settings | {"images_every": 0, "precision": "float32"} | changes))
 
 
 def pretraining(folder, **changes):
@@ -54,7 +52,7 @@ def tuning(folder, start, **changes):
     training = options(**changes.pop("training", {}))
     fields = {"data": str(folder / "tokens"), "text_tokenizer": str(folder / "text"), "model": SIZES}
     fields |= {"start_from": str(start), "row_length": 128, "training": training}
-    return InstructionTuningStage(**(fields | {"shares": Shares(answer_picture=1, answer_video=1)} | changes))
+    return InstructionTuningStage(**(fields | {"shares": Shares(answer_image=1, answer_video=1)} | changes))
 
 
 def log(folder):
@@ -64,7 +62,7 @@ def log(folder):
 @pytest.fixture(scope="module")
 def pretrained(folder, tmp_path_factory):
     run = tmp_path_factory.mktemp("pretrained")
-    train(pretraining(folder, training={"steps": 130, "pictures_every": 130}), run, quiet=True)
+    train(pretraining(folder, training={"steps": 130, "images_every": 130}), run, quiet=True)
     return run
 
 
@@ -75,7 +73,7 @@ def test_the_loss_falls_and_every_modality_is_reported(pretrained):
         assert last[f"{name}_nats"] < first[f"{name}_nats"], name
         assert last[f"{name}_accuracy"] > 0.3, name
     assert last["motion_of_uniform"] < 0.3
-    assert (pretrained / "pictures" / "words-00000130.png").exists()
+    assert (pretrained / "images" / "words-00000130.png").exists()
 
 
 def test_what_is_exported_draws_what_the_caption_says(pretrained):
@@ -98,8 +96,8 @@ def test_what_is_exported_answers_from_features(pretrained):
     for number in range(100, 104):
         features = make_video(number, start.vocabulary).clips[0].features.float()
         projected = features @ start.projection["weight"].T + start.projection["bias"]
-        turn = Turn(question=QUESTIONS[0], media=(Picture(features=projected),))
-        said += answer(model, [conversation([turn], start.vocabulary, model.text_tokenizer)], max_ids=8)
+        turn = Turn(question=QUESTIONS[0], media=(ImageInput(features=projected),))
+        said += answer(model, [conversation([turn], start.vocabulary, model.text_tokenizer)], max_new_tokens=8)
     assert said == list(COLOURS)
 
 

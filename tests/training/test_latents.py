@@ -10,18 +10,18 @@ from training.small_motion import MOTION
 
 from videolavit.commands import prepare
 from videolavit.config import save_config
-from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import write_shard
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
-from videolavit.detokenizers.video import VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import CheckpointError, ConfigError, MediaError
-from videolavit.tokenizers.motion import MotionTokenizer
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
 from videolavit.training import latents
 from videolavit.training.latents import LatentClips, has_latents, prepare_latents
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions
 from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig
+from videolavit.training.training_options import TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def stage(tmp_path_factory):
             addition_time_embed_dim=8,
             residual_scale=0.1,
         ),
-        options=VideoOptions(steps=2, max_guidance=1.0),
+        options=VideoOptions(num_inference_steps=2, max_guidance_scale=1.0),
         sigma_range=(0.02, 20.0),
         height=32,
         width=32,
@@ -87,8 +87,8 @@ def test_latents_are_what_the_frozen_parts_make_of_the_same_samples(stage, tmp_p
 
 
 def test_latents_are_trained_on_and_resume_exactly(prepared, tmp_path):
-    whole = train(replace(prepared, training=replace(prepared.training, pictures_every=6)), tmp_path / "whole")
-    assert (tmp_path / "whole" / "pictures" / "clips-00000006.png").exists()
+    whole = train(replace(prepared, training=replace(prepared.training, images_every=6)), tmp_path / "whole")
+    assert (tmp_path / "whole" / "images" / "clips-00000006.png").exists()
 
     class Stopping(VideoDetokenizerStage):
         def alarm(self, metrics, step):

@@ -18,7 +18,7 @@ from videolavit.errors import CheckpointError, ConfigError, TrainingError
 from videolavit.training.batches import Mixture, Shuffled, batches
 from videolavit.training.checkpoint import latest_checkpoint
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions, learning_rate
+from videolavit.training.training_options import TrainingOptions, learning_rate
 
 TOY = Path(__file__).parent / "toy.py"
 
@@ -45,12 +45,12 @@ def test_the_loss_falls(tmp_path):
 
 def test_what_happens_is_written_down(tmp_path):
     stage = ToyStage()
-    stage = replace(stage, training=replace(stage.training, pictures_every=20))
+    stage = replace(stage, training=replace(stage.training, images_every=20))
     train(stage, tmp_path, quiet=True)
     entries = log(tmp_path)
     assert {"step", "loss", "gradient_norm", "learning_rate", "samples_per_second"} <= entries[0].keys()
     assert any(entry.get("alarm") == "the loss is low" for entry in entries)
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [
         "weights-00000020.png",
         "weights-00000040.png",
     ]

@@ -6,16 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from videolavit.clip import PixelMotion
+from videolavit.clip import MotionField
 from videolavit.config import load_config
-from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.tokenizers.codebook import CodebookConfig
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from videolavit.training.exports import load_motion_tokenizer
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_motion_tokenizer
 from videolavit.training.stages.motion_tokenizer import MotionFields, MotionTokenizerStage, endpoint_errors
+from videolavit.training.training_options import TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +52,13 @@ def log(folder):
 
 
 def test_a_few_steps_lower_the_error_and_use_the_codebook(shards, tmp_path):
-    stage = small_stage(shards, pictures_every=40)
+    stage = small_stage(shards, images_every=40)
     export = train(stage, tmp_path, quiet=True)
     entries = log(tmp_path)
     assert np.mean([entry["error"] for entry in entries[-5:]]) < 0.8 * entries[0]["error"]
     assert entries[5]["perplexity"] == 0  # not quantised yet
     assert entries[-1]["perplexity"] > 2
-    assert (tmp_path / "pictures" / "motion-00000040.png").exists()
+    assert (tmp_path / "images" / "motion-00000040.png").exists()
     tokenizer = MotionTokenizer(load_config(MotionTokenizerConfig, export / "config.json"))
     tokenizer.load_state_dict(load_file(export / "motion_tokenizer.safetensors"))
 
@@ -116,7 +116,7 @@ def test_mirrored_motion_is_the_motion_of_the_mirrored_video(shards):
 def test_errors_are_pixels_of_the_frames():
     truth = torch.zeros(1, 2, 3, 4, 4)
     truth[:, 0, 1] = 2.0
-    unit = PixelMotion.from_tokenizer_units(np.ones((2, 1, 1, 1), np.float32), height=100, width=200).values
+    unit = MotionField.from_tokenizer_units(np.ones((2, 1, 1, 1), np.float32), height=100, width=200).values
     everywhere, moving = endpoint_errors(torch.zeros_like(truth), truth, torch.from_numpy(unit.reshape(1, 2)))
     pixels = 2.0 * 200 * 0.0993703 / 10
     assert moving.item() == pytest.approx(pixels, rel=1e-5)

@@ -12,10 +12,10 @@ from videolavit.errors import ConfigError, PromptError
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block, Modality, Walk
-from videolavit.language.model import LanguageModel
-from videolavit.language.prompts import Ids, Picture, Prompt, Text, Video, VideoClip, assemble
+from videolavit.language.language_model import LanguageModel
+from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, Text, VideoInput, assemble
 from videolavit.language.sampling import Sampling, SamplingOptions
-from videolavit.training.language import LanguageModelSizes, LanguageTraining, build_causal_lm
+from videolavit.training.language_loss import LanguageModelSizes, LanguageTraining, build_causal_lm
 from videolavit.training.packing import attention_mask, pack, rows_of
 from videolavit.training.sequences import LossWeights, SequenceMaker, Target, TrainingSequence
 
@@ -97,9 +97,9 @@ def test_an_unprompted_block_is_what_the_unconditional_branch_sees():
 
 def test_a_question_is_the_conversation_and_its_answer_with_its_ending():
     clips = tuple(
-        VideoClip(keyframe=Picture(features=clip.features), motion_ids=clip.motion_ids) for clip in VIDEO.clips
+        ClipInput(keyframe=ImageInput(features=clip.features), motion_ids=clip.motion_ids) for clip in VIDEO.clips
     )
-    turn = Turn(question=QUESTIONS[1], media=(Video(clips=clips),))
+    turn = Turn(question=QUESTIONS[1], media=(VideoInput(clips=clips),))
     asked = conversation([turn], VOCABULARY, TOKENIZER)
     sequence = maker().answering(VIDEO, QUESTIONS[1], "right")
     assert_same_parts(Prompt(parts=sequence.cut(len(asked)).parts), asked)
@@ -116,7 +116,7 @@ def assert_same_parts(one, other):
 def test_a_description_starts_as_understanding_does():
     sequence = maker().describing(VIDEO, CAPTION, motion=False)
     features = VIDEO.clips[0].features
-    shown = assemble([Picture(features=features)], VOCABULARY, start=True)
+    shown = assemble([ImageInput(features=features)], VOCABULARY, start=True)
     assert_same_parts(Prompt(parts=sequence.cut(len(shown)).parts), shown)
     learnt = sequence.ids[sequence.targets == Target.CAPTION]
     assert TOKENIZER.decode(learnt) == f"{CAPTION}</s>"
@@ -124,9 +124,9 @@ def test_a_description_starts_as_understanding_does():
 
 def test_a_description_can_show_ids_as_the_model_has_just_written_them():
     sequence = maker().describing(VIDEO, CAPTION, as_ids=True)
-    shown = Video(
+    shown = VideoInput(
         clips=tuple(
-            VideoClip(keyframe=Picture(ids=clip.visual_ids), motion_ids=clip.motion_ids) for clip in VIDEO.clips
+            ClipInput(keyframe=ImageInput(ids=clip.visual_ids), motion_ids=clip.motion_ids) for clip in VIDEO.clips
         )
     )
     ending = Ids([VOCABULARY.text_end])

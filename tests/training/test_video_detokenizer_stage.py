@@ -8,18 +8,18 @@ from safetensors.torch import load_file, save_file
 from training.small_motion import MOTION
 
 from videolavit.config import save_config
-from videolavit.data.clips import ClipFrames
-from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.prepare_videos import ShapesData, shapes_record
+from videolavit.data.prepared_clips import ClipFrames
 from videolavit.data.shards import ShardReader, write_shard
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
-from videolavit.detokenizers.video import VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import CheckpointError, ConfigError
-from videolavit.tokenizers.motion import MotionTokenizer
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
+from videolavit.training.exports import load_trained, read_trained_scheduler
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_trained, read_trained_scheduler
 from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig, start_from
+from videolavit.training.training_options import TrainingOptions
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def small_stage(shards, residual_scale, **training):
             addition_time_embed_dim=8,
             residual_scale=residual_scale,
         ),
-        options=VideoOptions(steps=2, max_guidance=1.0),
+        options=VideoOptions(num_inference_steps=2, max_guidance_scale=1.0),
         sigma_range=(0.02, 20.0),
         height=32,
         width=32,
@@ -76,11 +76,11 @@ def test_a_few_steps_lower_the_loss_of_both_forms(shards, residual_scale):
 
 
 @pytest.mark.parametrize("residual_scale", [0.0, 0.1])
-def test_a_run_writes_parts_scheduler_and_pictures(shards, tmp_path, residual_scale):
-    stage = small_stage(shards, residual_scale, steps=2, pictures_every=2)
+def test_a_run_writes_parts_scheduler_and_images(shards, tmp_path, residual_scale):
+    stage = small_stage(shards, residual_scale, steps=2, images_every=2)
     export = train(stage, tmp_path, quiet=True)
     assert np.isfinite([entry["loss"] for entry in log(tmp_path)]).all()
-    assert (tmp_path / "pictures" / "clips-00000002.png").exists()
+    assert (tmp_path / "images" / "clips-00000002.png").exists()
     assert load_trained("video_unet", export).config["residual_scale"] == residual_scale
     assert load_trained("motion_encoder", export).config == stage.motion_encoder
     assert read_trained_scheduler("video_scheduler", export)["sigma_max"] == 20.0

@@ -1,4 +1,4 @@
-"""The stages of pictures: vision encoder, visual tokenizer, keyframe detokenizer, each at a tiny size."""
+"""The stages of images: vision encoder, visual tokenizer, keyframe detokenizer, each at a tiny size."""
 
 import json
 from dataclasses import fields, replace
@@ -8,21 +8,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, label_picture
-from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, label_image
+from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shapes.scene import COLOURS, SHAPES, SIZE, sample_scene
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.tokenizers.codebook import CodebookConfig
-from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
+from videolavit.training.exports import load_trained, read_trained_scheduler
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_trained, read_trained_scheduler
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage, load_vision_encoder
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage, novelty
+from videolavit.training.training_options import TrainingOptions
 
 VIT = VisionTransformerConfig(
     image_size=SIZE, patch_size=32, width=32, layers=1, heads=2, mlp_ratio=2.0, unused_head_width=None
@@ -125,7 +125,7 @@ def same_weights(one, other):
 def test_labels_say_which_patches_show_the_object_and_where_its_centre_is():
     scene = sample_scene(3)
     [actor] = scene.actors
-    labels = label_picture(scene, 0, 16)
+    labels = label_image(scene, 0, 16)
     shown = labels.patches[:, 1] != UNKNOWN
     x, y = actor.start
     centre_patch = int(y // 16) * 8 + int(x // 16)
@@ -133,14 +133,14 @@ def test_labels_say_which_patches_show_the_object_and_where_its_centre_is():
     assert 2 <= shown.sum() <= 25
     assert labels.patches[centre_patch, 0] == SHAPES.index(actor.shape)
     assert (labels.patches[~shown, 0] == len(SHAPES)).all()
-    assert labels.picture[1] == COLOURS.index(actor.colour)
+    assert labels.image[1] == COLOURS.index(actor.colour)
     patch_x = (np.flatnonzero(shown) % 8 + 0.5) * 16 - 0.5
     np.testing.assert_allclose(patch_x + labels.offsets[shown, 0] * SIZE, x, atol=1e-3)
 
 
-def test_labels_of_a_mirrored_picture_are_mirrored_labels():
+def test_labels_of_a_mirrored_image_are_mirrored_labels():
     scene = sample_scene(5)
-    labels, mirrored = label_picture(scene, 0, 16), label_picture(scene, 0, 16, mirror=True)
+    labels, mirrored = label_image(scene, 0, 16), label_image(scene, 0, 16, mirror=True)
     assert np.array_equal(mirrored.patches.reshape(8, 8, 3), labels.patches.reshape(8, 8, 3)[:, ::-1])
 
 
@@ -150,29 +150,29 @@ def test_own_videos_have_no_labels(shards, tmp_path):
     write_shard([own], tmp_path / "own.tar")
     _, labels = LabelledKeyframes(ShardReader(tmp_path), 32)[0, 0]
     assert (labels.patches == UNKNOWN).all()
-    assert (labels.picture == UNKNOWN).all()
+    assert (labels.image == UNKNOWN).all()
 
 
 def test_the_vision_encoder_learns_and_resumes_exactly(shards, tmp_path):
-    stage = encoder_stage(shards, steps=40, checkpoint_every=10, pictures_every=40)
+    stage = encoder_stage(shards, steps=40, checkpoint_every=10, images_every=40)
     whole, resumed = trained_twice(stage, tmp_path, stop_at=25)
     entries = log(tmp_path / "whole")
     assert mean(entries[-5:], "loss") < 0.8 * mean(entries[:5], "loss")
-    assert (tmp_path / "whole" / "pictures" / "pixels-00000040.png").exists()
+    assert (tmp_path / "whole" / "images" / "pixels-00000040.png").exists()
     assert same_weights(whole / "vision_encoder.safetensors", resumed / "vision_encoder.safetensors")
     assert load_vision_encoder(whole).config == VIT
 
 
 def test_the_visual_tokenizer_learns_quantises_late_and_keeps_its_encoder(shards, tmp_path):
     encoder = train(encoder_stage(shards, steps=3), tmp_path / "encoder", quiet=True)
-    stage = replace(tokenizer_stage(shards, steps=120, pictures_every=120), encoder=str(encoder))
+    stage = replace(tokenizer_stage(shards, steps=120, images_every=120), encoder=str(encoder))
     export = train(stage, tmp_path / "run", quiet=True)
     entries = log(tmp_path / "run")
     assert mean(entries[-10:], "cosine_distance") < 0.7 * mean(entries[:5], "cosine_distance")
     assert entries[5]["perplexity"] == 0  # not quantised yet
     assert entries[-1]["perplexity"] > 3
     assert 0.1 < mean(entries[-10:], "kept") < 0.6  # on its way to a third, from 0 or 1
-    assert (tmp_path / "run" / "pictures" / "kept-00000120.png").exists()
+    assert (tmp_path / "run" / "images" / "kept-00000120.png").exists()
     tokenizer, decoder = load_trained("visual_tokenizer", export), load_trained("condition_decoder", export)
     trained_vit = load_vision_encoder(encoder).state_dict()
     assert all(torch.equal(value, trained_vit[name]) for name, value in tokenizer.vit.state_dict().items())
@@ -204,8 +204,8 @@ def test_the_tokenizer_keeps_in_use_what_it_kept_in_training(shards):
     samples = stage.samples()
     batch = stage.collate([samples[draw] for draw in range(4)])
     step = stage.random_choice_steps  # the first in which the selector decides
-    keep = module._choice(module.tokenizer.selector(module.tokenizer.vit(batch["pictures"])[:, 1:]), step)
-    tokens = module.tokenizer.encode(batch["pictures"], choice=stage.choice)
+    keep = module._choice(module.tokenizer.selector(module.tokenizer.vit(batch["images"])[:, 1:]), step)
+    tokens = module.tokenizer.encode(batch["images"], patch_selection=stage.patch_selection)
     assert torch.equal(keep > 0, tokens.keep)
 
 
@@ -241,12 +241,12 @@ def test_the_loss_teaches_the_selector_the_rate(shards):
 
 
 def test_what_differs_from_its_surroundings_is_new():
-    features = torch.randn(1, 16, 8).expand(3, -1, -1).clone()  # the same in all pictures: known without being told
+    features = torch.randn(1, 16, 8).expand(3, -1, -1).clone()  # the same in all images: known without being told
     features[1, 5] += 4.0
     values = novelty(features)
     assert values[1].argmax() == 5
     assert values[1, 5] > 1.5 * values[[0, 2]].max()
-    uniform = torch.randn(2, 1, 8).expand(-1, 16, -1)  # pictures of one colour each
+    uniform = torch.randn(2, 1, 8).expand(-1, 16, -1)  # images of one colour each
     assert novelty(uniform).max() < 1e-5
 
 
@@ -264,11 +264,11 @@ def test_parts_of_another_stage_are_missed_with_a_name(tmp_path):
 
 @pytest.mark.parametrize("map_channels", [0, 4])
 def test_the_keyframe_detokenizer_learns(shards, tmp_path, map_channels):
-    stage = keyframe_stage(shards, map_channels, steps=40, pictures_every=40)
+    stage = keyframe_stage(shards, map_channels, steps=40, images_every=40)
     export = train(stage, tmp_path, quiet=True)
     entries = log(tmp_path)
     assert mean(entries[-10:], "loss") < 0.9 * mean(entries[:3], "loss")
-    assert (tmp_path / "pictures" / "drawn-00000040.png").exists()
+    assert (tmp_path / "images" / "drawn-00000040.png").exists()
     unet = load_trained("keyframe_unet", export)
     assert unet.config["in_channels"] == 8
     assert [8 * side for side in unet.config["sample_size"]] == [64, 64]
@@ -294,13 +294,13 @@ def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
         assert same_weights(whole / f"{name}.safetensors", resumed / f"{name}.safetensors")
 
 
-def test_pictures_without_codes_raise_an_alarm(shards):
+def test_images_without_codes_raise_an_alarm(shards):
     stage = keyframe_stage(shards)
-    assert "50% of the pictures have no code" in stage.alarm({"without_codes": 0.5}, step=1)
+    assert "50% of the images have no code" in stage.alarm({"without_codes": 0.5}, step=1)
     assert stage.alarm({"without_codes": 0.0}, step=1) is None
 
 
-def test_a_picture_without_codes_is_drawn_without_condition(shards):
+def test_an_image_without_codes_is_drawn_without_condition(shards):
     stage = keyframe_stage(shards)
     module = stage.build()
     selector = module.tokenizer.selector.out_proj

@@ -7,20 +7,26 @@ import pytest
 import torch
 
 from videolavit.checkpoints import open_checkpoint
-from videolavit.checkpoints.parts import load_part
+from videolavit.checkpoints.registry import load_component
 from videolavit.checkpoints.shipped import SHIPPED_MODEL
-from videolavit.data.prepare import ShapesData, shapes_record
+from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards
+from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import write_shard
-from videolavit.data.tokenize import TokenizeOptions, tokenize_shards
 from videolavit.errors import CheckpointError
 from videolavit.tokenizers.codebook import CodebookConfig
+from videolavit.training.exports import (
+    load_autoencoder,
+    load_motion_tokenizer,
+    load_text_tokenizer,
+    load_trained,
+    weights_file,
+)
 from videolavit.training.language_parts import load_language
 from videolavit.training.loop import train
 from videolavit.training.model_folder import ModelExports, write_model
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_autoencoder, load_motion_tokenizer, load_trained, load_words, weights_file
 from videolavit.training.presets import TINY
 from videolavit.training.stages.instruction_tuning import LoraOptions
+from videolavit.training.training_options import TrainingOptions
 from videolavit.training.warm_start import warm_start
 
 WITHOUT_DATA = [name for name in TINY if name not in ("pretraining", "instruction_tuning")]
@@ -35,7 +41,7 @@ def shards(tmp_path_factory):
 
 
 def shipped(name):
-    return load_part(open_checkpoint(SHIPPED_MODEL).part(name))
+    return load_component(open_checkpoint(SHIPPED_MODEL).part(name))
 
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)
@@ -83,7 +89,7 @@ def motion_stage(shards, steps):
         model=load_motion_tokenizer("tiny").config,
         codebook=CodebookConfig(warm_up_steps=100),
         training=TrainingOptions(
-            steps=steps, batch_size=2, learning_rate=1e-12, warmup_steps=1, checkpoint_every=1, pictures_every=0
+            steps=steps, batch_size=2, learning_rate=1e-12, warmup_steps=1, checkpoint_every=1, images_every=0
         ),
     )
 
@@ -108,7 +114,7 @@ def test_a_run_that_has_begun_does_not_begin_again(shards, tmp_path):
 def test_the_parts_of_a_model_are_taken_like_exports(shards, tmp_path):
     assert load_trained("visual_tokenizer", "tiny").config == shipped("visual_tokenizer").config
     assert load_autoencoder("tiny").config["latent_channels"] == shipped("keyframe_vae").config["latent_channels"]
-    words = load_words("tiny")
+    words = load_text_tokenizer("tiny")
     assert weights_file("autoencoder", "tiny").is_file()
     options = TokenizeOptions(visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(words))
     reader = tokenize_shards(shards, tmp_path / "tokens", options)
@@ -117,7 +123,9 @@ def test_the_parts_of_a_model_are_taken_like_exports(shards, tmp_path):
 
 @pytest.mark.parametrize("rank", [0, 2], ids=["all weights", "lora"])
 def test_instruction_tuning_goes_on_from_a_whole_model(shards, tmp_path, rank):
-    options = TokenizeOptions(visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(load_words("tiny")))
+    options = TokenizeOptions(
+        visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(load_text_tokenizer("tiny"))
+    )
     tokenize_shards(shards, tmp_path / "tokens", options)
     stage = replace(
         TINY["instruction_tuning"],
@@ -125,7 +133,7 @@ def test_instruction_tuning_goes_on_from_a_whole_model(shards, tmp_path, rank):
         text_tokenizer="tiny",
         start_from="tiny",
         lora=LoraOptions(rank=rank),
-        training=TrainingOptions(steps=1, batch_size=2, learning_rate=1e-12, warmup_steps=1, pictures_every=0),
+        training=TrainingOptions(steps=1, batch_size=2, learning_rate=1e-12, warmup_steps=1, images_every=0),
     )
     tuned = load_language(train(stage, tmp_path / "run", quiet=True))
     expected = load_language("tiny")
@@ -155,7 +163,7 @@ def test_a_decoder_trained_on_keeps_the_latents_that_others_draw(shards, tmp_pat
         data=str(shards),
         keep_latents_of="tiny",
         shares=(1, 0, 0),
-        training=TrainingOptions(steps=2, batch_size=2, learning_rate=1e-3, warmup_steps=1, pictures_every=0),
+        training=TrainingOptions(steps=2, batch_size=2, learning_rate=1e-3, warmup_steps=1, images_every=0),
     )
     trained = load_autoencoder(train(stage, tmp_path / "run", quiet=True))
     before = load_autoencoder("tiny")

@@ -12,7 +12,7 @@ from torch import nn
 
 from videolavit.training.batches import Shuffled
 from videolavit.training.loop import train
-from videolavit.training.options import TrainingOptions
+from videolavit.training.training_options import TrainingOptions
 
 
 class Points:
@@ -65,7 +65,7 @@ class ToyStage:
     def collate(self, samples):
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
-    def pictures(self, module):
+    def images(self, module):
         return {"weights": np.zeros((4, 4, 3), dtype=np.uint8)}
 
     def alarm(self, metrics, step):

@@ -113,7 +113,7 @@ def read_thoroughly(data: bytes) -> str:
 
     limits = Limits(max_duration_seconds=MAX_SECONDS, max_width=2048, max_height=2048)
     attempts: tuple[Callable[[], object], ...] = (
-        lambda: probe(io.BytesIO(data), limits=limits, picture_types=True),
+        lambda: probe(io.BytesIO(data), limits=limits, image_types=True),
         lambda: decompose(data, limits=limits, slices=1),
         lambda: decompose(data, limits=limits, motion="source", select="every 2", shots="difference"),
         lambda: decompose(OnlyRead(data), limits=limits, select="all", cell=8, fps=10, threads=2),

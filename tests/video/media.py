@@ -10,10 +10,10 @@ import av
 import numpy as np
 
 
-def moving_pictures(
+def moving_images(
     num_frames: int = 36, height: int = 96, width: int = 128, step: tuple[int, int] = (3, 2), seed: int = 0
 ) -> np.ndarray:
-    """A textured picture that moves by `step` = (x, y) pixels a frame; (frames, height, width, 3) uint8."""
+    """A textured image that moves by `step` = (x, y) pixels a frame; (frames, height, width, 3) uint8."""
     margin = 16 + num_frames * max(abs(step[0]), abs(step[1]))
     canvas = _texture(height + 2 * margin, width + 2 * margin, seed)
     frames = []
@@ -24,14 +24,14 @@ def moving_pictures(
 
 
 def scenes(lengths: list[int], height: int = 96, width: int = 128) -> np.ndarray:
-    """Scenes of different pictures that move a little, one after the other."""
-    parts = [moving_pictures(n, height, width, (1, 1), seed=10 + i) for i, n in enumerate(lengths)]
+    """Scenes of different images that move a little, one after the other."""
+    parts = [moving_images(n, height, width, (1, 1), seed=10 + i) for i, n in enumerate(lengths)]
     tints = [np.roll(np.array([1.0, 0.6, 0.2]), i) for i in range(len(parts))]
     return np.concatenate([(part * tint).astype(np.uint8) for part, tint in zip(parts, tints, strict=True)])
 
 
 def synthetic_video(
-    pictures: np.ndarray,
+    images: np.ndarray,
     path: Path | None = None,
     *,
     fps: float = 24,
@@ -42,7 +42,7 @@ def synthetic_video(
     rotation: int = 0,
     times: list[int] | None = None,
 ) -> bytes:
-    """Encode RGB pictures and return the file's bytes; write them to `path` too where one is given.
+    """Encode RGB images and return the file's bytes; write them to `path` too where one is given.
 
     `times` gives display times in 1/1000 s in place of an even rate; `rotation` is PyAV's, counterclockwise.
     """
@@ -50,15 +50,15 @@ def synthetic_video(
     rate = Fraction(fps).limit_denominator(1001)
     with av.open(buffer, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width = pictures.shape[1:3]
+        stream.height, stream.width = images.shape[1:3]
         stream.pix_fmt = pixel_format
         stream.thread_count = 1
         if times is not None:
             stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             stream.set_display_rotation(rotation)
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame = frame.reformat(format=pixel_format, threads=1)
             frame.pts = index if times is None else times[index]
             frame.time_base = 1 / rate if times is None else Fraction(1, 1000)

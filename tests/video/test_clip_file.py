@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from videolavit.clip import Clip, PixelMotion
+from videolavit.clip import Clip, MotionField
 from videolavit.errors import MediaError, ShapeError
-from videolavit.video.clip_file import ClipFileWriter, load_clips
+from videolavit.video.clips.clip_file import ClipFileWriter, load_clips
 
 
 def clip(seed: int, *, start: int, height: int = 48, width: int = 80) -> Clip:
@@ -19,7 +19,7 @@ def clip(seed: int, *, start: int, height: int = 48, width: int = 80) -> Clip:
     values = noise.normal(size=(2, 24, height // 16, width // 16)).astype(np.float32)
     return Clip(
         keyframe=noise.integers(0, 256, (height, width, 3), dtype=np.uint8),
-        motion=PixelMotion(values=values, height=height, width=width),
+        motion=MotionField(values=values, height=height, width=width),
         start=start,
         fps=Fraction(30000, 1001),
         num_real_frames=24 - seed,

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 from videolavit.clip import Clip
 from videolavit.errors import ConfigError, LimitError, MediaError
@@ -22,14 +22,14 @@ FPS = 24
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    return moving_pictures(168, 80, 112, step=(1, 0))
+def images() -> np.ndarray:
+    return moving_images(168, 80, 112, step=(1, 0))
 
 
 @pytest.fixture(scope="module")
-def data(pictures) -> bytes:
+def data(images) -> bytes:
     """Seven seconds of H.264 with B-frames and an open GOP."""
-    return synthetic_video(pictures, fps=FPS, options={"bf": "3", "g": "30"})
+    return synthetic_video(images, fps=FPS, options={"bf": "3", "g": "30"})
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def assert_same(actual: list[Clip], expected: list[Clip]) -> None:
         assert np.array_equal(one.keyframe, other.keyframe)
 
 
-def test_a_clip_has_a_keyframe_24_motion_frames_and_its_times(clips, pictures):
+def test_a_clip_has_a_keyframe_24_motion_frames_and_its_times(clips, images):
     first = clips[0]
-    assert first.keyframe.shape == pictures.shape[1:]
+    assert first.keyframe.shape == images.shape[1:]
     assert first.motion.values.shape == (2, 24, 5, 7)
     assert (first.start, first.num_real_frames, first.end_seconds) == (0, 24, 4.0)
     assert not first.motion.values[:, 0].any()
@@ -54,8 +54,8 @@ def test_a_clip_has_a_keyframe_24_motion_frames_and_its_times(clips, pictures):
 
 @settings(max_examples=12, deadline=None)
 @given(x=st.integers(-4, 4), y=st.integers(-4, 4), seed=st.integers(0, 3))
-def test_a_picture_that_moves_gives_that_vector(x: int, y: int, seed: int):
-    [clip, *_] = decompose(moving_pictures(10, 96, 128, step=(x, y), seed=seed), slices=1, select="all")
+def test_an_image_that_moves_gives_that_vector(x: int, y: int, seed: int):
+    [clip, *_] = decompose(moving_images(10, 96, 128, step=(x, y), seed=seed), slices=1, select="all")
     inner = clip.motion.values[:, 1 : clip.num_real_frames, 1:-1, 1:-1]
     assert np.median(inner[0]) == x
     assert np.median(inner[1]) == y
@@ -66,8 +66,8 @@ def test_frame_12_is_the_mean_of_its_neighbours(clips):
     assert np.array_equal(motion[:, 12], (motion[:, 11] + motion[:, 13]) / 2)
 
 
-def test_no_frame_is_replaced_where_the_keyframes_are_as_far_apart_as_a_clip_is_long(pictures):
-    [clip, *_] = decompose(pictures[:24], gop=24, slices=1, select="all")
+def test_no_frame_is_replaced_where_the_keyframes_are_as_far_apart_as_a_clip_is_long(images):
+    [clip, *_] = decompose(images[:24], gop=24, slices=1, select="all")
     assert np.median(clip.motion.values[0, 1:, 1:-1, 1:-1], axis=(1, 2)).tolist() == [1.0] * 23
 
 
@@ -90,8 +90,8 @@ def test_path_bytes_file_object_and_pipe_give_the_same_clips(data, clips, tmp_pa
 
 
 @pytest.mark.parametrize("container", ["matroska", "mpegts"])
-def test_a_pipe_is_streamed(pictures, container: str):
-    data = synthetic_video(pictures[:96], fps=FPS, container=container)
+def test_a_pipe_is_streamed(images, container: str):
+    data = synthetic_video(images[:96], fps=FPS, container=container)
     expected = decompose(data, select="all")
     read_end, write_end = os.pipe()
 
@@ -130,10 +130,10 @@ def test_clips_do_not_depend_on_how_the_source_is_decoded(data, clips, changes):
         ("gif", "gif", "rgb8"),
     ],
 )
-def test_many_formats_show_the_same_motion(pictures, codec: str, container: str, pixel_format: str):
+def test_many_formats_show_the_same_motion(images, codec: str, container: str, pixel_format: str):
     quiet = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     data = synthetic_video(
-        pictures[:48], fps=FPS, codec=codec, container=container, pixel_format=pixel_format, options=quiet
+        images[:48], fps=FPS, codec=codec, container=container, pixel_format=pixel_format, options=quiet
     )
     selective, full = decompose(data, select="all"), decompose(data, select="all", selective=False)
     assert_same(selective, full)
@@ -160,9 +160,9 @@ def test_a_video_too_long_to_be_kept_is_read_twice_with_the_same_result(data):
     assert reads == [*range(1, 43), *range(1, 43)]
 
 
-def test_a_generator_too_long_to_be_kept_is_refused(pictures):
+def test_a_generator_too_long_to_be_kept_is_refused(images):
     with pytest.raises(MediaError, match="select='all'"):
-        decompose((picture for picture in pictures), memory_bytes=20_000)
+        decompose((image for image in images), memory_bytes=20_000)
 
 
 def test_worker_processes_give_the_same_clips(data, clips):
@@ -170,17 +170,17 @@ def test_worker_processes_give_the_same_clips(data, clips):
         assert_same(pool.submit(decompose, data, select="all").result(), clips)
 
 
-def test_pictures_in_memory_are_one_per_tick_or_at_their_own_rate(pictures):
-    per_tick = decompose(pictures[:40], select="all", slices=1)
+def test_images_in_memory_are_one_per_tick_or_at_their_own_rate(images):
+    per_tick = decompose(images[:40], select="all", slices=1)
     assert per_tick[-1].start + per_tick[-1].num_real_frames == 40
-    assert_same(decompose(list(pictures[:40]), select="all", slices=1), per_tick)
-    slow = decompose(Frames(pictures=pictures, fps=24), select="all", slices=1)
-    # Halves are rounded away from zero, so tick 0 shows picture 1, and tick n picture 4 n + 1.
-    assert_same(slow, decompose(pictures[1::4], select="all", slices=1))
+    assert_same(decompose(list(images[:40]), select="all", slices=1), per_tick)
+    slow = decompose(Frames(images=images, fps=24), select="all", slices=1)
+    # Halves are rounded away from zero, so tick 0 shows image 1, and tick n image 4 n + 1.
+    assert_same(slow, decompose(images[1::4], select="all", slices=1))
 
 
-def test_a_rate_below_the_ticks_repeats_pictures(pictures):
-    [clip, *_] = decompose(Frames(pictures=pictures[:12], fps=3), select="all", slices=1)
+def test_a_rate_below_the_ticks_repeats_images(images):
+    [clip, *_] = decompose(Frames(images=images[:12], fps=3), select="all", slices=1)
     moved = np.median(clip.motion.values[0, 1:11, 1:-1, 1:-1], axis=(1, 2))
     assert sorted(set(moved.tolist())) == [0.0, 1.0]
 
@@ -195,16 +195,16 @@ def test_a_rate_below_the_ticks_repeats_pictures(pictures):
         [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)],
     ],
 )
-def test_pictures_of_the_wrong_kind_are_refused(bad):
+def test_images_of_the_wrong_kind_are_refused(bad):
     with pytest.raises(MediaError, match=r"expected|resize"):
         decompose(bad)
 
 
-def test_limits_hold_for_pictures_and_time(pictures, data):
+def test_limits_hold_for_images_and_time(images, data):
     with pytest.raises(LimitError, match="max_width"):
-        decompose(pictures, limits=Limits(max_width=100))
+        decompose(images, limits=Limits(max_width=100))
     with pytest.raises(LimitError, match="max_duration_seconds"):
-        decompose(pictures, limits=Limits(max_duration_seconds=5))
+        decompose(images, limits=Limits(max_duration_seconds=5))
     with pytest.raises(LimitError, match="max_duration_seconds"):
         decompose(data, limits=Limits(max_duration_seconds=5))
     with pytest.raises(LimitError, match="max_bytes"):
@@ -231,28 +231,28 @@ def test_options_of_the_encoder_go_by_their_own_names():
 
 
 @pytest.mark.parametrize(("angle", "turns"), [(90, 1), (180, 2), (-90, 3)])
-def test_a_turned_video_is_turned_back(pictures, angle: int, turns: int):
+def test_a_turned_video_is_turned_back(images, angle: int, turns: int):
     options = {"crf": "10"}
-    upright = decompose(synthetic_video(pictures[:4], fps=6, options=options))[0]
-    turned = decompose(synthetic_video(pictures[:4], fps=6, options=options, rotation=angle))[0]
+    upright = decompose(synthetic_video(images[:4], fps=6, options=options))[0]
+    turned = decompose(synthetic_video(images[:4], fps=6, options=options, rotation=angle))[0]
     difference = np.abs(np.rot90(upright.keyframe, turns).astype(int) - turned.keyframe)
     assert difference.mean() < 3  # coded turned, so not the same bits
     assert (turned.motion.height, turned.motion.width) == turned.size
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (17, 33)])
-def test_tiny_and_odd_sizes_work(pictures, size: tuple[int, int]):
+def test_tiny_and_odd_sizes_work(images, size: tuple[int, int]):
     height, width = size
-    data = synthetic_video(pictures[:8, :height, :width], fps=6, pixel_format="yuv444p")
+    data = synthetic_video(images[:8, :height, :width], fps=6, pixel_format="yuv444p")
     [clip, *_] = decompose(data, select="all")
     assert clip.size == size
     assert clip.motion.grid == (-(-height // 16), -(-width // 16))
 
 
-def test_variable_rate_and_a_late_start_follow_the_clock(pictures):
+def test_variable_rate_and_a_late_start_follow_the_clock(images):
     times = [500, 510, 700, 710, 720, 1500, 1510, 2000]
-    [clip, *_] = decompose(synthetic_video(pictures[:8], fps=24, times=times, options={"bf": "0"}), select="all")
-    # 500 ms is the container's start, so the last picture comes at 1.5 s, tick 9, and lasts a moment.
+    [clip, *_] = decompose(synthetic_video(images[:8], fps=24, times=times, options={"bf": "0"}), select="all")
+    # 500 ms is the container's start, so the last image comes at 1.5 s, tick 9, and lasts a moment.
     assert clip.num_real_frames in (9, 10)
 
 

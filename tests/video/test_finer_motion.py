@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from video.media import moving_pictures, scenes
+from video.media import moving_images, scenes
 
 from videolavit.errors import MediaError
 from videolavit.video import Frames, decompose
-from videolavit.video.vectors import mean_motion, motion_grid
+from videolavit.video.motion.vectors import mean_motion, motion_grid
 
 MODES = {
     "quarter pels": {"quarter_pel": True},
@@ -56,7 +56,7 @@ def test_blocks_beyond_the_grid_do_not_count():
 @pytest.mark.parametrize("mode", MODES)
 def test_a_translation_gives_that_vector(mode):
     options = MODES[mode]
-    [clip] = decompose(Frames(pictures=moving_pictures(24, step=(3, -2)), fps=6), select="every 9", **options)
+    [clip] = decompose(Frames(images=moving_images(24, step=(3, -2)), fps=6), select="every 9", **options)
     cell = options.get("cell", 16)
     assert clip.motion.grid == (96 // cell, 128 // cell)
     assert np.abs(middle(clip.motion.values)[:, 1:] - np.array([[3], [-2]])).max() == 0
@@ -64,9 +64,9 @@ def test_a_translation_gives_that_vector(mode):
 
 @pytest.mark.parametrize(("mode", "exact"), [("both", True), ("h264, 8 x 8", True), ("four vectors", False)])
 def test_quarters_of_a_pixel_are_measured_where_asked_for(mode, exact):
-    large = moving_pictures(12, 4 * 96, 4 * 128, step=(5, 3))
+    large = moving_images(12, 4 * 96, 4 * 128, step=(5, 3))
     small = large.reshape(12, 96, 4, 128, 4, 3).mean((2, 4)).astype(np.uint8)
-    [clip] = decompose(Frames(pictures=small, fps=6), select="every 9", frames_per_clip=12, **MODES[mode])
+    [clip] = decompose(Frames(images=small, fps=6), select="every 9", frames_per_clip=12, **MODES[mode])
     error = np.abs(middle(clip.motion.values)[:, 1:] - np.array([[1.25], [0.75]])).max()
     assert error == 0 if exact else error >= 0.25
 
@@ -74,16 +74,16 @@ def test_quarters_of_a_pixel_are_measured_where_asked_for(mode, exact):
 # Measured: 0.93 and 0.90 of the error with one vector per 16 x 16 block. Most of it is what the thing uncovers.
 @pytest.mark.parametrize(("mode", "share"), [("four vectors", 0.97), ("h264, 8 x 8", 0.95)])
 def test_smaller_blocks_follow_a_small_thing_better(mode, share):
-    ground, thing = moving_pictures(1)[0], moving_pictures(1, seed=9)[0]
-    pictures = np.stack([ground] * 12)
+    ground, thing = moving_images(1)[0], moving_images(1, seed=9)[0]
+    images = np.stack([ground] * 12)
     truth = np.zeros((12, 96, 128), np.float32)
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         where = slice(36, 60), slice(20 + 4 * index, 44 + 4 * index)
-        picture[where] = thing[36:60, 20:44]
+        image[where] = thing[36:60, 20:44]
         truth[(index, *where)] = 4
 
     def error(**options) -> float:
-        frames = Frames(pictures=pictures, fps=6)
+        frames = Frames(images=images, fps=6)
         [clip] = decompose(frames, select="every 9", frames_per_clip=12, slices=1, **options)
         cell = options.get("cell", 16)
         motion = clip.motion.values.repeat(cell, axis=2).repeat(cell, axis=3)
@@ -93,13 +93,13 @@ def test_smaller_blocks_follow_a_small_thing_better(mode, share):
 
 
 def test_h264_decodes_its_keyframes_and_finds_scenes():
-    pictures = scenes([15, 20])
-    clips = decompose(Frames(pictures=pictures, fps=6), select="all", codec="h264", shots="encoder")
+    images = scenes([15, 20])
+    clips = decompose(Frames(images=images, fps=6), select="all", codec="h264", shots="encoder")
     assert [clip.start for clip in clips] == [0, 12, 15, 27]
     for clip in clips:
-        assert np.abs(clip.keyframe.astype(int) - pictures[clip.start]).mean() < 5
+        assert np.abs(clip.keyframe.astype(int) - images[clip.start]).mean() < 5
 
 
 def test_h264_refuses_odd_sides_and_says_so():
     with pytest.raises(MediaError, match="h264 with even sides only"):
-        decompose(Frames(pictures=moving_pictures(3, 95, 127), fps=6), codec="h264")
+        decompose(Frames(images=moving_images(3, 95, 127), fps=6), codec="h264")

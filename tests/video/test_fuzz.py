@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from video import damage
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 NUM_VARIANTS = 2000
 NUM_QUICK_VARIANTS = 60
@@ -31,7 +31,7 @@ PEAK_MEGABYTES = 400
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("originals")
-    pictures = moving_pictures(48, 48, 64)
+    images = moving_images(48, 48, 64)
     quiet = "log-level=none:pools=none:frame-threads=1"
     for name, codec, container, options in (
         ("h264.mp4", "libx264", "mp4", {"bf": "2", "g": "15"}),
@@ -39,7 +39,7 @@ def originals(tmp_path_factory) -> Path:
         ("vp9.webm", "libvpx-vp9", "webm", {"deadline": "realtime", "cpu-used": "8"}),
         ("hevc.mkv", "libx265", "matroska", {"preset": "ultrafast", "x265-params": quiet}),
     ):
-        synthetic_video(pictures, folder / name, fps=12, codec=codec, container=container, options=options)
+        synthetic_video(images, folder / name, fps=12, codec=codec, container=container, options=options)
     return folder
 
 

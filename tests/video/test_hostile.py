@@ -14,14 +14,14 @@ import av
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 from videolavit.clip import Clip
 from videolavit.errors import LimitError, MediaError
 from videolavit.video import Limits, decompose, probe
 
 HEIGHT, WIDTH = 48, 64
-PICTURES = moving_pictures(24, HEIGHT, WIDTH)
+IMAGES = moving_images(24, HEIGHT, WIDTH)
 
 
 def taken_apart(source: Any, size: tuple[int, int] = (HEIGHT, WIDTH), **options: Any) -> list[Clip]:
@@ -38,16 +38,14 @@ def taken_apart(source: Any, size: tuple[int, int] = (HEIGHT, WIDTH), **options:
     return clips
 
 
-def made(
-    codec: str, container: str, pixel_format: str = "yuv420p", pictures: np.ndarray = PICTURES, **more: Any
-) -> bytes:
+def made(codec: str, container: str, pixel_format: str = "yuv420p", images: np.ndarray = IMAGES, **more: Any) -> bytes:
     """A video of 4 s, where this build of libav can encode it."""
     try:
         av.Codec(codec, "w")
     except av.codec.codec.UnknownCodecError:
         pytest.skip(f"this build of libav cannot encode {codec}")
     return synthetic_video(
-        pictures, fps=6, codec=codec, container=container, pixel_format=pixel_format, options=QUICKLY.get(codec), **more
+        images, fps=6, codec=codec, container=container, pixel_format=pixel_format, options=QUICKLY.get(codec), **more
     )
 
 
@@ -59,8 +57,8 @@ QUICKLY = {
 
 
 def still(kind: str, mode: str = "RGB", *, count: int = 1) -> bytes:
-    """A picture, or an animation, by Pillow."""
-    images = [Image.fromarray(picture).convert(mode) for picture in PICTURES[:count]]
+    """An image, or an animation, by Pillow."""
+    images = [Image.fromarray(image).convert(mode) for image in IMAGES[:count]]
     more = {"save_all": True, "append_images": images[1:], "duration": 200} if count > 1 else {}
     buffer = io.BytesIO()
     images[0].save(buffer, kind, **more)
@@ -100,28 +98,28 @@ def still(kind: str, mode: str = "RGB", *, count: int = 1) -> bytes:
 )
 def test_a_codec_a_container_or_a_pixel_format_is_no_obstacle(codec: str, container: str, pixel_format: str):
     [clip, *_] = taken_apart(made(codec, container, pixel_format))
-    shown = Image.fromarray(PICTURES[0]).convert("L" if pixel_format in ("gray", "monow") else "RGB")
+    shown = Image.fromarray(IMAGES[0]).convert("L" if pixel_format in ("gray", "monow") else "RGB")
     error = np.abs(clip.keyframe.astype(int) - np.asarray(shown.convert("RGB"))).mean()
-    assert error < (130 if pixel_format == "monow" else 30), "the keyframe does not look like the first picture"
+    assert error < (130 if pixel_format == "monow" else 30), "the keyframe does not look like the first image"
 
 
 def test_av1_is_read():
-    pictures = moving_pictures(24, 96, 128)
-    taken_apart(made("libsvtav1", "mp4", pictures=pictures), (96, 128))
-    taken_apart(made("libsvtav1", "matroska", "yuv420p10le", pictures=pictures), (96, 128))
+    images = moving_images(24, 96, 128)
+    taken_apart(made("libsvtav1", "mp4", images=images), (96, 128))
+    taken_apart(made("libsvtav1", "matroska", "yuv420p10le", images=images), (96, 128))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (31, 17), (200, 1), (1, 200), (15, 16), (17, 16)])
 def test_no_size_is_too_odd(height: int, width: int):
-    pictures = moving_pictures(24, height, width)
-    taken_apart(pictures, (height, width))
-    taken_apart(made("mpeg4", "avi", pictures=pictures), (height, width))
-    taken_apart(made("mpeg4", "avi", pictures=pictures), (height, width), motion="source")
-    taken_apart(made("gif", "gif", "rgb8", pictures=pictures), (height, width))
+    images = moving_images(24, height, width)
+    taken_apart(images, (height, width))
+    taken_apart(made("mpeg4", "avi", images=images), (height, width))
+    taken_apart(made("mpeg4", "avi", images=images), (height, width), motion="source")
+    taken_apart(made("gif", "gif", "rgb8", images=images), (height, width))
 
 
 def test_one_frame_is_a_clip_that_stands_still():
-    for source in (PICTURES[:1], made("libx264", "mp4", pictures=PICTURES[:1])):
+    for source in (IMAGES[:1], made("libx264", "mp4", images=IMAGES[:1])):
         [clip] = taken_apart(source)
         assert clip.num_real_frames == 1
         assert not clip.motion.values.any()
@@ -131,7 +129,7 @@ def test_one_frame_is_a_clip_that_stands_still():
     ("kind", "mode"),
     [("png", "RGB"), ("png", "P"), ("png", "1"), ("png", "LA"), ("png", "RGBA"), ("jpeg", "RGB"), ("jpeg", "CMYK")],
 )
-def test_a_still_picture_is_a_clip_of_one_frame(kind: str, mode: str):
+def test_a_still_image_is_a_clip_of_one_frame(kind: str, mode: str):
     [clip] = taken_apart(still(kind, mode))
     assert clip.num_real_frames == 1
 
@@ -140,7 +138,7 @@ def test_a_still_picture_is_a_clip_of_one_frame(kind: str, mode: str):
 def test_a_colour_profile_crashes_nothing(kind: str):
     buffer = io.BytesIO()
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    Image.fromarray(PICTURES[0]).save(buffer, kind, icc_profile=profile)
+    Image.fromarray(IMAGES[0]).save(buffer, kind, icc_profile=profile)
     for _ in range(20):
         taken_apart(buffer.getvalue())
         gc.collect()
@@ -149,7 +147,7 @@ def test_a_colour_profile_crashes_nothing(kind: str):
 @pytest.mark.parametrize("kind", ["gif", "png"])
 def test_animations_are_videos(kind: str):
     [clip] = taken_apart(still(kind, count=6))
-    assert clip.num_real_frames in (7, 8)  # 6 pictures of 0.2 s
+    assert clip.num_real_frames in (7, 8)  # 6 images of 0.2 s
 
 
 def test_an_animated_webp_is_refused_with_a_way_out():
@@ -160,19 +158,19 @@ def test_an_animated_webp_is_refused_with_a_way_out():
 @pytest.mark.parametrize("turn", [90, 180, 270, -90])
 @pytest.mark.parametrize("motion", ["reencode", "source"])
 def test_a_turned_video_is_turned_back(turn: int, motion: str):
-    data = synthetic_video(PICTURES, fps=6, rotation=turn)
-    upright = np.rot90(PICTURES[0], turn // 90)
+    data = synthetic_video(IMAGES, fps=6, rotation=turn)
+    upright = np.rot90(IMAGES[0], turn // 90)
     [clip] = taken_apart(data, upright.shape[:2], motion=motion)
     assert np.abs(clip.keyframe.astype(int) - upright).mean() < 15
 
 
 def test_a_rotation_that_is_no_quarter_turn_is_ignored(caplog):
-    taken_apart(synthetic_video(PICTURES, fps=6, rotation=45))
+    taken_apart(synthetic_video(IMAGES, fps=6, rotation=45))
     assert "not a quarter turn" in caplog.text
 
 
 def test_interlaced_video_is_read():
-    data = synthetic_video(PICTURES, fps=6, codec="mpeg2video", container="mpegts", options={"flags": "+ildct+ilme"})
+    data = synthetic_video(IMAGES, fps=6, codec="mpeg2video", container="mpegts", options={"flags": "+ildct+ilme"})
     taken_apart(data)
     taken_apart(data, motion="source")
 
@@ -183,7 +181,7 @@ def test_interlaced_video_is_read():
 def test_a_size_that_changes_is_brought_to_the_first(codec: str, container: str):
     sizes = [(HEIGHT, WIDTH), (96, 128), (30, 200)]
     parts = [
-        made(codec, container, "yuvj420p" if codec == "mjpeg" else "yuv420p", moving_pictures(24, *size))
+        made(codec, container, "yuvj420p" if codec == "mjpeg" else "yuv420p", moving_images(24, *size))
         for size in sizes
     ]
     clips = taken_apart(b"".join(parts), select="all")
@@ -197,12 +195,12 @@ def test_a_size_that_changes_is_brought_to_the_first(codec: str, container: str)
 
 def flv_with_times(times: Sequence[int]) -> bytes:
     """An FLV file whose frames have these times in milliseconds; muxers refuse to write some of them."""
-    data = bytearray(synthetic_video(PICTURES, fps=6, container="flv", options={"bf": "0"}))
+    data = bytearray(synthetic_video(IMAGES, fps=6, container="flv", options={"bf": "0"}))
     position, frame = 13, 0
     while position < len(data):
         length = int.from_bytes(data[position + 1 : position + 4], "big")
-        is_picture = data[position] == 9 and data[position + 12] == 1
-        if is_picture:
+        is_image = data[position] == 9 and data[position + 12] == 1
+        if is_image:
             time = struct.pack(">I", times[frame])
             data[position + 4 : position + 8] = time[1:] + time[:1]
             frame += 1
@@ -271,7 +269,7 @@ def patched(data: bytes, box: bytes, offset: int, value: bytes) -> bytes:
     ],
 )
 def test_a_wrong_clock_works_or_is_refused(box: bytes, offset: int, value: bytes):
-    data = patched(synthetic_video(PICTURES, fps=6, options={"bf": "0"}), box, offset, value)
+    data = patched(synthetic_video(IMAGES, fps=6, options={"bf": "0"}), box, offset, value)
     ticks: list[int] = []
     with suppress(LimitError):
         taken_apart(data, limits=Limits(max_duration_seconds=60), progress=ticks.append)
@@ -296,7 +294,7 @@ def cut(data: bytes) -> Callable[[float], bytes]:
 
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.1, 0.3, 0.5, 0.9, 0.999])
 def test_a_cut_file_gives_what_is_left_or_is_refused(share: float):
-    matroska = cut(synthetic_video(PICTURES, fps=6, container="matroska", options={"g": "6", "bf": "0"}))(share)
+    matroska = cut(synthetic_video(IMAGES, fps=6, container="matroska", options={"g": "6", "bf": "0"}))(share)
     if share < 0.3:
         with pytest.raises(MediaError, match="complete"):
             decompose(matroska)
@@ -308,7 +306,7 @@ def test_a_cut_file_gives_what_is_left_or_is_refused(share: float):
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.1, 0.5, 0.8])
 def test_an_mp4_whose_index_was_at_the_end_is_refused_when_cut(share: float):
     with pytest.raises(MediaError, match=r"complete|fresh copy"):
-        decompose(cut(synthetic_video(PICTURES, fps=6))(share))
+        decompose(cut(synthetic_video(IMAGES, fps=6))(share))
 
 
 @pytest.mark.parametrize(
@@ -338,12 +336,12 @@ def test_sound_alone_is_refused():
     with wave.open(buffer, "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(16000))
-    with pytest.raises(MediaError, match="no video stream, only: audio; expected a file with moving pictures"):
+    with pytest.raises(MediaError, match="no video stream, only: audio; expected a file with moving images"):
         decompose(buffer.getvalue())
 
 
 def test_damage_is_warned_of_once(caplog):
-    data = bytearray(synthetic_video(moving_pictures(120, HEIGHT, WIDTH), fps=12, container="matroska"))
+    data = bytearray(synthetic_video(moving_images(120, HEIGHT, WIDTH), fps=12, container="matroska"))
     noise = np.random.default_rng(0)
     data[3000:] = [byte ^ 255 if noise.random() < 0.01 else byte for byte in data[3000:]]
     taken_apart(bytes(data))

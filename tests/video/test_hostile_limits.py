@@ -20,18 +20,18 @@ import pytest
 from command_line import one_message
 from command_line import videolavit as run
 from PIL import Image
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 from videolavit.errors import ConfigError, LimitError, MediaError
 from videolavit.video import Limits, decompose, iter_clips, probe
-from videolavit.video.boxes import count_index_entries
+from videolavit.video.io.mp4_tables import count_index_entries
 
-PICTURES = moving_pictures(24, 48, 64)
+IMAGES = moving_images(24, 48, 64)
 
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    return synthetic_video(PICTURES, fps=6, options={"bf": "0"})
+    return synthetic_video(IMAGES, fps=6, options={"bf": "0"})
 
 
 # The options
@@ -42,7 +42,7 @@ def data() -> bytes:
     [("max_width", 64, 63), ("max_height", 48, 47), ("max_pixels", 3072, 3071), ("max_duration_seconds", 4, 3.9)],
 )
 def test_a_limit_allows_what_it_says_and_no_more(data, option: str, just_enough: float, too_little: float):
-    for source in (data, synthetic_video(PICTURES, fps=6, container="matroska")):
+    for source in (data, synthetic_video(IMAGES, fps=6, container="matroska")):
         assert decompose(source, limits=Limits(**{option: just_enough}))
         with pytest.raises(LimitError, match=f"more than {option}={too_little} allows; raise {option}"):
             decompose(source, limits=Limits(**{option: too_little}))
@@ -86,25 +86,25 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_beside(kind: bytes, unpacked_bytes: int) -> bytes:
-    """A small picture with a text or profile that unpacks to so much."""
+    """A small image with a text or profile that unpacks to so much."""
     buffer = io.BytesIO()
-    Image.fromarray(PICTURES[0]).save(buffer, "png")
+    Image.fromarray(IMAGES[0]).save(buffer, "png")
     start = buffer.getvalue().index(b"IDAT") - 4
     packed = chunk(kind, b"name\0\0" + zlib.compress(bytes(unpacked_bytes)))
     return buffer.getvalue()[:start] + packed + buffer.getvalue()[start:]
 
 
 def png(width: int, height: int) -> bytes:
-    """A picture of which there is next to nothing but the size."""
+    """An image of which there is next to nothing but the size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def declared(kind: str, width: int, height: int) -> bytes:
-    """A small picture whose header says that it is large."""
+    """A small image whose header says that it is large."""
     buffer = io.BytesIO()
-    Image.fromarray(PICTURES[0]).save(buffer, kind)
+    Image.fromarray(IMAGES[0]).save(buffer, kind)
     data = bytearray(buffer.getvalue())
     if kind == "gif":
         data[6:10] = struct.pack("<HH", width, height)
@@ -268,7 +268,7 @@ def test_samples_are_counted_as_libav_lists_them(data, videos: Path):
     assert count(compressed_index(data)) == 24
     assert count(many_tracks(data, 3)) == 72
     assert count(many_edits(data, 7, 1000)) == 7000
-    assert count(synthetic_video(PICTURES, container="matroska")) == 0
+    assert count(synthetic_video(IMAGES, container="matroska")) == 0
     for path in videos.glob("*.mp4"):
         with open(path, "rb") as file, av.open(str(path)) as container:
             frames = sum(stream.frames for stream in container.streams)
@@ -284,7 +284,7 @@ def test_tables_of_a_large_file_are_limited_too(data):
 @pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
 def test_a_text_or_a_profile_of_a_usual_size_is_no_obstacle(kind: bytes):
     assert probe(png_beside(kind, 1_000_000)).width == 64
-    with pytest.raises(MediaError, match=r"unpack to more than .*; save the picture without them"):
+    with pytest.raises(MediaError, match=r"unpack to more than .*; save the image without them"):
         probe(png_beside(kind, 20_000_000))
 
 

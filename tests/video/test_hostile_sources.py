@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 from videolavit.errors import LimitError, MediaError, VideoLaVITError
 from videolavit.video import Limits, decompose, iter_clips, open_video, probe, read_metadata
@@ -22,7 +22,7 @@ from videolavit.video import Limits, decompose, iter_clips, open_video, probe, r
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    return synthetic_video(moving_pictures(24, 48, 64), fps=6, container="matroska")
+    return synthetic_video(moving_images(24, 48, 64), fps=6, container="matroska")
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +293,7 @@ def test_errors_and_abandoned_readers_leave_no_file_and_no_thread(data, tmp_path
 
 
 def test_threads_can_take_videos_apart_at_the_same_time():
-    videos = [synthetic_video(moving_pictures(24, 48, 64, seed=seed), fps=6) for seed in range(4)]
+    videos = [synthetic_video(moving_images(24, 48, 64, seed=seed), fps=6) for seed in range(4)]
     expected = [decompose(video)[0] for video in videos]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda index: decompose(videos[index % 4])[0], range(32)))

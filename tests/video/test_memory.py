@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 import pytest
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ print(json.dumps({"num_clips": num_clips, "ticks": seen, "tenth": tenth, "last":
 def two_hours(tmp_path_factory) -> Path:
     """4 s of video 1800 times over, its packets copied with later times; 36 MB or so."""
     path = tmp_path_factory.mktemp("long") / "two hours.mp4"
-    data = synthetic_video(moving_pictures(48, 96, 128), fps=12, options={"g": "48", "bf": "2", "crf": "35"})
+    data = synthetic_video(moving_images(48, 96, 128), fps=12, options={"g": "48", "bf": "2", "crf": "35"})
     with av.open(io.BytesIO(data)) as source, av.open(str(path), "w") as output:
         packets = [packet for packet in source.demux(video=0) if packet.size]
         stream = output.add_stream_from_template(source.streams.video[0])

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from video.media import moving_pictures, synthetic_video
+from video.media import moving_images, synthetic_video
 
 from videolavit.errors import ConfigError, LimitError, MediaError
 from videolavit.video import Limits, open_video, probe
@@ -17,21 +17,21 @@ from videolavit.video import Limits, open_video, probe
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    return synthetic_video(moving_pictures(24, 48, 64), fps=24, options={"bf": "2"})
+    return synthetic_video(moving_images(24, 48, 64), fps=24, options={"bf": "2"})
 
 
 def test_a_video_is_described(data):
-    info = probe(data, picture_types=True)
+    info = probe(data, image_types=True)
     assert (info.codec, info.width, info.height, info.rotation_degrees) == ("h264", 64, 48, 0)
     assert (info.frame_rate, info.duration_seconds, info.num_frames) == (Fraction(24), 1.0, 24)
-    assert info.picture_types is not None
-    assert info.picture_types[0] == "I"
-    assert set(info.picture_types) == {"I", "P", "B"}
+    assert info.image_types is not None
+    assert info.image_types[0] == "I"
+    assert set(info.image_types) == {"I", "P", "B"}
     assert json.loads(json.dumps(info.as_dict()))["frame_rate"] == "24"
 
 
 def test_the_size_is_that_after_the_rotation():
-    info = probe(synthetic_video(moving_pictures(4, 48, 64), rotation=-90))
+    info = probe(synthetic_video(moving_images(4, 48, 64), rotation=-90))
     assert (info.width, info.height, info.coded_width, info.coded_height) == (48, 64, 64, 48)
     assert info.rotation_degrees == 90
 
@@ -97,16 +97,16 @@ def test_sound_alone_is_no_video():
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif", "bmp", "tiff"])
-def test_a_picture_is_a_video_of_one_frame(kind: str):
+def test_an_image_is_a_video_of_one_frame(kind: str):
     buffer = io.BytesIO()
-    Image.fromarray(moving_pictures(1, 48, 64)[0]).save(buffer, kind)
+    Image.fromarray(moving_images(1, 48, 64)[0]).save(buffer, kind)
     with open_video(buffer.getvalue()) as video:
         [frame] = video.frames()
     assert (frame.width, frame.height) == (64, 48)
 
 
 def test_a_truncated_file_gives_the_frames_before_the_break():
-    data = synthetic_video(moving_pictures(48, 48, 64), container="matroska", options={"g": "6", "bf": "0"})
+    data = synthetic_video(moving_images(48, 48, 64), container="matroska", options={"g": "6", "bf": "0"})
     with open_video(data[: len(data) // 2]) as video:
         assert 5 < len(list(video.frames())) < 48
 

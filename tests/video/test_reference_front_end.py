@@ -11,7 +11,7 @@ from PIL import Image
 from reference.golden import FOLDER, golden
 
 from videolavit.video import DecomposeOptions, Limits, decompose, select_clips
-from videolavit.video.decompose import coded_frames
+from videolavit.video.clips.decompose import coded_frames
 
 GOLDEN = sorted(path.stem for path in FOLDER.glob("front_end_*.safetensors"))
 CASES = json.loads((FOLDER / "clip_selection.json").read_text())
@@ -27,10 +27,10 @@ def case(request, videos: Path):
     return list(coded_frames(path, options, Limits())), decompose(path, options), expected
 
 
-def test_picture_types_are_the_reference_s(case):
+def test_image_types_are_the_reference_s(case):
     frames, _, expected = case
     types = "".join("I" if frame.is_keyframe else "P" for frame in frames)
-    assert types == bytes(expected["picture_types"].tolist()).decode()
+    assert types == bytes(expected["image_types"].tolist()).decode()
 
 
 def test_grid_is_the_reference_s_bit_for_bit(case):
@@ -49,8 +49,8 @@ def test_clips_start_where_the_reference_starts_them(case):
 def test_keyframes_are_the_reference_s_bit_for_bit(case):
     _, clips, expected = case
     wanted = expected["keyframes_u8"].numpy()
-    for clip, picture in zip(clips[: len(wanted)], wanted, strict=True):
-        assert np.array_equal(_shrunk(clip.keyframe), picture)
+    for clip, image in zip(clips[: len(wanted)], wanted, strict=True):
+        assert np.array_equal(_shrunk(clip.keyframe), image)
 
 
 def test_resized_motion_is_the_reference_s(case):
@@ -68,10 +68,10 @@ def test_selection_is_the_reference_s(index: int):
     assert [min(24, case["total"] - start) for start in starts] == case["real_frames_per_clip"]
 
 
-def _shrunk(picture: np.ndarray) -> np.ndarray:
-    """224 x 224. Pillow rounds between its two passes, and which comes first depends on its version where the picture
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    """224 x 224. Pillow rounds between its two passes, and which comes first depends on its version where the image
     is tall; the golden numbers were made with the one that shrinks the longer side first."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(image)
     if image.height > image.width:
         image = image.resize((image.width, 224), Image.Resampling.BICUBIC)
     return np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC))

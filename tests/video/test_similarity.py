@@ -14,8 +14,8 @@ def noise(seed: int, height: int = 24, width: int = 30) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def brightness(picture: np.ndarray) -> np.ndarray:
-    return picture @ np.array([0.299, 0.587, 0.114])
+def brightness(image: np.ndarray) -> np.ndarray:
+    return image @ np.array([0.299, 0.587, 0.114])
 
 
 def test_ssim_of_one_window_is_its_definition():
@@ -32,20 +32,20 @@ def test_ssim_of_one_window_is_its_definition():
     assert ssim(one, other) == pytest.approx(expected, abs=1e-6)
 
 
-def test_equal_pictures_are_as_similar_as_can_be():
+def test_equal_images_are_as_similar_as_can_be():
     assert ssim(noise(0), noise(0)) == pytest.approx(1)
     assert psnr_db(noise(0), noise(0)) == BEST_PSNR_DB
 
 
-def test_opposite_pictures_are_dissimilar():
+def test_opposite_images_are_dissimilar():
     assert ssim(noise(0), 255 - noise(0)) < -0.5
     assert abs(ssim(noise(0, 64, 64), noise(1, 64, 64))) < 0.1
 
 
 def test_a_change_of_brightness_matters_less_than_one_of_structure():
-    picture = noise(0) // 2
-    brighter, noisier = picture + 10, np.clip(picture.astype(int) + noise(5).astype(int) % 21 - 10, 0, 255)
-    assert ssim(picture, brighter) > ssim(picture, noisier.astype(np.uint8))
+    image = noise(0) // 2
+    brighter, noisier = image + 10, np.clip(image.astype(int) + noise(5).astype(int) % 21 - 10, 0, 255)
+    assert ssim(image, brighter) > ssim(image, noisier.astype(np.uint8))
 
 
 def test_psnr_counts_all_channels_and_does_not_wrap_around():
@@ -56,6 +56,6 @@ def test_psnr_counts_all_channels_and_does_not_wrap_around():
     assert psnr_db(black, one_channel) == pytest.approx(10 * math.log10(255**2 * 3 / 100))
 
 
-def test_a_picture_smaller_than_a_window_is_measured_too():
+def test_an_image_smaller_than_a_window_is_measured_too():
     assert ssim(noise(0, 1, 1), noise(0, 1, 1)) == pytest.approx(1)
     assert -1 <= ssim(noise(0, 3, 40), noise(1, 3, 40)) <= 1

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from movies import write_movie
 
-from videolavit.clip import Clip, PixelMotion
+from videolavit.clip import Clip, MotionField
 from videolavit.video import decompose
-from videolavit.video.timeline import pictures_on_ticks, timeline
+from videolavit.video.clips.timeline import images_on_ticks, timeline
 
 
 def clip(start: int, num_real_frames: int = 24) -> Clip:
-    motion = PixelMotion(values=np.zeros((2, 24, 1, 1), np.float32), height=16, width=16)
+    motion = MotionField(values=np.zeros((2, 24, 1, 1), np.float32), height=16, width=16)
     keyframe = np.zeros((16, 16, 3), np.uint8)
     return Clip(keyframe=keyframe, motion=motion, start=start, fps=Fraction(6), num_real_frames=num_real_frames)
 
@@ -54,11 +54,11 @@ def test_every_tick_is_shown_once(distances, frames_per_clip, last):
     assert sum(parts[-1]) == num_ticks
 
 
-def test_pictures_come_at_the_ticks_of_the_clips(tmp_path):
+def test_images_come_at_the_ticks_of_the_clips(tmp_path):
     video = write_movie(tmp_path / "video.mp4", seconds=5)
     clips = decompose(video, select="all")
-    pictures = list(pictures_on_ticks(video))
-    assert len(pictures) == sum(length for _, length in timeline(clips)) == 30
+    images = list(images_on_ticks(video))
+    assert len(images) == sum(length for _, length in timeline(clips)) == 30
     for each in clips:
-        distance = [np.abs(picture.astype(int) - each.keyframe).mean() for picture in pictures]
+        distance = [np.abs(image.astype(int) - each.keyframe).mean() for image in images]
         assert int(np.argmin(distance)) == each.start

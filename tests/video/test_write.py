@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from video.media import moving_pictures
+from video.media import moving_images
 
 from videolavit.errors import MediaError, OutputError
-from videolavit.video.write import read_metadata, write_video
+from videolavit.video.io.write import read_metadata, write_video
 
 EXTENSIONS = [".mp4", ".gif", ".webp", ".png"]
 METADATA = {"prompt": 'a "red" häuschen\nat 夜', "seed": 3, "options": {"slices": 16, "list": [1, 2.5, None]}}
@@ -33,7 +33,7 @@ def decoded(path) -> np.ndarray:
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_metadata_comes_back_and_equal_input_gives_equal_bytes(tmp_path, extension):
-    frames = moving_pictures(7)
+    frames = moving_images(7)
     first = write_video(frames, tmp_path / f"a{extension}", metadata=METADATA)
     second = write_video(iter(frames), tmp_path / f"b{extension.upper()}", metadata=METADATA)
     assert read_metadata(first) == METADATA
@@ -54,7 +54,7 @@ json_values = st.recursive(
 @given(metadata=st.dictionaries(text, json_values, max_size=4))
 def test_any_json_survives(tmp_path_factory, extension, metadata):
     path = tmp_path_factory.mktemp("metadata") / f"a{extension}"
-    assert read_metadata(write_video(moving_pictures(2, 16, 16), path, metadata=metadata)) == metadata
+    assert read_metadata(write_video(moving_images(2, 16, 16), path, metadata=metadata)) == metadata
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -62,12 +62,12 @@ def test_long_metadata_survives(tmp_path, extension):
     metadata = {"text": "x" * 100_000}
     if extension == ".webp":
         metadata = {"text": "x" * 60_000}  # EXIF ends at 64 kB.
-    assert read_metadata(write_video(moving_pictures(2), tmp_path / f"a{extension}", metadata=metadata)) == metadata
+    assert read_metadata(write_video(moving_images(2), tmp_path / f"a{extension}", metadata=metadata)) == metadata
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_a_file_without_metadata_has_none(tmp_path, extension):
-    assert read_metadata(write_video(moving_pictures(1), tmp_path / f"a{extension}")) == {}
+    assert read_metadata(write_video(moving_images(1), tmp_path / f"a{extension}")) == {}
 
 
 def test_a_foreign_comment_is_no_metadata(tmp_path):
@@ -75,7 +75,7 @@ def test_a_foreign_comment_is_no_metadata(tmp_path):
     assert read_metadata(tmp_path / "a.gif") == {}
 
 
-def test_what_is_no_picture_has_no_metadata_to_read(tmp_path):
+def test_what_is_no_image_has_no_metadata_to_read(tmp_path):
     for name in ("a.mp4", "a.gif", "a.png"):
         (tmp_path / name).write_bytes(b"not a video")
         with pytest.raises(MediaError, match="cannot read metadata"):
@@ -85,7 +85,7 @@ def test_what_is_no_picture_has_no_metadata_to_read(tmp_path):
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (95, 128), (96, 127), (95, 127), (1, 1)])
 def test_mp4_shows_what_was_written(tmp_path, height, width):
     # Grey, as yuv420p halves the resolution of colour.
-    frames = moving_pictures(12, 96, 128)[:, :height, :width, :1].repeat(3, axis=-1)
+    frames = moving_images(12, 96, 128)[:, :height, :width, :1].repeat(3, axis=-1)
     path = write_video(frames, tmp_path / "a.mp4", fps=6, crf=1)
     shown = decoded(path)
     assert shown.shape == (12, height + height % 2, width + width % 2, 3)
@@ -94,7 +94,7 @@ def test_mp4_shows_what_was_written(tmp_path, height, width):
 
 
 def test_mp4_plays_everywhere(tmp_path):
-    path = write_video(moving_pictures(12), tmp_path / "a.mp4", fps=30000 / 1001)
+    path = write_video(moving_images(12), tmp_path / "a.mp4", fps=30000 / 1001)
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     with av.open(str(path)) as container:
@@ -114,28 +114,28 @@ def test_colours_come_back_through_decompose(tmp_path):
 
 @pytest.mark.parametrize(("extension", "per_second"), [(".gif", 100), (".webp", 1000)])
 def test_rounding_of_durations_does_not_add_up(tmp_path, extension, per_second):
-    frames = moving_pictures(31)
-    with Image.open(write_video(frames, tmp_path / f"a{extension}", fps=7)) as picture:
+    frames = moving_images(31)
+    with Image.open(write_video(frames, tmp_path / f"a{extension}", fps=7)) as image:
         durations = []
-        for index in range(picture.n_frames):
-            picture.seek(index)
-            picture.load()
-            durations.append(picture.info["duration"])
+        for index in range(image.n_frames):
+            image.seek(index)
+            image.load()
+            durations.append(image.info["duration"])
     assert len(durations) == 31
     assert abs(sum(durations) / 1000 - 31 / 7) <= 0.5 / per_second + 1e-9
 
 
 @pytest.mark.parametrize(("extension", "allowed"), [(".gif", 12), (".webp", 6)])
 def test_animations_show_what_was_written(tmp_path, extension, allowed):
-    frames = moving_pictures(5)
-    with Image.open(write_video(frames, tmp_path / f"a{extension}")) as picture:
+    frames = moving_images(5)
+    with Image.open(write_video(frames, tmp_path / f"a{extension}")) as image:
         for index, frame in enumerate(frames):
-            picture.seek(index)
-            assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - frame).mean() < allowed
+            image.seek(index)
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - frame).mean() < allowed
 
 
 def test_a_sheet_holds_every_frame_in_reading_order(tmp_path):
-    frames = moving_pictures(5, 20, 30)
+    frames = moving_images(5, 20, 30)
     sheet = np.asarray(Image.open(write_video(frames, tmp_path / "a.png", columns=2)))
     assert sheet.shape == (60, 60, 3)
     assert (sheet[20:40, 30:] == frames[3]).all()
@@ -146,7 +146,7 @@ def test_a_sheet_holds_every_frame_in_reading_order(tmp_path):
     "name", ["with space.mp4", "q'uo\"te.mp4", "a;b$c.mp4", "new\nline.mp4", "100%03d.mp4", "a:b.mp4"]
 )
 def test_any_name_will_do(tmp_path, name):
-    path = write_video(moving_pictures(2), tmp_path / name)
+    path = write_video(moving_images(2), tmp_path / name)
     assert decoded_size(path) == 2
 
 
@@ -161,7 +161,7 @@ def decoded_size(path) -> int:
         ([], "no frames"),
         ([np.zeros((4, 4, 3))], "float64"),
         ([np.zeros((4, 4), np.uint8)], "expected an array"),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "frame 1: got a picture of"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "frame 1: got an image of"),
         ([np.zeros((0, 4, 3), np.uint8)], "at least one pixel"),
     ],
 )
@@ -181,7 +181,7 @@ def test_names_that_cannot_be_written_are_refused(tmp_path):
         "folder.mp4": "is a folder",
     }.items():
         with pytest.raises(OutputError, match=message):
-            write_video(moving_pictures(2), tmp_path / path)
+            write_video(moving_images(2), tmp_path / path)
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -191,7 +191,7 @@ def test_an_error_among_the_frames_leaves_the_old_file(tmp_path, extension, erro
     path.write_bytes(b"old")
 
     def frames():
-        yield from moving_pictures(3)
+        yield from moving_images(3)
         raise error("stop")
 
     with pytest.raises(error):
@@ -217,7 +217,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path, extension):
 
 ENDLESS = """
 import sys, itertools, numpy as np
-from videolavit.video.write import write_video
+from videolavit.video.io.write import write_video
 frames = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
 print("ready", flush=True)
 write_video(itertools.cycle(frames), sys.argv[1])
@@ -250,7 +250,7 @@ def test_ctrl_c_leaves_nothing(tmp_path):
 
 def test_a_long_video_takes_flat_memory(tmp_path):
     process = psutil.Process()
-    frames = moving_pictures(8, 240, 320)
+    frames = moving_images(8, 240, 320)
     used = []
 
     def many():

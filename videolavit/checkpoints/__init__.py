@@ -1,16 +1,23 @@
 """Checkpoints in and out: the released layout, the native one, and conversion between them."""
 
 from videolavit.checkpoints.convert import LAYOUTS, convert, open_checkpoint
-from videolavit.checkpoints.parts import PARTS, SCHEDULERS, Checkpoint, StoredPart, live_part, load_part
+from videolavit.checkpoints.registry import (
+    COMPONENTS,
+    SCHEDULERS,
+    Checkpoint,
+    StoredComponent,
+    live_component,
+    load_component,
+)
 
 __all__ = [
+    "COMPONENTS",
     "LAYOUTS",
-    "PARTS",
     "SCHEDULERS",
     "Checkpoint",
-    "StoredPart",
+    "StoredComponent",
     "convert",
-    "live_part",
-    "load_part",
+    "live_component",
+    "load_component",
     "open_checkpoint",
 ]

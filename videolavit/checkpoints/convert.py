@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from videolavit.checkpoints.native import NativeCheckpoint, is_native, write_native
-from videolavit.checkpoints.parts import PARTS, Checkpoint, part_with_dtype
+from videolavit.checkpoints.registry import COMPONENTS, Checkpoint, component_with_dtype
 from videolavit.checkpoints.released import ReleasedCheckpoint
 from videolavit.checkpoints.released_writing import write_released
 from videolavit.checkpoints.source import Source
@@ -54,15 +54,15 @@ def convert(
         raise ConfigError(f"got layout {layout!r}, expected {' or '.join(LAYOUTS)}")
     checkpoint = open_checkpoint(source, revision=revision)
     held = checkpoint.held()
-    if not any(name in PARTS for name in held):
+    if not any(name in COMPONENTS for name in held):
         raise CheckpointError(
             f"{source}: holds no part of a model in the native or the released layout; check the path"
         )
     with new_folder(target) as folder:
-        parts = (checkpoint.part(name) for name in held if name in PARTS)
-        schedulers = {name: checkpoint.scheduler(name) for name in held if name not in PARTS}
+        parts = (checkpoint.part(name) for name in held if name in COMPONENTS)
+        schedulers = {name: checkpoint.scheduler(name) for name in held if name not in COMPONENTS}
         if dtype is not None:
-            parts = (part_with_dtype(part, dtype) for part in parts)
+            parts = (component_with_dtype(part, dtype) for part in parts)
         LAYOUTS[layout](folder, checkpoint.vocabulary, parts, schedulers, checkpoint.settings)
     logger.info("wrote %s to %s", ", ".join(held), target)
     return held

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from videolavit.checkpoints.adaptations import quantizer_of
 from videolavit.checkpoints.files import StoredTensor
+from videolavit.checkpoints.hooks import quantizer_of
 from videolavit.checkpoints.loading import distinct_tensors
-from videolavit.checkpoints.parts import PARTS, Checkpoint, StoredPart, build_part, part_with_dtype
+from videolavit.checkpoints.registry import (
+    COMPONENTS,
+    Checkpoint,
+    StoredComponent,
+    build_component,
+    component_with_dtype,
+)
 
-__all__ = ["TASKS", "PartSize", "TaskMemory", "part_size", "part_sizes", "task_memory"]
+__all__ = ["TASKS", "ComponentSize", "TaskMemory", "part_size", "part_sizes", "task_memory"]
 
 _KEYFRAME = ("condition_decoder", "keyframe_unet", "keyframe_vae")
 _FRAMES = ("motion_tokenizer", "motion_encoder", "video_unet", "video_vae")
@@ -38,7 +44,7 @@ TASKS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PartSize:
+class ComponentSize:
     """The weights of one part as they are held in memory."""
 
     parameters: int
@@ -55,11 +61,11 @@ class TaskMemory:
     """What is on the device at a time with `enable_model_cpu_offload`; all the parts are then in the CPU's memory."""
 
 
-def part_size(part: StoredPart, *, dtype: torch.dtype | None = None, quantize: str | None = None) -> PartSize:
+def part_size(part: StoredComponent, *, dtype: torch.dtype | None = None, quantize: str | None = None) -> ComponentSize:
     """Size of a part.
 
     Args:
-        part: from a checkpoint, or from `live_part` of a module that may be on the meta device.
+        part: from a checkpoint, or from `live_component` of a module that may be on the meta device.
         dtype: that it would be loaded in; None for the stored one.
         quantize: "int8" or "int4" for what that makes of a language model; other parts are not quantised.
 
@@ -68,28 +74,28 @@ def part_size(part: StoredPart, *, dtype: torch.dtype | None = None, quantize: s
     """
     parameters = sum(math.prod(tensor.shape) for tensor in part.tensors.values())
     if part.same_as is not None and dtype in (None, torch.float32):
-        return PartSize(parameters=parameters, bytes=0)
+        return ComponentSize(parameters=parameters, bytes=0)
     held: Iterable[StoredTensor | Tensor]
-    held = (part if dtype is None else part_with_dtype(part, dtype)).tensors.values()
+    held = (part if dtype is None else component_with_dtype(part, dtype)).tensors.values()
     if quantize is not None and part.name.endswith("language_model"):
         [float_type] = {tensor.dtype for tensor in held}
-        module = build_part(part.name, part.config).to(float_type)
+        module = build_component(part.name, part.config).to(float_type)
         quantizer_of(quantize)(part.name, module)
         held = distinct_tensors(module).values()
-    return PartSize(
+    return ComponentSize(
         parameters=parameters, bytes=sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in held)
     )
 
 
 def part_sizes(
     checkpoint: Checkpoint, *, dtype: torch.dtype | None = None, quantize: str | None = None
-) -> dict[str, PartSize]:
+) -> dict[str, ComponentSize]:
     """Size of every part that a checkpoint holds, by name; arguments and errors are those of `part_size`."""
-    held = [name for name in checkpoint.held() if name in PARTS]
+    held = [name for name in checkpoint.held() if name in COMPONENTS]
     return {name: part_size(checkpoint.part(name), dtype=dtype, quantize=quantize) for name in held}
 
 
-def task_memory(sizes: Mapping[str, PartSize], checkpoint: Checkpoint | None = None) -> dict[str, TaskMemory]:
+def task_memory(sizes: Mapping[str, ComponentSize], checkpoint: Checkpoint | None = None) -> dict[str, TaskMemory]:
     """What each task needs whose parts are all there; `checkpoint` tells which parts it has for answering."""
     tasks: dict[str, TaskMemory] = {}
     for task, parts in TASKS.items():

@@ -21,12 +21,12 @@ from typing import Any
 
 from videolavit.checkpoints.checksums import check_file, file_hashes
 from videolavit.checkpoints.files import open_tensors
-from videolavit.checkpoints.parts import (
+from videolavit.checkpoints.registry import (
     ANSWERING,
-    PARTS,
+    COMPONENTS,
     SCHEDULERS,
     Checkpoint,
-    StoredPart,
+    StoredComponent,
     config_as_json,
     config_from_json,
 )
@@ -35,6 +35,7 @@ from videolavit.checkpoints.source import Source, read_json
 from videolavit.checkpoints.writing import write_safetensors
 from videolavit.config import from_dict, to_dict
 from videolavit.errors import CheckpointError
+from videolavit.old_names import current_names
 from videolavit.settings import ModelSettings
 from videolavit.vocabulary import Vocabulary
 
@@ -68,20 +69,20 @@ class NativeCheckpoint(Checkpoint):
 
     @property
     def settings(self) -> ModelSettings:
-        values = self._config.get("settings", {})
+        values = current_names(self._config.get("settings", {}))
         return from_dict(ModelSettings, values, where=f"{self.name}/{CONFIG_FILE}: settings")
 
     def held(self) -> list[str]:
         return [*self._config["parts"], *self._config["schedulers"]]
 
-    def part(self, name: str) -> StoredPart:
+    def part(self, name: str) -> StoredComponent:
         values = self._entry("parts", name)
         if "same_as" in values:
             return replace(self.part(values["same_as"]), name=name, same_as=values["same_as"])
         folder = self._source.fetch(f"{name}.safetensors", f"{name}.tokenizer/*")
         path, words = folder / f"{name}.safetensors", folder / f"{name}.tokenizer"
         self._check_files(folder, name)
-        return StoredPart(
+        return StoredComponent(
             name=name,
             config=config_from_json(name, values, where=f"{self.name}/{CONFIG_FILE}: {name}"),
             tensors=open_tensors(path),
@@ -121,7 +122,7 @@ def is_native(source: Source) -> bool:
 def write_native(
     folder: Path,
     vocabulary: Vocabulary,
-    parts: Iterable[StoredPart],
+    parts: Iterable[StoredComponent],
     schedulers: Mapping[str, Mapping[str, Any]],
     settings: ModelSettings,
 ) -> None:
@@ -167,11 +168,11 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
     may_lack = {"settings", "files"}
     if set(config) - may_lack != needed:
         raise CheckpointError(f"{where}: has the keys {sorted(config)}, expected {sorted(needed | may_lack)}")
-    unknown = [name for name in config["parts"] if name not in PARTS]
+    unknown = [name for name in config["parts"] if name not in COMPONENTS]
     unknown += [name for name in config["schedulers"] if name not in SCHEDULERS]
     if unknown:
         raise CheckpointError(
-            f"{where}: unknown part {', '.join(unknown)}; known are {', '.join((*PARTS, *SCHEDULERS))}"
+            f"{where}: unknown part {', '.join(unknown)}; known are {', '.join((*COMPONENTS, *SCHEDULERS))}"
         )
     for name, values in config["parts"].items():
         other = values.get("same_as") if isinstance(values, dict) else None

@@ -22,11 +22,12 @@ from videolavit.checkpoints import names
 from videolavit.checkpoints.files import SUFFIXES, StoredTensor, find_tensors, open_tensors, rename, some
 from videolavit.checkpoints.loading import Origin
 from videolavit.checkpoints.names import Renaming
-from videolavit.checkpoints.parts import ANSWERING, Checkpoint, StoredPart
+from videolavit.checkpoints.registry import ANSWERING, Checkpoint, StoredComponent
 from videolavit.checkpoints.sizes import infer_config
 from videolavit.checkpoints.source import Source, read_json, weight_patterns
 from videolavit.config import from_dict
 from videolavit.errors import CheckpointError, ConfigError
+from videolavit.old_names import current_names
 from videolavit.settings import ModelSettings
 from videolavit.vocabulary import Vocabulary
 
@@ -120,14 +121,16 @@ class ReleasedCheckpoint(Checkpoint):
 
     @property
     def settings(self) -> ModelSettings:
-        return from_dict(ModelSettings, self._stated.get("settings", {}), where=f"{self.name}/{SIZES_FILE}: settings")
+        return from_dict(
+            ModelSettings, current_names(self._stated.get("settings", {})), where=f"{self.name}/{SIZES_FILE}: settings"
+        )
 
     def held(self) -> list[str]:
         folder = self._source.fetch("*")
         parts = [name for name, place in LOCATIONS.items() if self._found(place, folder) is not None]
         return parts + [name for name, path in SCHEDULER_FOLDERS.items() if (folder / path).is_dir()]
 
-    def part(self, name: str) -> StoredPart:
+    def part(self, name: str) -> StoredComponent:
         place = LOCATIONS[name]
         tensors, origin = self._tensors(name, place)
         if name == "visual_tokenizer" and not any(key.startswith("vit.") for key in tensors):
@@ -135,10 +138,10 @@ class ReleasedCheckpoint(Checkpoint):
         if place.config_folder is None:
             stated = self._stated.get(name, self._stated.get(name.removeprefix(ANSWERING), {}))
             config = infer_config(name, tensors, stated, where=self.name)
-            return StoredPart(name=name, config=config, tensors=tensors, origin=origin)
+            return StoredComponent(name=name, config=config, tensors=tensors, origin=origin)
         config = self._library_config(name, place.config_folder)
         words = self._text_tokenizer(place.config_folder) if place.stems in (_LANGUAGE, _ANSWERING) else None
-        return StoredPart(name=name, config=config, tensors=tensors, origin=origin, text_tokenizer=words)
+        return StoredComponent(name=name, config=config, tensors=tensors, origin=origin, text_tokenizer=words)
 
     def answering(self, name: str) -> str:
         return ANSWERING + name

@@ -11,7 +11,7 @@ from typing import Any
 from videolavit.checkpoints import names
 from videolavit.checkpoints.files import StoredTensor
 from videolavit.checkpoints.native import copy_text_tokenizer
-from videolavit.checkpoints.parts import StoredPart, config_as_json
+from videolavit.checkpoints.registry import StoredComponent, config_as_json
 from videolavit.checkpoints.released import EVA_STEM, LOCATIONS, SCHEDULER_FOLDERS, SIZES_FILE
 from videolavit.checkpoints.sizes import infer_config
 from videolavit.checkpoints.writing import write_pickled, write_safetensors
@@ -28,7 +28,7 @@ _VIT = "vit."
 def write_released(
     folder: Path,
     vocabulary: Vocabulary,
-    parts: Iterable[StoredPart],
+    parts: Iterable[StoredComponent],
     schedulers: Mapping[str, Mapping[str, Any]],
     settings: ModelSettings,
 ) -> None:
@@ -64,7 +64,7 @@ def _home(name: str, key: str) -> tuple[str, str]:
     return place.stems[0], place.prefix + place.names.released(key)
 
 
-def _write_config(folder: Path, part: StoredPart, stated: dict[str, Any]) -> None:
+def _write_config(folder: Path, part: StoredComponent, stated: dict[str, Any]) -> None:
     """The configuration of a library's model beside it; of ours, in `stated`, only where shapes do not tell it."""
     place = LOCATIONS[part.name]
     if place.config_folder is not None:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from videolavit.checkpoints.files import StoredTensor, some
-from videolavit.checkpoints.parts import ANSWERING
+from videolavit.checkpoints.registry import ANSWERING
 from videolavit.config import from_dict
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
 from videolavit.errors import CheckpointError
-from videolavit.tokenizers.motion import MotionTokenizerConfig
-from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
 
 __all__ = ["HEAD_WIDTH", "infer_config"]

@@ -1,13 +1,13 @@
-"""Bring a picture to life: it is the first frame, and the model writes how it goes on.
+"""Bring an image to life: it is the first frame, and the model writes how it goes on.
 
 A text may say what is to move and where. The extension of the output names its format: .mp4,
 .gif, .webp, or .png for a sheet of all frames. It carries the text, the seed, the model and the
 options, which `videolavit info` shows.
 
 examples:
-  videolavit animate picture.png -o alive.mp4
-  videolavit animate picture.png "the circle moves left" -o left.mp4 --seed 4
-  videolavit animate picture.png "the circle moves left" -o long.gif --clips 2 --json
+  videolavit animate image.png -o alive.mp4
+  videolavit animate image.png "the circle moves left" -o left.mp4 --seed 4
+  videolavit animate image.png "the circle moves left" -o long.gif --clips 2 --json
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands import video
-from videolavit.commands.draw_options import VideoOptions
-from videolavit.commands.model_options import ModelOptions
+from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.model_options import ModelOptions
 
 __all__ = ["Config", "run"]
 
@@ -29,8 +29,8 @@ __all__ = ["Config", "run"]
 class Config:
     """Options of `videolavit animate`."""
 
-    picture: Annotated[str, Positional]
-    """File of the picture to start with."""
+    image: Annotated[str, Positional]
+    """File of the image to start with."""
     prompt: Annotated[str, Positional] = ""
     """What happens."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
@@ -38,7 +38,7 @@ class Config:
     clips: int = 1
     """How many clips of 4 seconds."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Write the first clip there as soon as its motion is known: the picture moved along, before frames are drawn."""
+    """Write the first clip there as soon as its motion is known: the image moved along, before frames are drawn."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
@@ -46,12 +46,12 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Draw, write, and say what was written: `videolavit video` that starts with a picture."""
+    """Draw, write, and say what was written: `videolavit video` that starts with an image."""
     return video.run(
         video.Config(
             prompt=config.prompt,
             output=config.output,
-            image=config.picture,
+            image=config.image,
             clips=config.clips,
             preview=config.preview,
             drawing=config.drawing,

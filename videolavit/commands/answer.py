@@ -1,11 +1,11 @@
-"""Answer questions about pictures and videos, or about nothing that is shown.
+"""Answer questions about images and videos, or about nothing that is shown.
 
 The answer appears as it is written. Several questions are answered together, each for itself,
-and the pictures and videos are looked at once. `<image>` and `<video>` in a question say where
-each one belongs; otherwise pictures come first, then videos.
+and the images and videos are looked at once. `<image>` and `<video>` in a question say where
+each one belongs; otherwise images come first, then videos.
 
 examples:
-  videolavit answer "What colour is the object?" --image picture.png
+  videolavit answer "What colour is the object?" --image image.png
   videolavit answer "Which way does it move?" --video video.mp4
   videolavit answer "What moves?" "Does the camera move?" --video video.mp4 --json
   videolavit answer "Does the <image> appear in the <video>?" --image a.png --video b.mp4
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from videolavit.commands.clip_options import refuse_pipe
-from videolavit.commands.console import StageBars, print_json, printable, until_words
-from videolavit.commands.model_options import ModelOptions, open_model
+from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
+from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.errors import ConfigError
 
 if TYPE_CHECKING:
     from videolavit.pipeline import VideoLaVIT
-    from videolavit.results import Answer
+    from videolavit.pipeline.outputs import Answer
 
 __all__ = ["Config", "run"]
 
@@ -37,15 +37,15 @@ class Config:
     questions: Annotated[tuple[str, ...], Positional, arg(metavar="QUESTION [QUESTION ...]")]
     """What to ask."""
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
-    """A picture to ask about; may be repeated."""
+    """An image to ask about; may be repeated."""
     video: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
     """A video to ask about; may be repeated."""
     max_clips: int = 8
-    """Look at so many clips of a video at most."""
-    max_ids: int = 512
+    """VisualEncoding at so many clips of a video at most."""
+    max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
     seed: int = 0
-    """For models that choose by chance which parts of a picture to look at."""
+    """For models that choose by chance which parts of an image to look at."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -82,7 +82,7 @@ def _print_stream(config: Config, model: VideoLaVIT) -> None:
 
 
 def _options(config: Config) -> dict[str, Any]:
-    options = {"max_ids": config.max_ids, "max_clips": config.max_clips, "seed": config.seed}
+    options = {"max_new_tokens": config.max_new_tokens, "max_clips": config.max_clips, "seed": config.seed}
     return {"image": list(config.image) or None, "video": list(config.video) or None, **options}
 
 

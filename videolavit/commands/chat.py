@@ -1,6 +1,6 @@
-"""Talk with a model about pictures and videos.
+"""Talk with a model about images and videos.
 
-A line is a question. Names of files in it are pictures and videos to ask about; a line of nothing
+A line is a question. Names of files in it are images and videos to ask about; a line of nothing
 else shows them for the next question. What was said and shown before stays in mind until /new.
 
   /new    forget what was said and shown      /help   show this
@@ -10,7 +10,7 @@ Where stdin is no terminal every line is answered in turn, and answers alone are
 
 examples:
   videolavit chat
-  videolavit chat picture.png --model video-lavit
+  videolavit chat image.png --model video-lavit
   echo "video.mp4 What moves?" | videolavit chat
 """
 
@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.console import StageBars, printable, until_words
-from videolavit.commands.media import find_media, media_file
-from videolavit.commands.model_options import ModelOptions, open_model
+from videolavit.commands._shared.console import StageBars, printable, until_words
+from videolavit.commands._shared.media_arguments import find_media, media_file
+from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.errors import MediaError, VideoLaVITError
 
 if TYPE_CHECKING:
     from videolavit.pipeline import VideoLaVIT
-    from videolavit.results import Answer
+    from videolavit.pipeline.outputs import Answer
 
 __all__ = ["Config", "run"]
 
@@ -44,13 +44,13 @@ class Config:
     """Options of `videolavit chat`."""
 
     files: Annotated[tuple[str, ...], Positional, arg(metavar="[FILE ...]")] = ()
-    """Pictures and videos for the first question."""
+    """Images and videos for the first question."""
     max_clips: int = 8
-    """Look at so many clips of a video at most."""
-    max_ids: int = 512
+    """VisualEncoding at so many clips of a video at most."""
+    max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
     seed: int = 0
-    """For models that choose by chance which parts of a picture to look at."""
+    """For models that choose by chance which parts of an image to look at."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print each answer as a JSON document on a line of its own, when it is complete."""
@@ -91,14 +91,14 @@ class Chat:
         self.num_failed = 0
         self._model, self._config, self._interactive = model, config, interactive
         self._last: Answer | None = None
-        self._pictures: list[str] = []
+        self._images: list[str] = []
         self._videos: list[str] = []
 
     def take(self, line: str) -> None:
         """Do what a line asks for; what cannot be done is told, and the conversation goes on."""
         try:
             if line == "/new":
-                self._last, self._pictures, self._videos = None, [], []
+                self._last, self._images, self._videos = None, [], []
             elif line.startswith("/help"):
                 print((__doc__ or "").split("\n\nexamples")[0])
             elif line:
@@ -119,12 +119,12 @@ class Chat:
         """
         for file in files:
             shown = media_file(file)
-            self._pictures += shown.pictures
+            self._images += shown.images
             self._videos += shown.videos
 
     def _hear(self, line: str) -> None:
         said = find_media(line)
-        self._pictures += said.pictures
+        self._images += said.images
         self._videos += said.videos
         if said.text:
             self._answer(said.text)
@@ -134,10 +134,10 @@ class Chat:
         with StageBars(quiet=config.json) as bars, self._forgetting_bad_media():
             stream = self._model.stream_answer(
                 question,
-                image=self._pictures or None,
+                image=self._images or None,
                 video=self._videos or None,
                 history=self._last,
-                max_ids=config.max_ids,
+                max_new_tokens=config.max_new_tokens,
                 max_clips=config.max_clips,
                 seed=config.seed,
                 progress=until_words(bars),
@@ -147,7 +147,7 @@ class Chat:
                 if not config.json:
                     print(printable(piece, keep="\n"), end="", flush=True)
         self._last = stream.answer
-        self._pictures, self._videos = [], []
+        self._images, self._videos = [], []
         print(_as_json(stream.answer) if config.json else "")
 
     @contextlib.contextmanager
@@ -156,7 +156,7 @@ class Chat:
         try:
             yield
         except MediaError:
-            self._pictures, self._videos = [], []
+            self._images, self._videos = [], []
             raise
 
 

@@ -7,7 +7,7 @@ The extension of the output names its format: .mp4, .gif, .webp, or .png for a s
 examples:
   videolavit continue video.mp4 -o next.mp4
   videolavit continue video.mp4 "it moves up" -o longer.mp4 --whole --seed 2
-  videolavit continue video.mp4 -o next.mp4 --clips 2 --noise inversion --json
+  videolavit continue video.mp4 -o next.mp4 --clips 2 --continuation inversion --json
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.clip_options import refuse_pipe
-from videolavit.commands.console import StageBars
-from videolavit.commands.draw_options import VideoOptions
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.report import named, report, write
+from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.console import StageBars
+from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.report import named, report, write
 from videolavit.commands.video import preview_writer
-from videolavit.video.timeline import pictures_on_ticks
-from videolavit.video.write import write_video
+from videolavit.video.clips.timeline import images_on_ticks
+from videolavit.video.io.write import write_video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,8 +86,6 @@ def run(config: Config) -> int:
 
 def _earlier(file: str, size: tuple[int, int], fps: float) -> Iterator[np.ndarray]:
     """Frames of the video itself, one at a time, so that its length does not matter."""
-    from videolavit.inputs import resize_picture
+    from videolavit.pipeline.options import resize_image
 
-    return (
-        resize_picture(frame, *size) for frame in pictures_on_ticks(file, fps=Fraction(fps).limit_denominator(1001))
-    )
+    return (resize_image(frame, *size) for frame in images_on_ticks(file, fps=Fraction(fps).limit_denominator(1001)))

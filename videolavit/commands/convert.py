@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from videolavit.commands.console import print_json
+from videolavit.commands._shared.console import print_json
 
 __all__ = ["Config", "run"]
 

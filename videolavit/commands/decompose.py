@@ -2,7 +2,7 @@
 
 For every video, in DIR (for several: in a folder of its own inside DIR):
 
-  keyframes/000.png ...   the picture that starts each clip
+  keyframes/000.png ...   the image that starts each clip
   motion/000.png ...      how each clip moves, as arrows and as colours
   contact-sheet.png       all keyframes with their times
   clips.safetensors       motion (n, 2, 24, 20, 36) float32 as the motion tokenizer reads it,
@@ -34,10 +34,10 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit import __version__
-from videolavit.commands.clip_options import ClipOptions
-from videolavit.commands.console import print_json, printable, progress_bar
-from videolavit.commands.decompose_file import Job, Outcome, decompose_file, died
-from videolavit.commands.parallel import for_each
+from videolavit.commands._shared.clip_options import ClipOptions
+from videolavit.commands._shared.console import print_json, printable, progress_bar
+from videolavit.commands._shared.decompose_file import Job, Outcome, decompose_file, died
+from videolavit.commands._shared.parallel import for_each
 from videolavit.errors import ConfigError, OutputError
 from videolavit.video import VideoInfo
 
@@ -57,8 +57,8 @@ class Config:
     """Rows of the grid that `motion` is resized to: what the motion tokenizer reads."""
     cols: int = 36
     """Columns of that grid."""
-    no_pictures: bool = False
-    """Draw no pictures of motion and no contact sheet: faster."""
+    no_images: bool = False
+    """Draw no images of motion and no contact sheet: faster."""
     workers: int = 1
     """Processes that work on several videos at the same time; one per core is a good number."""
     redo: bool = False
@@ -119,7 +119,7 @@ def _job(config: Config, file: str, folder: Path) -> Job:
         clips=config.clips,
         rows=config.rows,
         cols=config.cols,
-        pictures=not config.no_pictures,
+        images=not config.no_images,
         redo=config.redo,
     )
 

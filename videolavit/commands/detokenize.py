@@ -2,7 +2,7 @@
 
 Each clip is drawn for itself; one without motion gives a single frame. `-` reads the tokens
 from stdin. The extension of the output names its format: .mp4, .gif, .webp, or .png for a
-picture or a sheet of all frames. The detokenizer `warp` moves each keyframe along its motion
+image or a sheet of all frames. The detokenizer `warp` moves each keyframe along its motion
 without a network: fast, and with nothing new where something comes into view.
 
 examples:
@@ -19,12 +19,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.console import StageBars
-from videolavit.commands.draw_options import VideoOptions
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.report import write
-from videolavit.commands.token_file import read_tokens
+from videolavit.commands._shared.console import StageBars
+from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.report import write
+from videolavit.commands._shared.token_file import read_tokens
 
 __all__ = ["Config", "run"]
 
@@ -36,7 +36,7 @@ class Config:
     file: Annotated[str, Positional]
     """File with tokens, or - for stdin."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the video or the picture."""
+    """Where to write the video or the image."""
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
     """What turns a keyframe and its motion into frames."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)

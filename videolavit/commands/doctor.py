@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes
 
 from videolavit import __version__
-from videolavit.commands.console import print_json, printable, readable_size
-from videolavit.commands.installed import Library, libraries
-from videolavit.commands.machine import Machine, look_at_machine
-from videolavit.commands.model_options import ModelOptions, choose_device, choose_dtype
+from videolavit.commands._shared.console import print_json, printable, readable_size
+from videolavit.commands._shared.installed import Library, libraries
+from videolavit.commands._shared.machine import Machine, look_at_machine
+from videolavit.commands._shared.model_options import ModelOptions, choose_device, choose_dtype
 from videolavit.errors import ConfigError, VideoLaVITError
 
 if TYPE_CHECKING:
     import torch
 
-    from videolavit.checkpoints.footprint import PartSize
-    from videolavit.checkpoints.parts import StoredPart
+    from videolavit.checkpoints.footprint import ComponentSize
+    from videolavit.checkpoints.registry import StoredComponent
 
 __all__ = ["Config", "run"]
 
@@ -54,7 +54,7 @@ class Model:
     name: str
     hash: str | None
     stored_bytes: dict[str, int]
-    parts: dict[str, PartSize]
+    parts: dict[str, ComponentSize]
     """As loaded."""
     missing: dict[str, list[str]]
     """By task: parts that it needs and that are not there."""
@@ -63,7 +63,7 @@ class Model:
 
 
 def run(config: Config) -> int:
-    """Look at everything; the exit code says whether all is well."""
+    """VisualEncoding at everything; the exit code says whether all is well."""
     if config.model.model is not None and not Path(config.model.model).is_dir():
         raise ConfigError(f"{config.model.model}: is no folder; doctor looks at checkpoints on this machine only")
     device = choose_device(config.model.device)
@@ -82,12 +82,12 @@ def run(config: Config) -> int:
 
 
 def _look_at_model(options: ModelOptions, device: torch.device) -> Model:
-    from videolavit.checkpoints import PARTS, open_checkpoint
+    from videolavit.checkpoints import COMPONENTS, open_checkpoint
     from videolavit.checkpoints.footprint import TASKS, part_size, task_memory
     from videolavit.checkpoints.shipped import shipped_model
 
     checkpoint, dtype = open_checkpoint(options.model or shipped_model()), choose_dtype(options.dtype)
-    parts = {name: checkpoint.part(name) for name in checkpoint.held() if name in PARTS}
+    parts = {name: checkpoint.part(name) for name in checkpoint.held() if name in COMPONENTS}
     sizes = {
         name: part_size(part, dtype=dtype or _usual_dtype(part, device), quantize=options.quantize)
         for name, part in parts.items()
@@ -109,18 +109,18 @@ def _look_at_model(options: ModelOptions, device: torch.device) -> Model:
     )
 
 
-def _usual_dtype(part: StoredPart, device: torch.device) -> torch.dtype | None:
+def _usual_dtype(part: StoredComponent, device: torch.device) -> torch.dtype | None:
     """The type that a part is loaded in where nobody chose one; None for the stored one."""
     import torch
 
     from videolavit.checkpoints.loading import usual_dtype
-    from videolavit.checkpoints.parts import build_part
+    from videolavit.checkpoints.registry import build_component
 
-    usual = usual_dtype(build_part(part.name, part.config), part.tensors, device)
+    usual = usual_dtype(build_component(part.name, part.config), part.tensors, device)
     return usual if usual == torch.float32 else None
 
 
-def _stored_bytes(part: StoredPart) -> int:
+def _stored_bytes(part: StoredComponent) -> int:
     """0 for a part that is stored as another one."""
     tensors = [] if part.same_as else part.tensors.values()
     return sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in tensors)

@@ -2,13 +2,13 @@
 
 --motion-of takes the motion of another video; --reverse lets it run backwards; --scale 2 moves
 everything twice as far, --scale -1 the other way; --freeze keeps it still. They are done in
-this order. The input is a video, the tokens of one in a .txt file, or with --motion-of a picture.
+this order. The input is a video, the tokens of one in a .txt file, or with --motion-of an image.
 The extension of the output names its format: .mp4, .gif, .webp, or .png for a sheet of all frames.
 
 examples:
   videolavit edit video.mp4 -o backwards.mp4 --reverse
   videolavit edit video.mp4 -o faster.mp4 --scale 2 --detokenizer warp
-  videolavit edit picture.png -o moving.gif --motion-of video.mp4
+  videolavit edit image.png -o moving.gif --motion-of video.mp4
   videolavit edit tokens.txt -o still.mp4 --freeze --json
 """
 
@@ -20,15 +20,15 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.clip_options import refuse_pipe
-from videolavit.commands.console import StageBars
-from videolavit.commands.draw_options import VideoOptions
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.report import write
-from videolavit.commands.token_file import holds_tokens, read_tokens
+from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.console import StageBars
+from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.report import write
+from videolavit.commands._shared.token_file import holds_tokens, read_tokens
 from videolavit.errors import ConfigError
-from videolavit.tasks.editing import MotionEdit
+from videolavit.pipeline.motion_editing import MotionEdit
 
 __all__ = ["Config", "run"]
 
@@ -38,7 +38,7 @@ class Config:
     """Options of `videolavit edit`."""
 
     file: Annotated[str, Positional]
-    """Video, file with tokens, or picture."""
+    """Video, file with tokens, or image."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     """Where to write the result."""
     motion_of: Annotated[str | None, arg(metavar="FILE")] = None

@@ -3,7 +3,7 @@
 videolavit evaluate NAME ...            run a benchmark; every outcome is kept as it comes, and the
                                         same command goes on where it was stopped
 videolavit evaluate list                names of all benchmarks, and the files that they need
-videolavit evaluate merge PARTS -o FILE one record of several --part runs
+videolavit evaluate merge COMPONENTS -o FILE one record of several --part runs
 videolavit evaluate compare A B         two records, sample by sample
 videolavit evaluate table RECORDS       records beside the published values
 videolavit evaluate agreement RECORD    a judge against verdicts that are known
@@ -15,11 +15,11 @@ cannot do yet is named and left out. The others read the official files of their
 are unpacked, from --data (docs/evaluation.md).
 
 tasks of shapes:
-  motion_tokenizer  autoencoder  visual_tokenizer  ids_per_second  redrawn_keyframes
-  video_detokenizer  picture_questions  video_questions  order  motion_ids  text_to_image
+  motion_tokenizer  autoencoder  visual_tokenizer  ids_per_second  reconstructed_keyframes
+  video_detokenizer  image_questions  video_questions  order  motion_ids  text_to_image
   text_to_video  text_to_video_unseen  image_to_video  borders
 and, of the world with two objects, growth and photographic grounds:
-  extended_visual_tokenizer  extended_redrawn_keyframes  extended_video_questions
+  extended_visual_tokenizer  extended_reconstructed_keyframes  extended_video_questions
   extended_text_to_video
 and, with --data FOLDER of real videos: real_videos
 
@@ -46,12 +46,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands import evaluate_records
-from videolavit.commands.console import print_json, progress_bar
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.parallel import for_each
+from videolavit.commands._shared.console import print_json, progress_bar
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.parallel import for_each
+from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, OutputError
-from videolavit.video.write import complete_or_absent
+from videolavit.video.io.write import complete_or_absent
 
 if TYPE_CHECKING:
     from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from videolavit.commands.console import print_json
+from videolavit.commands._shared.console import print_json
 
 if TYPE_CHECKING:
     from videolavit.evaluation.record import Record

@@ -1,6 +1,6 @@
-"""Draw a picture of what a text says.
+"""Draw an image of what a text says.
 
-Pictures may be part of the prompt: `<image>` stands where each belongs, or they come first. The
+Images may be part of the prompt: `<image>` stands where each belongs, or they come first. The
 extension of the output names its format: .png, .webp, .gif or .mp4. It carries the prompt, the
 seed, the model and the options, which `videolavit info` shows.
 
@@ -19,12 +19,12 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from videolavit.commands.console import StageBars
-from videolavit.commands.draw_options import PictureOptions
-from videolavit.commands.like import remembered
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.report import write
+from videolavit.commands._shared.console import StageBars
+from videolavit.commands._shared.generation_options import ImageOptions
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.report import write
+from videolavit.commands._shared.rerun import remembered
 
 __all__ = ["Config", "run"]
 
@@ -36,14 +36,14 @@ class Config:
     prompt: Annotated[str, Positional] = ""
     """What to draw."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the picture."""
+    """Where to write the image."""
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
-    """A picture that belongs to the prompt; may be repeated."""
+    """An image that belongs to the prompt; may be repeated."""
     candidates: int | None = None
-    """Write the tokens of so many pictures, and draw the one that the model finds to fit the prompt best."""
+    """Write the tokens of so many images, and draw the one that the model finds to fit the prompt best."""
     like: Annotated[Path | None, arg(metavar="FILE")] = None
     """Draw again what this command wrote into a file; what is given here goes before what it was drawn with."""
-    drawing: Annotated[PictureOptions, OmitArgPrefixes] = field(default_factory=PictureOptions)
+    drawing: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""

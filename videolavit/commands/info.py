@@ -1,4 +1,4 @@
-"""Tell what a file of a video, a picture or tokens holds, without taking it apart.
+"""Tell what a file of a video, an image or tokens holds, without taking it apart.
 
 A file that this package wrote also tells what it was made from: the prompt, the seed, the model
 and the options.
@@ -6,7 +6,7 @@ and the options.
 examples:
   videolavit info video.mp4
   videolavit info video.mp4 --json
-  videolavit info video.mp4 --picture-types
+  videolavit info video.mp4 --image-types
   videolavit info tokens.txt
 """
 
@@ -20,12 +20,12 @@ from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from videolavit.commands.console import print_json, printable, readable_size
-from videolavit.commands.picture_info import PictureInfo, look_at_picture
-from videolavit.commands.token_file import TOKENS, read_token_note, read_tokens
+from videolavit.commands._shared.console import print_json, printable, readable_size
+from videolavit.commands._shared.image_info import ImageInfo, look_at_image
+from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
 from videolavit.errors import MediaError
 from videolavit.video import Limits, VideoInfo, probe
-from videolavit.video.write import read_metadata
+from videolavit.video.io.write import read_metadata
 
 __all__ = ["Config", "run"]
 
@@ -35,11 +35,11 @@ class Config:
     """Options of `videolavit info`."""
 
     file: Annotated[str, Positional]
-    """Video, picture or tokens (.txt) to look at."""
+    """Video, image or tokens (.txt) to look at."""
     json: bool = False
     """Print one JSON document on stdout."""
-    picture_types: bool = False
-    """Decode all of it to tell the type of every picture: I, P or B."""
+    image_types: bool = False
+    """Decode all of it to tell the type of every image: I, P or B."""
     limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
 
 
@@ -48,14 +48,14 @@ def run(config: Config) -> int:
     path = Path(config.file)
     if path.suffix.lower() in TOKENS:
         return _tell_of_tokens(config)
-    picture = look_at_picture(path, config.limits) if path.is_file() else None
-    info = picture or probe(config.file, limits=config.limits, picture_types=config.picture_types)
+    image = look_at_image(path, config.limits) if path.is_file() else None
+    info = image or probe(config.file, limits=config.limits, image_types=config.image_types)
     num_bytes = path.stat().st_size if path.is_file() else None  # A pipe has none, and cannot be read a second time.
     made = {} if num_bytes is None else _own_metadata(path)
     if config.json:
         print_json({**info.as_dict(), "num_bytes": num_bytes, "metadata": made})
         return 0
-    lines = info.lines(num_bytes) if isinstance(info, PictureInfo) else _lines(info, num_bytes)
+    lines = info.lines(num_bytes) if isinstance(info, ImageInfo) else _lines(info, num_bytes)
     _show(config.file, itertools.chain(lines, _made_lines(made)))
     return 0
 
@@ -114,16 +114,16 @@ def _plain(value: Any) -> str:
 def _lines(info: VideoInfo, num_bytes: int | None) -> Iterator[tuple[str, str]]:
     yield "file", f"{info.container}, {'from a pipe' if num_bytes is None else readable_size(num_bytes)}"
     yield "codec", f"{info.codec}{f' ({info.profile})' if info.profile else ''}, {info.pixel_format}"
-    yield "picture", _picture(info)
+    yield "image", _image(info)
     yield "time", ", ".join(_times(info))
     yield "colour", f"{info.color_range} range, {info.color_space}"
     yield "streams", f"{info.num_video_streams} video, {'with' if info.has_audio else 'no'} audio"
-    if info.picture_types is not None:
-        counts = ", ".join(f"{info.picture_types.count(letter)} {letter}" for letter in sorted(set(info.picture_types)))
-        yield "pictures", f"{counts}: {info.picture_types}"
+    if info.image_types is not None:
+        counts = ", ".join(f"{info.image_types.count(letter)} {letter}" for letter in sorted(set(info.image_types)))
+        yield "images", f"{counts}: {info.image_types}"
 
 
-def _picture(info: VideoInfo) -> str:
+def _image(info: VideoInfo) -> str:
     size = f"{info.width} x {info.height}"
     if info.rotation_degrees:
         size += f", stored as {info.coded_width} x {info.coded_height} and turned {info.rotation_degrees}° clockwise"

@@ -42,14 +42,14 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from videolavit.commands.console import progress_bar
-from videolavit.commands.parallel import for_each
-from videolavit.data.prepare import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
+from videolavit.commands._shared.console import progress_bar
+from videolavit.commands._shared.parallel import for_each
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.data.things.prepare import ThingsData
-from videolavit.data.videos import NamedVideo, named_videos, video_file_records
+from videolavit.data.user_videos import NamedVideo, named_videos, video_file_records
 from videolavit.errors import ConfigError, OutputError, VideoLaVITError
-from videolavit.video.front_end import FrontEnd
+from videolavit.video.processor import VideoProcessorConfig
 
 __all__ = ["Config", "run"]
 
@@ -110,7 +110,7 @@ class Videos:
     """Folder of videos, or a .csv or .jsonl file that names them."""
     output: Output
     """Folder for the shards."""
-    front_end: Annotated[FrontEnd, OmitArgPrefixes] = SHAPES_FRONT_END
+    video_processor: Annotated[VideoProcessorConfig, OmitArgPrefixes] = SHAPES_FRONT_END
     clips_per_piece: int = 1
     """Clips of one training sample; longer videos are cut into several samples."""
     workers: int = 1
@@ -149,7 +149,7 @@ class Tokens:
     """Folder of a transformers tokenizer; how many ids it has decides where the other ids begin."""
     no_features: bool = False
     """Keep discrete ids alone, for visual_input=discrete; a tenth of the size or less."""
-    choice: Literal["argmax", "gumbel"] = "argmax"
+    patch_selection: Literal["likeliest", "gumbel"] = "likeliest"
     """Which patches become tokens: the likely ones, or a draw."""
     seed: int = 0
     """For that draw."""
@@ -267,22 +267,22 @@ def _texts(reader: ShardReader) -> Iterator[str]:
     for number in range(len(reader)):
         words = reader.words(number)
         yield from words["captions"]
-        yield from words["picture_captions"]
+        yield from words["image_captions"]
         for question, answer, _ in words["questions"]:
             yield f"USER: \n{question} ASSISTANT: {answer}"
 
 
 def _tokens(task: Tokens) -> int:
-    from videolavit.data.tokenize import TokenizeOptions, tokenize_shards
-    from videolavit.training.parts import load_words
+    from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards
+    from videolavit.training.exports import load_text_tokenizer
 
     _check(task.workers)
     options = TokenizeOptions(
         visual_tokenizer=str(task.visual_tokenizer),
         motion_tokenizer=str(task.motion_tokenizer),
-        num_text=len(load_words(task.text_tokenizer)),
+        num_text=len(load_text_tokenizer(task.text_tokenizer)),
         features=not task.no_features,
-        choice=task.choice,
+        patch_selection=task.patch_selection,
         seed=task.seed,
     )
     reader = tokenize_shards(task.data, task.output, options, workers=task.workers)
@@ -314,7 +314,7 @@ class _Shard:
 
     path: Path
     videos: tuple[NamedVideo, ...]
-    front_end: FrontEnd
+    video_processor: VideoProcessorConfig
     clips_per_piece: int
 
 
@@ -332,7 +332,7 @@ def _videos(task: Videos) -> int:
         _Shard(
             path=task.output / f"videos-{number:05d}.tar",
             videos=tuple(videos[start : start + task.videos_per_shard]),
-            front_end=task.front_end,
+            video_processor=task.video_processor,
             clips_per_piece=task.clips_per_piece,
         )
         for number, start in enumerate(range(0, len(videos), task.videos_per_shard))
@@ -357,7 +357,7 @@ def _write(shard: _Shard) -> _Written:
         for video in shard.videos:
             found = 0
             try:
-                for record in video_file_records(video, shard.front_end, clips_per_piece=shard.clips_per_piece):
+                for record in video_file_records(video, shard.video_processor, clips_per_piece=shard.clips_per_piece):
                     found += 1
                     yield record
             except (VideoLaVITError, OSError) as error:
@@ -376,7 +376,7 @@ def _died(shard: _Shard) -> _Written:
 
 def _claim(task: Videos, videos: Sequence[NamedVideo]) -> None:
     """Note what a folder is made of: shards that are kept must belong to the same list of videos and options."""
-    described = repr((videos, task.front_end, task.clips_per_piece, task.videos_per_shard))
+    described = repr((videos, task.video_processor, task.clips_per_piece, task.videos_per_shard))
     own = {"videos": len(videos), "digest": sha256(described.encode()).hexdigest()}
     try:
         task.output.mkdir(parents=True, exist_ok=True)

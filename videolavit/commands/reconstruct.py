@@ -24,18 +24,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.clip_options import CodingOptions, refuse_pipe
-from videolavit.commands.console import StageBars
-from videolavit.commands.draw_options import VideoOptions
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.report import named, report
+from videolavit.commands._shared.clip_options import CodingOptions, refuse_pipe
+from videolavit.commands._shared.console import StageBars
+from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.report import named, report
 from videolavit.errors import ConfigError
-from videolavit.video.draw import side_by_side
-from videolavit.video.write import write_video
+from videolavit.video.io.write import write_video
+from videolavit.video.visualize import side_by_side
 
 if TYPE_CHECKING:
-    from videolavit.results import Reconstruction
+    from videolavit.pipeline.outputs import Reconstruction
 
 __all__ = ["Config", "run"]
 
@@ -83,7 +83,7 @@ def run(config: Config) -> int:
         return 0
     if (config.drawing, config.model) != (VideoOptions(), ModelOptions()):
         raise ConfigError("warp without tokens uses no model; leave out the options of models and drawing")
-    from videolavit.commands.reconstruct_warp import warp_video
+    from videolavit.commands._shared.reconstruct_warp import warp_video
 
     warp_video(config.file, config.output, config.coding, compare=config.compare, json=config.json)
     return 0

@@ -1,4 +1,4 @@
-"""Turn a picture or a video into tokens, as text that can be read, stored and edited.
+"""Turn an image or a video into tokens, as text that can be read, stored and edited.
 
 Each clip is one line: the codes of its keyframe behind K, those of its motion behind M. The
 text goes to stdout, or into a file with the extension .txt; `videolavit detokenize` draws it.
@@ -6,7 +6,7 @@ text goes to stdout, or into a file with the extension .txt; `videolavit detoken
 examples:
   videolavit tokenize video.mp4
   videolavit tokenize video.mp4 -o tokens.txt
-  videolavit tokenize picture.png --json
+  videolavit tokenize image.png --json
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.clip_options import refuse_pipe
-from videolavit.commands.console import StageBars, print_json, printable
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.token_file import TOKENS
+from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.console import StageBars, print_json, printable
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.token_file import TOKENS
 
 __all__ = ["Config", "run"]
 
@@ -31,11 +31,11 @@ class Config:
     """Options of `videolavit tokenize`."""
 
     file: Annotated[str, Positional]
-    """Picture or video."""
+    """Image or video."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
     """Where to write the tokens; by default stdout."""
     seed: int = 0
-    """For models that choose by chance which parts of a picture to look at."""
+    """For models that choose by chance which parts of an image to look at."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -46,7 +46,7 @@ def run(config: Config) -> int:
     if config.output is not None:
         check_target(config.output, config.file, extensions=TOKENS)
     refuse_pipe(config.file)
-    from videolavit.inputs import is_still
+    from videolavit.pipeline.options import is_still
 
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:

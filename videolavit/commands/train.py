@@ -4,18 +4,18 @@
 
 Stages, in an order in which they can be run (docs/training.md says what each needs):
 
-  autoencoder            picture autoencoder that the detokenizers draw in, for the tiny preset
-  vision_encoder         encoder of pictures, for the tiny preset
+  autoencoder            image autoencoder that the detokenizers draw in, for the tiny preset
+  vision_encoder         encoder of images, for the tiny preset
   motion_tokenizer       motion fields to codes and back
   motion_decoder         the way back alone, for codes that stay as they are, for the tiny preset
   visual_tokenizer       keyframes to a varying number of codes; selector, merger, codebook
-  keyframe_detokenizer   codes to a picture
-  video_detokenizer      a picture and motion to frames
-  pretraining            the language model, on text, pictures and videos in both orders
+  keyframe_detokenizer   codes to an image
+  video_detokenizer      an image and motion to frames
+  pretraining            the language model, on text, images and videos in both orders
   instruction_tuning     the language model, on answers alone
 
 `videolavit train STAGE --help` shows all options of a stage, with the values of the preset. FOLDER
-(runs/STAGE if not given) gets log.jsonl, TensorBoard files, pictures, checkpoints and, at the end,
+(runs/STAGE if not given) gets log.jsonl, TensorBoard files, images, checkpoints and, at the end,
 `export`, which the later stages take. The same command resumes a run that was stopped or killed,
 and ends with the same weights as if it had not been. Under torchrun it uses all its processes.
 

@@ -1,4 +1,4 @@
-"""Draw a video of what a text says, or one that starts with a picture.
+"""Draw a video of what a text says, or one that starts with an image.
 
 Clips last 4 seconds; further ones go on from the last frame of the one before. The extension of
 the output names its format: .mp4, .gif, .webp, or .png for a sheet of all frames. It carries the
@@ -8,7 +8,7 @@ examples:
   videolavit video "a red circle moves right" -o circle.mp4
   videolavit video "a red circle moves right" -o circle.gif --seed 2 --candidates 4
   videolavit video "a red circle moves right, then up" -o long.mp4 --clips 2 --preview first.gif
-  videolavit video "it moves left" -o left.mp4 --image picture.png
+  videolavit video "it moves left" -o left.mp4 --image image.png
   videolavit video --like circle.mp4 -o again.mp4
 """
 
@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands.console import StageBars
-from videolavit.commands.draw_options import VideoOptions
-from videolavit.commands.like import remembered
-from videolavit.commands.model_options import ModelOptions, open_model
-from videolavit.commands.outputs import check_target
-from videolavit.commands.report import write
+from videolavit.commands._shared.console import StageBars
+from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.model_options import ModelOptions, open_model
+from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.report import write
+from videolavit.commands._shared.rerun import remembered
 from videolavit.errors import ConfigError
-from videolavit.video.write import write_video
+from videolavit.video.io.write import write_video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,13 +43,13 @@ class Config:
     """Options of `videolavit video`."""
 
     prompt: Annotated[str, Positional] = ""
-    """What to draw; may be left out where there is a picture."""
+    """What to draw; may be left out where there is an image."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
     """Where to write the video."""
     image: Annotated[str | None, arg(metavar="FILE")] = None
-    """A picture to start with, brought to the size of the video."""
+    """An image to start with, brought to the size of the video."""
     keyframe: Annotated[str | None, arg(metavar="FILE")] = None
-    """A picture that another model drew for the prompt, to start with; the video takes its shape."""
+    """An image that another model drew for the prompt, to start with; the video takes its shape."""
     clips: int | None = None
     """How many clips; by default 1."""
     candidates: int | None = None

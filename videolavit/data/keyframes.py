@@ -16,25 +16,25 @@ from videolavit.data.shapes.render import object_coverage
 from videolavit.data.shapes.scene import COLOURS, FRAMES_PER_CLIP, GROUNDS, RADII, SHAPES, SIZE, Scene, sample_scene
 from videolavit.data.shards import ShardReader
 
-__all__ = ["UNKNOWN", "Keyframes", "LabelledKeyframes", "SceneLabels", "label_picture", "scene_of"]
+__all__ = ["UNKNOWN", "Keyframes", "LabelledKeyframes", "SceneLabels", "label_image", "scene_of"]
 
 UNKNOWN = -1
 """A label that nothing is learnt from."""
 COVERED = 0.1
 """Share of a patch from which on it counts as showing an object."""
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Image = UInt8[np.ndarray, "height width 3"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SceneLabels:
-    """What each patch and the whole picture show; `UNKNOWN` where there is nothing to know."""
+    """What each patch and the whole image show; `UNKNOWN` where there is nothing to know."""
 
     patches: Int64[np.ndarray, "patches 3"]
     """Shape, colour and size of the object that covers most of a patch; with one more shape, "none", for ground."""
     offsets: Float32[np.ndarray, "patches 2"]
-    """From a patch with an object to the object's centre, (x, y) over the picture's side; 0 for ground."""
-    picture: Int64[np.ndarray, " 4"]
+    """From a patch with an object to the object's centre, (x, y) over the image's side; 0 for ground."""
+    image: Int64[np.ndarray, " 4"]
     """Shape, colour and size of the only object, and the kind of ground."""
 
 
@@ -47,12 +47,12 @@ class Keyframes:
     def __len__(self) -> int:
         return len(self._reader)
 
-    def __getitem__(self, key: tuple[int, int]) -> Picture:
+    def __getitem__(self, key: tuple[int, int]) -> Image:
         index, draw = key
-        picture, _, mirror = self.drawn(index, draw)
-        return _mirrored(picture, mirror)
+        image, _, mirror = self.drawn(index, draw)
+        return _mirrored(image, mirror)
 
-    def drawn(self, index: int, draw: int) -> tuple[Picture, int, bool]:
+    def drawn(self, index: int, draw: int) -> tuple[Image, int, bool]:
         """A keyframe of a video, which clip it is of, and whether it is to be mirrored."""
         random = np.random.default_rng([7, draw])
         keyframes = self._reader.keyframes(index)
@@ -70,16 +70,16 @@ class LabelledKeyframes:
     def __len__(self) -> int:
         return len(self._reader)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Picture, SceneLabels]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Image, SceneLabels]:
         index, draw = key
-        picture, clip, mirror = self._keyframes.drawn(index, draw)
+        image, clip, mirror = self._keyframes.drawn(index, draw)
         scene = scene_of(self._reader.words(index)["source"])
         labels = (
-            unknown_labels(picture.shape[:2], self._patch_size)
+            unknown_labels(image.shape[:2], self._patch_size)
             if scene is None
-            else label_picture(scene, clip * FRAMES_PER_CLIP, self._patch_size, mirror=mirror)
+            else label_image(scene, clip * FRAMES_PER_CLIP, self._patch_size, mirror=mirror)
         )
-        return _mirrored(picture, mirror), labels
+        return _mirrored(image, mirror), labels
 
 
 def scene_of(source: dict[str, Any]) -> Scene | None:
@@ -89,7 +89,7 @@ def scene_of(source: dict[str, Any]) -> Scene | None:
     return sample_scene(source["seed"], split=source["split"], num_clips=source["clips"], extended=source["extended"])
 
 
-def label_picture(scene: Scene, frame: int, patch_size: int, *, mirror: bool = False) -> SceneLabels:
+def label_image(scene: Scene, frame: int, patch_size: int, *, mirror: bool = False) -> SceneLabels:
     """Labels of one frame of a scene, patches row by row."""
     axis = np.arange(SIZE, dtype=np.float32)[None]
     patch_centres = (np.arange(SIZE // patch_size) + 0.5) * patch_size - 0.5
@@ -114,19 +114,19 @@ def label_picture(scene: Scene, frame: int, patch_size: int, *, mirror: bool = F
     return SceneLabels(
         patches=patches.astype(np.int64),
         offsets=patch_offsets.astype(np.float32),
-        picture=np.array([*alone, GROUNDS.index(scene.ground.kind)]),
+        image=np.array([*alone, GROUNDS.index(scene.ground.kind)]),
     )
 
 
 def unknown_labels(size: tuple[int, ...], patch_size: int) -> SceneLabels:
-    """Labels of a picture (height, width) about which nothing is known."""
+    """Labels of an image (height, width) about which nothing is known."""
     patches = (size[0] // patch_size) * (size[1] // patch_size)
     return SceneLabels(
         patches=np.full((patches, 3), UNKNOWN),
         offsets=np.zeros((patches, 2), np.float32),
-        picture=np.full(4, UNKNOWN),
+        image=np.full(4, UNKNOWN),
     )
 
 
-def _mirrored(picture: Picture, mirror: bool) -> Picture:
-    return np.ascontiguousarray(picture[:, ::-1]) if mirror else picture
+def _mirrored(image: Image, mirror: bool) -> Image:
+    return np.ascontiguousarray(image[:, ::-1]) if mirror else image

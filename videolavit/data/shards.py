@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 from PIL import Image
 
-from videolavit.clip import PixelMotion
-from videolavit.data.mp4 import decode_mp4, encode_mp4
+from videolavit.clip import MotionField
+from videolavit.data.frame_store import decode_mp4, encode_mp4
 from videolavit.errors import MediaError, OutputError
 
 __all__ = ["Record", "ShardReader", "write_shard"]
@@ -40,7 +40,7 @@ class _Place(NamedTuple):
     """CRC-32 of the content; None in shards of old."""
 
 
-_WORDS = frozenset({"height", "captions", "picture_captions", "questions", "about_picture", "source"})
+_WORDS = frozenset({"height", "captions", "image_captions", "questions", "about_image", "source"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,18 +49,18 @@ class Record:
 
     keyframes: UInt8[np.ndarray, "clips height width 3"]
     motion: Float16[np.ndarray, "clips 2 ticks rows cols"]
-    """Pixels per frame of a picture of `motion_size`, as in `PixelMotion`."""
+    """Pixels per frame of an image of `motion_size`, as in `MotionField`."""
     motion_size: tuple[int, int]
-    """(height, width) of the picture in which motion was measured; may be larger than the keyframes."""
+    """(height, width) of the image in which motion was measured; may be larger than the keyframes."""
     frames: UInt8[np.ndarray, "frames height width 3"]
     """All clips one after another, the keyframes' ticks included."""
     captions: tuple[str, ...] = ()
     """Of the whole video."""
-    picture_captions: tuple[str, ...] = ()
+    image_captions: tuple[str, ...] = ()
     """Of the first frame."""
     questions: tuple[tuple[str, str, str], ...] = ()
     """(question, answer, topic); the topic only sorts results."""
-    about_picture: tuple[bool, ...] = ()
+    about_image: tuple[bool, ...] = ()
     """For each question, whether the first frame alone answers it."""
     source: dict[str, Any] = field(default_factory=dict)
     """Where it came from: a path, or the seed of a rendered scene."""
@@ -69,10 +69,10 @@ class Record:
     def num_clips(self) -> int:
         return len(self.keyframes)
 
-    def motion_of(self, clip: int) -> PixelMotion:
+    def motion_of(self, clip: int) -> MotionField:
         """Motion field of a clip."""
         height, width = self.motion_size
-        return PixelMotion(values=self.motion[clip].astype(np.float32), height=height, width=width)
+        return MotionField(values=self.motion[clip].astype(np.float32), height=height, width=width)
 
 
 def write_shard(records: Iterable[Record], path: Path) -> int:
@@ -145,9 +145,9 @@ class ShardReader:
                 motion_size=size,
                 frames=np.empty((0, *keyframes.shape[1:]), dtype=np.uint8),
                 captions=tuple(words["captions"]),
-                picture_captions=tuple(words["picture_captions"]),
+                image_captions=tuple(words["image_captions"]),
                 questions=tuple((text, answer, topic) for text, answer, topic in words["questions"]),
-                about_picture=tuple(words["about_picture"]),
+                about_image=tuple(words["about_image"]),
                 source=words["source"],
             )
 
@@ -165,11 +165,11 @@ class ShardReader:
         with self._part(number, "keyframes.png") as content, Image.open(content, formats=["PNG"]) as stacked:
             return np.asarray(stacked.convert("RGB")).reshape(-1, height, stacked.width, 3)
 
-    def motion(self, number: int) -> list[PixelMotion]:
+    def motion(self, number: int) -> list[MotionField]:
         """Only the motion fields, one for each clip."""
         with self._part(number, "motion.npz") as content, np.load(content, allow_pickle=False) as stored:
             (height, width), values = stored["size"].tolist(), stored["motion"].astype(np.float32)
-        return [PixelMotion(values=field, height=height, width=width) for field in values]
+        return [MotionField(values=field, height=height, width=width) for field in values]
 
     def frames(self, number: int) -> UInt8[np.ndarray, "frames height width 3"]:
         """Only the frames."""
@@ -213,20 +213,20 @@ class ShardReader:
 
 def _add(tar: tarfile.TarFile, key: str, record: Record) -> dict[str, _Place]:
     clips, height, width, _ = record.keyframes.shape
-    picture, motion = io.BytesIO(), io.BytesIO()
-    Image.fromarray(record.keyframes.reshape(clips * height, width, 3)).save(picture, "PNG", compress_level=1)
+    image, motion = io.BytesIO(), io.BytesIO()
+    Image.fromarray(record.keyframes.reshape(clips * height, width, 3)).save(image, "PNG", compress_level=1)
     np.savez_compressed(motion, motion=record.motion, size=np.array(record.motion_size))
     words = {
         "height": height,
         "captions": record.captions,
-        "picture_captions": record.picture_captions,
+        "image_captions": record.image_captions,
         "questions": record.questions,
-        "about_picture": record.about_picture,
+        "about_image": record.about_image,
         "source": record.source,
     }
     members = {
         "json": json.dumps(words).encode(),
-        "keyframes.png": picture.getvalue(),
+        "keyframes.png": image.getvalue(),
         "motion.npz": motion.getvalue(),
         "frames.mp4": encode_mp4(record.frames),
     }

@@ -37,7 +37,7 @@ MOST_IDS = 2**16
 """Ids are stored in 16 bits."""
 
 _FORMAT_VERSION = 1
-_COLUMNS = ("ids", "features", "words", "captions", "picture_captions", "questions", "picture_questions")
+_COLUMNS = ("ids", "features", "words", "captions", "image_captions", "questions", "image_questions")
 """Of the index: ends in ids, feature rows and bytes of words, then counts."""
 
 
@@ -57,15 +57,15 @@ class TokenizedVideo:
 
     clips: tuple[TokenizedClip, ...]
     captions: tuple[str, ...] = ()
-    picture_captions: tuple[str, ...] = ()
+    image_captions: tuple[str, ...] = ()
     questions: tuple[tuple[str, str, str], ...] = ()
-    about_picture: tuple[bool, ...] = ()
+    about_image: tuple[bool, ...] = ()
 
     @property
-    def picture_questions(self) -> tuple[tuple[str, str, str], ...]:
+    def image_questions(self) -> tuple[tuple[str, str, str], ...]:
         """Those that the first keyframe alone answers."""
-        asked = zip(self.questions, self.about_picture, strict=True)
-        return tuple(question for question, about_picture in asked if about_picture)
+        asked = zip(self.questions, self.about_image, strict=True)
+        return tuple(question for question, about_image in asked if about_image)
 
 
 def write_tokens(videos: Iterable[TokenizedVideo], path: Path, vocabulary: Vocabulary) -> int:
@@ -144,7 +144,7 @@ class TokenReader:
         return self._shards[shard].video(number - int(self._ends[shard - 1] if shard else 0))
 
     def with_words(self, kind: str) -> Int[np.ndarray, "n"]:
-        """Numbers of the videos that have `captions`, `picture_captions`, `questions` or `picture_questions`."""
+        """Numbers of the videos that have `captions`, `image_captions`, `questions` or `image_questions`."""
         counts = np.concatenate([shard.index[:, _COLUMNS.index(kind)] for shard in self._shards])
         return np.flatnonzero(counts)
 
@@ -180,9 +180,9 @@ class _Shard:
         return TokenizedVideo(
             clips=_clips(row, features, self.vocabulary),
             captions=tuple(words["captions"]),
-            picture_captions=tuple(words["picture_captions"]),
+            image_captions=tuple(words["image_captions"]),
             questions=tuple((question, answer, topic) for question, answer, topic in words["questions"]),
-            about_picture=tuple(words["about_picture"]),
+            about_image=tuple(words["about_image"]),
         )
 
     def _bounds(self, number: int) -> np.ndarray:
@@ -218,7 +218,7 @@ def _ids(video: TokenizedVideo, vocabulary: Vocabulary) -> np.ndarray:
 
 def _words(video: TokenizedVideo) -> bytes:
     words: dict[str, Any] = {
-        name: getattr(video, name) for name in ("captions", "picture_captions", "questions", "about_picture")
+        name: getattr(video, name) for name in ("captions", "image_captions", "questions", "about_image")
     }
     return json.dumps(words, ensure_ascii=False).encode() + b"\n"
 

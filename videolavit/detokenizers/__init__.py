@@ -1,1 +1,1 @@
-"""Codes to pictures, and a picture with motion to frames."""
+"""Codes to images, and an image with motion to frames."""

@@ -1,6 +1,6 @@
 """Condition decoder: visual codes become what the keyframe UNet is conditioned on (reference section 5).
 
-Learned queries, one for each patch of the picture, read the codes and become the ViT features that the codes were made
+Learned queries, one for each patch of the image, read the codes and become the ViT features that the codes were made
 from; two projections of those features are the UNet's prompt embeddings, an attention pool of them its pooled one.
 """
 
@@ -28,7 +28,7 @@ class ConditionDecoderConfig:
 
     code_dim: int = 32
     num_positions: int = 256
-    """Patches of a picture: as many queries, and at most as many codes."""
+    """Patches of an image: as many queries, and at most as many codes."""
     width: int = 1408
     layers: int = 12
     heads: int = 16
@@ -88,7 +88,7 @@ class ConditionDecoder(nn.Module):
     def forward(
         self, code_vectors: Float[Tensor, "batch n code_dim"], mask: Bool[Tensor, "batch n"] | None = None
     ) -> Condition:
-        """Condition of a batch of pictures; arguments and errors are those of `features`."""
+        """Condition of a batch of images; arguments and errors are those of `features`."""
         return self.condition(self.features(code_vectors, mask))
 
     def features(
@@ -145,19 +145,19 @@ class ConditionDecoder(nn.Module):
             raise ShapeError(f"got a mask of shape {tuple(mask.shape)}, expected {shape[:2]}")
         empty = (~mask.any(1)).nonzero().flatten().tolist()
         if empty:
-            raise ShapeError(f"pictures {empty} of the batch have no code, expected at least one")
+            raise ShapeError(f"images {empty} of the batch have no code, expected at least one")
 
 
 def pad_code_vectors(
     code_vectors: Sequence[Float[Tensor, "_ code_dim"]],
 ) -> tuple[Float[Tensor, "batch n code_dim"], Bool[Tensor, "batch n"]]:
-    """A batch and its mask from pictures with different numbers of codes.
+    """A batch and its mask from images with different numbers of codes.
 
     Raises:
         ShapeError: the list is empty.
     """
     if not code_vectors:
-        raise ShapeError("got code vectors of no picture, expected at least one")
+        raise ShapeError("got code vectors of no image, expected at least one")
     padded = nn.utils.rnn.pad_sequence(list(code_vectors), batch_first=True)
     counts = torch.tensor([len(vectors) for vectors in code_vectors], device=padded.device)
     return padded, torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
@@ -185,7 +185,7 @@ class _Block(nn.Module):
 
 
 class _AttentionPool(nn.Module):
-    """One vector of a picture: the mean of its features asks, the mean and all features answer."""
+    """One vector of an image: the mean of its features asks, the mean and all features answer."""
 
     def __init__(self, config: ConditionDecoderConfig) -> None:
         super().__init__()

@@ -18,15 +18,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from videolavit.detokenizers.condition import Condition
-from videolavit.detokenizers.keyframe import KeyframeDetokenizer, KeyframeStart
-from videolavit.detokenizers.pixels import (
+from videolavit.detokenizers.denoise import OnStep, scheduler_for
+from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer, KeyframeStart
+from videolavit.detokenizers.vae import (
     check_size,
-    encode_pictures,
+    encode_images,
     keep_in_float32,
-    signed_pictures,
+    signed_images,
     vae_factor,
 )
-from videolavit.detokenizers.sampling import OnStep, scheduler_for
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
@@ -104,7 +104,7 @@ def inversion_latents(
     height, width = latents.shape[2] * factor, latents.shape[3] * factor
     scheduler = scheduler_for(detokenizer.scheduler, steps, latents.device, first_step)
     if len(condition.pooled) != len(latents):
-        raise ShapeError(f"got conditions for {len(condition.pooled)} pictures and {len(latents)} frames")
+        raise ShapeError(f"got conditions for {len(condition.pooled)} images and {len(latents)} frames")
     predict = detokenizer.predictor(condition, height=height, width=width)
     inverse = _inverse_scheduler(scheduler, steps, latents.device)
     levels = inverse.timesteps[: steps - first_step]
@@ -145,9 +145,9 @@ def _first_step(inverse_rate: float, steps: int) -> int:
 def _encode(detokenizer: KeyframeDetokenizer, frames: Tensor | np.ndarray) -> Float[Tensor, "batch c rows cols"]:
     """Latents of frames, times the scaling factor, on the UNet's device."""
     keep_in_float32(detokenizer.vae)
-    pictures = signed_pictures(frames, compute_device(detokenizer.vae))
-    check_size(pictures.shape[2], pictures.shape[3], vae_factor(detokenizer.vae))
-    latents = encode_pictures(detokenizer.vae, pictures) * detokenizer.vae.config["scaling_factor"]
+    images = signed_images(frames, compute_device(detokenizer.vae))
+    check_size(images.shape[2], images.shape[3], vae_factor(detokenizer.vae))
+    latents = encode_images(detokenizer.vae, images) * detokenizer.vae.config["scaling_factor"]
     return latents.to(compute_device(detokenizer.unet))
 
 

@@ -2,7 +2,7 @@
 
 Paper, section 3.2; reference, section 6. It is diffusers' `UNetSpatioTemporalConditionModel` (Stable Video Diffusion):
 same modules, same parameter names, same configuration. Only the way the condition enters is replaced, because there it
-is one picture for the whole clip and here it is a map of motion vectors for each frame:
+is one image for the whole clip and here it is a map of motion vectors for each frame:
 
 - spatial cross-attention: a frame attends to its own motion vectors;
 - temporal cross-attention: the map is resized (nearest) to the feature map, and each position attends to the time

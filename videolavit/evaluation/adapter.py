@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from videolavit.clip import PixelMotion
+from videolavit.clip import MotionField
 
 __all__ = ["AnsweringModel", "Image", "ModelAdapter", "Video"]
 
@@ -101,10 +101,10 @@ class ModelAdapter(AnsweringModel, Protocol):
         """An image through the autoencoder of the keyframe detokenizer."""
         ...
 
-    def reconstruct_motion(self, motion: PixelMotion) -> PixelMotion:
+    def reconstruct_motion(self, motion: MotionField) -> MotionField:
         """Motion through the motion tokenizer, in pixels of the same image, on the tokenizer's grid."""
         ...
 
-    def decode_clip(self, keyframe: Image, motion: PixelMotion, seed: int) -> Video:
+    def decode_clip(self, keyframe: Image, motion: MotionField, seed: int) -> Video:
         """Frames that the video detokenizer makes of a keyframe and its motion."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
-from videolavit.clip import PixelMotion
+from videolavit.clip import MotionField
 from videolavit.data.shapes import Scene
 from videolavit.data.shapes.scene import FPS, FRAMES_PER_CLIP, SIZE
 from videolavit.data.shards import Record
@@ -13,15 +13,15 @@ from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import RealVideo, SceneSample
 from videolavit.evaluation.shapes_checker import check_readings, direction_of, object_mask, read_video
 from videolavit.evaluation.tasks import Result
+from videolavit.video.motion.warp import warp
 from videolavit.video.similarity import psnr_db
-from videolavit.video.warp import warp
 
 __all__ = [
     "autoencoder",
     "ids_per_second",
     "motion_tokenizer",
     "real_videos",
-    "redrawn_keyframes",
+    "reconstructed_keyframes",
     "video_detokenizer",
     "visual_tokenizer",
 ]
@@ -33,7 +33,7 @@ MARKS = 2
 
 
 def autoencoder(model: ModelAdapter, sample: SceneSample) -> Result:
-    """What is left of a picture after encoding and decoding, without any tokens."""
+    """What is left of an image after encoding and decoding, without any tokens."""
     (actor,) = sample.scene.actors
     restored = model.autoencode(sample.first_frame)
     seen = _seen(restored, sample.scene)
@@ -43,7 +43,7 @@ def autoencoder(model: ModelAdapter, sample: SceneSample) -> Result:
 
 
 def visual_tokenizer(model: ModelAdapter, sample: SceneSample) -> Result:
-    """How many ids a picture has, by what it shows."""
+    """How many ids an image has, by what it shows."""
     [count] = model.visual_counts([sample.first_frame])
     kind = "two objects" if len(sample.scene.actors) > 1 else "one object"
     return {
@@ -54,10 +54,10 @@ def visual_tokenizer(model: ModelAdapter, sample: SceneSample) -> Result:
     }
 
 
-def redrawn_keyframes(model: ModelAdapter, sample: SceneSample) -> Result:
-    """Whether the keyframe that is drawn from a picture's own ids still shows the same."""
-    redrawn = model.reconstruct_image(sample.first_frame, sample.seed)
-    seen = _seen(redrawn, sample.scene)
+def reconstructed_keyframes(model: ModelAdapter, sample: SceneSample) -> Result:
+    """Whether the keyframe that is drawn from an image's own ids still shows the same."""
+    reconstructed = model.reconstruct_image(sample.first_frame, sample.seed)
+    seen = _seen(reconstructed, sample.scene)
     sizes = {f"shape, {actor.size}": seen["shape"] for actor in sample.scene.actors[:1]}
     return {"colour and shape": seen["colour"] and seen["shape"], **seen, **sizes}
 
@@ -98,7 +98,7 @@ def video_detokenizer(model: ModelAdapter, sample: SceneSample) -> Result | None
     """Drawn frames against those that warping makes of the same keyframe and the same motion from tokens."""
     if sample.record is None:
         return None
-    drawn, warped = _drawn_and_warped(model, sample.record, sample.seed)
+    drawn, warped = _generated_and_warped(model, sample.record, sample.seed)
     truth = sample.frames
     overlap, area = _overlap_and_area(drawn[-1], truth[-1])
     warped_overlap, warped_area = _overlap_and_area(warped[-1], truth[-1])
@@ -120,19 +120,19 @@ def video_detokenizer(model: ModelAdapter, sample: SceneSample) -> Result | None
 
 def real_videos(model: ModelAdapter, sample: RealVideo) -> Result | None:
     """Drawn frames against warped ones, clip by clip of a video file."""
-    drawn_db, warped_db = [], []
+    generated_db, warped_db = [], []
     for number, record in enumerate(sample.records):
-        drawn, warped = _drawn_and_warped(model, record, sample.seed + number)
-        drawn_db.append(psnr_db(drawn, record.frames))
+        drawn, warped = _generated_and_warped(model, record, sample.seed + number)
+        generated_db.append(psnr_db(drawn, record.frames))
         warped_db.append(psnr_db(warped, record.frames))
-    if not drawn_db:
+    if not generated_db:
         return None
-    gain = [one - other for one, other in zip(drawn_db, warped_db, strict=True)]
-    return {"PSNR, dB": drawn_db, "PSNR of warp, dB": warped_db, "PSNR above warp, dB": gain}
+    gain = [one - other for one, other in zip(generated_db, warped_db, strict=True)]
+    return {"PSNR, dB": generated_db, "PSNR of warp, dB": warped_db, "PSNR above warp, dB": gain}
 
 
-def _seen(picture: np.ndarray, scene: Scene) -> dict[str, bool]:
-    verdict = check_readings([read_video(picture[None], len(scene.actors))], scene)
+def _seen(image: np.ndarray, scene: Scene) -> dict[str, bool]:
+    verdict = check_readings([read_video(image[None], len(scene.actors))], scene)
     return {name: verdict[name] for name in ("colour", "shape", "size", "clean")}
 
 
@@ -142,15 +142,15 @@ def _overlap_and_area(drawn: np.ndarray, truth: np.ndarray) -> tuple[float, floa
     return float((found & wanted).sum() / max(1, (found | wanted).sum())), float(found.sum() / max(1, wanted.sum()))
 
 
-def _drawn_and_warped(model: ModelAdapter, record: Record, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _generated_and_warped(model: ModelAdapter, record: Record, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Frames of the first clip of a record."""
     motion = model.reconstruct_motion(record.motion_of(0))
     return model.decode_clip(record.keyframes[0], motion, seed), warp(record.keyframes[0], motion)
 
 
-def _pixels(motion: PixelMotion, grid: tuple[int, int]) -> Float32[np.ndarray, "2 frames rows cols"]:
+def _pixels(motion: MotionField, grid: tuple[int, int]) -> Float32[np.ndarray, "2 frames rows cols"]:
     """Pixels of the frames, on the grid that the motion tokenizer reads."""
-    return PixelMotion.from_tokenizer_units(motion.for_tokenizer(*grid), height=SIZE, width=SIZE).values
+    return MotionField.from_tokenizer_units(motion.for_tokenizer(*grid), height=SIZE, width=SIZE).values
 
 
 def _direction(scene: Scene) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from videolavit.data.shapes import Scene, captions, motion_captions, names_size, picture_captions
+from videolavit.data.shapes import Scene, captions, image_captions, motion_captions, names_size
 from videolavit.data.shapes.scene import FRAMES_PER_CLIP, RADII
 from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import SceneSample
@@ -44,12 +44,12 @@ def text_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[R
 
 
 def text_to_image(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
-    """Whether a picture shows the colour, shape and size that its caption says."""
+    """Whether an image shows the colour, shape and size that its caption says."""
     prompts = [_caption_with_size(sample) for sample in samples]
-    pictures = model.generate_images(prompts, [sample.seed for sample in samples])
+    images = model.generate_images(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
-    for sample, prompt, picture in zip(samples, prompts, pictures, strict=True):
-        seen = judge_prompted(picture[None], sample.scene, prompt)
+    for sample, prompt, image in zip(samples, prompts, images, strict=True):
+        seen = judge_prompted(image[None], sample.scene, prompt)
         seen = {name: seen[name] for name in ("colour", "shape", "size", "clean")}
         results.append({"colour, shape and size": all(seen.values()), **seen})
     return results
@@ -58,8 +58,8 @@ def text_to_image(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[R
 def image_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
     """Whether a given object moves as a text says, and is still itself at the end."""
     prompts = [motion_captions(sample.scene, sample.seed, 1)[0] for sample in samples]
-    pictures = [sample.first_frame for sample in samples]
-    videos = model.generate_videos(prompts, [sample.seed for sample in samples], pictures)
+    images = [sample.first_frame for sample in samples]
+    videos = model.generate_videos(prompts, [sample.seed for sample in samples], images)
     return [_judge_animation(sample.scene, video) for sample, video in zip(samples, videos, strict=True)]
 
 
@@ -77,7 +77,7 @@ def something_always_moves(scene: Scene) -> bool:
 
 
 def judge_prompted(frames: np.ndarray, scene: Scene, prompt: str) -> dict[str, bool]:
-    """The judge's verdict on one clip or picture; where the prompt leaves the size open, either is right."""
+    """The judge's verdict on one clip or image; where the prompt leaves the size open, either is right."""
     reading = read_video(frames, len(scene.actors))
     sizes = [[actor.size] if names_size(prompt, actor) else list(RADII) for actor in scene.actors]
     verdicts = []
@@ -89,7 +89,7 @@ def judge_prompted(frames: np.ndarray, scene: Scene, prompt: str) -> dict[str, b
 
 def _caption_with_size(sample: SceneSample) -> str:
     """A caption that leaves nothing open, if there is one among a few."""
-    (told, *others) = picture_captions(sample.scene, sample.seed, 8)
+    (told, *others) = image_captions(sample.scene, sample.seed, 8)
     complete = (
         caption for caption in (told, *others) if all(names_size(caption, actor) for actor in sample.scene.actors)
     )

@@ -64,13 +64,13 @@ def frames_at(video: Path, fps: float | None, *, most: int | None = None) -> UIn
     Raises:
         MediaError: the file cannot be read, or holds no frame.
     """
-    from videolavit.video.probe import probe
-    from videolavit.video.timeline import pictures_on_ticks
+    from videolavit.video.clips.timeline import images_on_ticks
+    from videolavit.video.io.probe import probe
 
     if not video.is_file():
         raise MediaError(f"{video}: no such file")
     rate = Fraction(fps).limit_denominator(1001) if fps is not None else Fraction(probe(video).frame_rate or _READ_FPS)
-    frames = list(itertools.islice(pictures_on_ticks(video, fps=rate), most))
+    frames = list(itertools.islice(images_on_ticks(video, fps=rate), most))
     if not frames:
         raise MediaError(f"{video}: holds no frame")
     return np.stack(frames)

@@ -17,28 +17,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from videolavit.checkpoints.parts import SCHEDULERS
-from videolavit.clip import PixelMotion
+from videolavit.checkpoints.registry import SCHEDULERS
+from videolavit.clip import MotionField
 from videolavit.detokenizers.continuation import join_clips
-from videolavit.detokenizers.pixels import decode_latents, encode_pictures, signed_pictures, to_uint8, unit_range
+from videolavit.detokenizers.vae import decode_latents, encode_images, signed_images, to_uint8, unit_range
 from videolavit.errors import CheckpointError
 from videolavit.evaluation.adapter import Image, Video
 from videolavit.evaluation.media import as_image
-from videolavit.inputs import DrawOptions
 from videolavit.language.conversation import conversation
 from videolavit.language.generate import Generated, generate
 from videolavit.language.grammar import Block, Modality
-from videolavit.language.model import LanguageModel, left_pad
+from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompts import Prompt
 from videolavit.nn.random import sample_generators
-from videolavit.perception import keyframe_codes, motion_codes
 from videolavit.pipeline import VideoLaVIT
-from videolavit.tasks.answering import Asking, Look
-from videolavit.tasks.drawing import Painter, as_field, drawn_size
-from videolavit.tasks.progress import Work
-from videolavit.tasks.prompting import drawing_prompt
-from videolavit.tasks.ranking import best_of
-from videolavit.tasks.writing import ClipWriter
+from videolavit.pipeline.answering import PromptBuilder, VisualEncoding
+from videolavit.pipeline.clip_decoder import ClipDecoder, as_field, generated_size
+from videolavit.pipeline.encoding import keyframe_codes, motion_codes
+from videolavit.pipeline.options import GenerationOptions
+from videolavit.pipeline.progress import Work
+from videolavit.pipeline.prompt_building import generation_prompt
+from videolavit.pipeline.ranking import best_of
+from videolavit.pipeline.token_generation import TokenGenerator
 
 __all__ = ["PipelineAdapter"]
 
@@ -72,7 +72,7 @@ class PipelineAdapter:
         return config.rows, config.cols
 
     def generate_images(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
-        contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
+        contexts = [generation_prompt(self.model, prompt) for prompt in prompts]
         written = self._written(prompts, contexts, [self._writer().grammar.keyframe()], seeds)
         return [
             self._painter(seed, moving=False).keyframe(self._keyframes(drawn)[0])
@@ -84,14 +84,14 @@ class PipelineAdapter:
     ) -> list[Video]:
         if first_frames is not None:
             return self._animations(prompts, seeds, first_frames)
-        contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
+        contexts = [generation_prompt(self.model, prompt) for prompt in prompts]
         written = self._written(prompts, contexts, self._writer().grammar.video(), seeds)
         return [self._film(drawn, seed, noise="none") for drawn, seed in zip(written, seeds, strict=True)]
 
     def generate_long_videos(
         self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, continuations: Sequence[str]
     ) -> list[dict[str, Video]]:
-        contexts = [drawing_prompt(self.model, prompt) for prompt in prompts]
+        contexts = [generation_prompt(self.model, prompt) for prompt in prompts]
         written = self._written(prompts, contexts, self._writer().grammar.video(clips), seeds)
         found = []
         for drawn, seed in zip(written, seeds, strict=True):
@@ -106,7 +106,7 @@ class PipelineAdapter:
         for places in _same_media(images, videos):
             asked = [questions[place] for place in places]
             image, video = as_image(images[places[0]]), videos[places[0]]
-            found: Any = self.model.answer(asked, image=image, video=video, max_ids=max_new_tokens)
+            found: Any = self.model.answer(asked, image=image, video=video, max_new_tokens=max_new_tokens)
             for place, answer in zip(places, found, strict=True):
                 answers[place] = answer.text
         return answers
@@ -115,8 +115,8 @@ class PipelineAdapter:
     def option_losses(
         self, question: str, options: Sequence[str], *, image: Any = None, video: Any = None
     ) -> list[float]:
-        asking = Asking(self.model, self.model.memory, Work())
-        look = Look(max_clips=self.model.settings.max_clips, choice="argmax", seed=0)
+        asking = PromptBuilder(self.model, self.model.memory, Work())
+        look = VisualEncoding(max_clips=self.model.settings.max_clips, patch_selection="likeliest", seed=0)
         [turns], [prompt] = asking.prompts([question], as_image(image), video, None, look)
         language = self.model.answering.language_model
         answered = [replace(turns[-1], answer=option) for option in options]
@@ -127,46 +127,46 @@ class PipelineAdapter:
             for states, one in zip(hidden, read, strict=True)
         ]
 
-    def visual_counts(self, pictures: Sequence[Image]) -> list[int]:
-        return [len(codes) for codes in self._codes(pictures)]
+    def visual_counts(self, images: Sequence[Image]) -> list[int]:
+        return [len(codes) for codes in self._codes(images)]
 
-    def reconstruct_image(self, picture: Image, seed: int) -> Image:
-        return self._painter(seed, moving=False).keyframe(self._codes([picture])[0])
+    def reconstruct_image(self, image: Image, seed: int) -> Image:
+        return self._painter(seed, moving=False).keyframe(self._codes([image])[0])
 
     @torch.no_grad()
-    def autoencode(self, picture: Image) -> Image:
+    def autoencode(self, image: Image) -> Image:
         vae: Any = self.model.parts.module("keyframe_vae")
-        latents = encode_pictures(vae, signed_pictures(picture[None], _device(vae)))
+        latents = encode_images(vae, signed_images(image[None], _device(vae)))
         pixels = decode_latents(vae, latents * vae.config["scaling_factor"])
         return np.moveaxis(to_uint8(unit_range(pixels))[0].cpu().numpy(), 0, -1)
 
-    def reconstruct_motion(self, motion: PixelMotion) -> PixelMotion:
+    def reconstruct_motion(self, motion: MotionField) -> MotionField:
         [codes] = motion_codes(self.model.motion_tokenizer, [motion])
         return as_field(self.model, codes, (motion.height, motion.width))
 
-    def decode_clip(self, keyframe: Image, motion: PixelMotion, seed: int) -> Video:
+    def decode_clip(self, keyframe: Image, motion: MotionField, seed: int) -> Video:
         return self._painter(seed).frames(keyframe, motion)
 
-    def _animations(self, prompts: Sequence[str], seeds: Sequence[int], pictures: Sequence[Image]) -> list[Video]:
-        codes = self._codes(pictures)
+    def _animations(self, prompts: Sequence[str], seeds: Sequence[int], images: Sequence[Image]) -> list[Video]:
+        codes = self._codes(images)
         contexts = [
-            drawing_prompt(self.model, prompt, behind=seen) for prompt, seen in zip(prompts, codes, strict=True)
+            generation_prompt(self.model, prompt, behind=seen) for prompt, seen in zip(prompts, codes, strict=True)
         ]
-        written = self._written(prompts, contexts, [self._writer().grammar.motion()], seeds, after_picture=True)
+        written = self._written(prompts, contexts, [self._writer().grammar.motion()], seeds, after_image=True)
         return [
-            self._painter(seed).frames(picture, self._motions(drawn)[0])
-            for drawn, seed, picture in zip(written, seeds, pictures, strict=True)
+            self._painter(seed).frames(image, self._motions(drawn)[0])
+            for drawn, seed, image in zip(written, seeds, images, strict=True)
         ]
 
     def _film(
         self, drawn: Generated, seed: int, noise: str, *, begun: Sequence[Video] = (), last: int | None = None
     ) -> Video:
         """Clips that go on from one another, joined; behind those that are drawn already, up to number `last`."""
-        painter, clips = self._painter(seed, noise=noise), list(begun)
+        painter, clips = self._painter(seed, continuation=noise), list(begun)
         codes = list(zip(self._keyframes(drawn), self._motions(drawn), strict=True))
         for number, (keyframe, motion) in list(enumerate(codes))[len(clips) : last]:
-            picture = painter.keyframe(keyframe, number, clips[-1][-1] if clips else None)
-            clips.append(painter.frames(picture, motion, number))
+            image = painter.keyframe(keyframe, number, clips[-1][-1] if clips else None)
+            clips.append(painter.frames(image, motion, number))
         return join_clips(clips)
 
     def _written(
@@ -176,13 +176,13 @@ class PipelineAdapter:
         blocks: Sequence[Block],
         seeds: Sequence[int],
         *,
-        after_picture: bool = False,
+        after_image: bool = False,
     ) -> list[Generated]:
         """The best of the model's own number of drafts for each context."""
         count = self.model.settings.candidates
         generators = [generator for seed in seeds for generator in sample_generators(seed, count, stream="ids 0")]
         prompts = [Prompt.from_ids(context) for context in contexts for _ in range(count)]
-        sampling = self._options(after_picture=after_picture).sampling
+        sampling = self._options(after_image=after_image).sampling
         written = generate(self.model.language_model, prompts, blocks, sampling, generators)
         return [
             self._best(context, written[number * count : (number + 1) * count], blocks, said)
@@ -201,18 +201,18 @@ class PipelineAdapter:
     def _motions(self, drawn: Generated) -> list[Tensor]:
         return [self.model.vocabulary.motion_codes(ids) for ids in drawn.of(Modality.MOTION)]
 
-    def _codes(self, pictures: Sequence[Image]) -> list[Tensor]:
-        return keyframe_codes(self.model.visual_tokenizer, list(pictures), "argmax", 0)
+    def _codes(self, images: Sequence[Image]) -> list[Tensor]:
+        return keyframe_codes(self.model.visual_tokenizer, list(images), "likeliest", 0)
 
-    def _options(self, *, after_picture: bool = False, **changes: Any) -> DrawOptions:
-        return DrawOptions(**changes).completed(self.model.settings, after_picture=after_picture)
+    def _options(self, *, after_image: bool = False, **changes: Any) -> GenerationOptions:
+        return GenerationOptions(**changes).completed(self.model.settings, after_image=after_image)
 
-    def _writer(self) -> ClipWriter:
-        return ClipWriter(self.model, self._options(), Work())
+    def _writer(self) -> TokenGenerator:
+        return TokenGenerator(self.model, self._options(), Work())
 
-    def _painter(self, seed: int, *, moving: bool = True, noise: str = "none") -> Painter:
-        options = self._options(seed=seed, noise=noise)
-        return Painter(self.model, options, Work(), drawn_size(self.model, options, moving=moving))
+    def _painter(self, seed: int, *, moving: bool = True, continuation: str = "none") -> ClipDecoder:
+        options = self._options(seed=seed, continuation=continuation)
+        return ClipDecoder(self.model, options, Work(), generated_size(self.model, options, moving=moving))
 
     def _has(self, name: str) -> bool:
         parts = self.model.parts

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from videolavit.data.shapes import Question, picture_questions, questions
+from videolavit.data.shapes import Question, image_questions, questions
 from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import SceneSample
 from videolavit.evaluation.tasks import Result
 
-__all__ = ["motion_questions", "order_questions", "questions_on_picture", "video_questions"]
+__all__ = ["motion_questions", "order_questions", "questions_on_image", "video_questions"]
 
 MAX_NEW_TOKENS = 32
 MOTION_TOPICS = ("direction", "speed", "camera")
@@ -23,9 +23,9 @@ def video_questions(model: ModelAdapter, sample: SceneSample) -> Result:
     return _by_topic(asked, _answers(model, asked, video=sample.frames))
 
 
-def questions_on_picture(model: ModelAdapter, sample: SceneSample) -> Result:
-    """All questions on a picture, by topic."""
-    asked = picture_questions(sample.scene, sample.seed)
+def questions_on_image(model: ModelAdapter, sample: SceneSample) -> Result:
+    """All questions on an image, by topic."""
+    asked = image_questions(sample.scene, sample.seed)
     return _by_topic(asked, _answers(model, asked, image=sample.first_frame))
 
 

@@ -79,7 +79,7 @@ class Runner:
     def __init__(
         self, model: Any, benchmarks: Iterable[Benchmark], *, path: Path | None = None, part: Part | None = None
     ) -> None:
-        """Look at what is there.
+        """VisualEncoding at what is there.
 
         Args:
             model: a `ModelAdapter`.

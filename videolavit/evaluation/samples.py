@@ -1,6 +1,6 @@
 """What a model is evaluated on: scenes of the shapes world that training never drew, and one's own videos.
 
-A sample is a number. It stands for the same pictures on every machine, so a run can go on where it was stopped.
+A sample is a number. It stands for the same images on every machine, so a run can go on where it was stopped.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from videolavit.data.prepare import SHAPES_FRONT_END, video_record
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, video_record
 from videolavit.data.shapes import Scene, render, sample_scene
 from videolavit.data.shapes.photos import photographs
 from videolavit.data.shapes.scene import Split
 from videolavit.data.shards import Record
-from videolavit.data.videos import VIDEO_EXTENSIONS, NamedVideo, video_file_records
+from videolavit.data.user_videos import VIDEO_EXTENSIONS, NamedVideo, video_file_records
 from videolavit.errors import ConfigError
 
 __all__ = ["FIRST_SEED", "RealVideo", "RealVideos", "Samples", "SceneSample", "ShapesWorld"]

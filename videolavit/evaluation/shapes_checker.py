@@ -87,11 +87,11 @@ class VideoReading:
 
 def read_video(frames: UInt8[np.ndarray, "frames height width 3"], num_objects: int = 1) -> VideoReading:
     """Read the `num_objects` most prominent objects, each by its colour, from one clip."""
-    pictures = [_segment(frame) for frame in frames]
-    colours = _prominent_colours(pictures, num_objects)
-    tracks = [[_largest(blobs, colour) for blobs in pictures] for colour in colours]
+    images = [_segment(frame) for frame in frames]
+    colours = _prominent_colours(images, num_objects)
+    tracks = [[_largest(blobs, colour) for blobs in images] for colour in colours]
     kept = {id(blob) for track in tracks for blob in track if blob is not None}
-    ghosts = sum(any(id(blob) not in kept for blob in blobs) for blobs in pictures)
+    ghosts = sum(any(id(blob) not in kept for blob in blobs) for blobs in images)
     objects = [_read_track(colour, track) for colour, track in zip(colours, tracks, strict=True)]
     return VideoReading(objects=tuple(objects), frames_with_ghosts=ghosts)
 
@@ -180,10 +180,8 @@ def _colour(pixels: Float32[np.ndarray, "pixels 3"]) -> str:
     return COLOURS[round(hue * len(COLOURS)) % len(COLOURS)]
 
 
-def _prominent_colours(pictures: list[list[_Blob]], count: int) -> list[str]:
-    area = {
-        colour: sum(blob.area for blobs in pictures for blob in blobs if blob.colour == colour) for colour in COLOURS
-    }
+def _prominent_colours(images: list[list[_Blob]], count: int) -> list[str]:
+    area = {colour: sum(blob.area for blobs in images for blob in blobs if blob.colour == colour) for colour in COLOURS}
     return sorted((colour for colour in COLOURS if area[colour]), key=lambda colour: -area[colour])[:count]
 
 

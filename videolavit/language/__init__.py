@@ -1,1 +1,1 @@
-"""The language model over text, pictures and motion: prompts, grammar, sampling and guided decoding."""
+"""The language model over text, images and motion: prompts, grammar, sampling and guided decoding."""

@@ -1,4 +1,4 @@
-"""Conversations about pictures and videos, in the template of instruction tuning (reference section 7).
+"""Conversations about images and videos, in the template of instruction tuning (reference section 7).
 
     <s>{system} USER: <image>
     {question} ASSISTANT: {answer} \\n </s>USER: {next question} ASSISTANT:
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from videolavit.errors import PromptError
-from videolavit.language.prompts import Ids, Picture, Piece, Prompt, Text, TextTokenizer, Video, assemble
+from videolavit.language.prompts import Ids, ImageInput, Piece, Prompt, Text, TextTokenizer, VideoInput, assemble
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["ANSWER_END", "ANSWER_ENDED", "SYSTEM", "Turn", "conversation", "cut_answer", "placeholders"]
@@ -31,7 +31,7 @@ ANSWER_END = " \\n "
 ANSWER_ENDED = re.compile(r"(?:^|\s)\\n\s")
 """Found in a text that goes on after the mark; not in `the operator \\nabla`, which only starts like it."""
 
-_PLACEHOLDERS = {"<image>": Picture, "<video>": Video}
+_PLACEHOLDERS = {"<image>": ImageInput, "<video>": VideoInput}
 _PLACEHOLDER = re.compile("(<image>|<video>)")
 
 
@@ -41,7 +41,7 @@ class Turn:
 
     question: str
     """May say `<image>` and `<video>` once for each of `media`, in order; without any, media come first."""
-    media: tuple[Picture | Video, ...] = field(default=(), repr=False)
+    media: tuple[ImageInput | VideoInput, ...] = field(default=(), repr=False)
     answer: str | None = None
 
 
@@ -99,7 +99,7 @@ def _with_placeholders(turn: Turn) -> str:
     return "".join(f"{names[type(medium)]}\n" for medium in turn.media) + turn.question
 
 
-def _check_media(named: list[str], media: tuple[Picture | Video, ...]) -> None:
+def _check_media(named: list[str], media: tuple[ImageInput | VideoInput, ...]) -> None:
     if len(named) != len(media):
         raise PromptError(
             f"the question names {len(named)} media ({', '.join(named) or 'none'}) and {len(media)} were given; "

@@ -17,11 +17,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from videolavit.errors import PromptError
-from videolavit.language.cache import COLUMNS_PER_CHUNK, RowCache
 from videolavit.language.grammar import Block, Modality, Walk
-from videolavit.language.model import LanguageModel, left_pad
+from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
+from videolavit.language.row_cache import COLUMNS_PER_CHUNK, RowCache
 from videolavit.language.sampling import Sampling, SamplingOptions, choose, guided
 
 __all__ = ["Generated", "GeneratedBlock", "NewId", "generate", "stream"]

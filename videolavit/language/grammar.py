@@ -108,8 +108,8 @@ class GrammarConfig:
     max_keyframe_ids: int = 256
     motion_ids: int = 135
     max_text_ids: int = 512
-    released: bool = False
-    """Draw as the released model does: `Block.released` for keyframes and motion."""
+    constrained: bool = True
+    """False for blocks as the released model generates them: `Block.released` for keyframes and motion."""
 
     def __post_init__(self) -> None:
         for make in (self.keyframe, self.motion, self.text):
@@ -120,14 +120,14 @@ class GrammarConfig:
         return (self.keyframe(), self.motion()) * num_clips
 
     def keyframe(self) -> Block:
-        """A keyframe alone: a picture."""
-        if self.released:
+        """A keyframe alone: an image."""
+        if not self.constrained:
             return Block.released(Modality.KEYFRAME)
         return Block.keyframe(self.min_keyframe_ids, self.max_keyframe_ids)
 
     def motion(self) -> Block:
         """Motion alone, for a keyframe that the prompt gives."""
-        return Block.released(Modality.MOTION) if self.released else Block.motion(self.motion_ids)
+        return Block.motion(self.motion_ids) if self.constrained else Block.released(Modality.MOTION)
 
     def text(self) -> Block:
         """An answer."""

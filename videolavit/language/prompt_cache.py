@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.language.cache import RowCache
+from videolavit.language.row_cache import RowCache
 
 __all__ = ["PromptCache"]
 

@@ -1,7 +1,7 @@
-"""Prompts: words, pictures and videos as one row of ids and features (paper section 3.3, reference sections 4 and 7).
+"""Prompts: words, images and videos as one row of ids and features (paper section 3.3, reference sections 4 and 7).
 
-    picture           [IMG] v1 .. vn [/IMG]            ids to be continued, or continuous features to be understood
-    clip              picture [MOV] m1 .. mk [/MOV]
+    image           [IMG] v1 .. vn [/IMG]            ids to be continued, or continuous features to be understood
+    clip              image [MOV] m1 .. mk [/MOV]
     video             clip clip ...
 
 `assemble` makes a `Prompt` of such pieces. Only a text tokenizer is needed for it; `LanguageModel.embed` turns the
@@ -22,14 +22,14 @@ from videolavit.errors import PromptError
 from videolavit.vocabulary import Vocabulary
 
 __all__ = [
+    "ClipInput",
     "Ids",
-    "Picture",
+    "ImageInput",
     "Piece",
     "Prompt",
     "Text",
     "TextTokenizer",
-    "Video",
-    "VideoClip",
+    "VideoInput",
     "assemble",
     "encode_text",
 ]
@@ -53,7 +53,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         if not len(self):
-            raise PromptError("the prompt is empty; give it at least a word, a picture or one id")
+            raise PromptError("the prompt is empty; give it at least a word, an image or one id")
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -94,40 +94,40 @@ class Ids:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Picture:
-    """A picture or keyframe, as visual ids (without marks) or as continuous features; exactly one of the two."""
+class ImageInput:
+    """An image or keyframe, as visual ids (without marks) or as continuous features; exactly one of the two."""
 
     ids: Int[Tensor, "n"] | None = None
     features: Float[Tensor, "n width"] | None = None
 
     def __post_init__(self) -> None:
         if (self.ids is None) == (self.features is None):
-            raise PromptError("a picture is either ids or features; give exactly one of them")
+            raise PromptError("an image is either ids or features; give exactly one of them")
         content = self.ids if self.ids is not None else self.features
         if content is not None and not len(content):
-            raise PromptError("a picture has no ids or features at all; the visual tokenizer kept nothing of it")
+            raise PromptError("an image has no ids or features at all; the visual tokenizer kept nothing of it")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class VideoClip:
+class ClipInput:
     """A keyframe and its motion ids (without marks)."""
 
-    keyframe: Picture
+    keyframe: ImageInput
     motion_ids: Int[Tensor, "k"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Video:
+class VideoInput:
     """Clips in order."""
 
-    clips: tuple[VideoClip, ...]
+    clips: tuple[ClipInput, ...]
 
     def __post_init__(self) -> None:
         if not self.clips:
             raise PromptError("a video has no clip; decompose it into at least one")
 
 
-Piece = Text | Ids | Picture | VideoClip | Video
+Piece = Text | Ids | ImageInput | ClipInput | VideoInput
 
 
 def assemble(
@@ -141,7 +141,7 @@ def assemble(
 
     Raises:
         PromptError: nothing in it, or words without a tokenizer.
-        VocabularyError: a picture's ids are not visual ids, or a clip's are not motion ids.
+        VocabularyError: an image's ids are not visual ids, or a clip's are not motion ids.
     """
     parts = [torch.tensor([vocabulary.text_start])] if start else []
     for piece in pieces:
@@ -172,22 +172,22 @@ def _parts(piece: Piece, vocabulary: Vocabulary, tokenizer: TextTokenizer | None
             return [encode_text(text, vocabulary, tokenizer)]
         case Ids(ids):
             return [_as_ids(ids)]
-        case Picture():
-            return _picture_parts(piece, vocabulary)
-        case VideoClip(keyframe=keyframe, motion_ids=motion_ids):
-            return [*_picture_parts(keyframe, vocabulary), _motion_part(motion_ids, vocabulary)]
-        case Video(clips=clips):
+        case ImageInput():
+            return _image_parts(piece, vocabulary)
+        case ClipInput(keyframe=keyframe, motion_ids=motion_ids):
+            return [*_image_parts(keyframe, vocabulary), _motion_part(motion_ids, vocabulary)]
+        case VideoInput(clips=clips):
             return [part for clip in clips for part in _parts(clip, vocabulary, tokenizer)]
         case _:
-            raise PromptError(f"got a {type(piece).__name__} in a prompt, expected Text, Ids, Picture or Video")
+            raise PromptError(f"got a {type(piece).__name__} in a prompt, expected Text, Ids, Image or Video")
 
 
-def _picture_parts(picture: Picture, vocabulary: Vocabulary) -> list[Tensor]:
-    if picture.features is not None:
-        content = picture.features
+def _image_parts(image: ImageInput, vocabulary: Vocabulary) -> list[Tensor]:
+    if image.features is not None:
+        content = image.features
     else:
-        assert picture.ids is not None  # a picture is one or the other
-        content = _as_ids(picture.ids)
+        assert image.ids is not None  # an image is one or the other
+        content = _as_ids(image.ids)
         vocabulary.visual_codes(content)  # raises for an id of another modality
     return [torch.tensor([vocabulary.image_start]), content, torch.tensor([vocabulary.image_end])]
 

@@ -59,7 +59,7 @@ class Sampling:
 
     @classmethod
     def image_to_video(cls) -> Sampling:
-        """The released model's defaults where the picture is given: motion is sampled."""
+        """The released model's defaults where the image is given: motion is sampled."""
         return cls(motion=SamplingOptions(guidance=7.0))
 
 

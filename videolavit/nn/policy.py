@@ -34,8 +34,8 @@ def policy_attention(
     tensors = (query, key, value, policy.expand(len(query), -1, -1, -1))
     if query.device.type != "cpu" or len(query) < 2 or _want_gradient(tensors):
         return _attend(*tensors)
-    # One picture after the other, whose logits take up the same memory: 1.5 times faster for 8 pictures on a CPU.
-    return torch.cat([_attend(*picture) for picture in zip(*(tensor.split(1) for tensor in tensors), strict=True)])
+    # One image after the other, whose logits take up the same memory: 1.5 times faster for 8 images on a CPU.
+    return torch.cat([_attend(*image) for image in zip(*(tensor.split(1) for tensor in tensors), strict=True)])
 
 
 def weighted_attention(

@@ -1,1 +1,1 @@
-"""Pictures and motion to codes, and motion back."""
+"""Images and motion to codes, and motion back."""

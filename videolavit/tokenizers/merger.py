@@ -1,6 +1,6 @@
 """Merger: moves what the dropped patches show into the kept ones (LaVIT's visual tokenizer; reference section 4).
 
-Each block looks from every patch at the kept ones before it, then at the dropped ones of the picture as the ViT saw it.
+Each block looks from every patch at the kept ones before it, then at the dropped ones of the image as the ViT saw it.
 """
 
 from __future__ import annotations

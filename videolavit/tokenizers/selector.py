@@ -1,7 +1,7 @@
-"""Selector: which patches of a picture become tokens (LaVIT, dynamic visual tokenizer; reference section 4).
+"""Selector: which patches of an image become tokens (LaVIT, dynamic visual tokenizer; reference section 4).
 
 For each patch it gives the log-probability of being kept (class 0) and dropped (class 1). A decision is the likelier
-class ("argmax"), or a draw by adding Gumbel noise first ("gumbel", as in training and in the release).
+class ("likeliest"), or a draw by adding Gumbel noise first ("gumbel", as in training and in the release).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from videolavit.errors import ConfigError, ShapeError
 
-__all__ = ["KEEP", "Choice", "Selector", "choose", "draw_gumbel_noise", "straight_through_keep"]
+__all__ = ["KEEP", "PatchSelection", "Selector", "choose", "draw_gumbel_noise", "straight_through_keep"]
 
-Choice = Literal["argmax", "gumbel"]
+PatchSelection = Literal["likeliest", "gumbel"]
 
 KEEP = 0
 """Index of the class "keep" in the last axis of the log-probabilities."""
@@ -48,26 +48,28 @@ class Selector(nn.Module):
 
 def choose(
     log_probs: Float[Tensor, "batch n 2"],
-    choice: Choice = "argmax",
+    patch_selection: PatchSelection = "likeliest",
     *,
     generators: Sequence[torch.Generator] | None = None,
     gumbel_noise: Float[Tensor, "_ _ 2"] | None = None,
     at_least_one: bool = False,
 ) -> Bool[Tensor, "batch n"]:
-    """True where a patch is kept; with `at_least_one` the likeliest patch of a picture that would otherwise keep none.
+    """True where a patch is kept; with `at_least_one` the likeliest patch of an image that would otherwise keep none.
 
     "gumbel" takes its noise as given, or draws it: each batch item from its own generator, so that an item's patches do
     not depend on what else is in the batch. Without generators nothing can be repeated.
 
     Raises:
-        ConfigError: an unknown choice, noise for "argmax", or two sources of noise for "gumbel".
+        ConfigError: an unknown choice, noise for "likeliest", or two sources of noise for "gumbel".
         ShapeError: generators or noise do not fit the batch.
     """
-    if choice not in ("argmax", "gumbel"):
-        raise ConfigError(f'got choice {choice!r}, expected "argmax" or "gumbel"')
-    if choice == "argmax":
+    if patch_selection not in ("likeliest", "gumbel"):
+        raise ConfigError(f'got patch_selection {choice!r}, expected "likeliest" or "gumbel"')
+    if patch_selection == "likeliest":
         if generators is not None or gumbel_noise is not None:
-            raise ConfigError('choice "argmax" takes no generators and no noise; ask for choice="gumbel" to sample')
+            raise ConfigError(
+                'patch_selection "likeliest" takes no generators and no noise; to sample, ask for "gumbel"'
+            )
         return _keep_of(log_probs, at_least_one)
     if gumbel_noise is None:
         gumbel_noise = draw_gumbel_noise(log_probs, generators)

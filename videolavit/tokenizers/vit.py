@@ -25,7 +25,7 @@ class VisionTransformerConfig:
     """Sizes of the ViT. The defaults are those of the released model."""
 
     image_size: int = 224
-    """Height and width of a picture."""
+    """Height and width of an image."""
     patch_size: int = 14
     width: int = 1408
     layers: int = 40
@@ -51,7 +51,7 @@ class VisionTransformerConfig:
 
 
 class VisionTransformer(nn.Module):
-    """Features of a picture's patches, row by row, behind that of a class token."""
+    """Features of an image's patches, row by row, behind that of a class token."""
 
     def __init__(self, config: VisionTransformerConfig) -> None:
         super().__init__()
@@ -65,19 +65,19 @@ class VisionTransformer(nn.Module):
             self.norm = nn.LayerNorm(width, eps=1e-6)
             self.head = nn.Linear(width, config.unused_head_width)
 
-    def forward(self, pictures: Num[Tensor, "batch channels height cols"]) -> Float[Tensor, "batch tokens width"]:
-        """Output of the last block for normalised pictures; token 0 is the class token.
+    def forward(self, images: Num[Tensor, "batch channels height cols"]) -> Float[Tensor, "batch tokens width"]:
+        """Output of the last block for normalised images; token 0 is the class token.
 
         Raises:
-            ShapeError: the pictures are not of the configured size, or not floating point.
+            ShapeError: the images are not of the configured size, or not floating point.
         """
         size = self.config.image_size
-        if pictures.shape[1:] != (3, size, size) or not pictures.is_floating_point():
+        if images.shape[1:] != (3, size, size) or not images.is_floating_point():
             raise ShapeError(
-                f"got pictures of shape {tuple(pictures.shape)} and type {pictures.dtype}, expected normalised ones of "
-                f"shape (batch, 3, {size}, {size}); VisualTokenizer.preprocess makes them from pictures of any size"
+                f"got images of shape {tuple(images.shape)} and type {images.dtype}, expected normalised ones of "
+                f"shape (batch, 3, {size}, {size}); VisualTokenizer.preprocess makes them from images of any size"
             )
-        patches = rearrange(self.patch_embed(pictures), "b width rows cols -> b (rows cols) width")
+        patches = rearrange(self.patch_embed(images), "b width rows cols -> b (rows cols) width")
         x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)

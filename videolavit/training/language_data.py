@@ -21,14 +21,14 @@ __all__ = ["Shares", "language_samples"]
 class Shares:
     """How often each kind of sample comes, as whole numbers; every batch holds about the same mixture."""
 
-    draw_picture: int = 0
+    draw_image: int = 0
     """Caption, then the first keyframe."""
     draw_video: int = 0
     """Caption, then all clips."""
-    describe_picture: int = 0
+    describe_image: int = 0
     """First keyframe, then caption."""
     describe_video: int = 0
-    answer_picture: int = 0
+    answer_image: int = 0
     """Questions that the first keyframe answers, about that alone."""
     answer_video: int = 0
     """Any question, about all clips."""
@@ -44,10 +44,10 @@ class Shares:
     def learnt(self) -> tuple[Target, ...]:
         """The kinds of ids that such a mixture holds."""
         holds = {
-            Target.CAPTION: self.draw_picture + self.draw_video + self.describe_picture + self.describe_video,
-            Target.KEYFRAME: self.draw_picture + self.draw_video,
+            Target.CAPTION: self.draw_image + self.draw_video + self.describe_image + self.describe_video,
+            Target.KEYFRAME: self.draw_image + self.draw_video,
             Target.MOTION: self.draw_video,
-            Target.ANSWER: self.answer_picture + self.answer_video,
+            Target.ANSWER: self.answer_image + self.answer_video,
             Target.WORDS: self.words,
         }
         return tuple(target for target, share in holds.items() if share)
@@ -79,11 +79,11 @@ def language_samples(
 
 
 _WORDS_OF = {
-    "draw_picture": "picture_captions",
+    "draw_image": "image_captions",
     "draw_video": "captions",
-    "describe_picture": "picture_captions",
+    "describe_image": "image_captions",
     "describe_video": "captions",
-    "answer_picture": "picture_questions",
+    "answer_image": "image_questions",
     "answer_video": "questions",
 }
 """Which words each kind of sample needs."""

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from videolavit.checkpoints.parts import load_part
+from videolavit.checkpoints.registry import load_component
 from videolavit.config import load_config, save_config
 from videolavit.errors import CheckpointError
 from videolavit.language.text_tokenizer import load_text_tokenizer
-from videolavit.training.language import LanguageTraining
-from videolavit.training.parts import load_trained, save_trained, whole_model
+from videolavit.training.exports import load_trained, save_trained, whole_model
+from videolavit.training.language_loss import LanguageTraining
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["TrainedLanguage", "has_language", "load_language", "load_text_model", "save_language"]
@@ -33,7 +33,7 @@ class TrainedLanguage:
     vocabulary: Vocabulary
     text_tokenizer: Any
     projection: dict[str, Tensor] | None
-    """State of the visual tokenizer's `language_proj`; None where pictures enter as ids."""
+    """State of the visual tokenizer's `language_proj`; None where images enter as ids."""
 
 
 def save_language(module: LanguageTraining, folder: Path) -> None:
@@ -67,7 +67,7 @@ def load_language(folder: str | Path) -> TrainedLanguage:
         visual = model.part("visual_tokenizer").tensors
         projection = {name: visual[f"{_PROJECTED_BY}.{name}"].load().float() for name in ("weight", "bias")}
         return TrainedLanguage(
-            causal_lm=load_part(part, dtype=torch.float32),
+            causal_lm=load_component(part, dtype=torch.float32),
             vocabulary=model.vocabulary,
             text_tokenizer=load_text_tokenizer(part.text_tokenizer or folder),
             projection=projection,

@@ -28,9 +28,9 @@ from videolavit.errors import TrainingError
 from videolavit.training.batches import Samples, batches
 from videolavit.training.checkpoint import advice_after_failure, latest_checkpoint, resume, save_checkpoint
 from videolavit.training.ema import WeightAverage
-from videolavit.training.options import TrainingOptions, learning_rate
 from videolavit.training.processes import Processes, processes, shard
 from videolavit.training.tracking import Tracker
+from videolavit.training.training_options import TrainingOptions, learning_rate
 from videolavit.training.warm_start import warm_start
 
 __all__ = ["Stage", "train"]
@@ -57,8 +57,8 @@ class Stage(Protocol):
         """A batch of samples."""
         ...
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
-        """Sample pictures that show what the module can do now."""
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Sample images that show what the module can do now."""
         ...
 
     def alarm(self, metrics: dict[str, float], step: int) -> str | None:
@@ -181,10 +181,10 @@ def _report(
                 tracker.event(step=step, alarm=warning)
     if tracker is not None:
         tracker.advance(step)
-    if options.pictures_every and step % options.pictures_every == 0 and group.count == 1 and tracker is not None:
+    if options.images_every and step % options.images_every == 0 and group.count == 1 and tracker is not None:
         with _for_inference(module, average):
-            for name, picture in stage.pictures(module).items():
-                tracker.picture(step, name, picture)
+            for name, image in stage.images(module).items():
+                tracker.image(step, name, image)
 
 
 @contextlib.contextmanager
@@ -262,7 +262,7 @@ def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, 
 
 def _identity(stage: Stage, group: Processes) -> dict[str, str]:
     """The options that decide the bits of a run, by dotted name. How often it logs, saves or draws may change."""
-    free = {"workers", "log_every", "checkpoint_every", "keep_checkpoints", "pictures_every"}
+    free = {"workers", "log_every", "checkpoint_every", "keep_checkpoints", "images_every"}
     described = {"stage": repr(stage.name), "processes": repr(group.count)}
     for field in fields(stage):  # type: ignore[arg-type]
         described |= _flat(field.name, getattr(stage, field.name))

@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from videolavit.checkpoints.native import write_native
-from videolavit.checkpoints.parts import StoredPart, live_part, part_with_dtype
+from videolavit.checkpoints.registry import StoredComponent, component_with_dtype, live_component
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError
 from videolavit.settings import ModelSettings
-from videolavit.tokenizers.visual import VisualTokenizer
-from videolavit.training.language_parts import load_language
-from videolavit.training.parts import (
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
+from videolavit.training.exports import (
     load_autoencoder,
     load_motion_tokenizer,
     load_trained,
     read_trained,
     read_trained_scheduler,
 )
+from videolavit.training.language_parts import load_language
 
 __all__ = ["ModelExports", "with_projection", "write_model"]
 
@@ -50,7 +50,7 @@ def write_model(
 ) -> None:
     """Write a model folder; `dtype` converts what need not stay in float32.
 
-    How the language model sees pictures is its own business, whatever `settings` say of it.
+    How the language model sees images is its own business, whatever `settings` say of it.
 
     Raises:
         CheckpointError: an export is missing, the language model has another vocabulary than the tokenizers have
@@ -74,7 +74,7 @@ def write_model(
         "video_scheduler": read_trained_scheduler("video_scheduler", exports.video_detokenizer),
     }
     with new_folder(folder, overwrite=overwrite) as target:
-        converted = (part if dtype is None else part_with_dtype(part, dtype) for part in parts)
+        converted = (part if dtype is None else component_with_dtype(part, dtype) for part in parts)
         write_native(target, language.vocabulary, converted, schedulers, settings)
 
 
@@ -87,14 +87,14 @@ def with_projection(visual: VisualTokenizer, projection: dict[str, Tensor]) -> V
     return whole.eval()
 
 
-def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Iterator[StoredPart]:
+def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Iterator[StoredComponent]:
     language = read_trained("language_model", exports.language_model)
     yield replace(language, text_tokenizer=language.text_tokenizer or Path(exports.language_model) / "text_tokenizer")
-    yield live_part("visual_tokenizer", visual)
-    yield live_part("motion_tokenizer", motion)
+    yield live_component("visual_tokenizer", visual)
+    yield live_component("motion_tokenizer", motion)
     yield read_trained("condition_decoder", exports.keyframe_detokenizer)
     yield read_trained("keyframe_unet", exports.keyframe_detokenizer)
-    autoencoder = live_part("keyframe_vae", load_autoencoder(exports.autoencoder))
+    autoencoder = live_component("keyframe_vae", load_autoencoder(exports.autoencoder))
     yield autoencoder
     yield read_trained("motion_encoder", exports.video_detokenizer)
     yield read_trained("video_unet", exports.video_detokenizer)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from videolavit.data.prepare import SHAPES_FRONT_END
+from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
-from videolavit.detokenizers.video import VideoOptions
+from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.codebook import CodebookConfig
-from videolavit.tokenizers.motion import MotionTokenizerConfig
-from videolavit.tokenizers.visual import VisualTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
-from videolavit.training.language import LanguageModelSizes
 from videolavit.training.language_data import Shares
-from videolavit.training.options import TrainingOptions
+from videolavit.training.language_loss import LanguageModelSizes
 from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.autoencoder import AutoencoderStage
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
@@ -31,6 +30,7 @@ from videolavit.training.stages.pretraining import PretrainingStage
 from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
+from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["PAPER", "PRESETS", "TINY", "TINY_SETTINGS"]
 
@@ -136,7 +136,7 @@ TINY: dict[str, Any] = {
             addition_time_embed_dim=32,
             residual_scale=0.23,
         ),
-        options=VideoOptions(steps=2, max_guidance=1.0),
+        options=VideoOptions(num_inference_steps=2, max_guidance_scale=1.0),
         height=128,
         width=128,
         sigma_range=(0.02, 30.0),
@@ -146,9 +146,7 @@ TINY: dict[str, Any] = {
     ),
     "pretraining": PretrainingStage(
         model=_TINY_LANGUAGE,
-        shares=Shares(
-            draw_picture=4, draw_video=6, describe_picture=1, describe_video=2, answer_picture=2, answer_video=6
-        ),
+        shares=Shares(draw_image=4, draw_video=6, describe_image=1, describe_video=2, answer_image=2, answer_video=6),
         weights=_TINY_WEIGHTS,
         described_as_ids=1.0,  # drafts are compared by what describes them
         row_length=512,
@@ -165,7 +163,7 @@ TINY: dict[str, Any] = {
     "instruction_tuning": InstructionTuningStage(
         model=_TINY_LANGUAGE,
         # Drawing stays in the mixture, so that one language model both draws and answers.
-        shares=Shares(draw_picture=1, draw_video=3, answer_picture=2, answer_video=4),
+        shares=Shares(draw_image=1, draw_video=3, answer_image=2, answer_video=4),
         weights=_TINY_WEIGHTS,
         row_length=512,
         training=TrainingOptions(
@@ -186,13 +184,13 @@ _TINY_SAMPLING = Sampling(
 )
 
 TINY_SETTINGS = ModelSettings(
-    front_end=SHAPES_FRONT_END,
+    video_processor=SHAPES_FRONT_END,
     max_clips=4,
     min_keyframe_ids=1,
     sampling=_TINY_SAMPLING,
-    sampling_after_picture=_TINY_SAMPLING,
-    keyframe_steps=5,
-    keyframe_guidance=1.5,
+    sampling_after_image=_TINY_SAMPLING,
+    keyframe_num_inference_steps=5,
+    keyframe_guidance_scale=1.5,
     frames=TINY["video_detokenizer"].options,
 )
 """How the tiny model is used; the paper's model is used as the release, by the defaults."""

@@ -2,7 +2,7 @@
 
 Every sequence is, id for id, what the model meets in use: the same functions assemble both.
 
-    picture, video        caption [IMG] v.. [/IMG] [MOV] m.. [/MOV] ..         text first: to draw
+    image, video        caption [IMG] v.. [/IMG] [MOV] m.. [/MOV] ..         text first: to draw
     without the caption   [IMG] v.. [/IMG]    and    [MOV] m.. [/MOV]          the unconditional branches of guidance
     captions              <s> [IMG] features [/IMG] [MOV] m.. [/MOV] .. caption </s>
     questions             <s> system USER: .. question ASSISTANT: answer \\n </s>
@@ -22,7 +22,17 @@ from torch import Tensor
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo
 from videolavit.errors import ConfigError, PromptError
 from videolavit.language.conversation import Turn, conversation
-from videolavit.language.prompts import Ids, Picture, Piece, Prompt, Text, TextTokenizer, Video, VideoClip, assemble
+from videolavit.language.prompts import (
+    ClipInput,
+    Ids,
+    ImageInput,
+    Piece,
+    Prompt,
+    Text,
+    TextTokenizer,
+    VideoInput,
+    assemble,
+)
 from videolavit.vocabulary import Vocabulary
 
 __all__ = [
@@ -121,7 +131,7 @@ class SequenceMaker:
     vocabulary: Vocabulary
     text_tokenizer: TextTokenizer
     continuous: bool = True
-    """Pictures that are read to be understood enter as features; else as ids."""
+    """Images that are read to be understood enter as features; else as ids."""
     max_length: int = 2048
     """Positions that the model has. What is drawn is cut there; what is asked about loses clips until it fits."""
 
@@ -141,15 +151,15 @@ class SequenceMaker:
     def describing(
         self, video: TokenizedVideo, caption: str, *, motion: bool = True, as_ids: bool = False
     ) -> TrainingSequence:
-        """Pictures first: the clips, or the first keyframe, then the caption.
+        """Images first: the clips, or the first keyframe, then the caption.
 
-        `as_ids` shows pictures as ids in any case, as the model sees what it has just written.
+        `as_ids` shows images as ids in any case, as the model sees what it has just written.
         """
         if as_ids:
             return replace(self, continuous=False).describing(video, caption, motion=motion)
         ending = Ids([self.vocabulary.text_end])
 
-        def shown(medium: Picture | Video) -> Prompt:
+        def shown(medium: ImageInput | VideoInput) -> Prompt:
             pieces: list[Piece] = [medium, Text(caption), ending]
             return assemble(pieces, self.vocabulary, self.text_tokenizer, start=True)
 
@@ -167,7 +177,7 @@ class SequenceMaker:
                 that the model would never meet in use what it learns.
         """
 
-        def asked(medium: Picture | Video | None, answer: str | None) -> Prompt:
+        def asked(medium: ImageInput | VideoInput | None, answer: str | None) -> Prompt:
             turn = Turn(question=question, media=() if medium is None else (medium,), answer=answer)
             return conversation([turn], self.vocabulary, self.text_tokenizer)
 
@@ -195,26 +205,26 @@ class SequenceMaker:
         return _block(clip.motion_ids, marks, Target.MOTION, closing=Target.MARK)
 
     def _fitting(
-        self, video: TokenizedVideo, motion: bool, make: Callable[[Picture | Video], Prompt]
-    ) -> Picture | Video:
+        self, video: TokenizedVideo, motion: bool, make: Callable[[ImageInput | VideoInput], Prompt]
+    ) -> ImageInput | VideoInput:
         """The first keyframe, or as many clips, evenly spaced, as the model has positions for."""
         if not motion:
-            return self._picture(video.clips[0])
-        shown = [VideoClip(keyframe=self._picture(clip), motion_ids=clip.motion_ids) for clip in video.clips]
+            return self._image(video.clips[0])
+        shown = [ClipInput(keyframe=self._image(clip), motion_ids=clip.motion_ids) for clip in video.clips]
         for count in range(len(shown), 1, -1):
-            spaced = Video(clips=tuple(shown[i * len(shown) // count] for i in range(count)))
+            spaced = VideoInput(clips=tuple(shown[i * len(shown) // count] for i in range(count)))
             if len(make(spaced)) <= self.max_length:
                 return spaced
-        return Video(clips=(shown[0],))
+        return VideoInput(clips=(shown[0],))
 
-    def _picture(self, clip: TokenizedClip) -> Picture:
+    def _image(self, clip: TokenizedClip) -> ImageInput:
         if not self.continuous:
-            return Picture(ids=clip.visual_ids)
+            return ImageInput(ids=clip.visual_ids)
         if clip.features is None:
             raise ConfigError(
                 "the token shards hold no features; make them with features, or set visual_input=discrete"
             )
-        return Picture(features=clip.features)
+        return ImageInput(features=clip.features)
 
     def _learning(self, prompt: Prompt, start: int, target: Target) -> TrainingSequence:
         targets = torch.full((len(prompt),), int(Target.NONE))
@@ -227,10 +237,10 @@ _Block = tuple[Tensor, Tensor]
 
 
 def _block(ids: Tensor, marks: tuple[int, int], target: Target, *, closing: Target) -> _Block:
-    opening_mark, closing_mark = (ids.new_tensor([mark]) for mark in marks)
+    opening_token, closing_token = (ids.new_tensor([mark]) for mark in marks)
     targets = torch.full((len(ids) + 2,), int(target))
     targets[0], targets[-1] = Target.MARK, closing
-    return torch.cat([opening_mark, ids, closing_mark]), targets
+    return torch.cat([opening_token, ids, closing_token]), targets
 
 
 def _joined(blocks: Sequence[_Block]) -> TrainingSequence:

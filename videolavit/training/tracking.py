@@ -1,4 +1,4 @@
-"""What a run tells while it runs: JSONL and TensorBoard files, a progress bar, sample pictures."""
+"""What a run tells while it runs: JSONL and TensorBoard files, a progress bar, sample images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Tracker"]
 
 
 class Tracker:
-    """Writes `log.jsonl`, TensorBoard events and pictures into a folder. On all but the first process, nothing."""
+    """Writes `log.jsonl`, TensorBoard events and images into a folder. On all but the first process, nothing."""
 
     def __init__(
         self, folder: Path, *, name: str, first_step: int, num_steps: int, batch_size: int, quiet: bool
@@ -50,13 +50,13 @@ class Tracker:
         self._log.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
         self._log.flush()
 
-    def picture(self, step: int, name: str, picture: UInt8[np.ndarray, "height width 3"]) -> None:
-        """A PNG in `pictures/`."""
-        folder = self._folder / "pictures"
+    def image(self, step: int, name: str, image: UInt8[np.ndarray, "height width 3"]) -> None:
+        """A PNG in `images/`."""
+        folder = self._folder / "images"
         folder.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(folder / f"{name}-{step:08d}.png")
+        Image.fromarray(image).save(folder / f"{name}-{step:08d}.png")
         if self._board is not None:
-            self._board.add_image(name, picture, step, dataformats="HWC")
+            self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close all files."""

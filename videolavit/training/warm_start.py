@@ -24,8 +24,8 @@ def warm_start(parts: Mapping[str, nn.Module], model: str) -> None:
     """Copy the weights of a model into modules, wherever name and shape are the same; what was new is logged.
 
     Args:
-        parts: what to fill, by the name of a part (`videolavit.checkpoints.parts`), or by that of a module inside one,
-            such as `visual_tokenizer.vit`.
+        parts: what to fill, by the name of a part (`videolavit.checkpoints.registry`), or by that of a module
+            inside one, such as `visual_tokenizer.vit`.
         model: a folder, `owner/name` on the hub, or "tiny" for the model in the package.
 
     Raises:

@@ -1,16 +1,16 @@
 """Files to clips and frames to files, through PyAV alone."""
 
-from videolavit.video.decompose import decompose, iter_clips
-from videolavit.video.draw import color_wheel, contact_sheet, draw_arrows, draw_clip, draw_colors, side_by_side
-from videolavit.video.frames import Frames
-from videolavit.video.limits import Limits
-from videolavit.video.open import VideoReader, open_video
-from videolavit.video.options import DecomposeOptions
-from videolavit.video.probe import VideoInfo, probe
-from videolavit.video.reencode import Reencoding
-from videolavit.video.selection import Selection, select_clips
-from videolavit.video.warp import warp
-from videolavit.video.write import read_metadata, write_video
+from videolavit.video.clips.decompose import decompose, iter_clips
+from videolavit.video.clips.decompose_options import DecomposeOptions
+from videolavit.video.clips.selection import Selection, select_clips
+from videolavit.video.io.frames import Frames
+from videolavit.video.io.limits import Limits
+from videolavit.video.io.open import VideoReader, open_video
+from videolavit.video.io.probe import VideoInfo, probe
+from videolavit.video.io.write import read_metadata, write_video
+from videolavit.video.motion.reencode import Reencoding
+from videolavit.video.motion.warp import warp
+from videolavit.video.visualize import color_wheel, contact_sheet, draw_arrows, draw_clip, draw_colors, side_by_side
 
 __all__ = [
     "DecomposeOptions",

@@ -1,4 +1,4 @@
-"""How close two pictures, or two videos, are: PSNR, and SSIM as it was published (Wang et al., 2004)."""
+"""How close two images, or two videos, are: PSNR, and SSIM as it was published (Wang et al., 2004)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def psnr_db(one: UInt8[np.ndarray, "*shape"], other: UInt8[np.ndarray, "*shape"]
 def ssim(one: UInt8[np.ndarray, "height width 3"], other: UInt8[np.ndarray, "height width 3"]) -> float:
     """Structural similarity of two frames' brightness, -1 to 1; 1 for equal ones.
 
-    Windows are Gaussian, 11 x 11 with a deviation of 1.5. Only those that lie inside the picture count, where one does.
+    Windows are Gaussian, 11 x 11 with a deviation of 1.5. Only those that lie inside the image count, where one does.
     """
-    x, y = (picture.astype(np.float32) @ _LUMA for picture in (one, other))
+    x, y = (image.astype(np.float32) @ _LUMA for image in (one, other))
     mean_x, mean_y = _blur(x), _blur(y)
     variance_x, variance_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y

@@ -5,10 +5,10 @@ from videolavit.data.shapes.scene import Actor, Event, Ground, Scene, is_held_ou
 from videolavit.data.shapes.words import (
     Question,
     captions,
+    image_captions,
+    image_questions,
     motion_captions,
     names_size,
-    picture_captions,
-    picture_questions,
     questions,
 )
 
@@ -19,11 +19,11 @@ __all__ = [
     "Question",
     "Scene",
     "captions",
+    "image_captions",
+    "image_questions",
     "is_held_out",
     "motion_captions",
     "names_size",
-    "picture_captions",
-    "picture_questions",
     "questions",
     "render",
     "sample_scene",

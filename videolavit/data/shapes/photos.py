@@ -1,7 +1,7 @@
 """Photographic grounds of the extended shapes world.
 
-The package ships no photographs: they are the example pictures inside the wheel of gradio (the `web` extra), cropped
-at random and nearly without colour, so that objects stay the most saturated things in a picture.
+The package ships no photographs: they are the example images inside the wheel of gradio (the `web` extra), cropped
+at random and nearly without colour, so that objects stay the most saturated things in an image.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def photograph(seed: int, height: int, width: int) -> Float32[np.ndarray, "heigh
     """A random, nearly grey crop, 0 to 1; equal seeds give equal crops.
 
     Raises:
-        ConfigError: gradio, whose example pictures these are, is not installed.
+        ConfigError: gradio, whose example images these are, is not installed.
     """
     random = np.random.default_rng(seed)
-    picture = photographs()[int(random.integers(len(_NAMES)))]
-    scale = random.uniform(0.5, 1.0) * min(picture.height / height, picture.width / width)
+    image = photographs()[int(random.integers(len(_NAMES)))]
+    scale = random.uniform(0.5, 1.0) * min(image.height / height, image.width / width)
     crop_width, crop_height = int(width * scale), int(height * scale)
-    left = int(random.integers(picture.width - crop_width + 1))
-    top = int(random.integers(picture.height - crop_height + 1))
-    crop = picture.resize((width, height), Image.Resampling.BICUBIC, (left, top, left + crop_width, top + crop_height))
+    left = int(random.integers(image.width - crop_width + 1))
+    top = int(random.integers(image.height - crop_height + 1))
+    crop = image.resize((width, height), Image.Resampling.BICUBIC, (left, top, left + crop_width, top + crop_height))
     values = np.asarray(crop, dtype=np.float32) / 255
     grey = values.mean(axis=2, keepdims=True)
     # Less contrast than the original, so that neither black nor white swallows an object's edge.
@@ -46,12 +46,12 @@ def photographs() -> tuple[Image.Image, ...]:
     """The photographs themselves, in colour.
 
     Raises:
-        ConfigError: gradio, whose example pictures these are, is not installed.
+        ConfigError: gradio, whose example images these are, is not installed.
     """
     spec = importlib.util.find_spec("gradio")  # finds the files without importing gradio, which takes seconds
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "photographic grounds are gradio's example pictures and gradio is not installed; "
+            "photographic grounds are gradio's example images and gradio is not installed; "
             "try `pip install videolavit[web]` or leave out the extended world"
         )
     folder = Path(spec.origin).parent / "media_assets" / "images"

@@ -100,7 +100,7 @@ def _ground_frames(scene: Scene) -> np.ndarray:
 
 
 def _window(canvas: np.ndarray, left: float, top: float) -> np.ndarray:
-    """A picture-sized part of the canvas at a sub-pixel position, bilinear."""
+    """An image-sized part of the canvas at a sub-pixel position, bilinear."""
     column, row = int(left), int(top)
     part = canvas[row : row + SIZE + 1, column : column + SIZE + 1]
     part = part[:, :-1] * (1 - (left - column)) + part[:, 1:] * (left - column)
@@ -122,10 +122,10 @@ def _smooth_noise(seed: int, height: int, width: int) -> np.ndarray:
     noise = np.zeros((height, width), dtype=np.float32)
     for grain, depth in ((16, 0.12), (8, 0.08)):
         coarse = random.uniform(-1, 1, (height // grain + 4, width // grain + 4)).astype(np.float32)
-        picture = Image.fromarray(coarse).resize(
+        image = Image.fromarray(coarse).resize(
             (coarse.shape[1] * grain, coarse.shape[0] * grain), Image.Resampling.BICUBIC
         )
-        noise += depth * np.asarray(picture)[grain : grain + height, grain : grain + width]
+        noise += depth * np.asarray(image)[grain : grain + height, grain : grain + width]
     return noise
 
 

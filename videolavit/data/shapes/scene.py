@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 SIZE = 128
-"""Height and width of a picture in pixels."""
+"""Height and width of an image in pixels."""
 FPS = 6.0
 FRAMES_PER_CLIP = 24
 
@@ -42,7 +42,7 @@ COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
 RADII = {"small": 16.0, "large": 24.0}
 """Pixels; the radius of the circle, about which the other shapes have a similar extent."""
 SPEEDS = {"slowly": 1.25, "quickly": 3.0}
-"""Pixels per frame; at most what lets the largest object cross the picture within a clip."""
+"""Pixels per frame; at most what lets the largest object cross the image within a clip."""
 GROUNDS = ("plain", "textured", "photo")
 PAN_SPEED = 1.5
 """Pixels per frame by which the ground moves under a panning camera."""
@@ -179,7 +179,7 @@ def _draw_surroundings(random: np.random.Generator, extended: bool) -> tuple[Gro
 
 
 def _draw_actor(random: np.random.Generator, num_clips: int, extended: bool) -> Actor | None:
-    """An actor that stays inside the picture, or None if its events lead outside wherever it starts."""
+    """An actor that stays inside the image, or None if its events lead outside wherever it starts."""
     events = []
     for _ in range(num_clips):
         grows = extended and random.random() < 0.2

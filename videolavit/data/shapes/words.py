@@ -19,10 +19,10 @@ from videolavit.data.shapes.scene import SIZE, Actor, Event, Scene
 __all__ = [
     "Question",
     "captions",
+    "image_captions",
+    "image_questions",
     "motion_captions",
     "names_size",
-    "picture_captions",
-    "picture_questions",
     "questions",
 ]
 
@@ -114,7 +114,7 @@ def captions(scene: Scene, seed: int, count: int = 4) -> list[str]:
 
 
 def motion_captions(scene: Scene, seed: int, count: int = 4) -> list[str]:
-    """`count` wordings of how things move that leave open what they are: for a video that starts with a given picture.
+    """`count` wordings of how things move that leave open what they are: for a video that starts with a given image.
 
     Empty where there are two objects, which such words could not tell apart.
     """
@@ -133,7 +133,7 @@ def motion_captions(scene: Scene, seed: int, count: int = 4) -> list[str]:
     return sentences
 
 
-def picture_captions(scene: Scene, seed: int, count: int = 4) -> list[str]:
+def image_captions(scene: Scene, seed: int, count: int = 4) -> list[str]:
     """`count` wordings of what the first frame shows."""
     random = np.random.default_rng([seed, 2])
     sentences = []
@@ -145,9 +145,9 @@ def picture_captions(scene: Scene, seed: int, count: int = 4) -> list[str]:
 
 
 def questions(scene: Scene, seed: int = 0) -> list[Question]:
-    """Questions on the whole video, each in one of its wordings; starts with those of `picture_questions`."""
+    """Questions on the whole video, each in one of its wordings; starts with those of `image_questions`."""
     random = np.random.default_rng([seed, 5])
-    asked = picture_questions(scene, seed)
+    asked = image_questions(scene, seed)
     for actor in scene.actors:
         if scene.num_clips == 1:
             asked += _event_questions(actor, scene, random)
@@ -161,7 +161,7 @@ def questions(scene: Scene, seed: int = 0) -> list[Question]:
     return asked
 
 
-def picture_questions(scene: Scene, seed: int = 0) -> list[Question]:
+def image_questions(scene: Scene, seed: int = 0) -> list[Question]:
     """Questions that the first frame answers."""
     random = np.random.default_rng([seed, 4])
     alone = len(scene.actors) == 1
@@ -225,7 +225,7 @@ def _way(event: Event) -> str:
 
 
 def _position(actor: Actor) -> str | None:
-    """Which ninth of the picture the start lies in; None where it is too close to a border between two to ask."""
+    """Which ninth of the image the start lies in; None where it is too close to a border between two to ask."""
     words = []
     for value, names in zip(actor.start, (("left", "middle", "right"), ("top", "middle", "bottom")), strict=True):
         third = SIZE / 3

@@ -10,10 +10,10 @@ import numpy as np
 from videolavit.data.things.scene import Actor, Scene
 from videolavit.data.things.wording import CAMERA_WORDS, deed, noun, pick, place_phrase
 
-__all__ = ["captions", "motion_captions", "picture_captions"]
+__all__ = ["captions", "image_captions", "motion_captions"]
 
 _LEADS = ("", "", "", "a video of ", "there is ", "we see ")
-_PICTURE_LEADS = ("", "", "a picture of ", "an image of ", "there is ")
+_IMAGE_LEADS = ("", "", "a picture of ", "an image of ", "there is ")
 _BETWEEN = (", then ", ", and then ", " and after that ")
 
 
@@ -29,9 +29,9 @@ def motion_captions(scene: Scene, seed: int, count: int = 2) -> list[str]:
     return [_motion_caption(scene, _random(seed, 2, number)) for number in range(count)]
 
 
-def picture_captions(scene: Scene, seed: int, count: int = 8) -> list[str]:
+def image_captions(scene: Scene, seed: int, count: int = 8) -> list[str]:
     """What the first frame shows."""
-    return [_picture_caption(scene, _random(seed, 3, number)) for number in range(count)]
+    return [_image_caption(scene, _random(seed, 3, number)) for number in range(count)]
 
 
 def _random(seed: int, kind: int, number: int) -> np.random.Generator:
@@ -74,8 +74,8 @@ def _motion_caption(scene: Scene, random: np.random.Generator) -> str:
     return _ended(f"{subject} {_story(scene.actors[0], random, 0)}", _camera(scene, random), random)
 
 
-def _picture_caption(scene: Scene, random: np.random.Generator) -> str:
-    sentence = pick(random, _PICTURE_LEADS) + " and ".join(noun(actor, random) for actor in scene.actors)
+def _image_caption(scene: Scene, random: np.random.Generator) -> str:
+    sentence = pick(random, _IMAGE_LEADS) + " and ".join(noun(actor, random) for actor in scene.actors)
     around = place_phrase(scene.view, random) + _time(scene, random) if random.random() < 0.75 else ""
     return _ended(sentence, around, random)
 

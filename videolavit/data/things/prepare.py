@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from videolavit.data.prepare import SHAPES_FRONT_END, prepare_rendered, video_record
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, prepare_rendered, video_record
 from videolavit.data.shards import Record
-from videolavit.data.things.captions import captions, motion_captions, picture_captions
+from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import STEPS
 from videolavit.data.things.questions import questions
 from videolavit.data.things.render import Rendering, render
@@ -67,9 +67,9 @@ def things_record(data: ThingsData, number: int) -> Record | None:
     return replace(
         record,
         captions=tuple(told),
-        picture_captions=tuple(picture_captions(scene, seed, data.wordings)),
+        image_captions=tuple(image_captions(scene, seed, data.wordings)),
         questions=tuple((question.text, question.answer, question.topic) for question in asked),
-        about_picture=tuple(question.about_picture for question in asked),
+        about_image=tuple(question.about_image for question in asked),
         source={"world": "things", "seed": seed, "split": data.split, **things_truth(scene, rendered)},
     )
 

@@ -11,7 +11,7 @@ from videolavit.data.things.catalogue import PLACES, THINGS, Thing
 from videolavit.data.things.scene import SIZE, Actor, Scene
 from videolavit.data.things.wording import article, motion_name, pick, place_phrase, the
 
-__all__ = ["TOPICS", "Question", "picture_questions", "questions"]
+__all__ = ["TOPICS", "Question", "image_questions", "questions"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +21,7 @@ class Question:
     text: str
     answer: str
     topic: str
-    about_picture: bool
+    about_image: bool
     """Whether the first frame alone answers it."""
 
 
@@ -44,15 +44,15 @@ def questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Qu
     return [asked[index] for index in random.permutation(len(asked))]
 
 
-def picture_questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Question]:
+def image_questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Question]:
     """Those of them that the first frame answers."""
-    return [question for question in questions(scene, seed, num_things) if question.about_picture]
+    return [question for question in questions(scene, seed, num_things) if question.about_image]
 
 
 def _what(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    texts = ("What is this?", "What do you see?", "What is in the picture?", "Name what you see.")
+    texts = ("What is this?", "What do you see?", "What is in the image?", "Name what you see.")
     answer = " and ".join(sorted(article(actor.name) for actor in scene.actors))
-    return [_picture("what", pick(random, texts), answer)]
+    return [_image("what", pick(random, texts), answer)]
 
 
 def _kind(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -60,7 +60,7 @@ def _kind(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) 
     if actor.thing.kind not in _KIND_NAMES or len(scene.actors) > 1:
         return []
     return [
-        _picture(
+        _image(
             "kind",
             pick(random, ("What kind of thing is it?", "Is it an animal, a vehicle, a person or a toy?")),
             _KIND_NAMES[actor.thing.kind],
@@ -70,31 +70,31 @@ def _kind(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) 
 
 def _where(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     texts = ("Where is this?", "What place is this?", "Where does it happen?", "Which place do you see?")
-    return [_picture("place", pick(random, texts), place_phrase(scene.view))]
+    return [_image("place", pick(random, texts), place_phrase(scene.view))]
 
 
 def _is_place(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     where, right = scene.view.place, random.random() < 0.5
     asked = where if right else pick(random, [place.name for place in PLACES if place.name != where])
-    return [_picture("place yes or no", f"Is this the {asked}?", "yes" if right else "no")]
+    return [_image("place yes or no", f"Is this the {asked}?", "yes" if right else "no")]
 
 
 def _time(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     texts = ("Is it day or night?", "What time of day is it?")
-    return [_picture("time", pick(random, texts), "night" if scene.view.night else "day")]
+    return [_image("time", pick(random, texts), "night" if scene.view.night else "day")]
 
 
 def _count(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     texts = ("How many things are there?", "How many things do you see?", "Count the things.")
-    return [_picture("count", pick(random, texts), ("one", "two")[len(scene.actors) - 1])]
+    return [_image("count", pick(random, texts), ("one", "two")[len(scene.actors) - 1])]
 
 
 def _is_there(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     shown, right = [actor.name for actor in scene.actors], random.random() < 0.5
     absent = [thing.name for thing in things if thing.name not in shown]
     asked = article(pick(random, shown if right else absent))
-    text = pick(random, (f"Is there {asked}?", f"Do you see {asked}?", f"Is {asked} in the picture?"))
-    return [_picture("yes or no", text, "yes" if right else "no")]
+    text = pick(random, (f"Is there {asked}?", f"Do you see {asked}?", f"Is {asked} in the image?"))
+    return [_image("yes or no", text, "yes" if right else "no")]
 
 
 def _absent(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -104,13 +104,13 @@ def _absent(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
     text = pick(
         random, (f"What does the {missing} do?", f"Which way does the {missing} go?", f"Where is the {missing}?")
     )
-    return [_picture("nothing of the kind", text, f"there is no {missing}")]
+    return [_image("nothing of the kind", text, f"there is no {missing}")]
 
 
 def _size(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     actor = pick(random, scene.actors)
     text = pick(random, (f"Is {the(actor.thing)} small or large?", f"How large is {the(actor.thing)}?"))
-    return [_picture("size", text, actor.size)]
+    return [_image("size", text, actor.size)]
 
 
 def _side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -126,7 +126,7 @@ def _side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) 
             f"Is {the(actor.thing)} on the left or on the right at first?",
         ),
     )
-    return [_picture("side", text, "left" if offset < 0 else "right")]
+    return [_image("side", text, "left" if offset < 0 else "right")]
 
 
 def _facing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -137,7 +137,7 @@ def _facing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
         random,
         (f"Which way does {the(actor.thing)} face at first?", f"Does {the(actor.thing)} look left or right at first?"),
     )
-    return [_picture("facing", text, actor.facing)]
+    return [_image("facing", text, actor.facing)]
 
 
 def _position(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -151,7 +151,7 @@ def _position(scene: Scene, random: np.random.Generator, things: tuple[Thing, ..
     words = ("left of", "right of") if abs(across) > abs(down) else ("above", "below")
     word = words[int((across if abs(across) > abs(down) else down) > 0)]
     text = f"Where is {the(first.thing)} at first, seen from {the(second.thing)}?"
-    return [_picture("relation", text, f"{word} {the(second.thing)}")]
+    return [_image("relation", text, f"{word} {the(second.thing)}")]
 
 
 def _which_side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -165,14 +165,14 @@ def _which_side(scene: Scene, random: np.random.Generator, things: tuple[Thing, 
     words = (("left", "right"), ("up", "down"))[axis]
     last = int(random.random() < 0.5)
     found = scene.actors[int(np.argmax(places) if last else np.argmin(places))]
-    return [_picture("which of two", f"What is further {words[last]} at first?", the(found.thing))]
+    return [_image("which of two", f"What is further {words[last]} at first?", the(found.thing))]
 
 
 def _style(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     if len(scene.actors) != 1 or random.random() < 0.6:
         return []
     answers = {"rendered": "a solid thing", "cartoon": "a cartoon", "flat": "flat clip-art"}
-    return [_picture("style", "How is it drawn?", answers[scene.actors[0].style])]
+    return [_image("style", "How is it drawn?", answers[scene.actors[0].style])]
 
 
 def _does(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -203,7 +203,7 @@ def _does_it(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...
         "bounces": "bounce",
         "comes nearer": "come nearer",
         "goes away": "go away",
-        "moves": "go across the picture",
+        "moves": "go across the image",
         "circles": "go in a circle",
         "turns round": "turn round",
         "spins": "spin",
@@ -274,9 +274,9 @@ def _told(actor: Actor, part: int) -> str:
     return motion_name(actor.events[part])
 
 
-def _picture(topic: str, text: str, answer: str) -> Question:
-    return Question(text=text, answer=answer, topic=topic, about_picture=True)
+def _image(topic: str, text: str, answer: str) -> Question:
+    return Question(text=text, answer=answer, topic=topic, about_image=True)
 
 
 def _video(topic: str, text: str, answer: str) -> Question:
-    return Question(text=text, answer=answer, topic=topic, about_picture=False)
+    return Question(text=text, answer=answer, topic=topic, about_image=False)

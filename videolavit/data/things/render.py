@@ -122,22 +122,22 @@ def _foot(path: Path, frame: int) -> float:
     return float(path.centre[frame, 1] + path.side[frame] / 2 + path.lift[frame])
 
 
-def _cast_shadow(picture: np.ndarray, path: Path, frame: int) -> None:
+def _cast_shadow(image: np.ndarray, path: Path, frame: int) -> None:
     """A soft dark ellipse under the feet; a lifted thing's is smaller and fainter."""
     side, lift = float(path.side[frame]), float(path.lift[frame])
     near = 1 / (1 + 2 * lift / side)
     half_x, half_y = _SHADOW_WIDTH * side * near, _SHADOW_HEIGHT * side * near
     x, y = np.arange(SIZE) - path.centre[frame, 0], np.arange(SIZE) - (_foot(path, frame) - 1.5)
     distance = (x[None] / half_x) ** 2 + (y[:, None] / half_y) ** 2
-    picture *= (1 - SHADOW * near * np.exp(-1.5 * distance))[..., None].astype(np.float32)
+    image *= (1 - SHADOW * near * np.exp(-1.5 * distance))[..., None].astype(np.float32)
 
 
-def _paint(picture: np.ndarray, masks: np.ndarray, number: int, cell: np.ndarray, left: int, top: int) -> None:
+def _paint(image: np.ndarray, masks: np.ndarray, number: int, cell: np.ndarray, left: int, top: int) -> None:
     """A thing over what is there, and its mask over those of things behind it."""
     rows = slice(max(top, 0), max(min(top + cell.shape[0], SIZE), 0))
     cols = slice(max(left, 0), max(min(left + cell.shape[1], SIZE), 0))
     inside = cell[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
     alpha = inside[..., 3:]
-    picture[rows, cols] = picture[rows, cols] * (1 - alpha) + inside[..., :3]
+    image[rows, cols] = image[rows, cols] * (1 - alpha) + inside[..., :3]
     masks[:, rows, cols] *= 1 - alpha[None, ..., 0]
     masks[number, rows, cols] += alpha[..., 0]

@@ -15,7 +15,7 @@ from videolavit.evaluation.codec_tasks import (
     ids_per_second,
     motion_tokenizer,
     real_videos,
-    redrawn_keyframes,
+    reconstructed_keyframes,
     video_detokenizer,
     visual_tokenizer,
 )
@@ -39,7 +39,7 @@ from videolavit.evaluation.needs import (
 from videolavit.evaluation.question_tasks import (
     motion_questions,
     order_questions,
-    questions_on_picture,
+    questions_on_image,
     video_questions,
 )
 from videolavit.evaluation.samples import RealVideos, ShapesWorld
@@ -67,7 +67,7 @@ _TASKS = (
     ),
     Task(
         name="autoencoder",
-        about="a picture to latents and back, without ids",
+        about="an image to latents and back, without ids",
         needs=AUTOENCODER,
         samples=CORE,
         results=each(autoencoder),
@@ -76,7 +76,7 @@ _TASKS = (
     ),
     Task(
         name="visual_tokenizer",
-        about="how many ids pictures have",
+        about="how many ids images have",
         needs=VISUAL,
         samples=CORE,
         results=each(visual_tokenizer),
@@ -92,11 +92,11 @@ _TASKS = (
         cost=0.3,
     ),
     Task(
-        name="redrawn_keyframes",
-        about="a picture to ids and, by the keyframe detokenizer, back",
+        name="reconstructed_keyframes",
+        about="an image to ids and, by the keyframe detokenizer, back",
         needs=RECONSTRUCTION,
         samples=CORE,
-        results=each(redrawn_keyframes),
+        results=each(reconstructed_keyframes),
         cost=0.3,
     ),
     Task(
@@ -113,11 +113,11 @@ _TASKS = (
         cost=1.5,
     ),
     Task(
-        name="picture_questions",
-        about="questions on a picture",
+        name="image_questions",
+        about="questions on an image",
         needs=QUESTIONS,
         samples=CORE,
-        results=each(questions_on_picture),
+        results=each(questions_on_image),
         targets={"all": Target(0.97, 0.92)},
         cost=0.3,
     ),
@@ -177,7 +177,7 @@ _TASKS = (
     ),
     Task(
         name="image_to_video",
-        about="a given picture, moved as a text says",
+        about="a given image, moved as a text says",
         needs=VIDEO,
         samples=CORE,
         results=image_to_video,
@@ -198,7 +198,7 @@ _TASKS = (
     ),
     Task(
         name="extended_visual_tokenizer",
-        about="how many ids pictures of the extended world have",
+        about="how many ids images of the extended world have",
         needs=VISUAL,
         samples=EXTENDED,
         results=each(visual_tokenizer),
@@ -206,11 +206,11 @@ _TASKS = (
         is_core=False,
     ),
     Task(
-        name="extended_redrawn_keyframes",
+        name="extended_reconstructed_keyframes",
         about="keyframes of the extended world to ids and back",
         needs=RECONSTRUCTION,
         samples=EXTENDED,
-        results=each(redrawn_keyframes),
+        results=each(reconstructed_keyframes),
         cost=0.3,
         is_core=False,
     ),

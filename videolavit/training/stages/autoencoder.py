@@ -1,4 +1,4 @@
-"""Stage 0 of the tiny preset: the picture autoencoder that both detokenizers draw in.
+"""Stage 0 of the tiny preset: the image autoencoder that both detokenizers draw in.
 
 The paper takes those of SDXL and SVD; a laptop wants one that is a thousand times smaller.
 """
@@ -16,12 +16,12 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from einops import rearrange
 from torch import Tensor, nn
 
-from videolavit.data.pictures import DeadLeaves, Photographs, VideoFrames
 from videolavit.data.shards import ShardReader
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
+from videolavit.data.training_images import DeadLeaves, Photographs, VideoFrames
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.training.batches import Mixture, Samples, Shuffled
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_autoencoder
+from videolavit.training.exports import load_autoencoder
+from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["AutoencoderStage", "AutoencoderTraining"]
 
@@ -73,18 +73,18 @@ class AutoencoderStage:
         return AutoencoderTraining(autoencoder, self.saturated_weight, self.kl_weight)
 
     def samples(self) -> Samples:
-        """Pictures of all three kinds."""
+        """Images of all three kinds."""
         frames = Shuffled(VideoFrames(ShardReader(self.data)), self.training.seed)
         kinds: list[Samples] = [frames, Photographs(self.height, self.width), DeadLeaves(self.height, self.width)]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Pictures as (batch, 3, height, width), uint8."""
-        return {"pictures": torch.from_numpy(rearrange(np.stack(samples), "b h w c -> b c h w").copy())}
+        """Images as (batch, 3, height, width), uint8."""
+        return {"images": torch.from_numpy(rearrange(np.stack(samples), "b h w c -> b c h w").copy())}
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
-        """Pictures above what comes back of them."""
-        batch = self.collate([self.samples()[draw] for draw in range(10)])["pictures"]
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Images above what comes back of them."""
+        batch = self.collate([self.samples()[draw] for draw in range(10)])["images"]
         autoencoder = _autoencoder(module)
         shown = _decoded(autoencoder, _posterior(autoencoder, _normalised(batch)).mode())
         rows = torch.stack([batch, ((shown + 1) * 127.5).round().clamp(0, 255).byte()])
@@ -103,14 +103,14 @@ class AutoencoderStage:
         autoencoder = _autoencoder(module)
         if not self.keep_latents_of:
             with torch.inference_mode():
-                pictures = self.collate([self.samples()[draw] for draw in range(256)])["pictures"]
-                latents = torch.cat([_posterior(autoencoder, _normalised(part)).mode() for part in pictures.split(32)])
+                images = self.collate([self.samples()[draw] for draw in range(256)])["images"]
+                latents = torch.cat([_posterior(autoencoder, _normalised(part)).mode() for part in images.split(32)])
             autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
         autoencoder.save_pretrained(folder)
 
 
 class AutoencoderTraining(nn.Module):
-    """Loss of one batch of pictures."""
+    """Loss of one batch of images."""
 
     def __init__(self, autoencoder: PatchAutoencoderKL, saturated_weight: float, kl_weight: float) -> None:
         super().__init__()
@@ -120,16 +120,16 @@ class AutoencoderTraining(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error, PSNR in dB, KL per latent."""
-        pictures = _normalised(batch["pictures"])
-        posterior = _posterior(self.autoencoder, pictures)
+        images = _normalised(batch["images"])
+        posterior = _posterior(self.autoencoder, images)
         restored = _decoded(self.autoencoder, posterior.sample())
-        error = (restored - pictures).abs()
-        chroma = pictures.amax(1, keepdim=True) - pictures.amin(1, keepdim=True)
+        error = (restored - images).abs()
+        chroma = images.amax(1, keepdim=True) - images.amin(1, keepdim=True)
         near = F.max_pool2d((chroma > 0.4).float(), 2 * _AROUND + 1, stride=1, padding=_AROUND)
         weight = 1 + self.saturated_weight * near
         kl = posterior.kl().mean() / posterior.mean[0].numel()
-        loss = (weight * error).sum() / (weight.sum() * 3) + _edge_error(restored, pictures) + self.kl_weight * kl
-        psnr = 10 * torch.log10(4 / F.mse_loss(restored, pictures).detach())
+        loss = (weight * error).sum() / (weight.sum() * 3) + _edge_error(restored, images) + self.kl_weight * kl
+        psnr = 10 * torch.log10(4 / F.mse_loss(restored, images).detach())
         return {"loss": loss, "absolute_error": error.mean().detach(), "psnr": psnr, "kl": kl.detach()}
 
 
@@ -139,9 +139,9 @@ def _edge_error(one: Tensor, other: Tensor) -> Tensor:
     return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
 
 
-def _normalised(pictures: Tensor) -> Tensor:
+def _normalised(images: Tensor) -> Tensor:
     """Bytes to -1..1."""
-    return (pictures.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+    return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _autoencoder(module: nn.Module) -> PatchAutoencoderKL:
@@ -154,5 +154,5 @@ def _decoded(autoencoder: PatchAutoencoderKL, latents: Tensor) -> Tensor:
     return decode(latents, return_dict=False)[0].float()
 
 
-def _posterior(autoencoder: PatchAutoencoderKL, pictures: Tensor) -> DiagonalGaussianDistribution:
-    return autoencoder.encode(pictures, return_dict=False)[0]
+def _posterior(autoencoder: PatchAutoencoderKL, images: Tensor) -> DiagonalGaussianDistribution:
+    return autoencoder.encode(images, return_dict=False)[0]

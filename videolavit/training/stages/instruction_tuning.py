@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from videolavit.errors import ConfigError
-from videolavit.training.language import LanguageTraining
 from videolavit.training.language_data import Shares
-from videolavit.training.options import TrainingOptions
+from videolavit.training.language_loss import LanguageTraining
 from videolavit.training.stages.pretraining import LanguageStage
+from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["InstructionTuningStage", "LoraOptions"]
 
@@ -33,13 +33,13 @@ class LoraOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstructionTuningStage(LanguageStage):
-    """Questions about pictures and videos. Where drawing has a share, it is learnt on, so that it is not forgotten."""
+    """Questions about images and videos. Where drawing has a share, it is learnt on, so that it is not forgotten."""
 
     name: str = "instruction_tuning"
     start_from: str = "runs/pretraining/export"
     lora: LoraOptions = field(default_factory=LoraOptions)
     """With adapters, only they and the projection of visual features are trained."""
-    shares: Shares = field(default_factory=lambda: Shares(answer_picture=6, answer_video=1))
+    shares: Shares = field(default_factory=lambda: Shares(answer_image=6, answer_video=1))
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=6000, batch_size=128, learning_rate=2e-5, warmup_steps=180, betas=(0.9, 0.95), weight_decay=0.0

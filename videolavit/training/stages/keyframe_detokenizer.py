@@ -1,4 +1,4 @@
-"""Stage: the keyframe detokenizer, a UNet that draws a picture from its codes (paper, section 3.2).
+"""Stage: the keyframe detokenizer, a UNet that draws an image from its codes (paper, section 3.2).
 
 Tokenizer, autoencoder and the decoder of features are frozen. What learns is the UNet and the projections that make
 its condition of the features. The condition is dropped now and then, for guidance.
@@ -19,19 +19,19 @@ from torch import Tensor, nn
 
 from videolavit.data.keyframes import Keyframes
 from videolavit.data.shards import ShardReader
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
-from videolavit.detokenizers.keyframe import KeyframeDetokenizer
-from videolavit.detokenizers.map_unet import MapUNet2DConditionModel
-from videolavit.detokenizers.pixels import encode_pictures, signed_pictures, vae_factor
+from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
+from videolavit.detokenizers.vae import encode_images, signed_images, vae_factor
 from videolavit.errors import ConfigError
 from videolavit.nn.random import sample_generators
-from videolavit.tokenizers.pictures import preprocess_pictures
-from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+from videolavit.tiny.map_unet import MapUNet2DConditionModel
+from videolavit.tokenizers.image_processor import preprocess_images
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_autoencoder, load_trained, save_trained, save_trained_scheduler
-from videolavit.video.pixels import resize_picture
+from videolavit.training.exports import load_autoencoder, load_trained, save_trained, save_trained_scheduler
+from videolavit.training.training_options import TrainingOptions
+from videolavit.video.io.pixels import resize_image
 
 __all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeUNetConfig"]
 
@@ -102,7 +102,7 @@ class KeyframeDetokenizerStage:
     dropped_conditions: float = 0.1
     """Share of samples without a condition."""
     draw_steps: int = 50
-    """Of sample pictures."""
+    """Of sample images."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=60_000, batch_size=128, learning_rate=5e-5, warmup_steps=3000, ema_decay=0.9999
@@ -147,24 +147,24 @@ class KeyframeDetokenizerStage:
         return Shuffled(Keyframes(ShardReader(self.data)), self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Pictures as the tokenizer reads them, and at the size that is drawn."""
+        """Images as the tokenizer reads them, and at the size that is drawn."""
         image_size = self.visual.vit.image_size
-        drawn = _pictures_of_size(samples, self.height, self.width)
-        return {"pictures": preprocess_pictures(samples, image_size), "drawn": drawn}
+        drawn = _images_of_size(samples, self.height, self.width)
+        return {"images": preprocess_images(samples, image_size), "drawn": drawn}
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Keyframes above what is drawn from their codes."""
         assert isinstance(module, KeyframeDetokenizerTraining)
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(8)])
-        shown = module.draw(batch["pictures"], self.height, self.width, self.draw_steps)
+        shown = module.draw(batch["images"], self.height, self.width, self.draw_steps)
         rows = torch.stack([batch["drawn"].float() / 255, shown])
         return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
 
     def alarm(self, metrics: dict[str, float], step: int) -> str | None:
-        """Pictures without codes: the tokenizer is broken."""
+        """Images without codes: the tokenizer is broken."""
         if metrics["without_codes"] > 0.2:
-            return f"{metrics['without_codes']:.0%} of the pictures have no code: train the visual tokenizer again"
+            return f"{metrics['without_codes']:.0%} of the images have no code: train the visual tokenizer again"
         return None
 
     def parts(self, module: nn.Module) -> dict[str, nn.Module]:
@@ -186,7 +186,7 @@ class KeyframeDetokenizerStage:
 
 
 class KeyframeDetokenizerTraining(nn.Module):
-    """Loss of one batch of pictures."""
+    """Loss of one batch of images."""
 
     def __init__(self, tokenizer: VisualTokenizer, detokenizer: KeyframeDetokenizer, dropped_conditions: float) -> None:
         super().__init__()
@@ -198,11 +198,11 @@ class KeyframeDetokenizerTraining(nn.Module):
             trained.requires_grad_(True)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, that of the noisy half of the timesteps, share of pictures without any code."""
+        """Scalars: loss, that of the noisy half of the timesteps, share of images without any code."""
         scheduler: Any = self.detokenizer.scheduler
         with torch.no_grad():
             latents = self.latents(batch["drawn"])
-            features, has_codes = self.features(batch["pictures"])
+            features, has_codes = self.features(batch["images"])
         timesteps = torch.randint(0, scheduler.config["num_train_timesteps"], (len(latents),), device=latents.device)
         signal = scheduler.alphas_cumprod.to(latents.device)[timesteps].reshape(-1, 1, 1, 1)
         noise = torch.randn_like(latents)
@@ -221,13 +221,13 @@ class KeyframeDetokenizerTraining(nn.Module):
         }
 
     def latents(self, drawn: Tensor) -> Tensor:
-        """Scaled latents of uint8 pictures (batch, height, width, 3)."""
+        """Scaled latents of uint8 images (batch, height, width, 3)."""
         vae = self.detokenizer.vae
-        return encode_pictures(vae, signed_pictures(drawn, vae.device)) * vae.config["scaling_factor"]
+        return encode_images(vae, signed_images(drawn, vae.device)) * vae.config["scaling_factor"]
 
-    def features(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder makes of the codes of normalised pictures, and which pictures have any."""
-        tokens = self.tokenizer.encode(pictures)
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder makes of the codes of normalised images, and which images have any."""
+        tokens = self.tokenizer.encode(images)
         vectors, mask = pad_code_vectors([self.tokenizer.code_vectors(codes) for codes in tokens.codes])
         if vectors.shape[1] == 0:
             vectors, mask = vectors.new_zeros(len(vectors), 1, vectors.shape[2]), mask.new_zeros(len(mask), 1)
@@ -235,16 +235,16 @@ class KeyframeDetokenizerTraining(nn.Module):
         mask[:, 0] |= ~has_codes  # something to attend to, for a condition that is dropped all the same
         return self.detokenizer.condition_decoder.features(vectors, mask), has_codes
 
-    def draw(self, pictures: Tensor, height: int, width: int, steps: int) -> Tensor:
-        """Pictures, 0..1, drawn from the codes of normalised pictures, without guidance."""
-        features, has_codes = self.features(pictures)
+    def draw(self, images: Tensor, height: int, width: int, steps: int) -> Tensor:
+        """Images, 0..1, drawn from the codes of normalised images, without guidance."""
+        features, has_codes = self.features(images)
         latents = self.detokenizer.sample_latents(
             self._condition(features, has_codes),
             height=height,
             width=width,
             steps=steps,
             guidance=1.0,
-            generators=sample_generators(0, len(pictures)),
+            generators=sample_generators(0, len(images)),
         )
         return self.detokenizer.decode(latents)
 
@@ -255,7 +255,7 @@ class KeyframeDetokenizerTraining(nn.Module):
         )
 
 
-def _pictures_of_size(pictures: list[Any], height: int, width: int) -> Tensor:
-    """Pictures of any size as uint8 (batch, height, width, 3)."""
-    resized = [resize_picture(picture, height, width) for picture in pictures]
+def _images_of_size(images: list[Any], height: int, width: int) -> Tensor:
+    """Images of any size as uint8 (batch, height, width, 3)."""
+    resized = [resize_image(image, height, width) for image in images]
     return torch.from_numpy(np.stack(resized))

@@ -11,15 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from videolavit.clip import PixelMotion
+from videolavit.clip import MotionField
 from videolavit.config import save_config
 from videolavit.data.shards import ShardReader
 from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_motion_tokenizer
-from videolavit.video.draw import draw_colors
+from videolavit.training.exports import load_motion_tokenizer
+from videolavit.training.training_options import TrainingOptions
+from videolavit.video.visualize import draw_colors
 
 __all__ = [
     "MotionDecoderTraining",
@@ -33,7 +33,7 @@ MOVING_ABOVE = 0.5
 """Pixels per frame, of the video as it is drawn, from which on a cell counts as moving."""
 _MOVING_WEIGHT = 0.5
 """Of cells that move, besides their share in the whole, in what a decoder is trained on."""
-_PICTURE_PIXELS_PER_CELL = 8
+_IMAGE_PIXELS_PER_CELL = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,7 @@ class MotionTokenizerStage:
             "pixels_per_unit": torch.from_numpy(np.stack([unit for _, unit in samples])),
         }
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Mean motion of eight clips as colours, above what comes back of it."""
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(8)])
@@ -130,9 +130,9 @@ class MotionFields:
             if random.random() < 0.5:
                 motion = np.flip(motion, axis).copy()
                 motion[channel] *= -1
-        height = self._reader.words(index)["height"]  # motion may have been searched in an enlarged picture
+        height = self._reader.words(index)["height"]  # motion may have been searched in an enlarged image
         width = round(clip.width * height / clip.height)
-        unit = PixelMotion.from_tokenizer_units(np.ones((2, 1, 1, 1), np.float32), height=height, width=width)
+        unit = MotionField.from_tokenizer_units(np.ones((2, 1, 1, 1), np.float32), height=height, width=width)
         return np.ascontiguousarray(motion), unit.values.reshape(2)
 
 
@@ -201,8 +201,8 @@ def endpoint_errors(motion: Tensor, truth: Tensor, pixels_per_unit: Tensor) -> t
 
 def _colours(motion: np.ndarray, pixels_per_unit: np.ndarray) -> np.ndarray:
     values = (motion * pixels_per_unit[:, None, None, None]).astype(np.float32)
-    height, width = (_PICTURE_PIXELS_PER_CELL * cells for cells in values.shape[-2:])
-    return draw_colors(PixelMotion(values=values, height=height, width=width))
+    height, width = (_IMAGE_PIXELS_PER_CELL * cells for cells in values.shape[-2:])
+    return draw_colors(MotionField(values=values, height=height, width=width))
 
 
 def _tokenizer(module: nn.Module) -> MotionTokenizer:

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
-from videolavit.language.model import LanguageModel
+from videolavit.language.language_model import LanguageModel
 from videolavit.training.batches import Samples
-from videolavit.training.language import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
+from videolavit.training.exports import load_text_tokenizer
 from videolavit.training.language_data import Shares, language_samples
+from videolavit.training.language_loss import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
 from videolavit.training.language_parts import has_language, load_language, load_text_model, save_language
-from videolavit.training.language_pictures import shown_motion, shown_words
-from videolavit.training.options import TrainingOptions
+from videolavit.training.language_samples import shown_motion, shown_words
 from videolavit.training.packing import pack
-from videolavit.training.parts import load_words
 from videolavit.training.sequences import LossWeights, SequenceMaker
+from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["LanguageStage", "PretrainingStage"]
 
@@ -36,17 +36,17 @@ class LanguageStage:
     """Folder of a transformers tokenizer; its ids come first in the vocabulary."""
     start_from: str = ""
     """Folder to start from: an export of this kind of stage, a whole model ("tiny" for the one in the package), or a
-    transformers text model, which gets the rows of pictures and motion; empty for random weights of the sizes in
+    transformers text model, which gets the rows of images and motion; empty for random weights of the sizes in
     `model`."""
     model: LanguageModelSizes = field(default_factory=LanguageModelSizes)
     visual_input: Literal["continuous", "discrete"] = "continuous"
-    """How pictures enter that are described or asked about. The pipeline answers with continuous ones."""
+    """How images enter that are described or asked about. The pipeline answers with continuous ones."""
     shares: Shares = field(default_factory=lambda: Shares(draw_video=1))
     weights: LossWeights = field(default_factory=LossWeights)
     prompt_dropout: float = 0.1
-    """Share of the videos and pictures that are drawn without their caption, for guidance."""
+    """Share of the videos and images that are drawn without their caption, for guidance."""
     described_as_ids: float = 0.0
-    """Share of the descriptions whose pictures enter as ids though `visual_input` is continuous. So a model learns to
+    """Share of the descriptions whose images enter as ids though `visual_input` is continuous. So a model learns to
     read what it writes, and can tell which of several drafts fits the words best."""
     texts: str = ""
     """File of plain text, one passage in a line, for the share `words`."""
@@ -70,7 +70,7 @@ class LanguageStage:
         """The language model with its loss."""
         reader = TokenReader(self.data)
         causal_lm, projection = self._start(reader)
-        model = LanguageModel(causal_lm, reader.vocabulary, load_words(self.text_tokenizer))
+        model = LanguageModel(causal_lm, reader.vocabulary, load_text_tokenizer(self.text_tokenizer))
         width = reader.feature_width if self.visual_input == "continuous" else 0
         module = LanguageTraining(model, width, self.weights, self.shares.learnt)
         if module.projection is not None and projection is not None:
@@ -96,12 +96,12 @@ class LanguageStage:
         width = TokenReader(self.data).feature_width if self.visual_input == "continuous" else 0
         return pack(sequences, self.row_length, width)
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Answers as text, and drawn motion as colours if the motion tokenizer is named."""
         assert isinstance(module, LanguageTraining)
         reader = TokenReader(self.data)
         shown = {}
-        if self.shares.answer_video or self.shares.answer_picture or self.shares.describe_video:
+        if self.shares.answer_video or self.shares.answer_image or self.shares.describe_video:
             shown["words"] = shown_words(module, reader, self._maker(reader))
         if self.motion_tokenizer and self.shares.draw_video:
             shown["motion"] = shown_motion(module, reader, self.motion_tokenizer)
@@ -151,7 +151,7 @@ class LanguageStage:
     def _maker(self, reader: TokenReader) -> SequenceMaker:
         return SequenceMaker(
             vocabulary=reader.vocabulary,
-            text_tokenizer=load_words(self.text_tokenizer),
+            text_tokenizer=load_text_tokenizer(self.text_tokenizer),
             continuous=self.visual_input == "continuous",
             max_length=self.row_length,
         )
@@ -159,11 +159,11 @@ class LanguageStage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainingStage(LanguageStage):
-    """Pictures, videos of several clips and plain text, text first and text last, mixed within every batch."""
+    """Images, videos of several clips and plain text, text first and text last, mixed within every batch."""
 
     name: str = "pretraining"
     shares: Shares = field(
-        default_factory=lambda: Shares(draw_picture=2, draw_video=2, describe_picture=1, describe_video=1, words=3)
+        default_factory=lambda: Shares(draw_image=2, draw_video=2, describe_image=1, describe_video=1, words=3)
     )
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(

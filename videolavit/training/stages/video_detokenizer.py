@@ -18,30 +18,30 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videolavit.checkpoints.files import find_tensors, open_tensors
-from videolavit.clip import PixelMotion
-from videolavit.data.clips import ClipFrames
+from videolavit.clip import MotionField
+from videolavit.data.prepared_clips import ClipFrames
 from videolavit.data.shards import ShardReader
-from videolavit.detokenizers.autoencoder import PatchAutoencoderKL
-from videolavit.detokenizers.compensation import NUM_HINTS
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.detokenizers.pixels import encode_pictures, signed_pictures, vae_factor
-from videolavit.detokenizers.residual import video_detokenizer
-from videolavit.detokenizers.video import VideoDetokenizer, VideoOptions
+from videolavit.detokenizers.vae import encode_images, signed_images, vae_factor
+from videolavit.detokenizers.video_detokenizer import VideoDetokenizer, VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.nn.random import sample_generators
-from videolavit.tokenizers.motion import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+from videolavit.tiny.compensation import NUM_HINTS
+from videolavit.tiny.residual import video_detokenizer
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.latents import LatentClips, frozen_digest, has_latents
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import (
+from videolavit.training.exports import (
     load_autoencoder,
     load_motion_tokenizer,
     save_trained,
     save_trained_scheduler,
     weights_file,
 )
-from videolavit.video.pixels import resize_picture
+from videolavit.training.latents import LatentClips, frozen_digest, has_latents
+from videolavit.training.training_options import TrainingOptions
+from videolavit.video.io.pixels import resize_image
 
 __all__ = ["VideoDetokenizerStage", "VideoDetokenizerTraining", "VideoUNetConfig"]
 
@@ -97,7 +97,7 @@ class VideoDetokenizerStage:
     motion_encoder: MotionConditionEncoderConfig = field(default_factory=MotionConditionEncoderConfig)
     unet: VideoUNetConfig = field(default_factory=VideoUNetConfig)
     options: VideoOptions = field(default_factory=VideoOptions)
-    """For drawing, also of sample pictures."""
+    """For drawing, also of sample images."""
     height: int = 384
     width: int = 384
     latent_factor: int = 8
@@ -172,7 +172,7 @@ class VideoDetokenizerStage:
         return frozen_digest(weights, form, self.height, self.width, self.latent_factor, self.tokenized_motion)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Latent clips as they are; of others pictures in uint8, motion for the motion tokenizer and at latent size."""
+        """Latent clips as they are; of others images in uint8, motion for the motion tokenizer and at latent size."""
         if isinstance(samples[0], dict):
             return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
         motions = [sample.motion for sample in samples]
@@ -186,13 +186,13 @@ class VideoDetokenizerStage:
             ),
         }
 
-    def _resized(self, picture: np.ndarray) -> np.ndarray:
-        return resize_picture(picture, self.height, self.width)
+    def _resized(self, image: np.ndarray) -> np.ndarray:
+        return resize_image(image, self.height, self.width)
 
-    def _raw(self, motion: PixelMotion) -> np.ndarray:
+    def _raw(self, motion: MotionField) -> np.ndarray:
         return motion.for_detokenizer(self.height // self.latent_factor, self.width // self.latent_factor)
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
         """Every sixth frame and the last: true, compensated where the UNet repairs that, and drawn."""
         assert isinstance(module, VideoDetokenizerTraining)
         samples = self.samples()
@@ -276,14 +276,14 @@ class VideoDetokenizerTraining(nn.Module):
         if "latents" in batch:
             return {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
         vae, frames, motion = self.detokenizer.vae, batch["frames"], self._motion(batch)
-        pictures = signed_pictures(frames.flatten(0, 1), vae.device)
-        latents = encode_pictures(vae, pictures) * vae.config["scaling_factor"]
+        images = signed_images(frames.flatten(0, 1), vae.device)
+        latents = encode_images(vae, images) * vae.config["scaling_factor"]
         clips = {
             "keyframes": batch["keyframes"],
             "motion": motion,
             "latents": rearrange(latents, "(b t) c h w -> b t c h w", b=len(frames)),
         }
-        base = self.detokenizer.base(signed_pictures(batch["keyframes"], vae.device), motion)
+        base = self.detokenizer.base(signed_images(batch["keyframes"], vae.device), motion)
         return clips if base is None else clips | {"compensated": base.channels}
 
     def tokenized(self, motion: Tensor, rows: int, cols: int) -> Tensor:
@@ -299,10 +299,10 @@ class VideoDetokenizerTraining(nn.Module):
 
     def _keyframes(self, keyframes: Tensor) -> tuple[Tensor, Tensor]:
         """Latents of keyframes with some noise, and how much."""
-        pictures = signed_pictures(keyframes, self.detokenizer.vae.device)
-        amount = torch.exp(_normal(self.stage.log_augmentation, len(pictures), pictures.device))
-        noisy = pictures + _over(amount, pictures) * torch.randn_like(pictures)
-        return encode_pictures(self.detokenizer.vae, noisy), amount
+        images = signed_images(keyframes, self.detokenizer.vae.device)
+        amount = torch.exp(_normal(self.stage.log_augmentation, len(images), images.device))
+        noisy = images + _over(amount, images) * torch.randn_like(images)
+        return encode_images(self.detokenizer.vae, noisy), amount
 
     def _predict(
         self,
@@ -319,7 +319,7 @@ class VideoDetokenizerTraining(nn.Module):
         channels, condition = self.detokenizer.conditions(keyframes, motion)
         parts = [noisy / (_over(sigma, noisy) ** 2 + 1).sqrt(), _over(given, channels) * channels]
         sample = torch.cat([*parts, *([] if further is None else [further])], dim=2)
-        told = torch.stack([torch.full_like(sigma, value) for value in (options.fps, options.motion_bucket)], dim=1)
+        told = torch.stack([torch.full_like(sigma, value) for value in (options.fps, options.motion_bucket_id)], dim=1)
         time_ids = torch.cat([told, augmentation[:, None]], dim=1)
         return unet(sample, 0.25 * sigma.log(), _over(given, condition) * condition, time_ids).sample.float()
 

@@ -1,8 +1,8 @@
 """Stage of the tiny preset: the vision transformer that the visual tokenizer works on, and that stays frozen later.
 
 The paper takes EVA-CLIP's. A small one is trained here to name, for every patch, what it shows (shape, colour, size
-and where the object's centre lies), to say the same of the whole picture from its class token, to know each patch's
-place, and to keep the pixels: what is said makes meaning easy to read, pixels keep pictures apart that no label is
+and where the object's centre lies), to say the same of the whole image from its class token, to know each patch's
+place, and to keep the pixels: what is said makes meaning easy to read, pixels keep images apart that no label is
 known for. Codes are made of these features and have no place of their own: what features do not say of it is lost.
 """
 
@@ -22,28 +22,28 @@ from torch import Tensor, nn
 from videolavit.checkpoints.checksums import check_folder
 from videolavit.config import load_config, save_config
 from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, SceneLabels, unknown_labels
-from videolavit.data.pictures import DeadLeaves, Photographs
 from videolavit.data.shapes.scene import COLOURS, GROUNDS, RADII, SHAPES
 from videolavit.data.shards import ShardReader
+from videolavit.data.training_images import DeadLeaves, Photographs
 from videolavit.errors import CheckpointError
-from videolavit.tokenizers.pictures import CLIP_MEAN, CLIP_STD, preprocess_pictures
+from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
 from videolavit.tokenizers.vit import VisionTransformer, VisionTransformerConfig
 from videolavit.training.batches import Mixture, Samples, Shuffled
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import load_weights
+from videolavit.training.exports import load_weights
+from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["VisionEncoderStage", "VisionEncoderTraining", "load_vision_encoder"]
 
 _CONFIG_FILE, _WEIGHTS_FILE = "vision_encoder.json", "vision_encoder.safetensors"
 
 _PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(RADII))
-_PICTURE_CLASSES = (len(SHAPES), len(COLOURS), len(RADII), len(GROUNDS))
+_IMAGE_CLASSES = (len(SHAPES), len(COLOURS), len(RADII), len(GROUNDS))
 _NAMES = ("shape", "colour", "size", "ground")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VisionEncoderStage:
-    """Cross-entropy of what patches and pictures show, error of where objects are, error of pixels."""
+    """Cross-entropy of what patches and images show, error of where objects are, error of pixels."""
 
     name: str = "vision_encoder"
     data: str = "data/train"
@@ -71,7 +71,7 @@ class VisionEncoderStage:
         return VisionEncoderTraining(self, VisionTransformer(self.model))
 
     def samples(self) -> Samples:
-        """Pictures with their labels."""
+        """Images with their labels."""
         size, patch = self.model.image_size, self.model.patch_size
         keyframes = Shuffled(LabelledKeyframes(ShardReader(self.data), patch), self.training.seed)
         others = [_Unlabelled(kind(size, size), patch) for kind in (Photographs, DeadLeaves)]
@@ -79,20 +79,20 @@ class VisionEncoderStage:
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Normalised pictures and labels."""
-        pictures, labels = zip(*samples, strict=True)
+        """Normalised images and labels."""
+        images, labels = zip(*samples, strict=True)
         return {
-            "pictures": preprocess_pictures(list(pictures), self.model.image_size),
+            "images": preprocess_images(list(images), self.model.image_size),
             "patches": torch.from_numpy(np.stack([label.patches for label in labels])),
             "offsets": torch.from_numpy(np.stack([label.offsets for label in labels])),
-            "picture": torch.from_numpy(np.stack([label.picture for label in labels])),
+            "image": torch.from_numpy(np.stack([label.image for label in labels])),
         }
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
-        """Pictures above what a linear map reads of them in the features."""
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Images above what a linear map reads of them in the features."""
         assert isinstance(module, VisionEncoderTraining)
         samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(10)])["pictures"]
+        batch = self.collate([samples[draw] for draw in range(10)])["images"]
         rows = torch.stack([batch, module.pixels(module.normalised_features(batch))])
         values = rearrange(rows, "r b c h w -> (r h) (b w) c") * torch.tensor(CLIP_STD) + torch.tensor(CLIP_MEAN)
         return {"pixels": (values * 255).round().clamp(0, 255).byte().numpy()}
@@ -130,7 +130,7 @@ def load_vision_encoder(folder: str | Path) -> VisionTransformer:
 
 
 class VisionEncoderTraining(nn.Module):
-    """Loss of one batch of labelled pictures.
+    """Loss of one batch of labelled images.
 
     Heads read features that are normalised first, so that what they learn to read is large in the features, too.
     """
@@ -140,56 +140,56 @@ class VisionEncoderTraining(nn.Module):
         self.stage, self.vit = stage, vit
         width, patch = vit.config.width, vit.config.patch_size
         self.patch_head = nn.Linear(width, sum(_PATCH_CLASSES) + 2)
-        self.picture_head = nn.Linear(width, sum(_PICTURE_CLASSES))
+        self.image_head = nn.Linear(width, sum(_IMAGE_CLASSES))
         self.place_head = nn.Linear(width, vit.config.num_patches)
         self.pixel_head = nn.Linear(width, 3 * patch**2)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, its parts, share of pictures with each attribute right."""
-        features = self.normalised_features(batch["pictures"])
+        """Scalars: loss, its parts, share of images with each attribute right."""
+        features = self.normalised_features(batch["images"])
         *patch_logits, offsets = self.patch_head(features[:, 1:]).float().split((*_PATCH_CLASSES, 2), dim=-1)
-        picture_logits = self.picture_head(features[:, 0]).float().split(_PICTURE_CLASSES, dim=-1)
-        patches, whole = batch["patches"], batch["picture"]
+        image_logits = self.image_head(features[:, 0]).float().split(_IMAGE_CLASSES, dim=-1)
+        patches, whole = batch["patches"], batch["image"]
         naming = sum(_cross_entropy(logits, patches[..., i]) for i, logits in enumerate(patch_logits))
-        naming = naming + sum(_cross_entropy(logits, whole[:, i]) for i, logits in enumerate(picture_logits))
+        naming = naming + sum(_cross_entropy(logits, whole[:, i]) for i, logits in enumerate(image_logits))
         shows_object = patches[..., 1] != UNKNOWN
         placing = ((offsets - batch["offsets"]).abs().sum(-1) * shows_object).sum() / shows_object.sum().clamp(min=1)
-        pixels = self._pixel_error(self.pixels(features), batch["pictures"])
+        pixels = self._pixel_error(self.pixels(features), batch["images"])
         place_logits = self.place_head(features[:, 1:]).float()
         places = torch.arange(place_logits.shape[1], device=place_logits.device).expand(place_logits.shape[:2])
         own_place = F.cross_entropy(place_logits.flatten(0, 1), places.flatten())
         loss = naming + placing + self.stage.place_weight * own_place + self.stage.pixel_weight * pixels
-        right = {f"{name}_right": _right(picture_logits[i], whole[:, i]) for i, name in enumerate(_NAMES)}
+        right = {f"{name}_right": _right(image_logits[i], whole[:, i]) for i, name in enumerate(_NAMES)}
         right["own_place_right"] = (place_logits.argmax(-1) == places).float().mean()
         right["patch_shape_right"] = _right(patch_logits[0][shows_object], patches[..., 0][shows_object])
         return {"loss": loss, "placing": placing.detach(), "pixel_error": pixels.detach(), **right}
 
-    def normalised_features(self, pictures: Tensor) -> Tensor:
+    def normalised_features(self, images: Tensor) -> Tensor:
         """Class token and patches, (batch, 1 + patches, width), each scaled to mean 0 and variance 1."""
-        return F.layer_norm(self.vit(pictures), (self.vit.config.width,))
+        return F.layer_norm(self.vit(images), (self.vit.config.width,))
 
     def pixels(self, features: Tensor) -> Tensor:
-        """Normalised pictures as the pixel head reads them."""
+        """Normalised images as the pixel head reads them."""
         side, patch = self.vit.config.image_size // self.vit.config.patch_size, self.vit.config.patch_size
         values = self.pixel_head(features[:, 1:]).float()
         return rearrange(values, "b (r c) (k h w) -> b k (r h) (c w)", r=side, h=patch, w=patch)
 
-    def _pixel_error(self, shown: Tensor, pictures: Tensor) -> Tensor:
-        values = pictures * pictures.new_tensor(CLIP_STD)[:, None, None] + pictures.new_tensor(CLIP_MEAN)[:, None, None]
+    def _pixel_error(self, shown: Tensor, images: Tensor) -> Tensor:
+        values = images * images.new_tensor(CLIP_STD)[:, None, None] + images.new_tensor(CLIP_MEAN)[:, None, None]
         chroma = values.amax(1, keepdim=True) - values.amin(1, keepdim=True)
         weight = 1 + self.stage.saturated_weight * (chroma > 0.4)
-        return (weight * (shown - pictures).abs()).sum() / (3 * weight.sum())
+        return (weight * (shown - images).abs()).sum() / (3 * weight.sum())
 
 
 class _Unlabelled:
-    """Pictures about which nothing is known."""
+    """Images about which nothing is known."""
 
-    def __init__(self, pictures: Samples, patch_size: int) -> None:
-        self._pictures, self._patch_size = pictures, patch_size
+    def __init__(self, images: Samples, patch_size: int) -> None:
+        self._images, self._patch_size = images, patch_size
 
     def __getitem__(self, draw: int) -> tuple[np.ndarray, SceneLabels]:
-        picture = self._pictures[draw]
-        return picture, unknown_labels(picture.shape[:2], self._patch_size)
+        image = self._images[draw]
+        return image, unknown_labels(image.shape[:2], self._patch_size)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

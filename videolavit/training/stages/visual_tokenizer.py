@@ -5,7 +5,7 @@ selector 2 * (1/3 - keep rate)^2 asks how many patches it keeps. Which ones is a
 
 - "gradient", as published: the loss teaches it, straight through the decision;
 - "novelty": those that differ from what lies around them more than two thirds of a batch's patches do. Small models
-  trained the first way kept all or nothing of a picture.
+  trained the first way kept all or nothing of an image.
 
 Either way the decision is made in training exactly as it will be made later, and merger and decoder first learn on
 random choices of about the right length.
@@ -26,18 +26,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from videolavit.data.keyframes import Keyframes
-from videolavit.data.pictures import Photographs
 from videolavit.data.shards import ShardReader
+from videolavit.data.training_images import Photographs
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
 from videolavit.errors import ConfigError
 from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
-from videolavit.tokenizers.pictures import CLIP_MEAN, CLIP_STD, preprocess_pictures
-from videolavit.tokenizers.selector import Choice, draw_gumbel_noise, straight_through_keep
-from videolavit.tokenizers.visual import VisualTokenizer, VisualTokenizerConfig
+from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
+from videolavit.tokenizers.selector import PatchSelection, draw_gumbel_noise, straight_through_keep
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.training.batches import Mixture, Samples, Shuffled
-from videolavit.training.options import TrainingOptions
-from videolavit.training.parts import save_trained
+from videolavit.training.exports import save_trained
 from videolavit.training.stages.vision_encoder import load_vision_encoder
+from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["Selection", "VisualTokenizerStage", "VisualTokenizerTraining", "novelty"]
 
@@ -58,7 +58,7 @@ class VisualTokenizerStage:
     model: VisualTokenizerConfig = field(default_factory=VisualTokenizerConfig)
     decoder: ConditionDecoderConfig = field(default_factory=ConditionDecoderConfig)
     codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
-    choice: Choice = "argmax"
+    patch_selection: PatchSelection = "likeliest"
     """How patches are chosen in training, and should be later."""
     selection: Selection = "gradient"
     """Who teaches the selector."""
@@ -70,7 +70,7 @@ class VisualTokenizerStage:
     commitment_weight: float = 0.25
     own_patch_weight: float = 0.0
     """Of what each code must tell by itself: which patch it stands for, and what the encoder saw there. Without it, all
-    codes of a small model's picture came to say the same, and nothing told where things are."""
+    codes of a small model's image came to say the same, and nothing told where things are."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=50_000, batch_size=2048, learning_rate=1e-4, warmup_steps=5000, ema_decay=0.999
@@ -94,7 +94,7 @@ class VisualTokenizerStage:
         return VisualTokenizerTraining(self, tokenizer, ConditionDecoder(self.decoder))
 
     def samples(self) -> Samples:
-        """One picture at a time."""
+        """One image at a time."""
         size = self.model.vit.image_size
         kinds: list[Samples] = [
             Shuffled(Keyframes(ShardReader(self.data)), self.training.seed),
@@ -103,14 +103,14 @@ class VisualTokenizerStage:
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Normalised pictures."""
-        return {"pictures": preprocess_pictures(samples, self.model.vit.image_size)}
+        """Normalised images."""
+        return {"images": preprocess_images(samples, self.model.vit.image_size)}
 
-    def pictures(self, module: nn.Module) -> dict[str, np.ndarray]:
-        """Pictures above the patches of them that are kept."""
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Images above the patches of them that are kept."""
         tokenizer = _parts(module)[0]
         samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(10)])["pictures"]
+        batch = self.collate([samples[draw] for draw in range(10)])["images"]
         keep = tokenizer.encode(batch).keep
         side = self.model.vit.image_size // self.model.vit.patch_size
         mask = rearrange(keep, "b (r c) -> b 1 r c", r=side).float()
@@ -148,7 +148,7 @@ class VisualTokenizerStage:
 
 
 class VisualTokenizerTraining(nn.Module):
-    """Loss of one batch of pictures."""
+    """Loss of one batch of images."""
 
     def __init__(self, stage: VisualTokenizerStage, tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> None:
         super().__init__()
@@ -160,10 +160,10 @@ class VisualTokenizerTraining(nn.Module):
             untrained.requires_grad_(False)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, cosine distance, share of kept patches and its spread over pictures, codebook usage."""
+        """Scalars: loss, cosine distance, share of kept patches and its spread over images, codebook usage."""
         stage, tokenizer = self.stage, self.tokenizer
         with torch.no_grad():
-            features = tokenizer.vit(batch["pictures"])[:, 1:]
+            features = tokenizer.vit(batch["images"])[:, 1:]
         log_probs = tokenizer.selector(features)
         keep = self._choice(log_probs, step)
         kept = keep.detach() > 0
@@ -202,7 +202,9 @@ class VisualTokenizerTraining(nn.Module):
         if step < stage.random_choice_steps:
             rates = stage.keep_rate * (0.5 + torch.rand(len(log_probs), 1, device=log_probs.device))
             return (torch.rand(log_probs.shape[:2], device=log_probs.device) < rates).float()
-        noise = torch.zeros_like(log_probs) if stage.choice == "argmax" else draw_gumbel_noise(log_probs, None)
+        noise = (
+            torch.zeros_like(log_probs) if stage.patch_selection == "likeliest" else draw_gumbel_noise(log_probs, None)
+        )
         return straight_through_keep(log_probs, noise)
 
     def _selector_error(self, log_probs: Tensor, features: Tensor) -> Tensor:
@@ -236,7 +238,7 @@ class _OwnPatch(nn.Module):
 def novelty(features: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches"]:
     """How much each patch of a square of patches differs from the mean of those around it, as seen by the encoder.
 
-    What a place has in common in all pictures of the batch does not count: the decoder knows it without being told.
+    What a place has in common in all images of the batch does not count: the decoder knows it without being told.
     """
     own = (features - features.mean(0, keepdim=True)).float()
     square = rearrange(own, "b (r c) w -> b w r c", r=math.isqrt(features.shape[1]))

@@ -159,13 +159,13 @@ def _checked_array(source: np.ndarray) -> np.ndarray:
 
 
 def _name_of(source: Any) -> str:
-    from videolavit.video.sources import describe
+    from videolavit.video.io.sources import describe
 
     return describe(source)
 
 
 def _opened(source: Any, name: str) -> tuple[Any, bool]:
-    from videolavit.video.sources import local_path
+    from videolavit.video.io.sources import local_path
 
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source), True

@@ -1,0 +1,66 @@
+"""Value ranges, sizes and precision around VAEs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from reference.golden import fill, golden, rand
+
+from videolavit.detokenizers.vae import encode_images, signed_images, to_uint8, unit_range, vae_factor
+from videolavit.errors import ShapeError
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+
+CPU = torch.device("cpu")
+
+
+def small_vae() -> AutoencoderKL:
+    return fill(AutoencoderKL(**golden("keyframe_detokenizer_small")[0]["vae"])).eval()
+
+
+def test_bytes_survive_the_way_through_both_ranges():
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 256, 1).expand(2, 3, -1, 3)
+    signed = signed_images(pixels, CPU)
+    assert signed.shape == (2, 3, 3, 256)
+    assert signed.min() == -1
+    assert signed.max() == 1
+    assert torch.equal(to_uint8(unit_range(signed)).permute(0, 2, 3, 1), pixels)
+    assert torch.equal(signed_images(pixels.numpy(), CPU), signed)
+
+
+@pytest.mark.parametrize(
+    "vae",
+    [small_vae(), PatchAutoencoderKL(patch_size=4, block_out_channels=(16, 16), layers_per_block=1)],
+    ids=lambda vae: type(vae).__name__,
+)
+@torch.no_grad()
+def test_the_factor_is_that_between_images_and_latents(vae: AutoencoderKL):
+    latents = encode_images(vae, rand(0, 1, 3, 32, 48).clamp(-1, 1))
+    factor = vae_factor(vae)
+    assert latents.shape[2:] == (32 // factor, 48 // factor)
+
+
+@torch.no_grad()
+def test_a_vae_that_overflows_in_half_precision_encodes_in_float32_and_goes_back():
+    """Its weights are rounded once, when it is cast, and its latents not at all."""
+    half = small_vae().bfloat16()
+    rounded = small_vae().bfloat16().float()
+    images = rand(0, 1, 3, 32, 48).clamp(-1, 1)
+    assert torch.equal(encode_images(half, images), encode_images(rounded, images))
+    assert half.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(1, 8, 8, 3), "expected uint8 of shape"),
+        (torch.zeros(1, 8, 8, 4, dtype=torch.uint8), "expected uint8 of shape"),
+        (torch.zeros(8, 8, 3, dtype=torch.uint8), "expected uint8 of shape"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.int64), "expected uint8 of shape"),
+        (torch.full((1, 3, 8, 8), 2.0), "expected -1 to 1"),
+        (torch.full((1, 3, 8, 8), torch.nan), "expected -1 to 1"),
+    ],
+)
+def test_other_images_are_refused(images: torch.Tensor, message: str):
+    with pytest.raises(ShapeError, match=message):
+        signed_images(images, CPU)

@@ -1,0 +1,179 @@
+"""Questions: what is shown is looked at once, media stand where the question says, and conversations go on."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+from pipeline.small_model import CONTEXT, image, moving
+
+from videolavit.errors import MediaError, PromptError
+from videolavit.language.conversation import Turn
+from videolavit.language.prompts import ImageInput, VideoInput
+from videolavit.pipeline import VideoLaVIT, answering
+from videolavit.pipeline.encoding_cache import Memory, fingerprint
+from videolavit.video import Frames
+from videolavit.video.io.write import write_video
+
+
+@pytest.fixture
+def looks(monkeypatch, model) -> list[object]:
+    """What was taken apart."""
+    seen: list[object] = []
+    take_apart = answering.looked_at_clips
+
+    def look(source, *arguments, **options):
+        seen.append(source)
+        return take_apart(source, *arguments, **options)
+
+    monkeypatch.setattr(answering, "looked_at_clips", look)
+    model.memory.forget()
+    return seen
+
+
+def test_a_video_is_looked_at_once_however_often_it_is_asked_about(model, looks, tmp_path):
+    path = write_video(moving(30), tmp_path / "a.mp4")
+    first = model.answer("what moves?", video=path, max_new_tokens=4)
+    assert first == model.answer("what moves?", video=str(path), max_new_tokens=4)
+    model.answer(["which way?", "is it red?"], video=path, max_new_tokens=4)
+    model.stream_answer("which way?", video=path, max_new_tokens=4)
+    assert len(looks) == 1
+    model.answer("what moves?", video=path, max_clips=1, max_new_tokens=4)
+    assert len(looks) == 2, "other settings see something else"
+    write_video(moving(30)[::-1], path)
+    model.answer("what moves?", video=path, max_new_tokens=4)
+    assert len(looks) == 3, "the file has changed"
+
+
+def test_questions_of_a_batch_are_answered_as_if_each_were_alone(model, looks):
+    questions = ["what moves?", "which way does it move, to the left or to the right?", "why?"]
+    together = model.answer(questions, video=moving(50), max_new_tokens=6)
+    assert together == [model.answer(question, video=moving(50), max_new_tokens=6) for question in questions]
+    assert len(looks) == 1
+    assert [answer.question for answer in together] == questions
+
+
+def test_pieces_join_to_the_answer(model):
+    whole = model.answer("what moves?", image=image(), max_new_tokens=8)
+    stream = model.stream_answer("what moves?", image=image(), max_new_tokens=8)
+    assert "".join(stream) == whole.text
+    assert stream.answer == whole
+    early = model.stream_answer("what moves?", image=image(), max_new_tokens=8)
+    list(itertools.islice(early, 1))
+    assert early.answer == whole
+    assert list(early) == []
+    assert 1 <= whole.num_ids <= 8
+    assert whole.seconds == sum(whole.timings.values()) > 0
+
+
+def test_a_conversation_goes_on_with_what_was_shown_before(model):
+    first = model.answer("what moves?", image=image(), max_new_tokens=4)
+    second = model.answer("which way?", history=first, max_new_tokens=4)
+    [shown, asked] = second.turns
+    assert (shown.question, shown.answer, asked.question, asked.answer) == (
+        "what moves?",
+        first.text,
+        "which way?",
+        second.text,
+    )
+    assert len(shown.media) == 1
+    by_hand = model.answer("which way?", history=list(first.turns), max_new_tokens=4)
+    assert by_hand == second
+    assert second.num_prompt_ids > model.answer("which way?", max_new_tokens=4).num_prompt_ids
+    with pytest.raises(PromptError, match="needs an answer"):
+        model.answer("why?", history=[Turn(question="what moves?")])
+
+
+def test_media_stand_where_the_question_says(model):
+    media = {"image": [image(), image(8, 8)], "video": moving(24)}
+    kinds = lambda question: [type(part) for part in model.answer(question, **media, max_new_tokens=1).turns[-1].media]  # noqa: E731
+    assert kinds("what moves?") == [ImageInput, ImageInput, VideoInput]
+    assert kinds("is <image> in <video> or <image>?") == [ImageInput, VideoInput, ImageInput]
+    with pytest.raises(PromptError, match="names 1 media"):
+        kinds("what is in <video>?")
+    with pytest.raises(PromptError, match="medium 1 is a Image"):
+        model.answer("what is in <video>?", image=image())
+
+
+def test_several_videos_are_several_and_a_list_of_images_is_one(model, tmp_path):
+    paths = [write_video(moving(24), tmp_path / name) for name in ("a.mp4", "b.mp4")]
+    count = lambda video: len(model.answer("what?", video=video, max_new_tokens=1).turns[-1].media)  # noqa: E731
+    assert count(paths) == 2
+    assert count([moving(24), Frames(images=moving(24), fps=12)]) == 2
+    assert count(list(moving(24))) == 1
+
+
+def test_what_the_model_drew_can_be_asked_about(model):
+    drawn = model.video("a red ball")
+    assert model.answer("what?", video=drawn, max_new_tokens=3) == model.answer(
+        "what?", video=drawn.frames, max_new_tokens=3
+    )
+    image = model.image("a red ball")
+    assert model.answer("what?", image=image, max_new_tokens=3) == model.answer(
+        "what?", image=image.pixels, max_new_tokens=3
+    )
+
+
+@pytest.mark.parametrize("question", ["", "  \n", []])
+def test_nothing_asked_is_refused(model, question):
+    with pytest.raises(PromptError, match="empty question"):
+        model.answer(question, image=image())
+
+
+def test_more_than_the_context_holds_is_refused(model):
+    with pytest.raises(PromptError, match="context has room for"):
+        model.answer("what " * 500)
+
+
+def test_of_a_long_video_as_many_clips_are_shown_as_the_context_has_room_for(model, caplog):
+    long = Frames(images=[np.roll(image(), step, 1) for step in range(24 * 30)], fps=6)
+    answer = model.answer("what?", video=long, max_clips=30, max_new_tokens=4)
+    [shown] = answer.turns[-1].media
+    assert 5 < len(shown.clips) < 30
+    longest = CONTEXT - 24
+    assert longest - 11 < answer.num_prompt_ids <= longest
+    assert f"room for {len(shown.clips)} of the 30 clips" in caplog.text
+    further = model.answer("and now?", history=answer, max_new_tokens=4)
+    assert further.num_prompt_ids <= longest
+
+
+def test_images_of_any_size_are_seen(model, tmp_path):
+    Image.new("RGB", (20_000, 2), (200, 10, 10)).save(tmp_path / "wide.png")
+    for source in (np.zeros((1, 1, 3), np.uint8), tmp_path / "wide.png"):
+        assert isinstance(model.answer("what?", image=source, max_new_tokens=2).text, str)
+    with pytest.raises(MediaError, match="no such file"):
+        model.answer("what?", image=[image(), tmp_path / "gone.png"])
+
+
+def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
+    memory, made = Memory(size=2), []
+
+    def recall(source: object, settings: str = "") -> int:
+        return memory.recall(source, settings, lambda: made.append(source) or len(made))
+
+    assert recall(image()) == recall(image().copy()) == 1
+    assert recall(image(), "other") == 2
+    assert recall(moving(3)) == 3
+    assert recall(image()) == 4, "two are kept"
+    assert recall(iter(moving(3))) != recall(iter(moving(3))), "what is used up by looking is looked at each time"
+    assert fingerprint(image()) != fingerprint(image().reshape(32, 24, 3))
+    assert fingerprint(Frames(images=moving(2), fps=6)) != fingerprint(Frames(images=moving(2), fps=12))
+    assert fingerprint(list(moving(2))) == fingerprint(list(moving(2))) != fingerprint(list(moving(3)))
+    assert fingerprint(tmp_path / "gone.mp4") is None
+    assert fingerprint(b"abc") == fingerprint(bytearray(b"abc")) != fingerprint(b"abd")
+    flipped = Image.fromarray(image())
+    assert fingerprint(flipped) == fingerprint(Image.fromarray(image()))
+
+
+def test_stopping_by_progress_leaves_the_model_usable(model: VideoLaVIT):
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "write" and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.answer("what moves?", max_new_tokens=8, progress=stop)
+    assert model.answer("what moves?", max_new_tokens=8).text == "".join(
+        model.stream_answer("what moves?", max_new_tokens=8)
+    )

@@ -1,0 +1,246 @@
+"""The parts of a model: what each is called, what it is built from, and one part as it lies in a checkpoint."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from videolavit.checkpoints.files import StoredTensor, stored
+from videolavit.checkpoints.loading import Origin, build_on_meta, distinct_tensors, load_into, with_dtype
+from videolavit.config import from_dict, to_dict
+from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
+from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
+from videolavit.detokenizers.video_unet import VideoUNet
+from videolavit.errors import ConfigError
+from videolavit.settings import ModelSettings
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
+from videolavit.vocabulary import Vocabulary
+
+__all__ = [
+    "ANSWERING",
+    "COMPONENTS",
+    "SCHEDULERS",
+    "Checkpoint",
+    "StoredComponent",
+    "build_component",
+    "component_with_dtype",
+    "config_as_json",
+    "config_from_json",
+    "live_component",
+    "load_component",
+]
+
+ANSWERING = "answering_"
+"""The fine-tuned checkpoint has a language model and tokenizers of its own for answering questions."""
+
+SCHEDULERS = ("keyframe_scheduler", "video_scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a part is made: from one of our configurations, or from the JSON of a library's."""
+
+    build: Callable[[Any], nn.Module]
+    config_class: type | None = None
+    always_float32: bool = False
+
+
+def _causal_lm(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    # "auto_map" would ask for code from the checkpoint; the type of the weights is decided when they are loaded.
+    skipped = {"model_type", "auto_map", "dtype", "torch_dtype"}
+    values = {key: value for key, value in config.items() if key not in skipped}
+    library_config = AutoConfig.for_model(config["model_type"], **values)
+    return AutoModelForCausalLM.from_config(library_config, trust_remote_code=False, attn_implementation="sdpa")
+
+
+def _of_class(*classes: str) -> Callable[[Mapping[str, Any]], nn.Module]:
+    """A builder of one of several diffusers models, `module:Class`; the configuration names it, or it is the first."""
+    modules = {class_name: module for module, _, class_name in (entry.partition(":") for entry in classes)}
+
+    def build(config: Mapping[str, Any]) -> nn.Module:
+        class_name = config.get("_class_name", next(iter(modules)))
+        if class_name not in modules:
+            raise ConfigError(f"got the class {class_name!r}, expected {' or '.join(modules)}")
+        return getattr(importlib.import_module(modules[class_name]), class_name).from_config(dict(config))
+
+    return build
+
+
+def _video_unet(config: Mapping[str, Any]) -> nn.Module:
+    # The file may name diffusers' class, of which ours is a subclass with the same arguments.
+    build: Any = VideoUNet.from_config
+    return build({key: value for key, value in config.items() if key != "_class_name"})
+
+
+_MAP_UNET = "videolavit.tiny.map_unet:MapUNet2DConditionModel"
+_PATCH_VAE = "videolavit.tiny.autoencoder:PatchAutoencoderKL"
+
+_KINDS: dict[str, _Kind] = {
+    "language_model": _Kind(_causal_lm),
+    "visual_tokenizer": _Kind(VisualTokenizer, VisualTokenizerConfig),
+    "motion_tokenizer": _Kind(MotionTokenizer, MotionTokenizerConfig),
+    "condition_decoder": _Kind(ConditionDecoder, ConditionDecoderConfig),
+    "keyframe_unet": _Kind(_of_class("diffusers:UNet2DConditionModel", _MAP_UNET)),
+    "keyframe_vae": _Kind(_of_class("diffusers:AutoencoderKL", _PATCH_VAE), always_float32=True),
+    "motion_encoder": _Kind(MotionConditionEncoder, MotionConditionEncoderConfig),
+    "video_unet": _Kind(_video_unet),
+    "video_vae": _Kind(_of_class("diffusers:AutoencoderKLTemporalDecoder", "diffusers:AutoencoderKL", _PATCH_VAE)),
+}
+
+_ANSWERING_KINDS = ("language_model", "visual_tokenizer", "motion_tokenizer")
+
+COMPONENTS = (*_KINDS, *(ANSWERING + kind for kind in _ANSWERING_KINDS))
+"""Every part that has weights. One with the prefix `ANSWERING` is of the kind that stands behind the prefix."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredComponent:
+    """A part in a checkpoint: its configuration, and its tensors under our names, not read yet."""
+
+    name: str
+    config: Any
+    """One of our dataclasses, or the JSON object of a transformers or diffusers configuration."""
+    tensors: dict[str, StoredTensor]
+    origin: Origin
+    """Which file should hold one of our keys, and under what name; for messages."""
+    text_tokenizer: Path | None = None
+    """Folder of the text tokenizer that belongs to a language model."""
+    same_as: str | None = None
+    """Another part with this very configuration and these tensors, which the native layout stores once for both."""
+
+    def __repr__(self) -> str:
+        return f"StoredComponent({self.name!r}, {len(self.tensors)} tensors)"
+
+
+class Checkpoint(ABC):
+    """A checkpoint in either layout: what is in it, to be read part by part."""
+
+    name: str
+    """Folder or hub id."""
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> Vocabulary:
+        """Sizes of the modalities."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> ModelSettings:
+        """How the model sees and draws."""
+
+    @property
+    @abstractmethod
+    def hash(self) -> str | None:
+        """Hash of configuration and weights in hexadecimal, None if they are not known without reading all of them."""
+
+    @abstractmethod
+    def held(self) -> list[str]:
+        """Names of the parts and schedulers that the checkpoint holds."""
+
+    @abstractmethod
+    def part(self, name: str) -> StoredComponent:
+        """One of `COMPONENTS`, its tensors not read yet.
+
+        Raises:
+            CheckpointError: the checkpoint has no such part, or its files are damaged.
+        """
+
+    @abstractmethod
+    def answering(self, name: str) -> str:
+        """The part that answers questions in the place of `name`."""
+
+    @abstractmethod
+    def scheduler(self, name: str) -> dict[str, Any]:
+        """Configuration of one of `SCHEDULERS`, with diffusers' name of its class.
+
+        Raises:
+            CheckpointError: the checkpoint has no such scheduler.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+def build_component(name: str, config: Any) -> nn.Module:
+    """The module of a part on the meta device: shapes, no memory.
+
+    Raises:
+        ConfigError: the configuration cannot be built.
+    """
+    kind = _kind(name)
+    try:
+        return build_on_meta(lambda: kind.build(config))
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+        raise ConfigError(f"{name}: cannot be built from its configuration: {type(error).__name__}: {error}") from error
+
+
+def load_component(
+    part: StoredComponent, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> nn.Module:
+    """The module of a part with its weights.
+
+    `dtype` None keeps the stored type, the widest if a part is stored in several; only float16, which is for storage
+    on a CPU, becomes float32 there. The decoder of keyframes is always float32, as in the reference: half precision
+    shows in the images.
+
+    Raises:
+        CheckpointError: files and configuration do not fit each other.
+        ConfigError: the configuration cannot be built.
+    """
+    module = build_component(part.name, part.config)
+    dtype = torch.float32 if _kind(part.name).always_float32 else dtype
+    return load_into(module, part.tensors, name=part.name, origin=part.origin, device=device, dtype=dtype)
+
+
+def component_with_dtype(part: StoredComponent, dtype: torch.dtype) -> StoredComponent:
+    """A part whose tensors are converted when they are read.
+
+    They get the types in which `load_component` computes; only float16, which is enough to store any weight, is also
+    taken for the decoder of keyframes.
+    """
+    dtype = torch.float32 if _kind(part.name).always_float32 and dtype != torch.float16 else dtype
+    return replace(part, tensors=with_dtype(build_component(part.name, part.config), part.tensors, dtype))
+
+
+def live_component(name: str, module: nn.Module, text_tokenizer: Path | None = None) -> StoredComponent:
+    """A module in memory as a part that can be written."""
+    config: Any = module.config
+    if _kind(name).config_class is None:
+        describes_itself: Any = config if hasattr(config, "to_json_string") else module
+        config = json.loads(describes_itself.to_json_string())
+    tensors = stored(distinct_tensors(module), where="memory")
+    return StoredComponent(
+        name=name, config=config, tensors=tensors, origin=lambda key: ("memory", key), text_tokenizer=text_tokenizer
+    )
+
+
+def config_as_json(part: StoredComponent) -> dict[str, Any]:
+    """The configuration of a part for a JSON file."""
+    return dict(part.config) if _kind(part.name).config_class is None else to_dict(part.config)
+
+
+def config_from_json(name: str, values: dict[str, Any], *, where: str) -> Any:
+    """Configuration of a part from a JSON file.
+
+    Raises:
+        ConfigError: a key is unknown or missing.
+    """
+    config_class = _kind(name).config_class
+    return values if config_class is None else from_dict(config_class, values, where=where)
+
+
+def _kind(name: str) -> _Kind:
+    return _KINDS[name.removeprefix(ANSWERING)]

@@ -1,0 +1,1 @@
+"""Options, files and reports that several commands share."""

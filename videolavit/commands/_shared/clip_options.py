@@ -1,0 +1,68 @@
+"""The options by which commands take videos apart, as a user of the command line meets them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+from videolavit.errors import MediaError
+from videolavit.video import DecomposeOptions, Limits
+
+__all__ = ["ClipOptions", "CodingOptions", "refuse_pipe"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodingOptions:
+    """How keyframes and motion are found. The defaults are those of the released model."""
+
+    motion: Literal["reencode", "source"] = "reencode"
+    """From re-encoding, as the release does, or from the vectors that an H.264 or MPEG video already carries: several
+    times faster, less exact."""
+    slices: int = 16
+    """Parts that the encoder cuts an image into; motion search does not cross them."""
+    gop: int = 12
+    """Frames from one keyframe to the next."""
+    codec: Literal["mpeg4", "h264"] = "mpeg4"
+    """To re-encode with. h264 has quarter pels and blocks down to 8 x 8, and is not what the release saw."""
+    four_vectors: bool = False
+    """Let mpeg4 give a block of 16 x 16 one vector for each quarter; goes with --cell 8."""
+    quarter_pel: bool = False
+    """Let mpeg4 use quarters of a pixel."""
+    cell: int = 16
+    """Pixels per side of a cell of the motion grid."""
+    fps: float = 6.0
+    """Frames per second of the clips."""
+    frames_per_clip: int = 24
+    """Frames of a clip, its keyframe included."""
+    shots: Literal["ignore", "encoder", "difference"] = "ignore"
+    """Let clips end at cuts, found by the encoder or by comparing images."""
+    limits: Limits = field(default_factory=Limits)
+    """What to refuse, against files made to exhaust memory or time."""
+
+    def for_library(self) -> DecomposeOptions:
+        """The same for `iter_clips`, but for the limits. Raises `ConfigError` for an option out of range."""
+        changes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "limits"}
+        return DecomposeOptions().changed(**changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipOptions(CodingOptions):
+    """What the clips of a video depend on. The defaults are those of the released model."""
+
+    select: Annotated[str, arg(metavar="reference|all|every-K|uniform-N")] = "reference"
+    """Which keyframes start a clip. `reference`: as the model is asked questions about a video."""
+    max_clips: int = 16
+    """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""
+
+
+def refuse_pipe(file: str) -> None:
+    """Commands that read a video more than once cannot read pipes: the second time would wait for ever.
+
+    Raises:
+        MediaError: `file` exists and is a pipe or a device.
+    """
+    if os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
+        raise MediaError(f"{file}: is a pipe or a device, which can be read once only; save the video to a file first")

@@ -1,0 +1,24 @@
+"""Where results go: refused before any work if they cannot be written, and never written over what they come from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from videolavit.errors import ConfigError
+from videolavit.video.io.write import check_output
+
+__all__ = ["check_target"]
+
+
+def check_target(output: Path, *sources: str | os.PathLike[str] | None, extensions: tuple[str, ...] = ()) -> None:
+    """Tell before any work that `output` cannot be written, or is one of the files that it is made from.
+
+    Raises:
+        OutputError: as `videolavit.video.io.write.check_output`; `extensions` by default those of images and videos.
+        ConfigError: `output` is one of `sources`.
+    """
+    check_output(output, *([extensions] if extensions else []))
+    for source in sources:
+        if source is not None and os.path.exists(source) and output.exists() and os.path.samefile(source, output):
+            raise ConfigError(f"{output} is what the result is made from and would be overwritten; choose another name")

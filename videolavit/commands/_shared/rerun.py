@@ -1,0 +1,80 @@
+"""Runs as their results remember them: `--like out.mp4` does again what made out.mp4."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videolavit.errors import ConfigError
+from videolavit.video.io.write import read_metadata
+
+if TYPE_CHECKING:
+    from videolavit.pipeline import VideoLaVIT
+    from videolavit.pipeline.options import GenerationOptions
+
+__all__ = ["Run", "remembered"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What a task was asked for; of an unknown one, nothing."""
+
+    file: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prompt(self) -> str:
+        """The words."""
+        return str(self.metadata.get("prompt", ""))
+
+    def number(self, name: str, given: int | None) -> dict[str, int]:
+        """One of the task's own arguments, by name: as it is given now, or as it was then; else nothing."""
+        number = self.metadata.get(name) if given is None else given
+        return {} if number is None else {name: int(number)}
+
+    @property
+    def options(self) -> GenerationOptions:
+        """How it was drawn.
+
+        Raises:
+            ConfigError: the options are those of another version.
+        """
+        from videolavit.config import from_dict
+        from videolavit.old_names import current_names
+        from videolavit.pipeline.options import GenerationOptions
+
+        stored = current_names(self.metadata.get("options", {}))
+        return from_dict(GenerationOptions, stored, where=f"{self.file}: options")
+
+    def check_sources(self, **given: str | Sequence[str] | None) -> None:
+        """Raise `ConfigError` where a file that it started from is not given again: only its name is known."""
+        for kind, source in given.items():
+            if self.metadata.get(kind) and not source:
+                raise ConfigError(f"--like {self.file}: was made from {self.metadata[kind]}; give it with --{kind}")
+
+    def check_model(self, model: VideoLaVIT) -> None:
+        """Warn of a model that will not draw the same."""
+        made_by, now = self.metadata.get("model_hash"), model.parts.hash
+        if made_by is not None and made_by != now:
+            logger.warning("%s was made by another model, %s; this one is %s", self.file, made_by, now)
+
+
+def remembered(file: Path | None, task: str) -> Run:
+    """The run that wrote a file; one that asks for nothing if there is no file.
+
+    Raises:
+        MediaError: it cannot be read.
+        ConfigError: it was written by another task, or by no task at all.
+    """
+    if file is None:
+        return Run()
+    metadata = read_metadata(file)
+    if metadata.get("task") != task:
+        wrote = metadata.get("task", "something else")
+        raise ConfigError(f"--like {file}: was made by {wrote}, expected a file that `videolavit {task}` wrote")
+    return Run(file=str(file), metadata=metadata)

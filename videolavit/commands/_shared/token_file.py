@@ -1,0 +1,64 @@
+"""Files that hold tokens as text, as commands read them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videolavit.errors import MediaError, PromptError
+
+if TYPE_CHECKING:
+    from videolavit.pipeline.outputs import ClipTokens
+
+__all__ = ["TOKENS", "holds_tokens", "read_token_note", "read_tokens"]
+
+TOKENS = (".txt",)
+"""Their extension."""
+
+MOST_BYTES = 64 * 2**20
+"""Some hours of video."""
+
+
+def holds_tokens(file: str) -> bool:
+    """Whether a file has tokens, by its name."""
+    return file == "-" or Path(file).suffix.lower() in TOKENS
+
+
+def read_tokens(file: str) -> list[ClipTokens]:
+    """The clips that a file, or stdin for `-`, writes down.
+
+    Raises:
+        MediaError: it cannot be read, or is no text.
+        PromptError: a line is something else.
+    """
+    from videolavit.pipeline.token_text import parse_tokens
+
+    text = _text(file)
+    try:
+        return list(parse_tokens(text))
+    except PromptError as error:
+        raise PromptError(f"{file}: {error}") from error
+
+
+def read_token_note(file: str) -> dict[str, Any]:
+    """What a file of tokens says it was made from; empty where it says nothing."""
+    from videolavit.pipeline.token_text import read_note
+
+    return read_note(_text(file))
+
+
+def _text(file: str) -> str:
+    try:
+        if file == "-":
+            data = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with Path(file).open("rb") as opened:
+                data = opened.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise MediaError(f"{file}: is larger than the {MOST_BYTES} bytes that tokens may take")
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes") from error
+    except OSError as error:
+        raise MediaError(f"{file}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,54 @@
+"""Clips of prepared videos with all their frames, mirrored at random from left to right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from videolavit.clip import MotionField
+from videolavit.data.shards import ShardReader
+
+__all__ = ["ClipFrames", "ClipSample"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClipSample:
+    """One clip as the video detokenizer learns from it."""
+
+    keyframe: UInt8[np.ndarray, "height width 3"]
+    """As the codec decoded it; the first frame is the original."""
+    frames: UInt8[np.ndarray, "frames height width 3"]
+    motion: MotionField
+
+
+class ClipFrames:
+    """A random clip of each prepared video."""
+
+    def __init__(self, reader: ShardReader) -> None:
+        self._reader = reader
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def __getitem__(self, key: tuple[int, int]) -> ClipSample:
+        index, draw = key
+        random = np.random.default_rng([8, draw])
+        keyframes, motion = self._reader.keyframes(index), self._reader.motion(index)
+        clip = int(random.integers(len(keyframes)))
+        length = motion[clip].num_frames
+        frames = self._reader.frames(index)[clip * length : (clip + 1) * length]
+        sample = ClipSample(keyframe=keyframes[clip], frames=frames, motion=motion[clip])
+        return _mirrored(sample) if random.random() < 0.5 else sample
+
+
+def _mirrored(sample: ClipSample) -> ClipSample:
+    values = np.ascontiguousarray(sample.motion.values[..., ::-1])
+    values[0] *= -1
+    motion = MotionField(values=values, height=sample.motion.height, width=sample.motion.width)
+    return ClipSample(
+        keyframe=np.ascontiguousarray(sample.keyframe[:, ::-1]),
+        frames=np.ascontiguousarray(sample.frames[:, :, ::-1]),
+        motion=motion,
+    )

@@ -1,0 +1,20 @@
+"""`VideoLaVIT`, the whole model; `videolavit/pipeline/model.py` tells what it does, step by step."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from videolavit.pipeline.model import VideoLaVIT
+    from videolavit.pipeline.options import GenerationOptions
+
+__all__ = ["GenerationOptions", "VideoLaVIT"]
+
+_HOME = {"VideoLaVIT": "videolavit.pipeline.model", "GenerationOptions": "videolavit.pipeline.options"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

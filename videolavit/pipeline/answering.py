@@ -1,0 +1,225 @@
+"""Answers in words about what is shown (paper, section 3.3; reference section 7).
+
+Images and videos are looked at once each: later questions about the same content, in a batch, in a conversation or
+in another call, find what was seen in the model's memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from videolavit.errors import PromptError
+from videolavit.language.conversation import Turn, conversation, placeholders
+from videolavit.language.generate import NewId
+from videolavit.language.language_model import LanguageModel
+from videolavit.language.prompts import ImageInput, Prompt, VideoInput
+from videolavit.language.stream_answer import stream_answer
+from videolavit.language.unknown_words import check_words
+from videolavit.pipeline.encoding import seen_images, seen_video
+from videolavit.pipeline.encoding_cache import Memory
+from videolavit.pipeline.media import as_list_of_images, as_list_of_videos
+from videolavit.pipeline.model_components import Components
+from videolavit.pipeline.options import ImageSource, check_video, read_image
+from videolavit.pipeline.outputs import Answer
+from videolavit.pipeline.progress import Work
+from videolavit.tokenizers.selector import PatchSelection
+from videolavit.video.processor import looked_at_clips
+
+__all__ = ["AnswerStream", "PromptBuilder", "VisualEncoding"]
+
+logger = logging.getLogger(__name__)
+
+_LONG_SECONDS = 600
+
+_ROOM_FOR_ANSWER = 24
+"""Ids of the context that clips of a video must leave: a short sentence, or what is asked for next."""
+
+History = Answer | Sequence[Turn] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VisualEncoding:
+    """How images and videos are looked at."""
+
+    max_clips: int
+    patch_selection: PatchSelection
+    seed: int
+
+
+class PromptBuilder:
+    """Questions on their way to the language model."""
+
+    def __init__(self, model: Components, memory: Memory, work: Work) -> None:
+        self.model, self.memory, self.work = model, memory, work
+
+    def prompts(
+        self, questions: Sequence[str], image: Any, video: Any, history: History, look: VisualEncoding
+    ) -> tuple[list[tuple[Turn, ...]], list[Prompt]]:
+        """For each question the conversation that ends in it, and that conversation as the model reads it.
+
+        Raises:
+            PromptError: a question is empty, has no word that the model knows, or does not fit its images and videos.
+            MediaError: a file cannot be read.
+        """
+        if not questions or not all(question.strip() for question in questions):
+            raise PromptError("got an empty question; ask something, such as 'What happens here?'")
+        with self.work.step("load"):
+            tokenizer = self._reader.text_tokenizer
+        for question in questions:
+            check_words(" ".join(re.split("<image>|<video>", question)), tokenizer)
+        images, videos = self._seen(image, video, look)
+        before = history.turns if isinstance(history, Answer) else tuple(history or ())
+        turns = [
+            (*before, Turn(question=question, media=_in_order(question, images, videos))) for question in questions
+        ]
+        fitting = [self._fitting(asked) for asked in turns]
+        return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
+
+    def _fitting(self, turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], Prompt]:
+        """The conversation with as many clips of every video as the context has room for, evenly spaced."""
+        most = max((len(one.clips) for turn in turns for one in turn.media if isinstance(one, VideoInput)), default=1)
+        room, limit = self._reader.context_length - _ROOM_FOR_ANSWER, most
+        shown, prompt = turns, self._conversation(turns)
+        while len(prompt) > room and limit > 1:
+            limit -= 1
+            shown = tuple(_with_at_most(limit, turn) for turn in turns)
+            prompt = self._conversation(shown)
+        if limit < most:
+            logger.warning("the context has room for %d of the %d clips of the video that were looked at", limit, most)
+        return shown, prompt
+
+    def _conversation(self, turns: tuple[Turn, ...]) -> Prompt:
+        return conversation(turns, self.model.vocabulary, self._reader.text_tokenizer)
+
+    def _seen(self, image: Any, video: Any, look: VisualEncoding) -> tuple[list[ImageInput], list[VideoInput]]:
+        images, videos = as_list_of_images(image), as_list_of_videos(video)
+        total = len(images) + len(videos)
+        if not total:
+            return [], []
+        with self.work.step("load"):
+            _ = self.model.answering.visual_tokenizer, self.model.answering.motion_tokenizer if videos else None
+        with self.work.step("perceive", total) as report:
+            encoded_images, encoded_videos = [], []
+            for done, one in enumerate(images, start=1):
+                encode = lambda one=one: self._image(one, look)  # noqa: E731
+                encoded_images.append(self.memory.recall(one, ("image", look), encode))
+                report(done)
+            for done, one in enumerate(videos, start=1 + len(images)):
+                encode = lambda one=one: self._video(one, look)  # noqa: E731
+                encoded_videos.append(self.memory.recall(one, ("video", look), encode))
+                report(done)
+        return encoded_images, encoded_videos
+
+    def _image(self, source: ImageSource, look: VisualEncoding) -> ImageInput:
+        parts, settings = self.model.answering, self.model.settings
+        how = self.model.vocabulary, settings.visual_input, look.patch_selection, look.seed
+        [image] = seen_images(parts.visual_tokenizer, [read_image(source)], *how)
+        return image
+
+    def _video(self, source: Any, look: VisualEncoding) -> VideoInput:
+        info = check_video(source)
+        if info is not None and (info.duration_seconds or 0) > _LONG_SECONDS:
+            logger.warning(
+                "%s: lasts %.0f minutes, and all of it is read to look at %d clips; cut out what you ask about to be "
+                "quicker",
+                info.source,
+                (info.duration_seconds or 0) / 60,
+                look.max_clips,
+            )
+        parts, settings = self.model.answering, self.model.settings
+        clips = looked_at_clips(source, settings.video_processor, max_clips=look.max_clips)
+        how = self.model.vocabulary, settings.visual_input, look.patch_selection, look.seed
+        return seen_video(parts.visual_tokenizer, parts.motion_tokenizer, clips, *how)
+
+    def answers(
+        self, turns: Sequence[tuple[Turn, ...]], prompts: Sequence[Prompt], max_new_tokens: int
+    ) -> list[Answer]:
+        """Answers to all prompts, written together."""
+        texts, counts = [""] * len(prompts), [0] * len(prompts)
+        with self.work.step("write", max_new_tokens) as report:
+
+            def count(new: NewId) -> None:
+                counts[new.sample] += 1
+                report(max(counts))
+
+            for sample, piece in self._pieces(prompts, max_new_tokens, count):
+                texts[sample] += piece
+            report(max_new_tokens)
+        told = zip(turns, prompts, texts, counts, strict=True)
+        return [_answer(*one, self.work) for one in told]
+
+    def stream(self, turns: tuple[Turn, ...], prompt: Prompt, max_new_tokens: int) -> AnswerStream:
+        """The answer to one prompt as it comes."""
+        written: list[NewId] = []
+        pieces = self._pieces([prompt], max_new_tokens, written.append)
+        return AnswerStream(
+            (text for _, text in pieces), lambda text: _answer(turns, prompt, text, len(written), self.work), self.work
+        )
+
+    def _pieces(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, on_id: Callable[[NewId], None]
+    ) -> Iterator[tuple[int, str]]:
+        cache = self.memory.prompt
+        return stream_answer(self._reader, prompts, max_new_tokens=max_new_tokens, on_id=on_id, prompt_cache=cache)
+
+    @property
+    def _reader(self) -> LanguageModel:
+        return self.model.answering.language_model
+
+
+class AnswerStream(Iterator[str]):
+    """Pieces of one answer, as they come; `answer` is the whole of it."""
+
+    def __init__(self, pieces: Iterator[str], finish: Callable[[str], Answer], work: Work) -> None:
+        self._pieces, self._finish, self._work = pieces, finish, work
+        self._text = ""
+        self._answer: Answer | None = None
+
+    def __next__(self) -> str:
+        with self._work.step("write"):
+            piece = next(self._pieces, None)
+        if piece is None:
+            raise StopIteration
+        self._text += piece
+        return piece
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer; what has not come yet is waited for."""
+        if self._answer is None:
+            for _ in self:
+                pass
+            self._answer = self._finish(self._text)
+        return self._answer
+
+
+def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, work: Work) -> Answer:
+    *before, last = turns
+    return Answer(
+        text=text,
+        question=last.question,
+        num_prompt_ids=len(prompt),
+        num_ids=num_ids,
+        turns=(*before, Turn(question=last.question, media=last.media, answer=text)),
+        timings=dict(work.timings),
+    )
+
+
+def _with_at_most(limit: int, turn: Turn) -> Turn:
+    def thinned(one: ImageInput | VideoInput) -> ImageInput | VideoInput:
+        if isinstance(one, ImageInput) or len(one.clips) <= limit:
+            return one
+        return VideoInput(clips=tuple(one.clips[i * len(one.clips) // limit] for i in range(limit)))
+
+    return replace(turn, media=tuple(thinned(one) for one in turn.media))
+
+
+def _in_order(question: str, images: list[ImageInput], videos: list[VideoInput]) -> tuple[ImageInput | VideoInput, ...]:
+    """Media in the order in which the question names them; those that it does not name come behind."""
+    waiting: dict[str, list[Any]] = {"<image>": list(images), "<video>": list(videos)}
+    named = [waiting[name].pop(0) for name in placeholders(question) if waiting[name]]
+    return (*named, *waiting["<image>"], *waiting["<video>"])

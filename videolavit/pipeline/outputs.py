@@ -1,0 +1,193 @@
+"""What the pipeline hands back: answers, images, videos, and the codes between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from videolavit.errors import OutputError, ShapeError
+from videolavit.language.conversation import Turn
+from videolavit.video.io.write import write_video
+
+__all__ = ["Answer", "ClipTokens", "GeneratedImage", "GeneratedVideo", "Reconstruction"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClipTokens:
+    """A clip, or an image, as codes: indices into the codebooks of the two tokenizers."""
+
+    keyframe: Int[Tensor, "n"]
+    """As many as the tokenizer kept of the image."""
+    motion: Int[Tensor, "k"] | None = None
+    """None for an image that does not move."""
+    num_frames: int | None = None
+    """Frames to show where a clip is not shown whole; None for all."""
+
+    def __post_init__(self) -> None:
+        if self.keyframe.ndim != 1 or (self.motion is not None and self.motion.ndim != 1):
+            raise ShapeError(f"got {self}, expected one row of codes each")
+
+    def __repr__(self) -> str:
+        motion = "no" if self.motion is None else tuple(self.motion.shape)
+        return f"ClipTokens(keyframe={tuple(self.keyframe.shape)}, motion={motion}, num_frames={self.num_frames})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """An answer in words."""
+
+    text: str
+    question: str
+    num_prompt_ids: int
+    """Length of the prompt, features of images included."""
+    num_ids: int
+    """Length of the answer."""
+    turns: tuple[Turn, ...] = field(repr=False, compare=False)
+    """The conversation up to here, what was shown in it included: pass the answer as `history=` to go on."""
+    timings: Mapping[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """Seconds of each step of the work."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def seconds(self) -> float:
+        """That the work took."""
+        return sum(self.timings.values(), 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GeneratedImage:
+    """An image and where it came from."""
+
+    pixels: UInt8[np.ndarray, "height width 3"]
+    tokens: ClipTokens
+    ids: Int[Tensor, "n"]
+    """Prompt and image in the unified vocabulary: the context of what may follow."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Prompt, seed, options and model; written into files."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each step of the work."""
+
+    def __repr__(self) -> str:
+        return f"GeneratedImage({'x'.join(map(str, self.pixels.shape[:2]))}, {self.tokens})"
+
+    @property
+    def frames(self) -> UInt8[np.ndarray, "1 height width 3"]:
+        """The image as a video of one frame."""
+        return self.pixels[None]
+
+    @property
+    def seconds(self) -> float:
+        """That the work took."""
+        return sum(self.timings.values(), 0.0)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+        """Write a `.png`, or any other format of `videolavit.video.write_video`, with the metadata inside.
+
+        Raises:
+            OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
+        """
+        return _save(self.frames, path, overwrite, fps=1, metadata=self.metadata)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GeneratedVideo:
+    """Frames and where they came from."""
+
+    frames: UInt8[np.ndarray, "frames height width 3"]
+    fps: float
+    tokens: tuple[ClipTokens, ...]
+    """One per clip."""
+    ids: Int[Tensor, "n"]
+    """Prompt and clips in the unified vocabulary: the context of what may follow."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Prompt, seed, options and model; written into files."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each step of the work."""
+
+    def __repr__(self) -> str:
+        frames, height, width, _ = self.frames.shape
+        name = type(self).__name__
+        return f"{name}({frames} frames of {height}x{width} at {self.fps:g} fps, {len(self.tokens)} clips)"
+
+    @property
+    def seconds(self) -> float:
+        """That the work took."""
+        return sum(self.timings.values(), 0.0)
+
+    @property
+    def duration_seconds(self) -> float:
+        """That the video lasts."""
+        return len(self.frames) / self.fps
+
+    @classmethod
+    def join(cls, parts: Sequence[GeneratedVideo]) -> GeneratedVideo:
+        """One video of parts that go on from one another, as `VideoLaVIT.stream_video` gives them.
+
+        Raises:
+            ShapeError: no part, or parts of different sizes.
+        """
+        if len({part.frames.shape[1:] for part in parts}) != 1:
+            sizes = [part.frames.shape[1:3] for part in parts]
+            raise ShapeError(f"got parts of the sizes {sizes}, expected at least one part and one common size")
+        return cls(
+            frames=np.concatenate([part.frames for part in parts]),
+            fps=parts[0].fps,
+            tokens=tuple(clip for part in parts for clip in part.tokens),
+            ids=parts[-1].ids,
+            metadata=parts[-1].metadata,
+            timings=_added([part.timings for part in parts]),
+        )
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True, **options: Any) -> Path:
+        """Write an `.mp4`, `.gif`, `.webp` or a `.png` sheet; `options` are those of `videolavit.video.write_video`.
+
+        Raises:
+            OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
+        """
+        return _save(self.frames, path, overwrite, fps=self.fps, metadata=self.metadata, **options)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
+class Reconstruction(GeneratedVideo):
+    """A video through the model and back, beside what it was made from."""
+
+    original: UInt8[np.ndarray, "frames height width 3"]
+    """What is to be compared with `frames`: the same ticks at the same size."""
+    psnr_db: float
+    """Mean over the frames."""
+    ssim: float
+    """Mean over the frames."""
+    num_ids: int
+    """Ids that the tokens take, marks not counted; what stays raw has none."""
+    num_bits: float
+    """That keyframes and motion take: an id as many as its codebook needs, raw pixels 8 each, raw vectors 2 x 32."""
+
+    @property
+    def ids_per_second(self) -> float:
+        """Of video."""
+        return self.num_ids / self.duration_seconds
+
+    @property
+    def bits_per_second(self) -> float:
+        """Of video."""
+        return self.num_bits / self.duration_seconds
+
+
+def _save(frames: np.ndarray, path: str | os.PathLike[str], overwrite: bool, **options: Any) -> Path:
+    if not overwrite and os.path.lexists(path):
+        raise OutputError(f"{os.fspath(path)} exists already; name another file, or pass overwrite=True")
+    return write_video(frames, path, **options)
+
+
+def _added(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for timing in timings for name in timing)
+    return {name: sum(timing.get(name, 0.0) for timing in timings) for name in names}

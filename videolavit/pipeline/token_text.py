@@ -1,0 +1,163 @@
+"""Codes as text that can be read, stored and edited: one line per clip.
+
+    # what follows a hash is a comment
+    K 12 877 3 | M 3 3 17 0
+    K 40 41 | M 3 3 3 3 | show 6        a clip of which six frames are shown
+    K 5 6 7                             an image
+
+`K` are the codes of the keyframe, as many as the tokenizer kept; `M` those of the motion, always equally many. Motion
+of one clip on the keyframe of another is a matter of copying half a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from videolavit.errors import OutputError, PromptError
+from videolavit.pipeline.outputs import ClipTokens
+from videolavit.video.io.write import check_output, complete_or_absent
+
+__all__ = ["Tokens", "format_tokens", "parse_tokens", "read_note"]
+
+_NOTE = "# videolavit "
+_EXPECTED = "expected a line such as `K 12 877 | M 3 3 17`, with ` | show 6` behind it to show six frames only"
+_LARGEST = 2**31
+_MOST_FRAMES = 1000
+_NUMBER = re.compile(r"[0-9]+\Z")  # ASCII digits alone, unlike str.isdigit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Tokens(Sequence[ClipTokens]):
+    """The clips of a video, or an image, as codes: a sequence of `ClipTokens`."""
+
+    clips: tuple[ClipTokens, ...]
+    ids: Int[Tensor, "n"]
+    """The same in the unified vocabulary of the language model, marks included."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Source, options and model; written into files."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each step of the work."""
+
+    def __repr__(self) -> str:
+        return f"Tokens({len(self.clips)} clips, {len(self.ids)} ids)"
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[ClipTokens]:
+        return iter(self.clips)
+
+    @overload
+    def __getitem__(self, index: int) -> ClipTokens: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ClipTokens, ...]: ...
+    def __getitem__(self, index: int | slice) -> ClipTokens | tuple[ClipTokens, ...]:
+        return self.clips[index]
+
+    @property
+    def text(self) -> str:
+        """The text form, which `VideoLaVIT.detokenize` takes as well."""
+        return format_tokens(self.clips)
+
+    @property
+    def seconds(self) -> float:
+        """That the work took."""
+        return sum(self.timings.values(), 0.0)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+        """Write the text form into a `.txt`, with the metadata as its first line.
+
+        Raises:
+            OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
+        """
+        path = Path(path)
+        check_output(path, (".txt",))
+        if not overwrite and path.exists():
+            raise OutputError(f"{path} exists already; name another file, or pass overwrite=True")
+        with complete_or_absent(path) as unfinished:
+            unfinished.write_text(format_tokens(self.clips, self.metadata), encoding="utf-8")
+        return path
+
+
+def format_tokens(clips: Iterable[ClipTokens], note: Mapping[str, Any] | None = None) -> str:
+    """The text of clips, with `note` as its first line; `parse_tokens` and `read_note` read them back."""
+    first = [] if note is None else [_NOTE + json.dumps(dict(note), sort_keys=True, default=str)]
+    return "\n".join([*first, *map(_line, clips)]) + "\n"
+
+
+def parse_tokens(text: str) -> tuple[ClipTokens, ...]:
+    """The clips that a text writes down.
+
+    Raises:
+        PromptError: a line is something else, or there is none; the message says which and what was expected.
+    """
+    lines = [(number, line.partition("#")[0].strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    clips = tuple(_clip(line, number) for number, line in lines if line)
+    if not clips:
+        raise PromptError(f"got a text without clips; {_EXPECTED}")
+    return clips
+
+
+def read_note(text: str) -> dict[str, Any]:
+    """What `format_tokens` was given as `note`; empty where there is none."""
+    first = text.partition("\n")[0]
+    if not first.startswith(_NOTE):
+        return {}
+    try:
+        note = json.loads(first.removeprefix(_NOTE))
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _line(clip: ClipTokens) -> str:
+    parts = [_codes("K", clip.keyframe)]
+    if clip.motion is not None:
+        parts.append(_codes("M", clip.motion))
+    if clip.num_frames is not None:
+        parts.append(f"show {clip.num_frames}")
+    return " | ".join(parts)
+
+
+def _codes(letter: str, codes: Tensor) -> str:
+    return " ".join([letter, *map(str, codes.tolist())])
+
+
+def _clip(line: str, number: int) -> ClipTokens:
+    fields: dict[str, list[int]] = {}
+    for part in line.split("|"):
+        name, *values = part.split() or [""]
+        if name not in ("K", "M", "show") or name in fields or (name != "K" and not fields):
+            raise PromptError(f"line {number}: got {_short(part.strip() or line)}; {_EXPECTED}")
+        fields[name] = [_code(value, number) for value in values]
+    if "K" not in fields or not fields["K"]:
+        raise PromptError(f"line {number}: the keyframe has no codes; {_EXPECTED}")
+    if fields.get("M") == []:
+        raise PromptError(f"line {number}: got M without codes; {_EXPECTED}, or no M for an image")
+    if "show" in fields and (len(fields["show"]) != 1 or not 1 <= fields["show"][0] <= _MOST_FRAMES):
+        raise PromptError(f"line {number}: got show {fields['show']}, expected one number, 1 to {_MOST_FRAMES}")
+    return ClipTokens(
+        keyframe=torch.tensor(fields["K"]),
+        motion=torch.tensor(fields["M"]) if "M" in fields else None,
+        num_frames=fields["show"][0] if "show" in fields else None,
+    )
+
+
+def _code(word: str, number: int) -> int:
+    if not _NUMBER.match(word) or len(word) > 10 or int(word) >= _LARGEST:
+        raise PromptError(f"line {number}: got {_short(word)} among the codes, expected whole numbers from 0")
+    return int(word)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")

@@ -1,0 +1,1 @@
+"""Modules that only small models run: their autoencoder, keyframe UNet, learned compensation and residual form."""

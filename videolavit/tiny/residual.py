@@ -1,0 +1,85 @@
+"""Video detokenizer of the tiny preset: it draws what motion compensation gets wrong, not whole frames.
+
+The keyframe is moved by the motion, without a network, and encoded; the UNet draws the difference to the latents of
+the true frames. An untrained network is then as good as the compensation, while one that draws from noise has to learn
+to copy first. Besides, the UNet sees the compensated latents and the hints of `compensation.py`.
+
+Frames are the compensated ones, changed by what the residual changes in decoded pixels. So what the autoencoder cannot
+keep of a keyframe is not lost where nothing needs to be repaired.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from videolavit.detokenizers.motion_condition import MotionConditionEncoder
+from videolavit.detokenizers.vae import encode_images
+from videolavit.detokenizers.video_detokenizer import ResidualBase, VideoDetokenizer, VideoOptions, to_frames
+from videolavit.detokenizers.video_unet import VideoUNet
+from videolavit.nn.offload import compute_device
+from videolavit.tiny.compensation import compensate
+
+__all__ = ["ResidualVideoDetokenizer", "video_detokenizer"]
+
+
+class ResidualVideoDetokenizer(VideoDetokenizer):
+    """`VideoDetokenizer` for a UNet whose `residual_scale` is not 0."""
+
+    @torch.no_grad()
+    def base(
+        self, images: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
+    ) -> ResidualBase:
+        """Latents of keyframes, -1..1, moved by normalised motion, and the UNet's channels that go with them."""
+        compensated = compensate(images, motion.to(images))
+        frames = motion.shape[2]
+        latents = encode_images(self.vae, compensated.frames.flatten(0, 1)) * self.vae.config["scaling_factor"]
+        hints = F.interpolate(compensated.hints.flatten(0, 1), latents.shape[2:], mode="area")
+        channels = torch.cat([latents, hints], dim=1)
+        latents, channels = (rearrange(part, "(b t) c h w -> b t c h w", t=frames) for part in (latents, channels))
+        return ResidualBase(frames=compensated.frames, latents=latents.to(compute_device(self.unet)), channels=channels)
+
+    @torch.no_grad()
+    def _shown(
+        self,
+        latents: Float[Tensor, "batch frames channels rows cols"],
+        base: ResidualBase | None,
+        decode_chunk_size: int | None,
+    ) -> UInt8[Tensor, "batch frames height width 3"]:
+        assert base is not None
+        return torch.stack(
+            [self._changed(*clip, decode_chunk_size) for clip in zip(latents, base.latents, base.frames, strict=True)]
+        )
+
+    def _changed(
+        self,
+        latents: Float[Tensor, "frames channels rows cols"],
+        base: Float[Tensor, "frames channels rows cols"],
+        compensated: Float[Tensor, "frames 3 height width"],
+        decode_chunk_size: int | None,
+    ) -> UInt8[Tensor, "frames height width 3"]:
+        chunks = zip(
+            self._decoded_chunks(latents, decode_chunk_size),
+            self._decoded_chunks(base, decode_chunk_size),
+            compensated.split(decode_chunk_size or self.options.decode_chunk_size),
+            strict=True,
+        )
+        return torch.cat([to_frames(frames + (new - old).to(frames)) for new, old, frames in chunks])
+
+
+def video_detokenizer(
+    unet: VideoUNet,
+    vae: AutoencoderKLTemporalDecoder | AutoencoderKL,
+    scheduler: Any,
+    motion_encoder: MotionConditionEncoder,
+    options: VideoOptions | None = None,
+) -> VideoDetokenizer:
+    """The detokenizer of the form that the UNet was trained for."""
+    kind = ResidualVideoDetokenizer if unet.config["residual_scale"] else VideoDetokenizer
+    return kind(unet, vae, scheduler, motion_encoder, options)

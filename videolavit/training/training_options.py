@@ -1,0 +1,62 @@
+"""What every training run can set, whichever stage it is: steps, optimiser, schedule, checkpoints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from videolavit.errors import ConfigError
+
+__all__ = ["TrainingOptions", "learning_rate"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingOptions:
+    """Options of one run. The optimiser is AdamW, the schedule a linear warm-up and half a cosine."""
+
+    steps: int = 1000
+    """Optimiser steps of the whole run."""
+    batch_size: int = 16
+    """Samples per optimiser step, over all processes and accumulated parts."""
+    accumulate: int = 1
+    """Parts that a process cuts its share of a batch into, to save memory."""
+    learning_rate: float = 1e-3
+    """At the peak, right after the warm-up."""
+    final_learning_rate: float = 0.0
+    """At the last step."""
+    warmup_steps: int = 100
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.001
+    """On matrices and convolutions only: not on biases, norms, or anything with one dimension."""
+    clip_norm: float = 1.0
+    ema_decay: float = 0.0
+    """Of the running mean of the weights that is exported; 0 exports the weights themselves."""
+    precision: Literal["bf16", "float32"] = "bf16"
+    """bf16 is autocast: weights and optimiser stay in float32."""
+    seed: int = 0
+    workers: int = 0
+    """Processes that load data beside the training process; changes speed only."""
+    log_every: int = 20
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    images_every: int = 1000
+    """Steps between sample images; 0 writes none."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")
+        if self.warmup_steps > self.steps:
+            raise ConfigError(f"got {self.warmup_steps} warm-up steps of {self.steps}, expected at most all of them")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"got ema_decay={self.ema_decay}, expected 0 (off) to under 1, such as 0.999")
+
+
+def learning_rate(options: TrainingOptions, step: int) -> float:
+    """Rate of a step, counted from 0."""
+    if step < options.warmup_steps:
+        return options.learning_rate * (step + 1) / options.warmup_steps
+    done = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return options.final_learning_rate + (options.learning_rate - options.final_learning_rate) * cosine

@@ -1,0 +1,1 @@
+"""Clips out of coded frames: selection, assembly, and the file that keeps them."""

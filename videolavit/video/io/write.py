@@ -1,0 +1,296 @@
+"""Frames to files: MP4, GIF, animated WebP or a PNG sheet, each with its metadata inside; and the metadata back.
+
+A file appears under its name only when it is complete. Until then it has a temporary name in the same folder, which
+is removed whatever happens: an exception from the frames, Ctrl-C, a full disk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+
+from videolavit.errors import MediaError, OutputError
+from videolavit.video.io.open import open_video
+
+__all__ = ["EXTENSIONS", "check_output", "complete_or_absent", "read_metadata", "write_video"]
+
+EXTENSIONS = (".mp4", ".gif", ".webp", ".png")
+"""Of the formats that `write_video` writes."""
+
+_Writer = Callable[[Iterator[np.ndarray], Path, Fraction, str], None]
+_LONGEST_SIDE = {".gif": 65535, ".webp": 16383}
+
+
+def write_video(
+    frames: Iterable[np.ndarray],
+    path: str | os.PathLike[str],
+    *,
+    fps: int | float | Fraction = 6,
+    metadata: Mapping[str, Any] | None = None,
+    crf: int = 18,
+    columns: int | None = None,
+) -> Path:
+    """Write frames in the format that the extension names; equal frames give equal bytes.
+
+    - `.mp4`: H.264, yuv420p, index at the front. Frames are encoded as they come, so an iterator of any length takes
+      flat memory. H.264 in this format needs even sides: an odd one grows by a copy of its last row or column.
+      Colours are BT.601, which `decompose` takes every video for, and are tagged as such for players.
+    - `.gif`: one palette for all frames, dithered, repeated for ever. Sides up to 65535.
+    - `.webp`: animated, repeated for ever. Sides up to 16383.
+    - `.png`: a sheet, frames in reading order, `columns` in a row (by default about a square).
+
+    Args:
+        frames: RGB, each (height, width, 3) uint8 and all of one size; an array (frames, height, width, 3) will do.
+        path: an existing file is replaced.
+        fps: frames per second. GIF knows hundredths of a second and WebP thousandths; their errors do not add up.
+        metadata: prompt, seed, options and the like; what JSON cannot hold is written as `str`. `read_metadata`
+            gives it back.
+        crf: quality of MP4, 0 (lossless) to 51; smaller is better and larger in bytes.
+        columns: frames in a row of a PNG sheet.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        OutputError: unknown extension, no such folder, no space, or frames that do not make a video.
+    """
+    path = Path(path)
+    writers: dict[str, _Writer] = {
+        ".mp4": partial(_write_mp4, crf=crf),
+        ".gif": _write_gif,
+        ".webp": _write_webp,
+        ".png": partial(_write_sheet, columns=columns),
+    }
+    check_output(path)
+    if not 0.01 <= fps <= 1000:
+        raise OutputError(f"got fps {fps}, expected 0.01 to 1000")
+    note = json.dumps(dict(metadata or {}), sort_keys=True, default=str)
+    write = writers[path.suffix.lower()]
+    with complete_or_absent(path) as unfinished:
+        write(_checked(frames), unfinished, Fraction(fps).limit_denominator(1001), note)
+    return path
+
+
+def check_output(path: str | os.PathLike[str], extensions: Sequence[str] = EXTENSIONS) -> None:
+    """Tell before the work that its result could not be written.
+
+    Raises:
+        OutputError: unknown extension, no such folder or one that may not be written to, or `path` is itself a folder.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in extensions:
+        raise OutputError(f"{path}: unknown extension {path.suffix!r}, expected one of {', '.join(extensions)}")
+    _check_place(path)
+
+
+@contextmanager
+def complete_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place on success and disappears on anything else.
+
+    Raises:
+        OutputError: there is no such folder, no space, or `path` is itself a folder.
+    """
+    _check_place(path)
+    unfinished = path.parent / f".{secrets.token_hex(8)}.unfinished{path.suffix.lower()}"
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except OutputError:
+        raise
+    except (OSError, FFmpegError) as error:
+        raise OutputError(f"{path} cannot be written: {error}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            unfinished.unlink()
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `write_video` was given as `metadata`; empty where a file carries none.
+
+    Raises:
+        MediaError: the file is none of the four formats, or cannot be read.
+    """
+    path = Path(path)
+    try:
+        note = _read_note(path)
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path}: cannot read metadata: {error}; expected an MP4, GIF, WebP or PNG file") from error
+    try:
+        values = json.loads(note or "{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _read_note(path: Path) -> str:
+    if path.suffix.lower() == ".mp4":
+        with open_video(path) as video:  # and not PyAV itself: the file may be from anywhere
+            return video.container.metadata.get("comment", "")
+    with Image.open(path) as image:
+        if image.format == "WEBP":
+            return str(image.getexif().get(ExifTags.Base.ImageDescription, ""))
+        note = image.info.get("comment", "")
+    return note.decode("utf-8", "replace") if isinstance(note, bytes) else str(note)
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, expected the name of a file to write")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: the folder {path.parent} may not be written to; choose another one")
+
+
+def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same frames, or an error at the first that does not belong; an error if there is none."""
+    size: tuple[int, ...] | None = None
+    for i, frame in enumerate(frames):
+        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            got = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else type(frame).__name__
+            raise OutputError(f"frame {i}: got {got}, expected an array (height, width, 3) of uint8")
+        if frame.size == 0 or (size is not None and frame.shape != size):
+            expected = "at least one pixel" if size is None else f"{size[:2]} as those before"
+            raise OutputError(f"frame {i}: got an image of {frame.shape[:2]}, expected {expected}")
+        size = frame.shape
+        yield frame
+    if size is None:
+        raise OutputError("got no frames, expected at least one")
+
+
+# MP4
+
+
+def _write_mp4(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: str, *, crf: int) -> None:
+    first = next(frames)
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with av.open(_file_url(path), "w", format="mp4", container_options=options) as container:
+        container.metadata["comment"] = note
+        stream = _h264_stream(container, first, fps, crf)
+        for i, frame in enumerate(_with_first(first, frames)):
+            container.mux(stream.encode(_yuv_frame(frame, i)))
+        container.mux(stream.encode(None))
+
+
+def _h264_stream(container: Any, frame: np.ndarray, fps: Fraction, crf: int) -> VideoStream:
+    height, width = (side + side % 2 for side in frame.shape[:2])
+    stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "medium"})
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    context = stream.codec_context
+    context.time_base = 1 / fps
+    # x264's result depends on the number of threads, so it must not be that of the machine.
+    context.thread_count = 4
+    context.colorspace = context.color_primaries = context.color_trc = Colorspace.SMPTE170M.value
+    context.color_range = ColorRange.MPEG.value
+    return stream
+
+
+def _yuv_frame(frame: np.ndarray, index: int) -> VideoFrame:
+    height, width = frame.shape[:2]
+    if height % 2 or width % 2:
+        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    image = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+    image = image.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601, threads=1)
+    image.pts = index
+    return image
+
+
+def _file_url(path: Path) -> str:
+    """A form that libav takes for a file whatever characters the name has."""
+    return f"file:{path.absolute()}"
+
+
+def _with_first(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    yield from rest
+
+
+# Images
+
+
+def _write_gif(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: str) -> None:
+    images = _images(frames, path)
+    palette = _common_palette(images)
+    indexed = [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
+    durations = _durations(len(images), fps, per_second=100)
+    indexed[0].save(
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=indexed[1:],
+        duration=[10 * duration for duration in durations],
+        loop=0,
+        comment=note.encode(),
+        optimize=False,
+    )
+
+
+def _images(frames: Iterator[np.ndarray], path: Path) -> list[Image.Image]:
+    images = [Image.fromarray(frame) for frame in frames]
+    longest = max(images[0].size)
+    if longest > _LONGEST_SIDE[path.suffix]:
+        raise OutputError(f"got images of {longest} pixels, {path.suffix} takes {_LONGEST_SIDE[path.suffix]}; try .mp4")
+    return images
+
+
+def _common_palette(images: list[Image.Image]) -> Image.Image:
+    """256 colours for a whole video, so that its still parts do not flicker: from up to 16 frames, made small."""
+    chosen = [images[i] for i in np.unique(np.linspace(0, len(images) - 1, 16).astype(int))]
+    small = [image.resize((max(1, min(image.width, 256)), max(1, min(image.height, 256)))) for image in chosen]
+    sheet = np.concatenate([np.asarray(image) for image in small])
+    return Image.fromarray(sheet).quantize(256, method=Image.Quantize.MEDIANCUT)
+
+
+def _durations(count: int, fps: Fraction, *, per_second: int) -> list[int]:
+    """How long each frame stays, in units of a format; rounding errors do not add up."""
+    ends = [max(i, round(i * per_second / fps)) for i in range(count + 1)]
+    return [end - start for start, end in pairwise(ends)]
+
+
+def _write_webp(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: str) -> None:
+    images = _images(frames, path)
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = note
+    images[0].save(
+        path,
+        format="WEBP",
+        save_all=True,
+        append_images=images[1:],
+        duration=_durations(len(images), fps, per_second=1000),
+        loop=0,
+        quality=90,
+        method=4,
+        exif=exif,
+    )
+
+
+def _write_sheet(frames: Iterator[np.ndarray], path: Path, _fps: Fraction, note: str, *, columns: int | None) -> None:
+    images = list(frames)
+    height, width = images[0].shape[:2]
+    columns = columns or math.ceil(math.sqrt(len(images) * height / width))
+    columns = min(max(1, columns), len(images))
+    rows = math.ceil(len(images) / columns)
+    sheet = np.zeros((rows, columns, height, width, 3), np.uint8)
+    for i, image in enumerate(images):
+        sheet[divmod(i, columns)] = image
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", note)
+    image = Image.fromarray(sheet.swapaxes(1, 2).reshape(rows * height, columns * width, 3))
+    image.save(path, format="PNG", pnginfo=text)

@@ -1,0 +1,136 @@
+"""How a model sees videos: at which size, where motion is searched, and which clips it takes.
+
+Its tokenizers learnt this, so it is kept with the model, and data for training and videos for use go through the same
+functions. The whole image is brought to the model's size whatever its shape, as the visual tokenizer does it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from videolavit.clip import Clip
+from videolavit.errors import ConfigError
+from videolavit.video.clips.decompose import VideoSource, iter_clips
+from videolavit.video.clips.decompose_options import DecomposeOptions
+from videolavit.video.clips.timeline import images_on_ticks, timeline
+from videolavit.video.io.frames import Frames
+from videolavit.video.io.limits import Limits
+from videolavit.video.io.pixels import resize_image
+from videolavit.video.motion.reencode import Reencoding
+
+__all__ = ["VideoProcessorConfig", "front_end_clips", "looked_at_clips", "whole_video_clips"]
+
+_NONE = Limits(max_duration_seconds=math.inf)
+"""For images of the model's size: those of the source have passed the limits already."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoProcessorConfig:
+    """How a model's videos go through the front end. The defaults are those of the released model."""
+
+    height: int | None = None
+    width: int | None = None
+    """Size that images are brought to; None for the video's own."""
+    motion_scale: int = 1
+    """Times that size is the image in which motion is searched: enlarged, blocks of 16 pixels make a finer grid."""
+    slices: int = 16
+    fps: float = 6.0
+    frames_per_clip: int = 24
+    look_at: Literal["reference", "timeline"] = "reference"
+    """Clips that a question is asked about: chosen by the released rule, or those that follow one another."""
+
+    def __post_init__(self) -> None:
+        if (self.height is None) != (self.width is None):
+            raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
+        if min(*(self.size or (1,)), self.motion_scale) < 1 or self.frames_per_clip < 2:
+            raise ConfigError(f"sizes must be positive and clips have at least 2 frames, got {self}")
+        if self.motion_scale != 1 and self.size is None:
+            raise ConfigError(f"got motion_scale={self.motion_scale} without a size; give height and width, too")
+        if self.look_at not in ("reference", "timeline"):
+            raise ConfigError(f'got look_at={self.look_at!r}, expected "reference" or "timeline"')
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of keyframes and frames; None for the video's own."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
+
+    @property
+    def motion_size(self) -> tuple[int, int] | None:
+        """(height, width) of the images in which motion is searched; None for the video's own."""
+        return None if self.size is None else (self.size[0] * self.motion_scale, self.size[1] * self.motion_scale)
+
+    @property
+    def options(self) -> DecomposeOptions:
+        """I-frames come twice in a clip, so that clips can follow one another and overlap by half."""
+        reencoding = Reencoding(slices=self.slices, gop=self.frames_per_clip // 2)
+        return DecomposeOptions(fps=self.fps, frames_per_clip=self.frames_per_clip, reencoding=reencoding)
+
+    def resized(self, image: UInt8[np.ndarray, "_ _ 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+        """An image at the model's size."""
+        return image if self.size is None else resize_image(image, *self.size)
+
+
+def front_end_clips(
+    source: VideoSource, video_processor: VideoProcessorConfig, *, limits: Limits | None = None, **changes: Any
+) -> Iterator[Clip]:
+    """`iter_clips` as a model sees the video; `changes` are further options of it, `select="all"` above all.
+
+    Motion is in pixels of the image in which it was searched, as `Clip.motion` says, keyframes are of the model's
+    size.
+
+    Raises:
+        MediaError: there is no such file, it is not a video, or it is damaged beyond reading.
+        LimitError: it is larger or longer than `limits` allow.
+    """
+    if video_processor.motion_size is None:
+        yield from iter_clips(source, video_processor.options, limits=limits, **changes)
+        return
+    size = video_processor.motion_size
+    with closing(images_on_ticks(source, fps=video_processor.options.rate, limits=limits)) as images:
+        seen = Frames(images=(resize_image(image, *size) for image in images), fps=video_processor.fps)
+        for clip in iter_clips(seen, video_processor.options, limits=_NONE, **changes):
+            yield dataclasses.replace(clip, keyframe=video_processor.resized(clip.keyframe))
+
+
+def whole_video_clips(
+    source: VideoSource, video_processor: VideoProcessorConfig, *, limits: Limits | None = None
+) -> Iterator[tuple[Clip, int]]:
+    """The whole video as clips that follow one another, each with the number of frames it is shown for."""
+    return timeline(front_end_clips(source, video_processor, limits=limits, select="all"))
+
+
+def looked_at_clips(
+    source: VideoSource, video_processor: VideoProcessorConfig, *, max_clips: int, limits: Limits | None = None
+) -> list[Clip]:
+    """Clips to ask a question about, at most `max_clips` of them, in order of time.
+
+    Raises:
+        ConfigError: `max_clips` is less than 1.
+    """
+    if video_processor.look_at == "reference":
+        return list(front_end_clips(source, video_processor, limits=limits, max_clips=max_clips))
+    if max_clips < 1:
+        raise ConfigError(f"got max_clips={max_clips}, expected at least 1")
+    return _evenly_spaced((clip for clip, _ in whole_video_clips(source, video_processor, limits=limits)), max_clips)
+
+
+def _evenly_spaced(clips: Iterable[Clip], count: int) -> list[Clip]:
+    """`count` of all clips; there are never more than twice as many in memory, however many come."""
+    kept: list[Clip] = []
+    stride = 1
+    for position, clip in enumerate(clips):
+        if position % stride == 0:
+            kept.append(clip)
+        if len(kept) > 2 * count:
+            kept, stride = kept[::2], 2 * stride
+    if len(kept) <= count:
+        return kept
+    return [kept[i] for i in np.linspace(0, len(kept) - 1, count).round().astype(int)]
