@@ -23,7 +23,7 @@ SETTINGS = ModelSettings(
     video_processor=VideoProcessorConfig(height=32, width=32, motion_scale=2, slices=1, look_at="timeline"),
     min_keyframe_ids=2,
     keyframe_num_inference_steps=2,
-    frames=VideoOptions(steps=1, max_guidance_scale=1.0),
+    frames=VideoOptions(num_inference_steps=1, max_guidance_scale=1.0),
 )
 PROMPTS = ("a ball", "a longer text about a box")
 SEEDS = (5, 900_000_001)
