@@ -125,7 +125,7 @@ def test_finished_shards_are_kept_and_other_videos_refused(folder, tmp_path, cap
     prepare.run(own_videos(folder, tmp_path, videos_per_shard=2))
     assert shards[0].stat().st_mtime_ns == before
     assert shards[1].exists()
-    with pytest.raises(ConfigError, match="other videos or with other options"):
+    with pytest.raises(ConfigError, match="other data or with other options"):
         prepare.run(own_videos(folder, tmp_path, clips_per_piece=2, videos_per_shard=2))
 
 
@@ -159,3 +159,40 @@ def test_real_clips_are_prepared(videos, tmp_path):
     answer = run("prepare", "videos", tmp_path / "list.jsonl", "-o", tmp_path / "out", seconds=600)
     assert "Traceback" not in answer.stderr
     assert len(ShardReader(tmp_path / "out")) >= 1
+
+
+def test_what_is_missing_is_told_again_and_what_was_repaired_is_taken_in(folder, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(folder / "long.mp4", mine / "good.mp4")
+    (mine / "bad.mp4").write_bytes(b"")
+    task = own_videos(mine, tmp_path / "out")
+    for _ in range(2):
+        assert prepare.run(task) == 1
+        assert "skipped: " in (told := capsys.readouterr()).err
+        assert "bad.mp4: is empty" in told.err
+        assert "2 samples of 2 videos" in told.out
+    shutil.copy(folder / "long.mp4", mine / "bad.mp4")
+    assert prepare.run(task) == 0
+    assert "4 samples of 2 videos" in capsys.readouterr().out
+    before = (tmp_path / "out" / "videos-00000.tar").stat().st_mtime_ns
+    assert prepare.run(task) == 0
+    assert (tmp_path / "out" / "videos-00000.tar").stat().st_mtime_ns == before
+    (mine / "good.mp4").unlink()
+    (mine / "good.mp4").write_bytes((folder / "long.mp4").read_bytes()[:-9000])
+    prepare.run(task)
+    assert (tmp_path / "out" / "videos-00000.tar").stat().st_mtime_ns != before
+
+
+def test_videos_that_all_fail_are_told(tmp_path, capsys):
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    assert prepare.run(own_videos(tmp_path, tmp_path / "out")) == 1
+    told = capsys.readouterr()
+    assert "bad.mp4: cannot be read as a video" in told.err
+    assert "0 samples of 1 videos" in told.out
+
+
+def test_rendered_data_with_other_options_is_refused(tmp_path):
+    prepare.run(Config(task=Shapes(output=tmp_path, data=ShapesData(num_videos=1), workers=1)))
+    with pytest.raises(ConfigError, match="was made of other data or with other options"):
+        prepare.run(Config(task=Shapes(output=tmp_path, data=ShapesData(num_videos=1, first_seed=5), workers=1)))

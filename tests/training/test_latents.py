@@ -128,7 +128,7 @@ def test_an_interrupted_preparation_goes_on_and_ends_the_same(stage, tmp_path, m
     monkeypatch.setattr(latents, "save_file", fails_at_the_third)
     with pytest.raises(Exception, match=r"latents-00000004-1.*No space left.*is there space"):
         prepare_latents(stage, tmp_path / "stopped", 5)
-    assert len(list((tmp_path / "stopped").iterdir())) == 3  # two shards and the note: nothing half-written
+    assert len(list((tmp_path / "stopped").iterdir())) == 4  # two shards and two notes: nothing half-written
     monkeypatch.setattr(latents, "save_file", save)
     kept = next((tmp_path / "stopped").glob("*-2.safetensors")).stat().st_mtime_ns
     resumed = prepare_latents(stage, tmp_path / "stopped", 5)

@@ -32,23 +32,23 @@ examples:
 from __future__ import annotations
 
 import itertools
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
+from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from videolavit.commands._shared.console import progress_bar
+from videolavit.commands._shared.console import printable, progress_bar
 from videolavit.commands._shared.parallel import for_each
+from videolavit.data.made_of import SourceNote, claim, state_of
 from videolavit.data.prepare_videos import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
-from videolavit.data.shards import Record, ShardReader, write_shard
+from videolavit.data.shards import Record, ShardReader, num_records, write_shard
 from videolavit.data.things.prepare import ThingsData
 from videolavit.data.user_videos import NamedVideo, named_videos, video_file_records
-from videolavit.errors import ConfigError, OutputError, VideoLaVITError
+from videolavit.errors import ConfigError, VideoLaVITError
 from videolavit.video.processor import VideoProcessorConfig
 
 __all__ = ["Config", "run"]
@@ -107,7 +107,7 @@ class Videos:
     """Your own videos."""
 
     source: Annotated[Path, Positional]
-    """Folder of videos, or a .csv or .jsonl file that names them."""
+    """Folder of videos, or a .csv, .tsv, .jsonl or .json file that names them."""
     output: Output
     """Folder for the shards."""
     video_processor: Annotated[VideoProcessorConfig, OmitArgPrefixes] = SHAPES_FRONT_END
@@ -318,16 +318,11 @@ class _Shard:
     clips_per_piece: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Written:
-    num_samples: int = 0
-    problems: tuple[str, ...] = ()
-
-
 def _videos(task: Videos) -> int:
     _check(task.workers, task.videos_per_shard, task.clips_per_piece)
     videos = named_videos(task.source)
-    _claim(task, videos)
+    made_of = repr((videos, task.video_processor, task.clips_per_piece, task.videos_per_shard))
+    claim(task.output, "videos.made_of.txt", made_of)
     shards = [
         _Shard(
             path=task.output / f"videos-{number:05d}.tar",
@@ -337,21 +332,33 @@ def _videos(task: Videos) -> int:
         )
         for number, start in enumerate(range(0, len(videos), task.videos_per_shard))
     ]
-    missing = [shard for shard in shards if not shard.path.exists()]
-    problems: list[str] = []
+    missing = [shard for shard in shards if not _is_current(shard)]
     with progress_bar(len(missing), "shard", quiet=False) as bar:
-        for written in for_each(_write, missing, workers=min(task.workers, len(missing)) or 1, died=_died):
-            problems += written.problems
-            bar.update()
-    print(f"{task.output}: {len(ShardReader(task.output))} samples of {len(videos)} videos")
+        done = for_each(_write, missing, workers=min(task.workers, len(missing)) or 1, died=_died)
+        killed = [problem for problems in _counted(done, bar) for problem in problems]
+    problems = [*killed, *(problem for shard in shards for problem in SourceNote(shard.path).problems.values())]
     for problem in problems:
-        print(f"videolavit: skipped: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+        print(printable(f"videolavit: skipped: {problem}"), file=sys.stderr)
+    num_samples = sum(num_records(shard.path) for shard in shards)
+    print(printable(f"{task.output}: {num_samples} samples of {len(videos)} videos"))
+    return 1 if problems or not num_samples else 0
 
 
-def _write(shard: _Shard) -> _Written:
-    """One shard; what cannot be read is left out and told."""
-    problems: list[str] = []
+def _counted(done: Iterator[tuple[str, ...]], bar: tqdm) -> Iterator[tuple[str, ...]]:
+    for problems in done:
+        bar.update()
+        yield problems
+
+
+def _is_current(shard: _Shard) -> bool:
+    """Whether a shard is there and its videos, those that could not be read among them, are as they were."""
+    return shard.path.exists() and SourceNote(shard.path).is_current(video.path for video in shard.videos)
+
+
+def _write(shard: _Shard) -> tuple[str, ...]:
+    """One shard; what cannot be read is left out and noted beside it. No problem is left to be told at once."""
+    problems: dict[str, str] = {}
+    states = {str(video.path): state_of(video.path) for video in shard.videos}
 
     def records() -> Iterator[Record]:
         for video in shard.videos:
@@ -361,33 +368,19 @@ def _write(shard: _Shard) -> _Written:
                     found += 1
                     yield record
             except (VideoLaVITError, OSError) as error:
-                problems.append(str(error))
+                problems[str(video.path)] = str(error)
             else:
                 if not found:
-                    problems.append(f"{video.path}: is shorter than a sample, or has a cut in each")
+                    problems[str(video.path)] = f"{video.path}: is shorter than a sample, or has a cut in each"
 
-    return _Written(num_samples=write_shard(records(), shard.path), problems=tuple(problems))
+    write_shard(records(), shard.path)
+    SourceNote(shard.path).write(states, problems)
+    return ()
 
 
-def _died(shard: _Shard) -> _Written:
+def _died(shard: _Shard) -> tuple[str, ...]:
     names = ", ".join(str(video.path) for video in shard.videos)
-    return _Written(problems=(f"the process that worked on {shard.path} was killed: {names}",))
-
-
-def _claim(task: Videos, videos: Sequence[NamedVideo]) -> None:
-    """Note what a folder is made of: shards that are kept must belong to the same list of videos and options."""
-    described = repr((videos, task.video_processor, task.clips_per_piece, task.videos_per_shard))
-    own = {"videos": len(videos), "digest": sha256(described.encode()).hexdigest()}
-    try:
-        task.output.mkdir(parents=True, exist_ok=True)
-        note = task.output / "videos.json"
-        if not note.exists():
-            note.write_text(json.dumps(own) + "\n")
-        kept = json.loads(note.read_text())
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{task.output}: cannot be used for shards: {error}") from error
-    if kept != own:
-        raise ConfigError(f"{task.output}: was made of other videos or with other options; choose another folder")
+    return (f"the process that worked on {shard.path} was killed: {names}",)
 
 
 def _check(*numbers: int) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from videolavit.data.made_of import digest_of_shards
 from videolavit.data.shards import Record, ShardReader
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo, TokenReader, write_tokens
 from videolavit.errors import CheckpointError, ConfigError, OutputError
@@ -63,7 +64,7 @@ def tokenize_shards(source: Path, target: Path, options: TokenizeOptions, *, wor
     """
     _claim(target, options)
     names = [path.stem for path in ShardReader(source).shards()]
-    missing = [name for name in names if not (target / f"{name}.tokens.json").exists()]
+    missing = [name for name in names if not _is_current(source, target, name)]
     work = partial(_tokenize_shard, source, target, options)
     if workers == 1:
         list(tqdm(map(work, missing), total=len(missing), desc="token shards", disable=None))
@@ -151,7 +152,22 @@ def _tokenize_shard(source: Path, target: Path, options: TokenizeOptions, name: 
         seed=options.seed + numbers.start,
         batch_size=options.batch_size,
     )
-    return write_tokens(_watched(videos, f"{options.visual_tokenizer}: {name}"), target / name, vocabulary)
+    digest = digest_of_shards([source / f"{name}.tar"])
+    written = write_tokens(_watched(videos, f"{options.visual_tokenizer}: {name}"), target / name, vocabulary)
+    _note(target, name).write_text(digest)
+    return written
+
+
+def _is_current(source: Path, target: Path, name: str) -> bool:
+    """Whether a token shard is there, and its source still is what it was made of."""
+    if not (target / f"{name}.tokens.json").exists():
+        return False
+    note = _note(target, name)
+    return not note.is_file() or note.read_text() == digest_of_shards([source / f"{name}.tar"])
+
+
+def _note(target: Path, name: str) -> Path:
+    return target / f"{name}.made_of.txt"
 
 
 def _watched(videos: Iterator[TokenizedVideo], where: str) -> Iterator[TokenizedVideo]:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from videolavit.data.made_of import claim
 from videolavit.data.shapes import (
     captions,
     image_captions,
@@ -88,6 +89,7 @@ def prepare_shapes(data: ShapesData, folder: Path, *, workers: int = 1, videos_p
     """Write the shards of a data set into a folder; shards that are there already are kept.
 
     Raises:
+        ConfigError: the folder holds shards of this kind with other options.
         OutputError: the folder cannot be written.
     """
     prepare_rendered("shapes", partial(shapes_record, data), data.num_videos, folder, workers, videos_per_shard)
@@ -153,8 +155,13 @@ def prepare_rendered(
     workers: int,
     videos_per_shard: int,
 ) -> None:
-    """Write shards `name-*.tar` of `num_videos` records into a folder; shards that are there already are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write shards `name-*.tar` of `num_videos` records into a folder; shards that are there already are kept.
+
+    Raises:
+        ConfigError: the folder holds shards of this name with other options.
+        OutputError: the folder cannot be written.
+    """
+    claim(folder, f"{name}.made_of.txt", repr((getattr(record, "args", ()), num_videos, videos_per_shard)))
     shards = [
         (
             folder / f"{name}-{start // videos_per_shard:05d}.tar",

@@ -28,7 +28,7 @@ from videolavit.clip import MotionField
 from videolavit.data.frame_store import decode_mp4, encode_mp4
 from videolavit.errors import MediaError, OutputError
 
-__all__ = ["Record", "ShardReader", "write_shard"]
+__all__ = ["Record", "ShardReader", "num_records", "write_shard"]
 
 
 class _Place(NamedTuple):
@@ -95,6 +95,11 @@ def write_shard(records: Iterable[Record], path: Path) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return len(index)
+
+
+def num_records(path: Path) -> int:
+    """Number of records in one shard; 0 where there is none."""
+    return len(_read_index(path)) if path.is_file() else 0
 
 
 class ShardReader:

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from videolavit.data.made_of import claim, digest_of_shards
 from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
 from videolavit.training.batches import Samples
 
@@ -100,6 +101,9 @@ def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, workers
     except OSError as error:
         raise OutputError(f"{target}: cannot be used for latent shards: {error}") from error
     _claim(target, stage.frozen())
+    data = getattr(stage, "data", "")
+    if data and (shards := list(Path(data).glob("*.tar"))):
+        claim(target, "data.made_of.txt", digest_of_shards(sorted(shards)))
     draws = [range(start, min(start + CLIPS_PER_SHARD, num_clips)) for start in range(0, num_clips, CLIPS_PER_SHARD)]
     missing = [part for part in draws if not _path(target, part).exists()]
     work = partial(_write_shard, stage, target)
