@@ -11,6 +11,10 @@ The other side is what the release does: one `generate()` for the keyframe and o
 `guidance_scale`, `suppress_tokens` and `min_new_tokens`. Its prompts have equal lengths here and go in as one batch,
 which its guidance supports (it pads nothing on the unconditional side); with prompts of different lengths it is still
 right, as the mask is only used by the conditional branch.
+
+An id reads the weights of the layers and of its part of the output projection once. How long a plain copy of the same
+bytes takes, and a product with a single vector, which only reads them, is measured in the same run. For a batch of one
+no loop can be faster than the reading.
 """
 
 from __future__ import annotations
@@ -56,6 +60,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one batch of 1, 20 keyframe and 30 motion ids, one run")
     parser.add_argument("--batches", type=int, nargs="+", help="default: 1 4 16")
     parser.add_argument("--runs", type=int, help="default: 5")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -65,15 +70,24 @@ def main() -> None:
 
     print(f"command: python {' '.join(sys.argv)}")
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}")
-    print(f"{arguments.threads} thread(s), medians of {runs}; keyframe {lengths[0]} ids, motion {lengths[1]} ids")
-    print("| batch | videolavit, ids/s | transformers, ids/s | ratio |\n| --- | --- | --- | --- |")
-    model = random_model()
+    print(f"{arguments.threads} thread(s), {arguments.dtype}, medians of {runs}; {lengths[0]} + {lengths[1]} ids")
+    print("ids/s of the floors: weights copied, and weights read, once per id; last two columns: our share of each\n")
+    print("| batch | videolavit, ids/s | transformers, ids/s | ratio | copied | read | share of copy | share of read |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    model = random_model().to(getattr(torch, arguments.dtype))
     for batch in batches:
         task = make_task(batch, *lengths)
-        # One after the other within each run, so that a busy machine slows both.
-        ours, theirs = alternate([lambda task=task: draw(model, task), lambda task=task: release(model, task)], runs)
-        speeds = task.num_ids / ours, task.num_ids / theirs
-        print(f"| {batch} | {speeds[0]:.1f} | {speeds[1]:.1f} | {theirs / ours:.2f} |", flush=True)
+        # One after the other within each run, so that a busy machine slows all.
+        tasks = [lambda task=task: draw(model, task), lambda task=task: release(model, task)]
+        tasks += [lambda task=task, use=use: use_weights(model, task, use) for use in (copy_into(model), read)]
+        seconds = alternate(tasks, runs)
+        speeds = [task.num_ids / value for value in seconds]
+        ours, theirs, copied, was_read = seconds
+        print(
+            f"| {batch} | {speeds[0]:.1f} | {speeds[1]:.1f} | {theirs / ours:.2f} | {speeds[2]:.1f} | {speeds[3]:.1f} "
+            f"| {copied / ours:.0%} | {was_read / ours:.0%} |",
+            flush=True,
+        )
 
 
 def random_model() -> LanguageModel:
@@ -117,6 +131,26 @@ def release(model: LanguageModel, task: Task) -> None:
     ids = append(append(ids, VOCABULARY.image_end), VOCABULARY.motion_start)
     ids = call_generate(model, ids, MOTION, not_motion, VOCABULARY.motion_end, task.motion_ids)
     assert ids.shape[1] == task.prompts.shape[1] + task.keyframe_ids + task.motion_ids + 3
+
+
+def use_weights(model: LanguageModel, task: Task, use: Callable[[torch.Tensor], object]) -> None:
+    """Do with the weights, once for each id of the longest sample, what the floor asks for."""
+    decoder, head = model.causal_lm.get_decoder(), model.causal_lm.get_output_embeddings().weight.detach()
+    layers = [parameter.detach() for parameter in decoder.layers.parameters() if parameter.ndim == 2]
+    for count, part in ((task.keyframe_ids, VOCABULARY.visual_range), (task.motion_ids, VOCABULARY.motion_range)):
+        for _ in range(count):
+            for weight in (*layers, head[part.start : part.stop]):
+                use(weight)
+
+
+def copy_into(model: LanguageModel) -> Callable[[torch.Tensor], object]:
+    """A plain copy to memory that is there already."""
+    memory = torch.empty(max(parameter.numel() for parameter in model.parameters()), dtype=model.dtype)
+    return lambda weight: memory[: weight.numel()].copy_(weight.flatten())
+
+
+def read(weight: torch.Tensor) -> None:
+    torch.mv(weight, torch.ones(weight.shape[1], dtype=weight.dtype))
 
 
 def call_generate(

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from videolavit.errors import ConfigError, GenerationError, PromptError, VocabularyError
-from videolavit.language import generate as decoding
-from videolavit.language import row_cache
+from videolavit.language import static_cache
 from videolavit.language.generate import Generated, generate, stream
 from videolavit.language.grammar import Block, Modality
 from videolavit.language.language_model import LanguageModel, left_pad
@@ -152,8 +151,7 @@ def test_features_in_a_prompt_are_read(model: LanguageModel):
 
 def test_the_size_of_the_caches_chunks_changes_nothing(model: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     expected = ids_of(generate(model, PROMPTS, CLIPS, SAMPLED, sample_generators(0, 4)))
-    for module in (row_cache, decoding):
-        monkeypatch.setattr(module, "COLUMNS_PER_CHUNK", 3)
+    monkeypatch.setattr(static_cache, "COLUMNS_PER_CHUNK", 3)
     assert ids_of(generate(model, PROMPTS, CLIPS, SAMPLED, sample_generators(0, 4))) == expected
 
 

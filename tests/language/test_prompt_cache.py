@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from videolavit.language.forward import LlamaForward
 from videolavit.language.generate import stream
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
@@ -23,14 +24,14 @@ def written(model: LanguageModel, prompts: list[list[int]], cache: PromptCache |
 
 
 class PositionCounter:
-    def __init__(self, model: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, hidden = 0, model.hidden
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, forward = 0, LlamaForward.__call__
 
-        def counted(embeddings: torch.Tensor, *args: object) -> torch.Tensor:
-            self.count += embeddings.shape[1]
-            return hidden(embeddings, *args)
+        def counted(module: LlamaForward, embeddings: torch.Tensor, place: object) -> torch.Tensor:
+            self.count += len(embeddings)
+            return forward(module, embeddings, place)
 
-        monkeypatch.setattr(model, "hidden", counted)
+        monkeypatch.setattr(LlamaForward, "__call__", counted)
 
 
 @pytest.mark.parametrize("block", [TEXT, GUIDED_MOTION], ids=["text", "guided motion"])
@@ -57,7 +58,7 @@ def test_a_prompt_after_another_gets_the_answer_it_would_get_alone(
 def test_only_what_is_new_is_read(talker: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     cache = PromptCache()
     written(talker, [BEGINNING], cache)
-    positions = PositionCounter(talker, monkeypatch)
+    positions = PositionCounter(monkeypatch)
     steps = len(written(talker, [[*BEGINNING, 30, 31]], cache)) - 1
     assert positions.count == 2 + steps
 
@@ -65,7 +66,7 @@ def test_only_what_is_new_is_read(talker: LanguageModel, monkeypatch: pytest.Mon
 def test_what_was_read_last_in_a_padded_batch_is_known_again(talker: LanguageModel, monkeypatch: pytest.MonkeyPatch):
     cache = PromptCache()
     written(talker, [[1, 5, 6], BEGINNING], cache)
-    positions = PositionCounter(talker, monkeypatch)
+    positions = PositionCounter(monkeypatch)
     again = written(talker, [[1, 5, 6, 7]], cache)
     assert positions.count == 1 + len(again) - 1
     assert again == written(talker, [[1, 5, 6, 7]], None)
@@ -77,6 +78,27 @@ def test_a_cache_that_has_forgotten_knows_nothing(talker: LanguageModel, monkeyp
     assert repr(cache) == "PromptCache(21 positions)"
     cache.forget()
     assert repr(cache) == "PromptCache(0 positions)"
-    positions = PositionCounter(talker, monkeypatch)
+    positions = PositionCounter(monkeypatch)
     steps = len(written(talker, [BEGINNING], cache)) - 1
     assert positions.count == len(BEGINNING) + steps
+
+
+def test_several_prompts_are_remembered_and_the_oldest_is_forgotten(
+    talker: LanguageModel, monkeypatch: pytest.MonkeyPatch
+):
+    cache = PromptCache(2)
+    for start in (30, 40, 50):
+        written(talker, [[start, *BEGINNING]], cache)
+    read = {}
+    for start in (50, 40, 30):
+        positions = PositionCounter(monkeypatch)
+        steps = len(written(talker, [[start, *BEGINNING, 60]], cache)) - 1
+        read[start] = positions.count - steps
+    assert read == {50: 1, 40: 1, 30: 23}
+
+
+def test_a_prompt_that_goes_on_from_a_kept_one_takes_its_place(talker: LanguageModel):
+    cache = PromptCache(2)
+    written(talker, [BEGINNING], cache)
+    written(talker, [[*BEGINNING, 60, 61]], cache)
+    assert repr(cache) == "PromptCache(23 positions)"

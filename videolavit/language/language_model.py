@@ -37,6 +37,7 @@ class LanguageModel(nn.Module):
         self.causal_lm = causal_lm
         self.vocabulary = vocabulary
         self.text_tokenizer = text_tokenizer
+        self.training = causal_lm.training
         _check(causal_lm, vocabulary)
 
     @property
@@ -66,11 +67,7 @@ class LanguageModel(nn.Module):
         Raises:
             VocabularyError: an id is not in the vocabulary.
         """
-        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
-            raise VocabularyError(
-                f"got ids from {int(ids.min())} to {int(ids.max())}, expected 0 to {self.vocabulary.size - 1}; "
-                "check that ids and model belong together"
-            )
+        self._check_ids(ids)
         return self.causal_lm.get_input_embeddings()(ids.to(self.device))
 
     def embed(self, prompt: Prompt) -> Float[Tensor, "length width"]:
@@ -80,6 +77,19 @@ class LanguageModel(nn.Module):
             PromptError: features have another width than the model.
         """
         return torch.cat([self._embed_part(part) for part in prompt.parts])
+
+    def check(self, prompt: Prompt) -> None:
+        """Raise an error if a prompt cannot be embedded.
+
+        Raises:
+            PromptError: features have another width than the model.
+            VocabularyError: an id is not in the vocabulary.
+        """
+        for part in prompt.parts:
+            if part.is_floating_point():
+                self._check_features(part)
+            else:
+                self._check_ids(part)
 
     def hidden(
         self,
@@ -120,12 +130,22 @@ class LanguageModel(nn.Module):
     def _embed_part(self, part: Tensor) -> Tensor:
         if not part.is_floating_point():
             return self.embed_ids(part)
-        if part.shape[-1] != self.width:
+        self._check_features(part)
+        return part.to(self.device, self.dtype)
+
+    def _check_ids(self, ids: Tensor) -> None:
+        if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary.size:
+            raise VocabularyError(
+                f"got ids from {int(ids.min())} to {int(ids.max())}, expected 0 to {self.vocabulary.size - 1}; "
+                "check that ids and model belong together"
+            )
+
+    def _check_features(self, features: Tensor) -> None:
+        if features.shape[-1] != self.width:
             raise PromptError(
-                f"got image features of width {part.shape[-1]}, expected the language model's {self.width}; "
+                f"got image features of width {features.shape[-1]}, expected the language model's {self.width}; "
                 "take the visual tokenizer's `language_features`, which end in the projection to that width"
             )
-        return part.to(self.device, self.dtype)
 
 
 def left_pad(

@@ -1,4 +1,4 @@
-"""The last prompt that was read, so that one which begins like it is read from where they part.
+"""The last prompts that were read, so that one which begins like one of them is read from where they part.
 
 Questions about one video differ behind the video only, and a conversation goes on where it was. What a model has
 computed of the common beginning is the same, but for the last bits of its numbers.
@@ -6,49 +6,55 @@ computed of the common beginning is the same, but for the last bits of its numbe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.language.row_cache import RowCache
-
 __all__ = ["PromptCache"]
 
 
-class PromptCache:
-    """Keys and values of one prompt, known again by its embeddings. It belongs to one model with one set of weights."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Kept:
+    embeddings: Float[Tensor, "length width"]
+    states: Float[Tensor, "layers 2 heads length dim"]
 
-    def __init__(self) -> None:
-        self._embeddings: Tensor | None = None
-        self._layers: list[tuple[Tensor, Tensor]] = []
+
+class PromptCache:
+    """Keys and values of a few prompts, known again by their embeddings; for one model with one set of weights."""
+
+    def __init__(self, size: int = 1) -> None:
+        """Remember the last `size` prompts."""
+        self.size = size
+        self._kept: list[_Kept] = []
+        """The latest first."""
 
     def __repr__(self) -> str:
-        return f"PromptCache({0 if self._embeddings is None else len(self._embeddings)} positions)"
+        return f"PromptCache({sum(len(kept.embeddings) for kept in self._kept)} positions)"
 
     def forget(self) -> None:
         """Drop everything."""
-        self._embeddings, self._layers = None, []
+        self._kept = []
 
-    def common_length(self, prompts: Sequence[Float[Tensor, "_ width"]]) -> int:
-        """How many first positions all of these prompts share with the one that is kept.
+    def common_length(self, prompt: Float[Tensor, "_ width"]) -> int:
+        """Number of first positions that a prompt shares with one that is kept.
 
-        The last position of each is left out: its hidden state is needed, and no cache holds that.
+        The last position is left out: its hidden state is needed, and no cache holds that.
         """
-        kept = self._embeddings
-        if kept is None:
-            return 0
-        return min(_common_length(kept, prompt[:-1]) for prompt in prompts)
+        return max((_common_length(kept.embeddings, prompt[:-1]) for kept in self._kept), default=0)
 
-    def begin(self, cache: RowCache, length: int, rows: int) -> None:
-        """Put the first `length` positions into the first `rows` rows of an empty cache."""
-        cache.begin([(keys[:, :, :length], values[:, :, :length]) for keys, values in self._layers], rows)
+    def prefix(self, prompt: Float[Tensor, "_ width"], length: int) -> Float[Tensor, "layers 2 heads length dim"]:
+        """Keys and values of the first `length` positions of a prompt, which `common_length` found."""
+        best = max(self._kept, key=lambda kept: _common_length(kept.embeddings, prompt[:-1]))
+        return best.states[:, :, :, :length]
 
-    def keep(self, embeddings: Float[Tensor, "length width"], cache: RowCache, columns: Tensor) -> None:
-        """Keep what the first row of a cache holds of a prompt, in these of its columns."""
-        self._embeddings = embeddings.clone()
-        self._layers = cache.columns_of_first_row(columns)
+    def keep(
+        self, embeddings: Float[Tensor, "length width"], states: Float[Tensor, "layers 2 heads length dim"]
+    ) -> None:
+        """Keep what a model has computed of a prompt; those that it goes on from are no longer needed."""
+        others = [kept for kept in self._kept if _common_length(kept.embeddings, embeddings) < len(kept.embeddings)]
+        self._kept = [_Kept(embeddings=embeddings.clone(), states=states), *others][: self.size]
 
 
 def _common_length(one: Tensor, other: Tensor) -> int:

@@ -16,7 +16,7 @@ from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
 from videolavit.language.sampling import Sampling, SamplingOptions
 
-__all__ = ["answer", "stream_answer"]
+__all__ = ["AnswerText", "answer", "stream_answer"]
 
 _GREEDY = SamplingOptions(greedy=True)
 _MAY_BECOME_AN_END = re.compile(r"(?:^|\s+)(?:\\n?)?$")
@@ -62,7 +62,7 @@ def stream_answer(
     """
     if model.text_tokenizer is None:
         raise PromptError("answers need a text tokenizer; give the language model one")
-    texts = [_AnswerText(model) for _ in prompts]
+    texts = [AnswerText(model) for _ in prompts]
 
     def has_ended(new: NewId) -> bool:
         if on_id is not None:
@@ -86,7 +86,7 @@ def stream_answer(
             yield sample, more
 
 
-class _AnswerText:
+class AnswerText:
     """Text of the ids so far. What may still become the end mark, or half a character, is held back."""
 
     def __init__(self, model: LanguageModel):
