@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -101,15 +102,14 @@ def image_kind(source: Any) -> Literal["image", "animation"] | None:
 
 
 def describe_image(source: Any) -> ImageFile:
-    """What an image file is, without decoding it.
+    """Facts about an image file, which is not decoded and may be of any size.
 
     Raises:
         MediaError: it is no image file.
     """
-    with open_image(source) as image:
+    with open_image(source, max_pixels=math.inf) as image:
         width, height = image.size
-        # Pillow tells the upright size of a TIFF, and the stored one of every other format.
-        if image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+        if _is_turned(image):
             width, height = height, width
         return ImageFile(
             format=image.format or "",
@@ -121,14 +121,24 @@ def describe_image(source: Any) -> ImageFile:
         )
 
 
+def _is_turned(image: Image.Image) -> bool:
+    """Whether an image lies on its side. Pillow tells the upright size of a TIFF, and decodes a PNG to know."""
+    if image.format == "TIFF" or image.width * image.height > _MOST_PIXELS:
+        return False
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except Exception:  # of a damaged file or damaged EXIF data
+        return False
+
+
 @contextmanager
-def open_image(source: Any) -> Iterator[Image.Image]:
+def open_image(source: Any, *, max_pixels: float = _MOST_PIXELS) -> Iterator[Image.Image]:
     """A Pillow image of a file that is in one of `IMAGE_FORMATS`, not decoded yet.
 
     Raises:
         PromptError: not a path, bytes or file object.
         MediaError: no such file, a URL, or no image.
-        LimitError: more than 268 million pixels.
+        LimitError: more than `max_pixels`.
     """
     name = _name_of(source)
     file, owned = _opened(source, name)
@@ -138,9 +148,9 @@ def open_image(source: Any) -> Iterator[Image.Image]:
         formats = _formats(name, head)
         with _explained(name, formats=formats, is_empty=not head):
             image = _open_with_limit(file, formats)
-        if image.width * image.height > _MOST_PIXELS:
+        if image.width * image.height > max_pixels:
             raise LimitError(
-                f"{name}: has {image.width} x {image.height} pixels, more than {_MOST_PIXELS}; make it smaller first"
+                f"{name}: has {image.width} x {image.height} pixels, more than {max_pixels}; make it smaller first"
             )
         yield image
     finally:

@@ -7,6 +7,7 @@ it opened. `videolavit.video.io.probe` describes a video, `videolavit.video.clip
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videolavit.errors import MediaError
+from videolavit.video.io.clock import ContinuousClock
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.sources import NamelessFile, Source
 
@@ -34,6 +36,12 @@ _MOST_PIXELS = 2**31 - 1
 """What libav's option holds."""
 _MOST_STREAMS = "100"
 """libav opens a decoder for each, of about a megabyte."""
+_SIGNATURES = {
+    "mov": re.compile(rb"\0\0\0[\x08-\x60]ftyp"),
+    "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\0\0\0\t"),
+    "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9"),
+}
+"""Beginnings of files in formats that hold one only; those of other formats may follow one another."""
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
@@ -133,6 +141,7 @@ class VideoReader:
         """Packets of the stream in decoding order. A damaged file ends where libav can read no further."""
         container, stream = self._open_parts()
         packets = container.demux(stream)
+        clock, end = self._clock(container, stream), 0
         while True:
             if self.container is not container:  # libav crashes where one reads on from what is closed
                 raise MediaError(f"{self.name}: has been rewound meanwhile; ask for its packets or frames anew")
@@ -144,11 +153,30 @@ class VideoReader:
                 return
             if packet is None:
                 self._file.check()
+                self._tell_of_more(container.format.name, end)
                 return
             if packet.size:
+                end = max(end, (packet.pos or 0) + packet.size)
+                clock.correct(packet)
                 if self.on_packet is not None:
                     self.on_packet(packet)
                 yield packet
+
+    def _clock(self, container: InputContainer, stream: VideoStream) -> ContinuousClock:
+        time_base = stream.time_base or Fraction(1, 1000)
+        usual_duration = max(1, round(1 / ((self.frame_rate or Fraction(25)) * time_base)))
+        return ContinuousClock(self.name, container.format.name, time_base, usual_duration)
+
+    def _tell_of_more(self, format_name: str, end: int) -> None:
+        """Warn where a second file follows the first in formats of which libav reads the first alone."""
+        signature = _SIGNATURES.get(format_name.split(",")[0])
+        if signature is not None and (place := self._file.holds_after(end, signature)) is not None:
+            logger.warning(
+                "%s: several files follow one another in it, and the first alone is read, up to byte %d; cut it there, "
+                "or join them with: ffmpeg -f concat",
+                self.name,
+                place,
+            )
 
     def decode(self, packet: av.Packet | None) -> list[VideoFrame]:
         """Frames that a packet completes, within the limits; none for a damaged packet. `None` flushes."""
@@ -250,7 +278,8 @@ class VideoReader:
         decoder = self._stream.codec_context
         self.limits.check_size(decoder.width, decoder.height, self.name)
         self.limits.check_size(decoder.coded_width, decoder.coded_height, self.name)
-        if self.duration_seconds is not None:
+        # Where clocks may leap, the duration is a guess from the first and the last time.
+        if self.duration_seconds is not None and self._opened.format.name not in ("mpegts", "mpeg"):
             self.limits.check_duration(float(self.duration_seconds), self.name)
         if not decoder.width or not decoder.height:
             if decoder.name == "webp":  # libav decodes still images only

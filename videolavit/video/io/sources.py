@@ -32,6 +32,7 @@ _FEW_ENTRIES = 100_000
 """Take no memory worth mentioning, whatever the size of the file."""
 _MOST_UNPACKED = 16 * 2**20
 """Of the texts and the colour profile of a PNG; real profiles have up to 4 MB."""
+_SEARCHED_BYTES = 64 * 2**20
 _URL = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+:/|data:[\w/+.-]*[;,]")
 """With one slash where the name went through `Path`. One letter and a colon is a drive."""
 _FILE_URL = re.compile(r"file:/+")
@@ -89,6 +90,20 @@ class NamelessFile:
     def tell(self) -> int:
         """Position from the start."""
         return self._file.tell()
+
+    def holds_after(self, position: int, signature: re.Pattern[bytes]) -> int | None:
+        """The place of the first match within some megabytes behind a position, None where there is none."""
+        if not self.can_seek:
+            return None
+        before = self._file.tell()
+        try:
+            self._file.seek(position)
+            found = signature.search(self._file.read(_SEARCHED_BYTES))
+            return None if found is None else position + found.start()
+        except (OSError, ValueError):
+            return None
+        finally:
+            self._file.seek(before)
 
     def check(self) -> None:
         """Raise what ended reading early, if anything did: libav was only told that the file ends.
