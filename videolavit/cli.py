@@ -41,6 +41,7 @@ COMMANDS = {
     "prepare": "data to train on: rendered videos, your own, a text tokenizer, token shards",
     "train": "one stage of training, resumed where it stopped",
     "evaluate": "how well a model does, with 95 % intervals",
+    "serve": "answer, generate and edit for others by HTTP, in the shape of OpenAI's API",
     "doctor": "what is installed, what a checkpoint can do, and how much memory that takes",
 }
 """Name of each command, and what it does in one line."""

@@ -1,0 +1,581 @@
+"""The API over real sockets with the small model: by OpenAI's own client, and by plain HTTP for the rest."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import socket
+import time
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from server.helpers import KEY, data_url, png, wait_for
+
+QUESTION = "Which colour is it?"
+
+
+@pytest.fixture(scope="module")
+def client(url):
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=120) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def asked(video_file):
+    """A message with a video, as a client sends it, and the same for Python."""
+    parts = [{"type": "video_url", "video_url": {"url": data_url(video_file, "video/mp4")}}]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": QUESTION}]}]
+
+
+# Chat
+
+
+def test_an_answer_is_that_of_python(client, shipped, asked, video_file):
+    expected = shipped.answer(QUESTION, video=video_file)
+    answer = client.chat.completions.create(model="tiny", messages=asked)
+    assert answer.choices[0].message.content == expected.text
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage.prompt_tokens == expected.num_prompt_ids
+    assert answer.usage.completion_tokens == expected.num_ids
+    assert answer.usage.total_tokens == expected.num_prompt_ids + expected.num_ids
+    assert answer.id.startswith("chatcmpl-")
+    assert answer.object == "chat.completion"
+
+
+def test_a_stream_joins_to_the_answer(client, asked):
+    whole = client.chat.completions.create(model="tiny", messages=asked)
+    options = {"include_usage": True}
+    chunks = list(client.chat.completions.create(model="tiny", messages=asked, stream=True, stream_options=options))
+    *rest, last = chunks
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in rest) == whole.choices[0].message.content
+    assert rest[0].choices[0].delta.role == "assistant"
+    assert [chunk.choices[0].finish_reason for chunk in rest] == [None] * (len(rest) - 1) + ["stop"]
+    assert last.choices == []
+    assert last.usage == whole.usage
+    assert {chunk.usage for chunk in rest} == {None}
+    assert len({(chunk.id, chunk.created) for chunk in chunks}) == 1
+
+
+def test_what_a_stream_looks_like_on_the_wire(http, asked):
+    answer = http.post("/v1/chat/completions", json={"messages": asked, "stream": True})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["x-accel-buffering"] == "no"
+    lines = answer.text.split("\n\n")
+    assert lines[-2:] == ["data: [DONE]", ""]
+    assert all(json.loads(line.removeprefix("data: "))["object"] == "chat.completion.chunk" for line in lines[:-2])
+
+
+def test_a_conversation_about_an_image(client, shipped):
+    first = "Which shape is it?"
+    messages = [
+        {"role": "user", "content": [image_part(), {"type": "text", "text": first}]},
+        {"role": "assistant", "content": "circle"},
+        {"role": "user", "content": QUESTION},
+    ]
+    answer = client.chat.completions.create(model="tiny", messages=messages)
+    picture = np.asarray(Image.open(io.BytesIO(png())))
+    history = shipped.answer(first, image=picture).turns
+    expected = shipped.answer(QUESTION, history=[dataclasses.replace(history[0], answer="circle")])
+    assert answer.choices[0].message.content == expected.text
+    assert answer.usage.prompt_tokens == expected.num_prompt_ids
+    details = answer.usage.prompt_tokens_details
+    assert details.image_tokens > 2
+    assert details.text_tokens + details.image_tokens == answer.usage.prompt_tokens
+
+
+def image_part() -> dict:
+    return {"type": "image_url", "image_url": {"url": data_url(png(), "image/png"), "detail": "auto"}}
+
+
+def test_seeded_sampling_gives_the_same_alone_and_in_company(client, asked):
+    open_question = [asked[0]["content"][0], {"type": "text", "text": "What happens here?"}]
+    messages = [{"role": "user", "content": open_question}]
+
+    def ask(seed, n=1):
+        made = client.chat.completions.create(model="tiny", messages=messages, temperature=2, seed=seed, n=n)
+        return [choice.message.content for choice in made.choices]
+
+    alone = ask(7)
+    assert ask(7) == alone
+    assert ask(7, n=4)[0] == alone[0]
+    assert len({*ask(7, n=4), *ask(8, n=4), *ask(9, n=4)}) > 1, "sampling that always gives the same is none"
+
+
+def test_length_limits_and_stop_strings(client, asked):
+    short = client.chat.completions.create(model="tiny", messages=asked, max_completion_tokens=1)
+    assert short.choices[0].finish_reason == "length"
+    assert short.usage.completion_tokens == 1
+    whole = client.chat.completions.create(model="tiny", messages=asked).choices[0].message.content
+    stopped = client.chat.completions.create(model="tiny", messages=asked, stop=[whole[1:3]])
+    assert stopped.choices[0].message.content == whole[:1]
+    assert stopped.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": "a <image> here"}]}, "messages[0].content[0]"),
+        ({"temperature": 3}, "temperature"),
+        ({"n": 1000}, "n"),
+        ({"seed": 2**80}, "seed"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"frequency_penalty": 1}, "frequency_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"best_of": 3}, "best_of"),
+        ({"stop": ["a"] * 5}, "stop"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(http, change, param):
+    body = {"messages": [{"role": "user", "content": QUESTION}], **change}
+    answer = http.post("/v1/chat/completions", json=body)
+    error = answer.json()["error"]
+    assert answer.status_code == 400, error
+    assert set(error) == {"message", "type", "param", "code"}
+    assert (error["type"], error["param"]) == ("invalid_request_error", param)
+    assert isinstance(error["code"], str)
+
+
+def test_errors_are_those_of_openais_client(client):
+    message = [{"role": "user", "content": QUESTION}]
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="gpt-5", messages=message)
+    with pytest.raises(openai.BadRequestError, match="knows none of the words"):
+        client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "Quousque tandem"}])
+    with pytest.raises(openai.BadRequestError, match="knows none of the words"):
+        list(
+            client.chat.completions.create(
+                model="tiny", messages=[{"role": "user", "content": "Quousque tandem"}], stream=True
+            )
+        )
+    with pytest.raises(openai.AuthenticationError):
+        client.with_options(api_key="wrong").chat.completions.create(model="tiny", messages=message)
+
+
+def test_scores_of_ids(client, asked):
+    whole = client.chat.completions.create(model="tiny", messages=asked, logprobs=True, top_logprobs=3)
+    scores = whole.choices[0].logprobs.content
+    assert "".join(score.token for score in scores).strip() == whole.choices[0].message.content
+    for score in scores:
+        assert score.token == score.top_logprobs[0].token, "greedy takes the likeliest"
+        assert 0 >= score.logprob == score.top_logprobs[0].logprob
+        logprobs = [one.logprob for one in score.top_logprobs]
+        assert (len(logprobs), logprobs) == (3, sorted(logprobs, reverse=True))
+    streamed = client.chat.completions.create(model="tiny", messages=asked, logprobs=True, stream=True)
+    told = [score for chunk in streamed if chunk.choices[0].logprobs for score in chunk.choices[0].logprobs.content]
+    assert [(one.token, one.logprob) for one in told] == [(one.token, one.logprob) for one in scores]
+
+
+def test_fields_without_effect_are_taken(client, asked):
+    extra = {"user": "me", "metadata": {"a": "b"}, "store": False, "service_tier": "auto"}
+    assert client.chat.completions.create(model="tiny", messages=asked, **extra).choices
+
+
+# Images
+
+
+def test_an_image_is_that_of_python(client, shipped):
+    answer = client.images.generate(model="tiny", prompt="a red circle", n=2, extra_body={"seed": 3})
+    for number, one in enumerate(answer.data):
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.b64_json))))
+        assert np.array_equal(pixels, shipped.image("a red circle", seed=3 + number).pixels)
+    assert (answer.size, answer.output_format) == ("128x128", "png")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 11},
+        {"size": "huge"},
+        {"size": "99999x99999"},
+        {"response_format": "url"},
+        {"prompt": ""},
+        {"num_inference_steps": 900},
+    ],
+)
+def test_images_within_bounds(http, change):
+    answer = http.post("/v1/images/generations", json={"prompt": "a red circle", **change})
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["message"]
+
+
+# Videos
+
+
+@pytest.fixture(scope="module")
+def job(http):
+    """A finished video of two steps."""
+    started = http.post("/v1/videos", json={"prompt": "a red circle moves right", "seed": 5, "seconds": "4"})
+    assert started.status_code == 200, started.text
+    assert started.headers["openai-poll-after-ms"] == "1000"
+    return finished(http, started.json()["id"])
+
+
+def finished(http, job_id: str, seconds: float = 120) -> dict:
+    seen = []
+
+    def look():
+        job = http.get(f"/v1/videos/{job_id}").json()
+        seen.append(job)
+        return job if job["status"] in ("completed", "failed") else None
+
+    done = wait_for(look, seconds)
+    assert [job["progress"] for job in seen] == sorted(job["progress"] for job in seen)
+    assert all(job["progress"] < 100 for job in seen if job["status"] != "completed")
+    return done
+
+
+def frames_of(data: bytes) -> np.ndarray:
+    from videolavit.video.clips.timeline import images_on_ticks
+
+    return np.stack(list(images_on_ticks(data)))
+
+
+def test_a_job_has_all_that_a_client_expects(job):
+    assert set(job) == {
+        "id", "object", "model", "status", "progress", "created_at", "completed_at", "expires_at", "prompt", "size",
+        "seconds", "remixed_from_video_id", "error",
+    }  # fmt: skip
+    assert (job["object"], job["status"], job["progress"], job["error"]) == ("video", "completed", 100, None)
+    assert (job["size"], job["seconds"], job["model"]) == ("128x128", "4", "tiny")
+
+
+def test_the_video_is_that_of_python(http, job, shipped, tmp_path):
+    data = http.get(f"/v1/videos/{job['id']}/content")
+    assert data.headers["content-type"] == "video/mp4"
+    assert data.headers["x-content-type-options"] == "nosniff"
+    assert "attachment" in data.headers["content-disposition"]
+    expected = shipped.video("a red circle moves right", seed=5).save(tmp_path / "video.mp4")
+    assert data.content == expected.read_bytes()
+
+
+def test_parts_of_a_video_can_be_asked_for(http, job):
+    path = f"/v1/videos/{job['id']}/content"
+    whole = http.get(path).content
+    part = http.get(path, headers={"Range": "bytes=100-199"})
+    assert part.status_code == 206
+    assert part.content == whole[100:200]
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    assert http.get(path, headers={"Range": "bytes=-5"}).content == whole[-5:]
+    assert http.get(path, headers={"Range": "bytes=999999999-"}).status_code == 416
+
+
+def test_thumbnail_and_sheet(http, job):
+    for variant, size in (("thumbnail", (128, 128)), ("spritesheet", (768, 512))):
+        answer = http.get(f"/v1/videos/{job['id']}/content", params={"variant": variant})
+        assert answer.headers["content-type"] == "image/webp"
+        assert Image.open(io.BytesIO(answer.content)).size == size
+    assert http.get(f"/v1/videos/{job['id']}/content", params={"variant": "other"}).status_code == 400
+
+
+@pytest.mark.slow
+def test_openais_client_makes_and_loads_a_video(client):
+    if not hasattr(client, "videos"):
+        pytest.skip("this version of the client has no videos")
+    video = client.videos.create_and_poll(model="tiny", prompt="a blue square moves left", seconds="4", size="128x128")
+    assert video.status == "completed"
+    assert frames_of(client.videos.download_content(video.id).read()).shape == (24, 128, 128, 3)
+    assert video.id in [one.id for one in client.videos.list(limit=5)]
+    assert client.videos.delete(video.id).deleted
+
+
+@pytest.mark.slow
+def test_a_remix_has_the_same_seed_and_other_words(http, job, shipped, tmp_path):
+    started = http.post(f"/v1/videos/{job['id']}/remix", json={"prompt": "a blue square moves left"}).json()
+    assert started["remixed_from_video_id"] == job["id"]
+    done = finished(http, started["id"])
+    expected = shipped.video("a blue square moves left", seed=5).save(tmp_path / "video.mp4")
+    assert http.get(f"/v1/videos/{done['id']}/content").content == expected.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_form_with_a_file_starts_with_that_image(http):
+    form = {"prompt": "it moves left", "seconds": "4", "num_inference_steps": "1"}
+    started = http.post("/v1/videos", data=form, files={"input_reference": ("../../x.png", png(128, 128), "image/png")})
+    assert started.status_code == 200, started.text
+    done = finished(http, started.json()["id"])
+    frames = frames_of(http.get(f"/v1/videos/{done['id']}/content").content)
+    assert np.abs(frames[0].astype(int).mean((0, 1)) - (200, 30, 30)).max() < 12
+    assert http.post(f"/v1/videos/{done['id']}/remix", json={"prompt": "a circle"}).status_code == 400
+
+
+@pytest.mark.slow
+def test_an_extension_goes_on_from_the_end(http, job):
+    started = http.post("/v1/videos/extensions", json={"video": {"id": job["id"]}, "num_inference_steps": 1})
+    done = finished(http, started.json()["id"])
+    before = frames_of(http.get(f"/v1/videos/{job['id']}/content").content)
+    after = frames_of(http.get(f"/v1/videos/{done['id']}/content").content)
+    assert len(after) > len(before) + 20
+    assert np.abs(after[: len(before)].astype(int) - before).mean() < 4
+
+
+@pytest.mark.slow
+def test_an_edit_gives_other_motion(http, video_file):
+    body = {"video": {"video_url": data_url(video_file, "video/mp4")}, "reverse": True, "detokenizer": "warp"}
+    done = finished(http, http.post("/v1/videos/edits", json=body).json()["id"])
+    frames = frames_of(http.get(f"/v1/videos/{done['id']}/content").content)
+    assert done["status"] == "completed"
+    assert frames.shape == (24, 128, 128, 3)
+
+
+@pytest.mark.slow
+def test_a_video_at_once(http):
+    body = {"prompt": "a red circle moves right", "num_inference_steps": 1, "seed": 1}
+    answer = http.post("/v1/videos/sync", json=body)
+    assert answer.headers["content-type"] == "video/mp4"
+    assert frames_of(answer.content).shape == (24, 128, 128, 3)
+
+
+@pytest.mark.slow
+def test_tokens_there_and_back(http, shipped, video_file):
+    answer = http.post("/v1/tokens", json={"video": data_url(video_file, "video/mp4")}).json()
+    expected = shipped.tokenize(video=video_file)
+    assert answer["text"] == expected.text
+    assert answer["ids"] == expected.ids.tolist()
+    back = http.post("/v1/videos/sync", json={"from_tokens": answer["text"], "detokenizer": "warp"})
+    assert back.status_code == 400, "tokens alone"
+    back = http.post("/v1/videos/sync", json={"from_tokens": answer["text"], "num_inference_steps": 1})
+    assert frames_of(back.content).shape == (24, 128, 128, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("", {}),
+        ("", {"prompt": "a circle", "seconds": "5"}),
+        ("", {"prompt": "a circle", "num_frames": 25}),
+        ("", {"prompt": "a circle", "clips": 1000}),
+        ("", {"prompt": "a circle", "clips": 1, "seconds": "4"}),
+        ("", {"prompt": "a circle", "size": "128x"}),
+        ("", {"prompt": "a circle", "candidates": 100}),
+        ("", {"prompt": "a circle", "extra_params": "{"}),
+        ("", {"prompt": "a circle", "extra_params": {"prompt": "two"}}),
+        ("", {"prompt": "a circle", "negative_prompt": "square"}),
+        ("", {"prompt": "a circle", "input_reference": {"file_id": "x"}}),
+        ("", {"prompt": "a circle", "video": "video_" + "0" * 32}),
+        ("", {"from_tokens": "nonsense", "prompt": "a circle"}),
+        ("/edits", {"prompt": "it moves left"}),
+        ("/edits", {"video": "video_" + "0" * 32, "reverse": True}),
+        ("/extensions", {"prompt": "it moves left"}),
+    ],
+)
+def test_videos_that_make_no_sense(http, path, body):
+    answer = http.post(f"/v1/videos{path}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_pages_of_jobs(http, job):
+    listed = http.get("/v1/videos", params={"limit": 1, "order": "asc"}).json()
+    assert (listed["object"], len(listed["data"])) == ("list", 1)
+    assert listed["first_id"] == listed["last_id"] == listed["data"][0]["id"]
+    rest = http.get("/v1/videos", params={"after": listed["last_id"], "order": "asc"}).json()
+    assert listed["last_id"] not in [one["id"] for one in rest["data"]]
+    assert http.get("/v1/videos", params={"limit": 101}).status_code == 400
+
+
+def test_a_deleted_job_stops_and_is_gone(http, engine):
+    body = {"prompt": "a red circle moves right", "clips": 8, "num_inference_steps": 200}
+    job_id = http.post("/v1/videos", json=body).json()["id"]
+    wait_for(lambda: engine.counts["videos"] == (0, 1))
+    wait_for(lambda: http.get(f"/v1/videos/{job_id}").json()["status"] == "in_progress")
+    assert http.get(f"/v1/videos/{job_id}/content").status_code == 409
+    assert http.delete(f"/v1/videos/{job_id}").json() == {"id": job_id, "object": "video.deleted", "deleted": True}
+    assert http.get(f"/v1/videos/{job_id}").status_code == 404
+    wait_for(lambda: engine.idle, 10)
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fetc%2fpasswd", "video_1", "video_" + "0" * 32, "%00", "video_" + "A" * 32])
+def test_ids_that_are_none(http, name):
+    for path in (f"/v1/videos/{name}", f"/v1/videos/{name}/content"):
+        assert http.get(path).status_code == 404
+    assert http.delete(f"/v1/videos/{name}").status_code == 404
+
+
+# Clients that leave
+
+
+@pytest.mark.slow
+def test_a_client_that_leaves_frees_the_engine(http, url, engine, asked):
+    """A plain request and a stream: both end their work."""
+    host, port = urlsplit(url).netloc.split(":")
+    for path, body in (
+        ("/v1/videos/sync", {"prompt": "a red circle moves right", "clips": 8, "num_inference_steps": 200}),
+        ("/v1/images/generations", {"prompt": "a red circle", "n": 10, "num_inference_steps": 200}),
+    ):
+        with socket.create_connection((host, int(port))) as connection:
+            send(connection, path, body)
+            wait_for(lambda: sum(map(sum, engine.counts.values())) == 1)
+        wait_for(lambda: engine.idle, 10)
+
+
+def send(connection: socket.socket, path: str, body: dict) -> None:
+    data = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+    )
+    connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+
+
+# What stands before all routes
+
+
+def test_every_route_but_health_needs_a_key(app, url):
+    checked = 0
+    for template, methods in app.openapi()["paths"].items():
+        path = template.replace("{video_id}", "video_" + "0" * 32).replace("{model_id}", "tiny")
+        for method in map(str.upper, methods):
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"}):
+                answer = httpx.request(method, url + path, headers=headers)
+                if path == "/health":
+                    assert answer.status_code in (200, 405)
+                    continue
+                assert answer.status_code == 401, (method, path)
+                assert answer.headers["www-authenticate"] == "Bearer"
+                checked += 1
+    assert checked == 3 * (sum(map(len, app.openapi()["paths"].values())) - 1) > 40
+    for path in ("/nothing", "/docs", "/openapi.json", "//health", "/health/"):
+        assert httpx.get(url + path).status_code == 401
+
+
+def test_other_hosts_are_refused(url):
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for host in ("evil.test", "evil.test:80", "127.0.0.1.evil.test", ""):
+        assert httpx.get(f"{url}/v1/models", headers={**headers, "Host": host}).status_code in (400, 403)
+    assert httpx.get(f"{url}/v1/models", headers={**headers, "Host": "localhost:1"}).status_code == 200
+
+
+def test_pages_elsewhere_are_not_invited(http):
+    answer = http.get("/v1/models", headers={"Origin": "https://evil.test"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_bodies_are_counted_as_they_come(http, url):
+    def endless():
+        for _ in range(1000):
+            yield bytes(1_000_000)
+
+    started = time.monotonic()
+    try:
+        answer = http.post("/v1/chat/completions", content=endless(), headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+    except httpx.WriteError:  # the server answered and closed while this end was still sending
+        pass
+    assert time.monotonic() - started < 20
+    host, port = urlsplit(url).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST /v1/tokens HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+        connection.sendall(f"{head}Content-Length: 100000000\r\n\r\n".encode())
+        assert b" 413 " in connection.recv(1000), "refused before it came"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(url):
+    host, port = urlsplit(url).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST /v1/tokens HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 100\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{{".encode())
+        assert b" 408 " in connection.recv(1000)
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[]", b"null", b'{"messages": ' + b"[" * 100_000, b""])
+def test_bodies_that_are_no_json(http, body):
+    for path in ("/v1/chat/completions", "/v1/videos"):
+        answer = http.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, answer.text
+
+
+def test_forms_that_make_no_sense(http):
+    many = [("prompt", (None, "x"))] * 100
+    for files in (many, [("video", ("v", b"x"))] * 9, [("prompt", ("p.txt", b"x"))]):
+        assert http.post("/v1/videos", files=files).status_code == 400
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    for body in (b"", b"--x\r\n", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb", b"--y--"):
+        assert http.post("/v1/videos", content=body, headers=headers).status_code == 400
+    assert http.post("/v1/videos", content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
+
+
+def test_a_full_lane_says_when_to_come_back(http, engine, app):
+    line = engine._lines["images"]
+    config = line.config
+    line.config = dataclasses.replace(config, max_cost=1)
+    try:
+        line.running[object.__new__(type("Ticket", (), {"cost": 5}))] = 5
+        answer = http.post("/v1/images/generations", json={"prompt": "a red circle"})
+        assert answer.status_code == 429
+        assert answer.json()["error"]["code"] == "queue_full"
+        assert int(answer.headers["retry-after"]) >= 1
+    finally:
+        line.config = config
+        line.running.clear()
+
+
+def test_messages_tell_nothing_of_the_server(http):
+    answers = [
+        http.post("/v1/tokens", json={"image": data_url(b"x", "image/png")}),
+        http.post("/v1/tokens", json={"video": data_url(b"x", "video/mp4")}),
+        http.post("/v1/videos/sync", json={"from_tokens": "K 999999"}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 400
+        for word in ("/root", "/home", "/usr", "/tmp", "site-packages", "0x", "Traceback"):
+            assert word not in answer.text
+
+
+# Measures
+
+
+def test_measures_add_up(http, asked):
+    def measures():
+        families = text_string_to_metric_families(http.get("/metrics").text)
+        return {
+            (one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples
+        }
+
+    def change(name, **labels):
+        key = (f"videolavit:{name}", tuple(sorted({**labels, "model_name": "tiny"}.items())))
+        return after.get(key, 0) - before.get(key, 0)
+
+    before = measures()
+    usage = [http.post("/v1/chat/completions", json={"messages": asked}).json()["usage"] for _ in range(3)]
+    http.post("/v1/chat/completions", json={"messages": []})
+    http.post("/v1/images/generations", json={"prompt": "a red circle", "n": 2})
+    after = measures()
+    chat = {"handler": "/v1/chat/completions", "method": "POST"}
+    assert change("http_requests_total", **chat, status="200") == 3
+    assert change("http_requests_total", **chat, status="400") == 1
+    assert change("http_request_duration_seconds_count", handler=chat["handler"]) == 4
+    assert change("request_success_total", finished_reason="stop") == 3
+    assert change("prompt_tokens_total") == sum(one["prompt_tokens"] for one in usage)
+    assert change("generation_tokens_total") == sum(one["completion_tokens"] for one in usage)
+    assert change("time_to_first_token_seconds_count") == 3
+    assert change("e2e_request_latency_seconds_count", lane="answers") == 3
+    assert change("work_total", lane="images", end="done") == 1
+    assert change("media_decode_seconds_count", kind="video") == 3
+    for lane in ("answers", "images", "videos"):
+        assert after["videolavit:num_requests_running", (("lane", lane), ("model_name", "tiny"))] == 0
+
+
+def test_what_a_server_says_of_itself(client, http, url):
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").owned_by == "videolavit"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("other/model")
+    assert httpx.get(f"{url}/health").json() == {"status": "ok"}
+    assert http.get("/ready").json() == {"status": "ready"}
+    from videolavit import __version__
+
+    assert http.get("/version").json() == {"version": __version__}
+    assert http.get("/v1/nothing").json()["error"]["code"] == "not_found"
+    assert http.get("/v1/chat/completions").status_code == 405

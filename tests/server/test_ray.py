@@ -1,0 +1,93 @@
+"""Two replicas under Ray Serve, on loopback: both answer, and one that is killed takes nobody with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import httpx
+import pytest
+from server.helpers import wait_for
+
+ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+
+CHAT = {"messages": [{"role": "user", "content": "Which colour is it?"}]}
+
+
+@pytest.fixture(scope="module")
+def url():
+    from ray import serve
+
+    from videolavit.server.ray_serve import build
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    environment = {"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
+    ray.init(num_cpus=4, include_dashboard=False, runtime_env=environment, configure_logging=False)
+    port = free_port()
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        serve.run(build(replicas=2), name="videolavit")
+        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: all(ready(address) for _ in range(12)), 240)
+        yield address
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/ready", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def replicas() -> set[int]:
+    from ray.util.state import list_actors
+
+    actors = list_actors(filters=[("state", "=", "ALIVE")])
+    return {actor.pid for actor in actors if "ServeReplica" in actor.class_name}
+
+
+def test_a_killed_replica_takes_nobody_with_it(url):
+    before = replicas()
+    assert len(before) == 2
+    right = httpx.post(f"{url}/v1/chat/completions", json=CHAT, timeout=60).json()["choices"][0]["message"]["content"]
+    outcomes, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                answer = httpx.post(f"{url}/v1/chat/completions", json=CHAT, timeout=60)
+                said = answer.json()["choices"][0]["message"]["content"] if answer.status_code == 200 else None
+                outcomes.append((time.monotonic(), answer.status_code, said))
+            except httpx.TransportError as error:
+                outcomes.append((time.monotonic(), type(error).__name__, None))
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    wait_for(lambda: len(outcomes) > 20, 120)
+    killed = time.monotonic()
+    os.kill(before.pop(), signal.SIGKILL)
+    wait_for(lambda: sum(at > killed and status == 200 for at, status, _ in outcomes) > 40, 120)
+    wait_for(lambda: len(replicas()) == 2, 240)
+    stop.set()
+    for client in clients:
+        client.join(60)
+    assert all(said == right for _, status, said in outcomes if status == 200)
+    lost = [one for one in outcomes if one[1] not in (200, 503)]
+    assert len(lost) <= len(clients), f"more than what was on the killed one: {lost}"
+    assert all(at >= killed for at, *_ in lost)

@@ -1,0 +1,192 @@
+"""Layers before every route, as plain ASGI so that a client that goes away is seen: measures, hosts, keys, size."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from videolavit.server.api_error import ApiError
+from videolavit.server.metrics import Metrics
+
+__all__ = ["BodyLimit", "HostCheck", "KeyCheck", "Measured", "send_error"]
+
+_log = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+App = Callable[[Scope, Any, Any], Any]
+
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Measured:
+    """Counter of requests and their times; adds headers that every answer has."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.monotonic(), 499  # nginx's status for a client that was gone before the answer
+
+        async def send_on(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", []), *_missing(message)]}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_on)
+        except Exception:
+            status = 500 if status == 499 else status
+            raise
+        finally:
+            handler = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            counted = {"handler": handler, "method": method, "status": str(status)}
+            self.metrics.labelled(self.metrics.requests, **counted).inc()
+            seconds = time.monotonic() - started
+            self.metrics.labelled(self.metrics.request_seconds, handler=handler).observe(seconds)
+
+
+_METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH")
+
+
+def _missing(message: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    present = {name.lower() for name, _ in message.get("headers", [])}
+    return [(name, value) for name, value in _HEADERS if name not in present]
+
+
+class HostCheck:
+    """Refusal of requests for other hosts than this one: a page elsewhere may have bent its name to this address."""
+
+    def __init__(self, app: App, hosts: Iterable[str]) -> None:
+        """Set up; `hosts` are names without port, or "*" for any."""
+        self.app = app
+        self._hosts = {*_LOCAL, *(host.lower() for host in hosts)}
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope["type"] in ("http", "websocket") and "*" not in self._hosts:
+            host = _header(scope, b"host").decode("latin-1").lower()
+            if re.sub(r":\d+\Z", "", host) not in self._hosts:
+                message = "this server does not answer for that host; it can be allowed with --allow-host"
+                await send_error(ApiError(message, status=403, code="invalid_host"), send)
+                return
+        await self.app(scope, receive, send)
+
+
+class KeyCheck:
+    """Refusal of requests without one of the keys, for every route but `/health`."""
+
+    OPEN = ("/health",)
+
+    def __init__(self, app: App, keys: Iterable[str]) -> None:
+        """Set up; without keys nothing is refused."""
+        self.app = app
+        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope["type"] == "http" and self._digests and scope["path"] not in self.OPEN and not self._knows(scope):
+            message = "this server needs a key: send it as `Authorization: Bearer KEY`"
+            await send_error(ApiError(message, status=401, code="invalid_api_key"), send)
+            return
+        await self.app(scope, receive, send)
+
+    def _knows(self, scope: Scope) -> bool:
+        """Whether the request has a key; every key is compared, and in constant time."""
+        scheme, _, key = _header(scope, b"authorization").partition(b" ")
+        digest = hashlib.sha256(key.strip()).digest()
+        known = [hmac.compare_digest(digest, one) for one in self._digests]
+        return scheme.lower() == b"bearer" and any(known)
+
+
+class BodyLimit:
+    """Bounds of size and time for bodies, by what arrives and not by what headers say."""
+
+    def __init__(self, app: App, *, max_bytes: int, seconds: float | int) -> None:
+        self.app, self.max_bytes, self.seconds = app, max_bytes, seconds
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if (declared := _header(scope, b"content-length")).isdigit() and int(declared) > self.max_bytes:
+            await self._refuse(send)
+            return
+        body = _Body(receive, self)
+        answered = False
+
+        async def send_on(message: dict[str, Any]) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self.app(scope, body, send_on)
+        except ApiError as error:
+            if answered:
+                raise
+            await send_error(error, send)
+
+    async def _refuse(self, send: Any) -> None:
+        await send_error(self.too_large, send)
+
+    @property
+    def too_large(self) -> ApiError:
+        """The error for a body that is too large."""
+        return ApiError(f"the body has more than {self.max_bytes} bytes", status=413, code="request_too_large")
+
+
+class _Body:
+    """`receive` of a request whose body is counted; once it is complete, waiting has no bounds."""
+
+    def __init__(self, receive: Any, limit: BodyLimit) -> None:
+        self._receive, self._limit = receive, limit
+        self._bytes, self._complete = 0, False
+        self._until = time.monotonic() + limit.seconds
+
+    async def __call__(self) -> dict[str, Any]:
+        if self._complete:
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._until - time.monotonic()))
+        except TimeoutError:
+            message = f"the body did not arrive within {self._limit.seconds:g} s"
+            raise ApiError(message, status=408, code="request_timeout") from None
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > self._limit.max_bytes:
+            raise self._limit.too_large
+        self._complete = not message.get("more_body", False)
+        return message
+
+
+async def send_error(error: ApiError, send: Any) -> None:
+    """Answer with an error, from outside of any route."""
+    body = json.dumps(error.body).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    if error.status in (408, 413):
+        headers.append((b"connection", b"close"))  # the rest of the body is not read
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key == name), b"")

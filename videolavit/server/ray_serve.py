@@ -1,0 +1,66 @@
+"""The same app as replicas under Ray Serve: `serve run videolavit.server.ray_serve:app`.
+
+Replicas share nothing, so video jobs belong to the replica that started them: use `/v1/videos/sync` here. Settings come
+from the environment: VIDEOLAVIT_MODEL, VIDEOLAVIT_REPLICAS, VIDEOLAVIT_KEYS (a file, one key a line), and
+VIDEOLAVIT_GPUS for each replica.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+
+from videolavit.errors import ConfigError
+from videolavit.server.server_config import ServerConfig
+
+__all__ = ["app", "build"]
+
+
+def _make_app() -> Any:
+    """A replica's app; called where the replica runs."""
+    from videolavit.pipeline import VideoLaVIT
+    from videolavit.server.app import create_app
+    from videolavit.server.warm_up import warm_up
+
+    model = os.environ.get("VIDEOLAVIT_MODEL")
+    keys = os.environ.get("VIDEOLAVIT_KEYS")
+    config = ServerConfig(
+        store=Path(tempfile.mkdtemp(prefix="videolavit-")),
+        model_name=Path(model).name if model else "tiny",
+        keys=tuple(Path(keys).read_text().split()) if keys else (),
+        hosts=("*",),
+    )
+    device = "cuda" if float(os.environ.get("VIDEOLAVIT_GPUS", "0")) else "cpu"
+    return create_app(lambda: warm_up(VideoLaVIT.from_pretrained(model, device=device)), config)
+
+
+def build(*, replicas: int = 1, cpus: float | int = 1, gpus: float | int = 0) -> Any:
+    """A deployment of so many replicas, each with a share of the machine.
+
+    Raises:
+        ConfigError: there is not even one replica.
+    """
+    if replicas < 1:
+        raise ConfigError(f"got replicas={replicas}, expected at least 1")
+
+    @serve.deployment(
+        name="videolavit",
+        num_replicas=replicas,
+        max_ongoing_requests=256,  # each replica refuses by itself what is too much
+        ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
+        health_check_period_s=2,
+    )
+    @serve.ingress(_make_app)
+    class Replica:
+        """One server."""
+
+    return Replica.bind()
+
+
+app = build(
+    replicas=int(os.environ.get("VIDEOLAVIT_REPLICAS", "1")), gpus=float(os.environ.get("VIDEOLAVIT_GPUS", "0"))
+)

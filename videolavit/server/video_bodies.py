@@ -1,0 +1,260 @@
+"""Bodies of video requests, JSON or forms with files, as work for the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from videolavit.server.api_error import ApiError
+from videolavit.server.jobs import Job
+from videolavit.server.model_tasks import VideoRequest
+from videolavit.server.request_options import model_size, num_clips, video_options, video_steps
+from videolavit.server.schemas import VideoBody, VideoReference
+from videolavit.server.services import Services
+from videolavit.video import Frames
+
+__all__ = ["AskedVideo", "asked_video", "read_body", "read_video", "remixed"]
+
+Way = Literal["generate", "edit", "extend"]
+
+_FILES = ("input_reference", "image_reference", "video", "motion_of", "video_reference")
+_CHANGES = ("reverse", "scale", "freeze", "keyframe", "motion", "detokenizer")
+_MOST_FIELDS = 64
+_FIELD_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedVideo:
+    """A video that was asked for."""
+
+    request: VideoRequest
+    steps: int
+    """Cost of a clip."""
+    size: str
+    seconds: str
+    again: dict[str, Any]
+    """Plain values from which the same can be asked for with other words; empty where media were sent."""
+
+
+async def read_body(request: Request) -> VideoBody:
+    """The body of a request, whichever its form.
+
+    Raises:
+        RequestValidationError: a field is unknown or has a wrong value.
+        ApiError: it is neither JSON nor a form.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        form = await request.form(max_files=len(_FILES), max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
+        values = await _form_values(form)
+    elif kind in ("application/json", ""):
+        values = await _json(request)
+    else:
+        raise ApiError("expected application/json or multipart/form-data", status=415, code="unsupported_media_type")
+    values = _with_extra(values)
+    try:
+        return VideoBody.model_validate(values)
+    except ValidationError as error:
+        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
+        raise RequestValidationError(found) from None
+
+
+async def asked_video(body: VideoBody, services: Services, way: Way) -> AskedVideo:
+    """The body as work for the engine; all media are read.
+
+    Raises:
+        ApiError: fields do not fit each other, one is out of bounds, or media cannot be read.
+    """
+    services.check_model(body.model)
+    limits, settings = services.limits, services.engine.model.settings
+    prompt = (body.prompt or "").strip()
+    _check_bounds(body, prompt, services)
+    options, clips = video_options(body, limits), num_clips(body, settings, limits)
+    changes = {name: getattr(body, name) for name in _CHANGES if getattr(body, name) is not None}
+    seed = secrets.randbits(48) if body.seed is None else body.seed
+    image = await _image(body, services)
+    video = await read_video(body.video, "video", services)
+    motion_of = await read_video(body.motion_of, "motion_of", services)
+    request = VideoRequest(
+        way=_way(body, way, prompt, image, video, motion_of, changes),
+        prompt=prompt,
+        clips=clips,
+        seed=seed,
+        image=image,
+        video=video,
+        motion_of=motion_of,
+        tokens=body.from_tokens,
+        candidates=body.candidates,
+        options=options,
+        changes=changes,
+    )
+    if way == "edit" and request.way == "generate":  # other motion for what is seen: by words
+        request = _moved_by_words(request)
+    processor, size = settings.video_processor, model_size(options, settings)
+    sent = image is not None or video is not None or motion_of is not None
+    again = body.model_dump(exclude_none=True, exclude={"prompt", "user", "extra_params"}) | {"seed": seed}
+    return AskedVideo(
+        request=request,
+        steps=video_steps(options, settings),
+        size="auto" if size is None else "{}x{}".format(*size),
+        seconds=f"{clips * processor.frames_per_clip / processor.fps:g}",
+        again={} if sent else again,
+    )
+
+
+def remixed(job: Job, prompt: str) -> VideoBody:
+    """The body of an earlier job with other words.
+
+    Raises:
+        ApiError: it was made from media or tokens, which are not kept.
+    """
+    if not job.request or "from_tokens" in job.request:
+        message = "this video was made from media that were sent with it; only videos of words alone can be remixed"
+        raise ApiError(message, code="cannot_remix", param="video_id")
+    return VideoBody.model_validate({**job.request, "prompt": prompt})
+
+
+def _way(
+    body: VideoBody, way: Way, prompt: str, image: Any, video: Any, motion_of: Any, changes: dict[str, Any]
+) -> Literal["generate", "extend", "edit", "tokens"]:
+    """Which of the pipeline's methods does it; fields that have no place there are refused."""
+    if way == "extend":
+        _refuse(image is not None or motion_of is not None or changes, "an extension takes a video and a prompt alone")
+        _refuse(video is None, "needs the video to go on from", "video")
+        return "extend"
+    if way == "edit":
+        _refuse(video is None and image is None, "needs the video to edit", "video")
+        _refuse(
+            bool(prompt) and bool(changes or motion_of), "got a prompt and other motion; expected one of them", "prompt"
+        )
+        _refuse(
+            not (prompt or changes or motion_of),
+            "says no other motion: give a prompt, reverse, scale, freeze or motion_of",
+        )
+        return "generate" if prompt else "edit"
+    if body.from_tokens is not None:
+        extra = prompt or image is not None or video is not None or changes
+        _refuse(extra, "tokens say all there is; leave prompt and media out", "from_tokens")
+        return "tokens"
+    if motion_of is not None:
+        _refuse(image is None, "motion_of needs an image as input_reference", "input_reference")
+        _refuse(bool(prompt), "got a prompt and motion_of; expected one of them", "prompt")
+        return "edit"
+    _refuse(
+        video is not None or changes,
+        "a video is edited by /v1/videos/edits and extended by /v1/videos/extensions",
+        "video",
+    )
+    _refuse(not prompt and image is None, "say what to make, or give an image as input_reference", "prompt")
+    return "generate"
+
+
+def _moved_by_words(request: VideoRequest) -> VideoRequest:
+    if request.video is None:
+        return request
+    first = next(iter(request.video.images))
+    return dataclasses.replace(request, image=first, video=None)
+
+
+def _check_bounds(body: VideoBody, prompt: str, services: Services) -> None:
+    limits = services.limits
+    for name, text in (("prompt", prompt), ("from_tokens", body.from_tokens or "")):
+        _refuse(len(text) > limits.text_characters, f"has more than {limits.text_characters} characters", name)
+    _refuse((body.candidates or 1) > limits.candidates, f"expected at most {limits.candidates}", "candidates")
+    _refuse(
+        len((body.from_tokens or "").splitlines()) > limits.clips,
+        f"expected at most {limits.clips} clips",
+        "from_tokens",
+    )
+
+
+async def _image(body: VideoBody, services: Services) -> Any:
+    given = [name for name in ("input_reference", "image_reference") if getattr(body, name) is not None]
+    _refuse(len(given) > 1, "got input_reference and image_reference, expected one of them", "image_reference")
+    if not given:
+        return None
+    name, value = given[0], getattr(body, given[0])
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _object(value, name)
+    if isinstance(value, dict):
+        value = value.get("image_url")
+        value = value.get("url") if isinstance(value, dict) else value
+    if not isinstance(value, str | bytes):
+        raise _wrong("expected a file, a URL, or {image_url: URL}", name)
+    return await services.gate.image(value, name)
+
+
+async def read_video(value: Any, name: str, services: Services) -> Frames | None:
+    """Frames of a video that this server made, of a URL, or of a file; None for None.
+
+    Raises:
+        ApiError: there is no such video, or it cannot be read.
+    """
+    if value is None:
+        return None
+    if isinstance(value, VideoReference):
+        _refuse((value.id is None) == (value.video_url is None), "expected either id or video_url", name)
+        value = value.id or value.video_url
+    if isinstance(value, str) and value.startswith("video_"):
+        job = services.jobs.get(value)
+        _refuse(job is None or job.status != "completed", "there is no completed video of that id", name)
+        value = services.jobs.path(value).read_bytes()
+    return await services.gate.video(value, name, services.engine.model.settings.video_processor)
+
+
+async def _form_values(form: FormData) -> dict[str, Any]:
+    """Fields of a form: files as bytes, text as it is; numbers and flags are made by the schema."""
+    values: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        _refuse(name in values, "came twice", name)
+        if isinstance(value, UploadFile):
+            _refuse(name not in _FILES, "is no field for a file", name)
+            values[name] = await value.read()
+        elif value != "":
+            values[name] = _object(value, name) if value.lstrip().startswith("{") else value
+    return values
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    try:
+        values = await request.json()
+    except (ValueError, RecursionError):
+        raise ApiError("the body is not JSON", code="invalid_json") from None
+    _refuse(not isinstance(values, dict), "expected an object", "body")
+    return values
+
+
+def _with_extra(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `extra_params` beside the others; it may be JSON as text."""
+    extra = values.get("extra_params")
+    if extra is None:
+        return values
+    extra = _object(extra, "extra_params") if isinstance(extra, str) else extra
+    _refuse(not isinstance(extra, dict), "expected an object", "extra_params")
+    twice = sorted(set(extra) & set(values))
+    _refuse(bool(twice), f"repeats {', '.join(map(str, twice))[:80]}", "extra_params")
+    return {name: value for name, value in values.items() if name != "extra_params"} | extra
+
+
+def _object(text: str, name: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ApiError(f"{name}: is not JSON", code="invalid_json", param=name) from None
+
+
+def _refuse(wrong: Any, message: str, param: str | None = None) -> None:
+    if wrong:
+        raise _wrong(message, param)
+
+
+def _wrong(message: str, param: str | None) -> ApiError:
+    return ApiError(f"{param}: {message}" if param else message, code="invalid_value", param=param)
