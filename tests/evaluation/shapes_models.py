@@ -82,6 +82,9 @@ class TruthfulModel:
     def reconstruct_image(self, image, seed):
         return self.shown(self.by_seed[seed])[0]
 
+    def reconstruct_video(self, video, seed, *, keyframes, motion):
+        raise NotImplementedError
+
     def autoencode(self, image):
         return self.shown(self._of(None, image))[0]
 

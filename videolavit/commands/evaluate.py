@@ -51,11 +51,13 @@ from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.parallel import for_each
 from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, OutputError
+from videolavit.evaluation.judges import open_judge
 from videolavit.video.io.write import complete_or_absent
 
 if TYPE_CHECKING:
     from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions
     from videolavit.evaluation.evaluation_report import Report
+    from videolavit.evaluation.judges.interface import Judge
     from videolavit.evaluation.pipeline_adapter import PipelineAdapter
     from videolavit.evaluation.runner import Chunk, Measured, Runner
 
@@ -132,8 +134,10 @@ def run(config: Any) -> int:
         return evaluate_records.run(config)
     _check(config)
     runner = _runner(config)
+    judge = open_judge(config.judge, model=config.judge_model)
     _measure_all(config, runner)
-    _write_record(config, runner)
+    _grade(config, runner, judge)
+    _write_record(config, runner, judge)
     _report(config, runner)
     return 1 if runner.skipped and (config.tasks or not runner.benchmarks) else 0
 
@@ -257,12 +261,34 @@ def _benchmarks(name: str, options: BenchmarkOptions) -> list[Benchmark]:
     return make_benchmarks(name, options)
 
 
-def _write_record(config: Config, runner: Runner) -> None:
+def _grade(config: Config, runner: Runner, judge: Judge | None) -> None:
+    """Let the judge grade what is there, of benchmarks that are graded."""
+    from videolavit.evaluation.judges.grading import Verdicts, grade, without_grades
+    from videolavit.evaluation.judges.protocols import find_protocol
+
+    for name, benchmark in runner.benchmarks.items():
+        protocol = getattr(benchmark, "judged", "")
+        if not protocol:
+            continue
+        outcomes = {number: without_grades(one) for number, one in runner.outcomes(name).items()}
+        if judge is not None:
+            verdicts = Verdicts(config.verdicts or _results(config).with_name(f"{_results(config).name}.verdicts"))
+            with progress_bar(len(outcomes), "verdict", quiet=config.json, description="judge") as bar:
+                outcomes = grade(outcomes, judge, find_protocol(protocol), verdicts, progress=bar.update)
+        for number, outcome in outcomes.items():
+            runner.journal.put(name, number, outcome)
+
+
+def _write_record(config: Config, runner: Runner, judge: Judge | None) -> None:
     if config.output is None or runner.pending():
         return
+    from videolavit.evaluation.judges.grading import judge_facts
+    from videolavit.evaluation.judges.protocols import find_protocol
     from videolavit.evaluation.record import record_of, write_record
 
-    record = record_of(runner, config.name, model=config.model.model or "shipped")
+    protocols = {getattr(one, "judged", "") for one in runner.benchmarks.values()} - {""}
+    facts = None if judge is None else judge_facts(judge, [find_protocol(name) for name in sorted(protocols)])
+    record = record_of(runner, config.name, model=config.model.model or "shipped", judge=facts)
     write_record(config.output, record)
     if config.results is None:
         _results(config).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from videolavit.commands._shared.console import print_json
+from videolavit.errors import ConfigError
 
 if TYPE_CHECKING:
     from videolavit.evaluation.record import Record
@@ -56,11 +57,28 @@ class TableConfig:
     """Print one JSON document on stdout, and nothing else."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgreementConfig:
+    """Options of `videolavit evaluate agreement`."""
+
+    known: Annotated[Path, Positional]
+    """JSON lines with question, truth, answer and right (true or false), or the reply of another judge."""
+    judge: Annotated[str, arg(metavar="FOLDER|ADDRESS")]
+    """Language model that is measured: a folder of transformers, or an OpenAI-compatible address."""
+    judge_model: Annotated[str, arg(metavar="NAME")] = ""
+    """Name of the model at that address."""
+    protocol: str = "video-qa"
+    """What the judge is asked: video-qa or mm-vet."""
+    json: bool = False
+    """Print one JSON document on stdout, and nothing else."""
+
+
 CONFIGS: dict[str, Any] = {
     "list": ListConfig,
     "merge": MergeConfig,
     "compare": CompareConfig,
     "table": TableConfig,
+    "agreement": AgreementConfig,
 }
 """Options by name of the subcommand."""
 
@@ -68,6 +86,7 @@ CONFIGS: dict[str, Any] = {
 def run(config: Any) -> int:
     """Do what a subcommand says; returns the exit code."""
     actions = {ListConfig: _list, MergeConfig: _merge, CompareConfig: _compare, TableConfig: _table}
+    actions |= {AgreementConfig: _agreement}
     actions[type(config)](config)
     return 0
 
@@ -115,6 +134,24 @@ def _table(config: TableConfig) -> None:
         print_json(table_json(records))
     else:
         print(table_markdown(records))
+
+
+def _agreement(config: AgreementConfig) -> None:
+    from dataclasses import asdict
+
+    from videolavit.evaluation.judges import open_judge
+    from videolavit.evaluation.judges.agreement import agreement, read_known
+    from videolavit.evaluation.judges.protocols import find_protocol
+
+    judge = open_judge(config.judge, model=config.judge_model)
+    if judge is None:
+        raise ConfigError("got --judge none, expected a folder or an address")
+    found = agreement(judge, find_protocol(config.protocol), read_known(config.known))
+    if config.json:
+        print_json(asdict(found) | {"judge": judge.identity()})
+    else:
+        print(f"{found.n} verdicts, {found.malformed} malformed, {found.missing} missing")
+        print(f"agreement {100 * found.agreement:.1f} %, kappa {found.kappa:.3f}, scores {found.score_correlation:.3f}")
 
 
 def _read_all(paths: tuple[Path, ...]) -> dict[str, Record]:

@@ -8,6 +8,7 @@ one of a `VideoLaVIT`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -95,6 +96,10 @@ class ModelAdapter(AnsweringModel, Protocol):
 
     def reconstruct_image(self, image: Image, seed: int) -> Image:
         """An image through the visual tokenizer and the keyframe detokenizer."""
+        ...
+
+    def reconstruct_video(self, video: Path, seed: int, *, keyframes: str, motion: str) -> Any:
+        """A video through tokens, or with keyframes or motion kept "raw"; a `Reconstruction` of the pipeline."""
         ...
 
     def autoencode(self, image: Image) -> Image:

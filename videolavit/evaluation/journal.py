@@ -7,8 +7,9 @@ may stand in the same file; they are kept and not counted. Feature vectors lie b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,10 @@ class Journal:
         """Keep what a batch gave, which took `seconds`."""
         each = round(seconds / len(numbers), 4)
         for number, outcome in zip(numbers, outcomes, strict=True):
-            self._found[task][number] = Stored(outcome=outcome, seconds=each)
             if outcome is not None and outcome.arrays and self._arrays is not None:
                 save_arrays(self._arrays, task, number, outcome.arrays)
+                outcome = replace(outcome, arrays=load_arrays(self._arrays, task, number))
+            self._found[task][number] = Stored(outcome=outcome, seconds=each)
         if self._path is not None:
             self._append(self._path, task, numbers)
 
@@ -151,17 +153,38 @@ def save_arrays(folder: Path, task: str, number: int, arrays: Mapping[str, np.nd
         raise OutputError(f"{path}: feature vectors cannot be written: {error}") from error
 
 
-def load_arrays(folder: Path, task: str, number: int) -> dict[str, np.ndarray]:
-    """Feature vectors of one sample.
+def load_arrays(folder: Path, task: str, number: int) -> Mapping[str, np.ndarray]:
+    """Feature vectors of one sample, which stay in their file until they are asked for.
 
     Raises:
         OutputError: there are none, or the file is damaged.
     """
-    path = array_file(folder, task, number)
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise OutputError(
-            f"{path}: feature vectors cannot be read: {error}; delete it to compute them again"
-        ) from error
+    return _StoredArrays(array_file(folder, task, number))
+
+
+class _StoredArrays(Mapping[str, np.ndarray]):
+    """Arrays of a file by name, read at each access, so that any number of samples takes no memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names: tuple[str, ...] = self._read(lambda found: tuple(found.files))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(lambda found: found[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def _read(self, take: Callable[[Any], Any]) -> Any:
+        try:
+            with np.load(self._path, allow_pickle=False) as found:
+                return take(found)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise OutputError(
+                f"{self._path}: feature vectors cannot be read: {error}; delete it and start again"
+            ) from error

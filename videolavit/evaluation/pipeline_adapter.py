@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,10 @@ class PipelineAdapter:
 
     def reconstruct_image(self, image: Image, seed: int) -> Image:
         return self._painter(seed, moving=False).keyframe(self._codes([image])[0])
+
+    def reconstruct_video(self, video: Path, seed: int, *, keyframes: str, motion: str) -> Any:
+        form: Any = {"keyframe": keyframes, "motion": motion}
+        return self.model.reconstruct(video, **form, seed=seed)
 
     @torch.no_grad()
     def autoencode(self, image: Image) -> Image:

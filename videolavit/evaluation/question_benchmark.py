@@ -64,6 +64,8 @@ class QuestionBenchmark(ABC):
     targets: Mapping[str, Target] = {}
     batch_size: int = 16
     cost: float = 1.0
+    plain: ClassVar[tuple[str, ...]] = ()
+    """Measures that are no shares, though their values may lie between 0 and 1."""
     judged: ClassVar[str] = ""
     """Protocol of the judge that may grade answers, by name (`judges`); empty for none."""
 
@@ -156,7 +158,7 @@ class QuestionBenchmark(ABC):
 
     def summary(self, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
         """Mean of each measure, all in all and by category where there are any."""
-        return means(outcomes)
+        return means(outcomes, plain=self.plain)
 
     def submission(self, outcomes: Sequence[Outcome]) -> Any:
         """Document that the official server takes, or None where there is no server."""
@@ -191,14 +193,14 @@ class QuestionBenchmark(ABC):
         return self.options.data
 
 
-def means(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+def means(outcomes: Sequence[Outcome], *, plain: Sequence[str] = ()) -> dict[str, Estimate]:
     """Bootstrapped mean of each measure that a sample has one value of; lists count element by element."""
     bootstrap = Bootstrap([outcome.group for outcome in outcomes])
     found = {}
     for name in dict.fromkeys(name for outcome in outcomes for name in outcome.values):
         values = [np.atleast_1d(np.asarray(one.values.get(name, []), dtype=np.float64)) for one in outcomes]
         parts, counts = [float(each.sum()) for each in values], [float(each.size) for each in values]
-        is_share = all(0 <= value <= 1 for each in values for value in each)
+        is_share = name not in plain and all(0 <= value <= 1 for each in values for value in each)
         value, drawn = bootstrap.ratio(parts, counts)
         found[name] = bootstrap.estimate(value, drawn, count=int(sum(counts)), is_share=is_share)
     return found

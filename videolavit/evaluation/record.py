@@ -71,20 +71,21 @@ def score_lines(
     }
 
 
-def record_of(runner: Runner, name: str, *, model: str) -> Record:
+def record_of(runner: Runner, name: str, *, model: str, judge: Mapping[str, Any] | None = None) -> Record:
     """The record of a runner that has measured everything of its part.
 
     Args:
         runner: its benchmarks and outcomes.
         name: of the benchmark, or of the set of tasks.
         model: where the model came from, as a reader would name it.
+        judge: facts of the judge that graded the outcomes.
     """
     from videolavit.evaluation.evaluation_report import machine
 
     outcomes = {task: {n: one.outcome for n, one in runner.stored(task).items()} for task in runner.benchmarks}
     seconds = sum(one.seconds for task in runner.benchmarks for one in runner.stored(task).values())
     return Record(
-        header=_header(runner, name, model),
+        header=_header(runner, name, model) | ({} if judge is None else {"judge": dict(judge)}),
         outcomes=outcomes,
         scores=score_lines(list(runner.benchmarks.values()), outcomes),
         run={"machine": machine(), "seconds": round(seconds, 1), "skipped": runner.skipped},

@@ -36,6 +36,11 @@ BENCHMARKS = {
     "activitynet_qa": f"{_HERE}.video_qa:ActivityNetQa",
     "perception_test": f"{_HERE}.perception_test:PerceptionTest",
     "egoschema": f"{_HERE}.egoschema:EgoSchema",
+    "msrvtt": f"{_HERE}.text_to_video:MsrVtt",
+    "ucf101": f"{_HERE}.text_to_video:Ucf101",
+    "coco": f"{_HERE}.coco:Coco",
+    "long_video": f"{_HERE}.long_video:LongVideo",
+    "reconstruction": f"{_HERE}.reconstruction:Reconstruction",
 }
 """Where each benchmark is: a class that takes options, or a function that gives several benchmarks."""
 

@@ -31,6 +31,7 @@ class VideoQa(QuestionBenchmark):
     prompt = "{question}"
     max_new_tokens = 1024
     judged = "video-qa"
+    plain = ("score (judge)",)
     needs_video_prefix: ClassVar[str] = ""
     """Put before the name of a video in the files that lack it."""
 

@@ -1,0 +1,214 @@
+"""Generation benchmarks on small sets in the official formats, with small networks in the form of the real ones."""
+
+import os
+
+import numpy as np
+import pytest
+from evaluation.feature_networks import write_lpips, write_networks
+from evaluation.official_files import SEEDS, frames, scenes, write_clip, write_image, write_json
+
+from videolavit.data.shapes import captions
+from videolavit.errors import ConfigError, MediaError
+from videolavit.evaluation.benchmark import BenchmarkOptions
+from videolavit.evaluation.benchmarks import make_benchmarks
+from videolavit.evaluation.generation_benchmark import PROTOCOLS, real_clip
+from videolavit.evaluation.metrics.distances import frechet_distance
+from videolavit.evaluation.metrics.lpips import Lpips
+from videolavit.evaluation.metrics.moments import Moments
+from videolavit.evaluation.metrics.networks import Networks
+from videolavit.evaluation.record import merge_records, read_record, record_of, summarising_benchmarks, write_record
+from videolavit.evaluation.runner import Part, features_folder, run_all
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    return tuple(sorted(write_networks(tmp_path_factory.mktemp("networks")).items()))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    sentences, listed = [], []
+    for index, scene in enumerate(scenes()):
+        write_clip(folder / f"TestVideo/video{7010 + index}.mp4", index)
+        listed.append({"video_id": f"video{7010 + index}", "split": "test"})
+        for text in captions(scene, SEEDS[index], 4):
+            sentences.append({"video_id": f"video{7010 + index}", "caption": text, "sen_id": len(sentences)})
+        write_image(folder / f"val2014/COCO_val2014_{index:012d}.jpg", index)
+        write_clip(folder / f"UCF-101/ApplyLipstick/v_{index}.mp4", index)
+    write_json(folder / "test_videodatainfo.json", {"videos": listed, "sentences": sentences})
+    images = [{"id": index, "file_name": f"COCO_val2014_{index:012d}.jpg"} for index in range(len(SEEDS))]
+    notes = [{"id": 100 + place, "image_id": place % 3, "caption": f" a red circle {place} "} for place in range(9)]
+    write_json(folder / "captions_val2014.json", {"images": images, "annotations": notes})
+    (folder / "classInd.txt").write_text("1 ApplyLipstick\n")
+    (folder / "prompt700.txt").write_text("a red circle moves\na blue square")
+    return folder
+
+
+class Renderer:
+    """Generates the scenes themselves, or noise, in the order in which it is asked."""
+
+    def __init__(self, noise: bool = False) -> None:
+        self.noise, self.generated = noise, 0
+
+    def missing(self, parts):
+        return []
+
+    def identity(self, parts):
+        return f"renderer {self.noise}"
+
+    def generate_videos(self, prompts, seeds, first_frames=None):
+        return [self._video(seed) for seed in seeds]
+
+    def generate_images(self, prompts, seeds):
+        return [self._video(seed)[0] for seed in seeds]
+
+    def generate_long_videos(self, prompts, seeds, *, clips, continuations):
+        return [dict.fromkeys(continuations, np.concatenate([self._video(seed)] * clips)) for seed in seeds]
+
+    def _video(self, seed):
+        self.generated += 1
+        if self.noise:
+            return np.random.default_rng(seed).integers(0, 256, (24, 128, 128, 3), dtype=np.uint8)
+        return frames(seed % len(SEEDS))
+
+
+def made(data, name, networks, **options):
+    [benchmark] = make_benchmarks(name, BenchmarkOptions(data=data, networks=networks, **options))
+    return benchmark
+
+
+def scores(benchmark, model, **options):
+    runner = run_all(model, [benchmark], **options)
+    assert not runner.skipped
+    return benchmark.summary(list(runner.outcomes(benchmark.name).values()))
+
+
+def test_the_real_thing_is_near_and_noise_is_far(data, networks):
+    benchmark = made(data, "msrvtt", networks)
+    near, far = scores(benchmark, Renderer()), scores(made(data, "msrvtt", networks), Renderer(noise=True))
+    assert set(near) == {"CLIPSIM", "FVD", "KVD", "IS", "frame FID"}
+    assert near["FVD"].value < 0.05 * far["FVD"].value
+    assert near["frame FID"].value < 0.2 * far["frame FID"].value
+    assert (near["FVD"].count, near["FVD"].low) == (3, -np.inf)
+    assert -1 <= near["CLIPSIM"].value <= 1
+    assert near["CLIPSIM"].low <= near["CLIPSIM"].value <= near["CLIPSIM"].high
+    assert 1 <= near["IS"].value <= 3
+
+
+def test_captions_are_drawn_by_the_seed_and_stand_in_the_record(data, networks):
+    texts = [[one.text for one in made(data, "msrvtt", networks, seed=seed).prompts] for seed in (0, 0, 5)]
+    assert texts[0] == texts[1] != texts[2]
+    benchmark = made(data, "msrvtt", networks)
+    runner = run_all(Renderer(), [benchmark])
+    assert [one.said["prompt"] for one in runner.outcomes("msrvtt").values()] == texts[0]
+    settings = benchmark.settings()
+    assert settings["clips"] == {"num_frames": 24, "fps": 6.0, "random_offset": False, "square": False}
+    assert len(settings["networks"]["i3d"]["sha256"]) == 64
+    assert "bilinear" in settings["networks"]["i3d"]["input"]
+
+
+def test_features_survive_a_killed_run_and_merge_exactly(data, networks, tmp_path):
+    whole = tmp_path / "whole.jsonl"
+    model = Renderer()
+    first = run_all(model, [made(data, "msrvtt", networks)], path=whole)
+    expected = first.benchmarks["msrvtt"].summary(list(first.outcomes("msrvtt").values()))
+    assert model.generated == 3
+    again = run_all(model, [made(data, "msrvtt", networks)], path=whole)
+    assert model.generated == 3
+    assert again.benchmarks["msrvtt"].summary(list(again.outcomes("msrvtt").values())) == expected
+    os.unlink(features_folder(whole) / "msrvtt" / "00000001.npz")  # killed between the two files
+    run_all(model, [made(data, "msrvtt", networks)], path=whole)
+    assert model.generated == 4
+    records = {}
+    for index in (1, 2):
+        path = tmp_path / f"part{index}.jsonl"
+        runner = run_all(model, [made(data, "msrvtt", networks)], path=path, part=Part(index=index, total=2))
+        written = tmp_path / f"record{index}.jsonl"
+        write_record(written, record_of(runner, "msrvtt", model="a renderer"))
+        records[written] = read_record(written)
+    merged = merge_records(records, summarising_benchmarks)
+    assert merged.value("msrvtt", "FVD").value == expected["FVD"].value
+    assert merged.value("msrvtt", "KVD").value == expected["KVD"].value
+
+
+def test_coco_compares_images(data, networks):
+    near = scores(made(data, "coco", networks), Renderer())
+    far = scores(made(data, "coco", networks), Renderer(noise=True))
+    assert near["FID"].count == 9
+    assert near["FID"].value < far["FID"].value
+    assert len({one.text for one in made(data, "coco", networks).prompts}) == 9
+
+
+def test_ucf_takes_videos_of_each_class_and_words_of_its_name(data, networks):
+    benchmark = made(data, "ucf101", networks, limit=2, variant="sgv16")
+    assert [one.text for one in benchmark.prompts] == ["a person doing apply lipstick"] * 2
+    found = scores(benchmark, Renderer())
+    assert {"IS", "FVD"} <= set(found)
+    with pytest.raises(ConfigError, match="holds 3 videos, expected at least 20"):
+        made(data, "ucf101", networks).check()
+
+
+def test_ends_of_long_videos_are_compared(data, networks):
+    benchmark = made(data, "long_video", networks, limit=4)
+    found = scores(benchmark, Renderer())
+    assert set(found) == {"FVD", "KVD", "frame similarity"}
+    assert 0.5 < found["frame similarity"].value <= 1
+    assert [one.text for one in benchmark.prompts[:3]] == ["a red circle moves", "a blue square", "a red circle moves"]
+
+
+def test_protocols_choose_frames(data):
+    path = data / "TestVideo/video7010.mp4"
+    assert real_clip(path, PROTOCOLS["paper24"], 0).shape == (24, 128, 128, 3)
+    clips = [real_clip(path, PROTOCOLS["sgv16"], seed) for seed in range(4)]
+    assert {clip.shape for clip in clips} == {(16, 128, 128, 3)}
+    assert not all(np.array_equal(clips[0], clip) for clip in clips)
+    with pytest.raises(MediaError, match="no such file"):
+        real_clip(data / "gone.mp4", PROTOCOLS["full"], 0)
+
+
+def test_a_video_that_is_too_short_is_counted_and_named(data, networks, tmp_path):
+    from videolavit.video import write_video
+
+    short = tmp_path / "short.mp4"
+    write_video(frames(0)[:8], short)
+    with pytest.raises(MediaError, match="has 8 frames, expected at least 24"):
+        real_clip(short, PROTOCOLS["paper24"], 0)
+    with pytest.raises(MediaError, match="got 8 frames, expected at least 10"):
+        Networks(dict(networks))["i3d"].features(frames(0)[:8])
+
+
+def test_networks_are_named_by_file(data, networks, tmp_path):
+    with pytest.raises(ConfigError, match="needs a feature network, at least one of i3d, clip"):
+        made(data, "msrvtt", ()).check()
+    with pytest.raises(ConfigError, match="got the networks dino"):
+        made(data, "msrvtt", (("dino", tmp_path),))
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(b"no module")
+    with pytest.raises(ConfigError, match="is no TorchScript module"):
+        Networks({"i3d": broken})["i3d"].features(frames(0))
+
+
+def test_lpips_is_zero_for_equal_images_and_grows(tmp_path):
+    paths = write_lpips(tmp_path)
+    lpips = Lpips(paths["vgg"], paths["lpips"])
+    image = frames(0)[0][:64, :64]
+    noisy = [
+        np.clip(image + np.random.default_rng(0).normal(0, s, image.shape), 0, 255).astype(np.uint8) for s in (5, 50)
+    ]
+    distances = [lpips.distance(image, other) for other in (image, *noisy)]
+    assert distances[0] == 0
+    assert distances[0] < distances[1] < distances[2]
+    assert lpips.distance(noisy[1], image) == pytest.approx(distances[2])
+
+
+@pytest.mark.weights
+def test_zeros_against_ones_with_the_i3d_file():
+    """The values that two ports of the original code print: 151.256 and 151.392."""
+    path = os.environ.get("VIDEOLAVIT_I3D")
+    if not path:
+        pytest.skip("no I3D file; set VIDEOLAVIT_I3D to i3d_torchscript.pt")
+    network = Networks({"i3d": path})["i3d"]
+    videos = [[np.full((30, 64, 64, 3), value, np.uint8)] * 8 for value in (0, 255)]
+    zeros, ones = (np.stack([network.features(video) for video in side]) for side in videos)
+    assert frechet_distance(Moments.of(zeros), Moments.of(ones)) == pytest.approx(151.3, abs=0.2)

@@ -1,0 +1,244 @@
+"""Feature networks that a user names by file: never downloaded, each with SHA-256 and input recipe in the record.
+
+    i3d        TorchScript I3D of Kinetics-400 (i3d_torchscript.pt), 400 logits of a video: FVD, KVD
+    c3d        TorchScript C3D of UCF-101 (c3d_ucf101.pt), 101 logits of 16 frames: inception score
+    inception  TorchScript Inception V3 (inception-2015-12-05.pt), 2 048 features of an image: FID
+    clip       folder of openai/clip-vit-base-patch16 for transformers: CLIPSIM
+    clip32     folder of openai/clip-vit-base-patch32: frame FID
+    vgg, lpips state dict of VGG16, and of the linear heads of LPIPS 0.1: LPIPS (`lpips.py`)
+
+Any TorchScript module with the same inputs and outputs will do, under its own hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from videolavit.errors import ConfigError, MediaError
+from videolavit.evaluation.files import file_sha256
+
+__all__ = ["ClipNetwork", "FrameNetwork", "Networks", "VideoNetwork", "resized"]
+
+_LEAST_FRAMES = 10
+"""I3D halves time three times and pools over two frames."""
+
+
+class VideoNetwork:
+    """A TorchScript network of whole videos."""
+
+    def __init__(self, path: Path, *, size: int = 224, num_frames: int | None = None) -> None:
+        """Take a file; it is loaded when the first video comes.
+
+        Args:
+            path: of a TorchScript module.
+            size: height and width of its input.
+            num_frames: take so many from the middle; None for all.
+        """
+        self.path, self.size, self.num_frames = path, size, num_frames
+
+    def recipe(self) -> dict[str, Any]:
+        """File, hash and input of the network, for records."""
+        return {
+            "file": self.path.name,
+            "sha256": file_sha256(self.path),
+            "input": f"{self.size} x {self.size}, bilinear without antialias, aspect ignored, -1 to 1",
+            "frames": self.num_frames or "all",
+        }
+
+    def features(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float32[np.ndarray, "dim"]:
+        """Feature vector of one video.
+
+        Raises:
+            MediaError: it has too few frames.
+        """
+        import torch
+
+        least = self.num_frames or _LEAST_FRAMES
+        if len(frames) < least:
+            raise MediaError(f"got {len(frames)} frames, expected at least {least} for {self.path.name}")
+        if self.num_frames is not None:
+            start = (len(frames) - self.num_frames) // 2
+            frames = frames[start : start + self.num_frames]
+        values = resized(frames, self.size) / 127.5 - 1
+        with torch.inference_mode():
+            found = self._call(values.permute(1, 0, 2, 3)[None])
+        return found.reshape(-1).float().numpy()
+
+    def _call(self, video: Any) -> Any:
+        """Features of (1, 3, frames, size, size); flags of the I3D file are passed where the module takes them."""
+        names = [one.name for one in self._module.forward.schema.arguments]
+        flags = {"rescale": False, "resize": False, "return_features": True}
+        return self._module(video, **{name: flag for name, flag in flags.items() if name in names})
+
+    @cached_property
+    def _module(self) -> Any:
+        return load_torchscript(self.path)
+
+
+class FrameNetwork:
+    """A TorchScript network of images, such as Inception V3."""
+
+    def __init__(self, path: Path, *, size: int = 299) -> None:
+        self.path, self.size = path, size
+
+    def recipe(self) -> dict[str, Any]:
+        """File, hash and input of the network, for records."""
+        return {
+            "file": self.path.name,
+            "sha256": file_sha256(self.path),
+            "input": f"{self.size} x {self.size}, bilinear without antialias, aspect ignored, 0 to 255",
+        }
+
+    def features(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float32[np.ndarray, "frames dim"]:
+        """One vector for each frame."""
+        import torch
+
+        values = resized(frames, self.size).round().clamp(0, 255).to(torch.uint8)
+        names = [one.name for one in self._module.forward.schema.arguments]
+        flags = {"return_features": True} if "return_features" in names else {}
+        with torch.inference_mode():
+            found = self._module(values, **flags)
+        return found.reshape(len(frames), -1).float().numpy()
+
+    @cached_property
+    def _module(self) -> Any:
+        return load_torchscript(self.path)
+
+
+class ClipNetwork:
+    """A CLIP model of transformers in a folder: unit vectors of frames and of texts."""
+
+    def __init__(self, path: Path) -> None:
+        if not (path / "config.json").is_file():
+            raise ConfigError(f"{path}: holds no CLIP model of transformers (config.json)")
+        self.path = path
+
+    def recipe(self) -> dict[str, Any]:
+        """Folder, hash and input of the network, for records."""
+        weights = sorted(self.path.glob("*.safetensors"))
+        digest = hashlib.sha256("".join(file_sha256(path) for path in weights).encode()).hexdigest()
+        size = self._loaded[1].config.vision_config.image_size
+        text = "77 tokens, then cut"
+        return {
+            "folder": self.path.name,
+            "sha256": digest,
+            "input": f"short side {size}, bicubic, centre",
+            "text": text,
+        }
+
+    def features(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float32[np.ndarray, "frames dim"]:
+        """One unit vector for each frame."""
+        import torch
+
+        _, model = self._loaded
+        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
+        with torch.inference_mode():
+            seen = model.vision_model(pixel_values=pixels).pooler_output
+            return _unit(model.visual_projection(seen)).numpy()
+
+    def text_features(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
+        """One unit vector for each text."""
+        import torch
+
+        tokenizer, model = self._loaded
+        most = model.config.text_config.max_position_embeddings
+        ids = tokenizer(list(texts), padding=True, truncation=True, max_length=most, return_tensors="pt")
+        given = {name: ids[name] for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            return _unit(model.text_projection(model.text_model(**given).pooler_output)).numpy()
+
+    def _pixels(self, frame: np.ndarray) -> np.ndarray:
+        """Short side to the model's size by Pillow's bicubic filter, centre cropped, normalised."""
+        from PIL import Image
+
+        size = self._loaded[1].config.vision_config.image_size
+        height, width = frame.shape[:2]
+        scale = size / min(height, width)
+        new = (max(size, round(width * scale)), max(size, round(height * scale)))
+        image = np.asarray(Image.fromarray(frame).resize(new, Image.Resampling.BICUBIC), dtype=np.float32) / 255
+        top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+        crop = image[top : top + size, left : left + size]
+        return ((crop - _CLIP_MEAN) / _CLIP_STD).transpose(2, 0, 1)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        from transformers import AutoTokenizer, CLIPModel
+
+        model = CLIPModel.from_pretrained(self.path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.eval()
+
+
+class Networks:
+    """The feature networks that a user gave, by name, each opened when it is first used."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        """Take files by name.
+
+        Raises:
+            ConfigError: there is no such kind of network, or no such file.
+        """
+        if unknown := sorted(set(paths) - set(_KINDS) - {"vgg", "lpips"}):
+            known = ", ".join([*_KINDS, "vgg", "lpips"])
+            raise ConfigError(f"got the networks {', '.join(unknown)}; known are {known}")
+        self.paths = dict(paths)
+        self._made = {name: _KINDS[name](path) for name, path in paths.items() if name in _KINDS}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.paths
+
+    def __getitem__(self, name: str) -> Any:
+        return self._made[name]
+
+    def recipes(self) -> dict[str, Any]:
+        """What records say of each."""
+        plain = {name: {"sha256": file_sha256(path)} for name, path in self.paths.items() if name not in self._made}
+        return plain | {name: one.recipe() for name, one in self._made.items()}
+
+
+def resized(frames: UInt8[np.ndarray, "frames height width 3"], size: int) -> Any:
+    """Frames as a float tensor (frames, 3, size, size), 0 to 255, bilinear without antialias."""
+    import torch
+    from torch.nn import functional
+
+    values = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    return functional.interpolate(values, (size, size), mode="bilinear", align_corners=False)
+
+
+def load_torchscript(path: Path) -> Any:
+    """A TorchScript module, ready to be called.
+
+    Raises:
+        ConfigError: the file is none.
+    """
+    import warnings
+
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.jit.load(str(path), map_location="cpu").eval()
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"{path}: is no TorchScript module: {str(error).splitlines()[0]}") from error
+
+
+def _unit(vectors: Any) -> Any:
+    return vectors / vectors.norm(dim=-1, keepdim=True)
+
+
+_CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+_CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+_KINDS: Mapping[str, Any] = {
+    "i3d": VideoNetwork,
+    "c3d": lambda path: VideoNetwork(path, size=112, num_frames=16),
+    "inception": FrameNetwork,
+    "clip": ClipNetwork,
+    "clip32": ClipNetwork,
+}
