@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands import evaluate_records
+from videolavit.commands._shared import evaluate_records
 from videolavit.commands._shared.console import print_json, progress_bar
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.parallel import for_each
