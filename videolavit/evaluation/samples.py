@@ -20,7 +20,8 @@ from videolavit.data.shapes import Scene, render, sample_scene
 from videolavit.data.shapes.photos import photographs
 from videolavit.data.shapes.scene import Split
 from videolavit.data.shards import Record
-from videolavit.data.user_videos import VIDEO_EXTENSIONS, NamedVideo, video_file_records
+from videolavit.data.user_videos import video_file_records
+from videolavit.data.video_lists import VIDEO_EXTENSIONS, NamedVideo
 from videolavit.errors import ConfigError
 
 __all__ = ["FIRST_SEED", "RealVideo", "RealVideos", "Samples", "SceneSample", "ShapesWorld"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from videolavit.data.video_lists import VIDEO_EXTENSIONS
 from videolavit.evaluation.benchmark import Outcome
 from videolavit.evaluation.files import DataFile
 from videolavit.evaluation.generation_benchmark import GenerationBenchmark, Prompt, mean_of
@@ -15,7 +16,6 @@ from videolavit.evaluation.statistics import Estimate
 
 __all__ = ["Reconstruction"]
 
-_EXTENSIONS = (".mp4", ".avi", ".mkv", ".webm", ".mov")
 _MEASURES = ("PSNR, dB", "SSIM", "LPIPS", "ids per second", "bits per second")
 
 
@@ -34,7 +34,7 @@ class Reconstruction(GenerationBenchmark):
         _ = self.prompts
 
     def read(self, data: Path) -> list[Prompt]:
-        paths = [path for path in sorted(data.rglob("*")) if path.suffix.lower() in _EXTENSIONS]
+        paths = [path for path in sorted(data.rglob("*")) if path.suffix.lower() in VIDEO_EXTENSIONS]
         return [
             Prompt(id=str(path.relative_to(data)), text="", seed=self.options.seed + number, real=path)
             for number, path in enumerate(paths)

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from videolavit.data.video_lists import VIDEO_EXTENSIONS
 from videolavit.errors import ConfigError
 from videolavit.evaluation.files import DataFile, field_of, found_file, read_json
 from videolavit.evaluation.metrics.vqa import normalize
@@ -21,7 +22,6 @@ from videolavit.evaluation.question_benchmark import Question, QuestionBenchmark
 __all__ = ["ActivityNetQa", "MsrvttQa", "MsvdQa"]
 
 ACTIVITYNET_TYPES = ("Motion", "Spatial", "Temporal", "Yes/No", "Color", "Object", "Location", "Number", "Other")
-_VIDEO_EXTENSIONS = (".mp4", ".avi", ".mkv", ".webm", ".mov")
 _PACKED = "the Video-ChatGPT repository, quantitative evaluation"
 
 
@@ -127,7 +127,7 @@ class ActivityNetQa(VideoQa):
 
 
 def _video_names(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _VIDEO_EXTENSIONS}
+    return {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in VIDEO_EXTENSIONS}
 
 
 def _video_file(folder: Path, names: Mapping[str, Path], name: str) -> Path:
