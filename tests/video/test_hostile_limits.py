@@ -315,7 +315,7 @@ def test_commands_take_limits_and_refuse_in_one_message(data, tmp_path: Path):
         )
     answer = run("info", bomb)
     assert answer.returncode == 1
-    assert "raise max_pixels (in a command: --max-pixels)" in one_message(answer)
+    assert "raise max_width (in a command: --max-width)" in one_message(answer)
     assert run("info", video, "--max-pixels", "3072").returncode == 0
 
 

@@ -26,10 +26,15 @@ class Limits:
     """Samples that the tables of an MP4 or MOV may declare; each takes about 70 bytes of memory. 12 hours of video with
     five sound tracks have 12 million."""
 
+    video_stream: int | None = None
+    """Which of several video streams is read, counted from 0; by default the one that libav calls best."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not getattr(self, field.name) > 0:
+            if field.name != "video_stream" and not getattr(self, field.name) > 0:
                 raise ConfigError(f"{field.name} must be positive, got {getattr(self, field.name)}")
+        if self.video_stream is not None and self.video_stream < 0:
+            raise ConfigError(f"video_stream must be 0 or more, got {self.video_stream}")
 
     def check_bytes(self, num_bytes: int, name: str) -> None:
         """Raises `LimitError` for a file of more than `max_bytes`."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import av
@@ -42,6 +43,8 @@ _SIGNATURES = {
     "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9"),
 }
 """Beginnings of files in formats that hold one only; those of other formats may follow one another."""
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+"""libav's `AVColorTransferCharacteristic`."""
 _MICROSECOND = Fraction(1, 1_000_000)
 
 
@@ -265,8 +268,10 @@ class VideoReader:
                 self._file.view(), "r", options=options, metadata_errors="replace", buffer_size=_READ_SIZE
             )
         self._file.check()
-        self._stream = _best_stream(self._opened, self.name)
+        self._stream = _chosen_stream(self._opened, self.limits.video_stream, self.name)
         self._check_headers()
+        for remark in _remarks(self._stream):
+            _tell_once(self.name, remark)
         for stream in self._opened.streams:
             if stream is not self._stream:
                 stream.discard = Discard.all
@@ -279,7 +284,7 @@ class VideoReader:
         self.limits.check_size(decoder.width, decoder.height, self.name)
         self.limits.check_size(decoder.coded_width, decoder.coded_height, self.name)
         # Where clocks may leap, the duration is a guess from the first and the last time.
-        if self.duration_seconds is not None and self._opened.format.name not in ("mpegts", "mpeg"):
+        if self.duration_seconds is not None and self.container.format.name not in ("mpegts", "mpeg"):
             self.limits.check_duration(float(self.duration_seconds), self.name)
         if not decoder.width or not decoder.height:
             if decoder.name == "webp":  # libav decodes still images only
@@ -318,6 +323,17 @@ def _explained(file: NamelessFile) -> Iterator[None]:
         ) from error
 
 
+def _chosen_stream(container: InputContainer, number: int | None, name: str) -> VideoStream:
+    if number is None:
+        return _best_stream(container, name)
+    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if number >= len(moving):
+        raise MediaError(
+            f"{name}: has {len(moving)} video streams, so there is no video_stream={number}; they are counted from 0"
+        )
+    return _decodable(moving[number], name)
+
+
 def _best_stream(container: InputContainer, name: str) -> VideoStream:
     best: Any = container.streams.best("video")
     if best is None or best.disposition & Disposition.attached_pic:
@@ -325,8 +341,27 @@ def _best_stream(container: InputContainer, name: str) -> VideoStream:
         if not found:
             raise MediaError(f"{name}: nothing is found in it, so it is damaged or incomplete; try a fresh copy")
         raise MediaError(f"{name}: has no video stream, only: {found}; expected a file with moving images")
-    if best.codec_context is None:
+    return _decodable(best, name)
+
+
+def _decodable(stream: Any, name: str) -> VideoStream:
+    if stream.codec_context is None:
         raise MediaError(
             f"{name}: its video stream has a codec that this build of libav cannot decode; convert it first"
         )
-    return best
+    return stream
+
+
+def _remarks(stream: VideoStream) -> Iterator[str]:
+    """What a video has that is not honoured."""
+    aspect = stream.sample_aspect_ratio
+    if aspect and aspect != 1:
+        yield f"has pixels of {aspect.numerator} : {aspect.denominator}, which are taken for square"
+    transfer = getattr(stream.codec_context, "color_trc", None)
+    if transfer in _HDR_TRANSFERS:
+        yield f"is HDR video ({_HDR_TRANSFERS[transfer]}), whose tones are not mapped: it looks flat and dull"
+
+
+@lru_cache(maxsize=1024)
+def _tell_once(name: str, remark: str) -> None:
+    logger.warning("%s: %s", name, remark)

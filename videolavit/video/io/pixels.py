@@ -43,8 +43,13 @@ def to_yuv420p(frame: VideoFrame, width: int, height: int) -> VideoFrame:
 
 
 def rgb_array(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
-    """8-bit RGB by swscale's default conversion."""
-    return frame.reformat(format="rgb24", threads=1).to_ndarray()
+    """8-bit RGB by swscale's default conversion: BT.601, whatever the tags of the source say.
+
+    Keyframes that were re-encoded carry no tags (reference section 2.2), so an image that is compared with them is
+    converted in the same way, or half of the difference would be that of two matrices (docs/limits.md).
+    """
+    matrix = None if frame.format.is_rgb else Colorspace.ITU601
+    return frame.reformat(format="rgb24", src_colorspace=matrix, threads=1).to_ndarray()
 
 
 def rgb_frame(image: UInt8[np.ndarray, "height width 3"]) -> VideoFrame:
