@@ -33,6 +33,7 @@ ORDER = [
     "settings",
     "checkpoints",
     "pipeline",
+    "memory",
     "data",
     "training",
     "scale",

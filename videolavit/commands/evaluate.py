@@ -12,7 +12,7 @@ videolavit evaluate export SUITE        videos for an outside suite: vbench or e
 `shapes` is the world of moving shapes (docs/shapes.md), rendered from seeds that training never
 draws, with a judge that reads pixels. Tasks need only their own parts: what a model in the making
 cannot do yet is named and left out. The others read the official files of their authors, as they
-are unpacked, from --data (docs/evaluation.md).
+are unpacked, from --data (docs/evaluation.md). `long` looks for one odd clip among 8 to 512 of them.
 
 tasks of shapes:
   motion_tokenizer  autoencoder  visual_tokenizer  ids_per_second  reconstructed_keyframes

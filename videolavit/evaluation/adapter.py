@@ -7,7 +7,7 @@ one of a `VideoLaVIT`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from videolavit.clip import MotionField
 
-__all__ = ["AnsweringModel", "Image", "ModelAdapter", "Video"]
+__all__ = ["AnsweringModel", "Image", "LongVideoModel", "ModelAdapter", "Video"]
 
 Image = np.ndarray
 """(height, width, 3), uint8, RGB."""
@@ -55,6 +55,21 @@ class AnsweringModel(Protocol):
         self, question: str, options: Sequence[str], *, image: Any = None, video: Any = None
     ) -> list[float]:
         """Mean negative log-likelihood per token of each option as the answer."""
+        ...
+
+
+@runtime_checkable
+class LongVideoModel(AnsweringModel, Protocol):
+    """What a benchmark of long videos needs of a model."""
+
+    def answer_about_clips(
+        self, question: str, clips: Sequence[tuple[str, Callable[[], Video]]], *, context: str, notes: Sequence[str]
+    ) -> tuple[str, list[int]]:
+        """Answer to a question about a video of many clips, and the numbers of those that were looked at.
+
+        Clips are given by a name and a function that renders them: one that comes again is looked at once. `context` is
+        one of `ContextOptions`; `notes` are questions that each clip is asked when it is read.
+        """
         ...
 
 

@@ -7,8 +7,10 @@ Random streams are the pipeline's, so that what is measured is what `model.video
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -30,6 +32,9 @@ from videolavit.language.generate import Generated, generate
 from videolavit.language.grammar import Block, Modality
 from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompts import Prompt
+from videolavit.memory.context import ContextOptions
+from videolavit.memory.long_video import answer_about, remembered_clips
+from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.answering import PromptBuilder, VisualEncoding
@@ -40,6 +45,7 @@ from videolavit.pipeline.progress import Work
 from videolavit.pipeline.prompt_building import generation_prompt
 from videolavit.pipeline.ranking import best_of
 from videolavit.pipeline.token_generation import TokenGenerator
+from videolavit.video.processor import whole_video_clips
 
 __all__ = ["PipelineAdapter"]
 
@@ -49,6 +55,7 @@ class PipelineAdapter:
 
     def __init__(self, model: VideoLaVIT) -> None:
         self.model = model
+        self._clips: dict[str, RememberedClip] = {}
 
     def missing(self, parts: Sequence[str]) -> list[str]:
         return [name for name in parts if not self._has(name)]
@@ -127,6 +134,29 @@ class PipelineAdapter:
             _ending_loss(language, states, one, len(one) - len(prompt))
             for states, one in zip(hidden, read, strict=True)
         ]
+
+    def answer_about_clips(
+        self, question: str, clips: Sequence[tuple[str, Callable[[], Video]]], *, context: Any, notes: Sequence[str]
+    ) -> tuple[str, list[int]]:
+        options = ContextOptions(context=context, max_clips=self.model.settings.max_clips)
+        with tempfile.TemporaryDirectory() as folder:
+            features = self._remembered(*clips[0], notes).features
+            width = 0 if features is None else features.shape[1]
+            memory = TokenMemory.create(folder, self.model.vocabulary, feature_width=width)
+            with memory:
+                for name, frames in clips:
+                    clip = self._remembered(name, frames, notes)
+                    seconds = clip.end_seconds - clip.start_seconds
+                    start = memory.seconds
+                    memory.append(replace(clip, start_seconds=start, end_seconds=start + seconds), sync=False)
+                found = answer_about(self.model, memory, question, options)
+        return found.text, [moment.clip for moment in found.moments]
+
+    def _remembered(self, name: str, frames: Callable[[], Video], notes: Sequence[str]) -> RememberedClip:
+        if name not in self._clips:
+            first = itertools.islice(whole_video_clips(frames(), self.model.settings.video_processor), 1)
+            [self._clips[name]] = remembered_clips(self.model, first, ask=notes)
+        return self._clips[name]
 
     def visual_counts(self, images: Sequence[Image]) -> list[int]:
         return [len(codes) for codes in self._codes(images)]

@@ -23,6 +23,7 @@ GROUP = "videolavit.benchmarks"
 _HERE = "videolavit.evaluation.benchmarks"
 BENCHMARKS = {
     "shapes": f"{_HERE}.shapes:shapes_tasks",
+    "long": f"{_HERE}.long:long_tasks",
     "vqav2": f"{_HERE}.vqav2:VqaV2",
     "gqa": f"{_HERE}.gqa:Gqa",
     "vizwiz": f"{_HERE}.vizwiz:VizWiz",

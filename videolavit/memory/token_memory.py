@@ -1,0 +1,307 @@
+"""A video as the model read it, kept in files: ids, times, and words to find a moment again.
+
+A folder holds
+
+    memory.json     vocabulary and sizes; written first
+    ids.bin         `[IMG] v.. [/IMG] [MOV] m.. [/MOV]` of each clip, 2 bytes an id (4 for large vocabularies)
+    features.bin    float16, what a model with continuous visual input reads in place of the visual ids
+    words.bin       descriptions of each clip, as JSON
+    clips.bin       a record of 56 bytes for each clip: where it ends in the others, its time, a checksum
+
+All are only appended to, and a clip counts from when its record is whole, so a process that is killed loses at most the
+clip that it was writing. The records are a memory map and
+clips are read one by one, so that memory does not grow with the video.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from videolavit.config import from_dict
+from videolavit.errors import MediaError, OutputError
+from videolavit.language.prompts import ClipInput, ImageInput
+from videolavit.vocabulary import Vocabulary
+
+__all__ = ["RememberedClip", "TokenMemory"]
+
+_ABOUT = "memory.json"
+_VERSION = 1
+_RECORD = np.dtype(
+    [
+        ("ids", "<i8"),
+        ("features", "<i8"),
+        ("words", "<i8"),
+        ("num_visual", "<i8"),
+        ("start", "<f8"),
+        ("end", "<f8"),
+        ("checksum", "<i8"),
+    ]
+)
+"""Ends in the other files, number of visual ids, seconds, and the CRC-32 of what the clip has in the other files."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RememberedClip:
+    """One clip of a memory."""
+
+    visual_ids: Int[Tensor, "n"]
+    motion_ids: Int[Tensor, "m"]
+    start_seconds: float
+    end_seconds: float
+    features: Float[Tensor, "n width"] | None = None
+    """In place of the visual ids, for a model that reads features."""
+    descriptions: tuple[str, ...] = ()
+    """Words of the model about this clip alone."""
+
+    def as_input(self) -> ClipInput:
+        """The clip as a part of a prompt."""
+        return ClipInput(keyframe=self.keyframe(), motion_ids=self.motion_ids)
+
+    def keyframe(self) -> ImageInput:
+        """Its keyframe as a part of a prompt."""
+        return ImageInput(ids=self.visual_ids) if self.features is None else ImageInput(features=self.features)
+
+
+class TokenMemory:
+    """The clips of one video, by number; open for reading, or with `append=True` for adding to it as well."""
+
+    def __init__(self, folder: str | Path, *, append: bool = False) -> None:
+        """Open a memory that exists; `create` makes one.
+
+        Raises:
+            MediaError: there is none, or it is damaged.
+            OutputError: another process appends to it.
+        """
+        self.folder = Path(folder)
+        about = _read_about(self.folder)
+        self.vocabulary: Vocabulary = from_dict(Vocabulary, about["vocabulary"])
+        self.feature_width: int = about["feature_width"]
+        self._id_type = np.dtype("<u2" if self.vocabulary.size <= 2**16 else "<u4")
+        self._lock: Any = None
+        self._records = np.zeros(0, _RECORD)
+        if append:
+            self._begin_to_append()
+        self.refresh()
+
+    @classmethod
+    def create(cls, folder: str | Path, vocabulary: Vocabulary, *, feature_width: int = 0) -> TokenMemory:
+        """An empty memory, open for appending; `feature_width` is 0 where the model reads visual ids.
+
+        Raises:
+            OutputError: the folder holds a memory already, or cannot be written.
+        """
+        folder = Path(folder)
+        if (folder / _ABOUT).exists():
+            raise OutputError(f"{folder}: holds a memory already; open it with append=True, or take another folder")
+        about = {"version": _VERSION, "vocabulary": asdict(vocabulary), "feature_width": feature_width}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("ids.bin", "features.bin", "words.bin", "clips.bin"):
+                (folder / name).write_bytes(b"")
+            unfinished = folder / f".{_ABOUT}.{os.getpid()}"
+            unfinished.write_text(json.dumps(about, indent=2) + "\n")
+            unfinished.replace(folder / _ABOUT)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: cannot be written: {error}; is there space, and may it be written?"
+            ) from error
+        return cls(folder, append=True)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __repr__(self) -> str:
+        return f"TokenMemory({str(self.folder)!r}, {len(self)} clips, {self.seconds:.0f} s)"
+
+    def __iter__(self) -> Iterator[RememberedClip]:
+        return (self[number] for number in range(len(self)))
+
+    def __enter__(self) -> TokenMemory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def seconds(self) -> float:
+        """End of the last clip."""
+        return float(self._records["end"][-1]) if len(self) else 0.0
+
+    def lengths(self) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " clips"]]:
+        """Positions that keyframe and motion of each clip take in a prompt, marks included."""
+        keyframes = np.asarray(self._records["num_visual"]) + 2
+        return keyframes, np.diff(self._records["ids"], prepend=0) - keyframes
+
+    def __getitem__(self, number: int) -> RememberedClip:
+        """Read one clip.
+
+        Raises:
+            IndexError: there are fewer clips.
+            MediaError: the bytes are not those that were written.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(f"clip {number} of {len(self)}")
+        record = self._records[number]
+        ids, features, words = self._bytes(number)
+        if zlib.crc32(ids + features + words) != record["checksum"]:
+            raise MediaError(f"{self.folder}: clip {number} is damaged; read the video again")
+        numbers = torch.from_numpy(np.frombuffer(ids, self._id_type).astype(np.int64))
+        count = int(record["num_visual"])
+        rows = np.frombuffer(features, "<f2").reshape(-1, self.feature_width or 1).astype(np.float32)
+        return RememberedClip(
+            visual_ids=numbers[1 : 1 + count],
+            motion_ids=numbers[3 + count : -1],
+            start_seconds=float(record["start"]),
+            end_seconds=float(record["end"]),
+            features=torch.from_numpy(rows) if self.feature_width else None,
+            descriptions=tuple(json.loads(words)),
+        )
+
+    def visual_ids(self, number: int) -> Shaped[np.ndarray, " n"]:
+        """The visual ids of one clip, read alone and unchecked."""
+        start = 0 if number == 0 else int(self._records["ids"][number - 1])
+        count, size = int(self._records["num_visual"][number]), self._id_type.itemsize
+        return np.frombuffer(
+            _slice(self.folder / "ids.bin", (start + 1) * size, (start + 1 + count) * size), self._id_type
+        )
+
+    def descriptions(self) -> list[tuple[str, ...]]:
+        """Descriptions of all clips."""
+        ends = self._records["words"].tolist()
+        text = _slice(self.folder / "words.bin", 0, ends[-1]) if ends else b""
+        starts = [0, *ends[:-1]]
+        return [tuple(json.loads(text[start:end])) for start, end in zip(starts, ends, strict=True)]
+
+    def append(self, clip: RememberedClip, *, sync: bool = True) -> None:
+        """Add a clip behind the last one; with `sync` it is safe on the disk when this returns.
+
+        Raises:
+            OutputError: the memory is not open for appending, or cannot be written.
+            MediaError: the clip has features where the memory has none or the reverse, or begins before the last ends.
+        """
+        if self._lock is None:
+            raise OutputError(f"{self.folder}: is open for reading only; open it with append=True")
+        width = 0 if clip.features is None else clip.features.shape[1]
+        if width != self.feature_width or clip.start_seconds < self.seconds - 1e-6:
+            raise MediaError(
+                f"got a clip with features of width {width} from second {clip.start_seconds:.2f} on, expected width "
+                f"{self.feature_width} and second {self.seconds:.2f} or later"
+            )
+        parts = self._as_bytes(clip)
+        last = self._records[-1] if len(self) else np.zeros((), _RECORD)
+        record = np.array(
+            (
+                last["ids"] + len(parts[0]) // self._id_type.itemsize,
+                last["features"] + (len(clip.visual_ids) if width else 0),
+                last["words"] + len(parts[2]),
+                len(clip.visual_ids),
+                clip.start_seconds,
+                clip.end_seconds,
+                zlib.crc32(b"".join(parts)),
+            ),
+            _RECORD,
+        )
+        try:
+            for name, data in zip(("ids.bin", "features.bin", "words.bin"), parts, strict=True):
+                _append(self.folder / name, data, sync)
+            _append(self.folder / "clips.bin", record.tobytes(), sync)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written: {error}; is there space?") from error
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See the clips that another process has appended."""
+        path = self.folder / "clips.bin"
+        whole = path.stat().st_size // _RECORD.itemsize
+        self._records = np.memmap(path, _RECORD, "r", shape=(whole,)) if whole else np.zeros(0, _RECORD)
+
+    def close(self) -> None:
+        """End appending."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _begin_to_append(self) -> None:
+        self._lock = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise OutputError(f"{self.folder}: another process appends to it; wait until it is done") from error
+        self._forget_what_is_not_whole()
+
+    def _forget_what_is_not_whole(self) -> None:
+        """Cut off what a killed process left behind the last whole clip."""
+        self.refresh()
+        while len(self) and not self._is_whole(len(self) - 1):
+            self._records = self._records[:-1]
+        last = self._records[-1] if len(self) else np.zeros((), _RECORD)
+        sizes = {
+            "clips.bin": len(self) * _RECORD.itemsize,
+            "ids.bin": int(last["ids"]) * self._id_type.itemsize,
+            "features.bin": int(last["features"]) * self.feature_width * 2,
+            "words.bin": int(last["words"]),
+        }
+        for name, size in sizes.items():
+            os.truncate(self.folder / name, size)
+
+    def _is_whole(self, number: int) -> bool:
+        return zlib.crc32(b"".join(self._bytes(number))) == int(self._records["checksum"][number])
+
+    def _bytes(self, number: int) -> tuple[bytes, bytes, bytes]:
+        before = self._records[number - 1] if number else np.zeros((), _RECORD)
+        record, size = self._records[number], self._id_type.itemsize
+        row = 2 * self.feature_width
+        return (
+            _slice(self.folder / "ids.bin", int(before["ids"]) * size, int(record["ids"]) * size),
+            _slice(self.folder / "features.bin", int(before["features"]) * row, int(record["features"]) * row),
+            _slice(self.folder / "words.bin", int(before["words"]), int(record["words"])),
+        )
+
+    def _as_bytes(self, clip: RememberedClip) -> tuple[bytes, bytes, bytes]:
+        marks = self.vocabulary
+        ids = [marks.image_start, *clip.visual_ids.tolist(), marks.image_end]
+        ids += [marks.motion_start, *clip.motion_ids.tolist(), marks.motion_end]
+        features = b"" if clip.features is None else clip.features.detach().cpu().numpy().astype("<f2").tobytes()
+        return np.array(ids, self._id_type).tobytes(), features, json.dumps(list(clip.descriptions)).encode()
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((folder / _ABOUT).read_text())
+    except FileNotFoundError as error:
+        raise MediaError(f"{folder}: holds no memory of a video (no {_ABOUT}); read a video into it first") from error
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{folder}: {_ABOUT} cannot be read: {error}; read the video again") from error
+    if not isinstance(about, dict) or about.get("version") != _VERSION:
+        raise MediaError(f"{folder}: is a memory of another version of this package; read the video again")
+    return about
+
+
+def _slice(path: Path, start: int, end: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start)
+
+
+def _append(path: Path, data: bytes, sync: bool) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
