@@ -48,8 +48,11 @@ COMMANDS = {
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+HAVE_QUIET = ("prepare", "train")
+"""Commands with a `--quiet` of their own, which is about bars alone."""
+
 HELP = """\
-usage: videolavit COMMAND ... [--debug]
+usage: videolavit COMMAND ...
        videolavit COMMAND --help
        videolavit --version
 
@@ -66,7 +69,10 @@ examples:
 
 A name that begins with a dash goes after --, or is written ./-name.
 
---debug, or VIDEOLAVIT_DEBUG=1 in the environment, shows the traceback of an error.
+options of every command:
+  --threads N  compute with N threads of the CPU; by default OMP_NUM_THREADS, or one per core
+  -q, --quiet  print results alone: no progress, no lines about what was written, no warnings
+  --debug      show the traceback of an error; so does VIDEOLAVIT_DEBUG=1 in the environment
 
 exit codes: 0 all is well; 1 some input failed, or something unexpected happened; 2 the
 command line makes no sense; 130 interrupted.
@@ -81,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
     try:
-        return _run([argument for argument in arguments if argument != "--debug"])
+        return _run(_without_common_options(arguments))
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
@@ -90,6 +96,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except BaseException as error:  # torch has errors that are no `Exception`
         return _explain(error, debug)
+
+
+def _without_common_options(arguments: list[str]) -> list[str]:
+    """Do what the options say that every command has, and return the others.
+
+    Raises:
+        ConfigError: --threads is not followed by a number of at least 1.
+    """
+    from videolavit.commands._shared.console import be_quiet
+    from videolavit.commands._shared.threads import calm_threads, take_threads
+
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    behind = arguments[len(own) :]
+    own, threads = take_threads(own)
+    calm_threads(threads)
+    quiet = "-q" in own or ("--quiet" in own and own[0] not in HAVE_QUIET)
+    be_quiet(quiet)
+    logging.getLogger().setLevel(logging.ERROR if quiet else logging.WARNING)
+    taken = {"--debug", "-q"} | (set() if own and own[0] in HAVE_QUIET else {"--quiet"})
+    return [argument for argument in own if argument not in taken] + behind
 
 
 def module_name(command: str) -> str:
@@ -116,14 +142,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
-    import tyro
+    from videolavit.commands._shared.arguments import parse_arguments, quiet_parse
 
     if {"-h", "--help"} & set(arguments):
         print(f"\n{(command.__doc__ or '').strip()}\n")  # tyro would join its lines
     if hasattr(command, "parse"):  # its options depend on its arguments
-        return command.parse(arguments)
-    markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
-    return tyro.cli(command.Config, prog=f"videolavit {name}", description="", args=arguments, config=markers)
+        return quiet_parse(lambda: command.parse(arguments), name=name, arguments=arguments)
+    return parse_arguments(name, command.Config, arguments)
 
 
 def _refuse(name: str) -> NoReturn:

@@ -98,6 +98,7 @@ def _stage(config: Config) -> Any:
     """The stage of the preset, changed by the command line."""
     import tyro
 
+    from videolavit.commands._shared.arguments import quiet_parse
     from videolavit.training.presets import PRESETS
 
     stages = PRESETS[config.preset]
@@ -107,11 +108,11 @@ def _stage(config: Config) -> Any:
         raise ConfigError(f"the preset {config.preset} has no stage {config.stage!r}; {hint}")
     default: Any = stages[config.stage]
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
-    return tyro.cli(
-        type(default),
-        default=default,
-        prog=f"videolavit train {config.stage}",
-        description="",
-        args=list(config.options),
-        config=markers,
+    name, options = f"train {config.stage}", list(config.options)
+    return quiet_parse(
+        lambda: tyro.cli(
+            type(default), default=default, prog=f"videolavit {name}", description="", args=options, config=markers
+        ),
+        name=name,
+        arguments=options,
     )

@@ -10,7 +10,30 @@ from typing import Any
 
 from tqdm import tqdm
 
-__all__ = ["StageBars", "print_json", "printable", "progress_bar", "readable_size", "until_words"]
+__all__ = [
+    "StageBars",
+    "be_quiet",
+    "is_quiet",
+    "print_json",
+    "printable",
+    "progress_bar",
+    "readable_size",
+    "until_words",
+]
+
+
+_QUIET = [False]
+"""Set by the command line's `--quiet`, for all of the process."""
+
+
+def be_quiet(quiet: bool) -> None:
+    """Show no bars, and no lines about what was written, from now on."""
+    _QUIET[0] = quiet
+
+
+def is_quiet() -> bool:
+    """Whether `--quiet` was given."""
+    return _QUIET[0]
 
 
 def print_json(document: Any) -> None:
@@ -31,7 +54,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 def progress_bar(total: int | float | None, unit: str, *, quiet: bool, description: str = "") -> tqdm:
     """A bar on stderr, shown only where stderr is a terminal and `quiet` is not asked for."""
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = quiet or is_quiet() or not sys.stderr.isatty()
     return tqdm(total=total, unit=unit, desc=description or None, disable=hidden, file=sys.stderr, leave=False)
 
 

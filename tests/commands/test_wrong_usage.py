@@ -1,0 +1,87 @@
+"""Fifty command lines that make no sense: one line that says so, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from videolavit import cli
+
+WRONG = {
+    "vidoe x": "did you mean video?",
+    "zzz x": "commands are image, video",
+    "video x -o a.mp4 --seed abc": "--seed: expected a whole number, got 'abc'",
+    "video x -o a.mp4 --seed 1.5": "--seed: expected a whole number, got '1.5'",
+    "video x -o a.mp4 --seed": "--seed: a value is missing",
+    "video x -o a.mp4 --sed 3": "did you mean --seed?",
+    "video x -o a.mp4 --height tall": "--height: expected a whole number",
+    "video x -o a.mp4 --keyframe-guidance-scale much": "--keyframe-guidance-scale: expected a number, got 'much'",
+    "video x -o a.mp4 --continuation loud": "--continuation: 'loud' is none of 'restart', 'inversion', 'none'",
+    "video x -o a.mp4 --quantize int2": "--quantize: 'int2' is none of 'int8', 'int4'",
+    "video x -o a.mp4 --dtype float8": "--dtype: 'float8' is none of",
+    "video x -o a.mp4 --steps 3": "--steps is called --num-inference-steps here",
+    "video x -o a.mp4 --keyframe-steps 3": "--keyframe-steps is called --keyframe-num-inference-steps here",
+    "video x -o a.mp4 --max-guidance 2": "--max-guidance is called --max-guidance-scale here",
+    "video x -o a.mp4 --keyframe-guidance 2": "--keyframe-guidance is called --keyframe-guidance-scale here",
+    "video x -o a.mp4 --decode-chunk 2": "--decode-chunk is called --decode-chunk-size here",
+    "video x -o a.mp4 --noise restart": "--noise is called --continuation here",
+    "video x -o a.mp4 --picture a.png": "--picture is called --image here",
+    "video x -o a.mp4 --num-frames 48": "--num-frames is called --clips here",
+    "video x -o a.mp4 --torch-dtype float16": "--torch-dtype is called --dtype here",
+    "image x -o a.png --steps 3": "--steps is called --keyframe-num-inference-steps here",
+    "image a small red circle -o a.png": 'write: videolavit image "a small red circle"',
+    "video a red circle moves -o a.mp4": 'write: videolavit video "a red circle moves"',
+    "animate a.png it moves left -o b.mp4": 'write: videolavit animate a.png "it moves left"',
+    "continue a.mp4 it moves left -o b.mp4": 'write: videolavit continue a.mp4 "it moves left"',
+    "image x --clips 2 -o a.png": "no option --clips",
+    "animate": "missing IMAGE",
+    "continue": "missing FILE",
+    "answer": "ask at least one question",
+    "answer why --max-ids 3": "--max-ids is called --max-new-tokens here",
+    "answer why --imag x.png": "did you mean --image?",
+    "answer why --max-clips many": "--max-clips: expected a whole number",
+    "chat --max-new-tokens few": "--max-new-tokens: expected a whole number",
+    "tokenize": "missing FILE",
+    "tokenize a b": "got more than the command takes: b",
+    "detokenize": "missing FILE",
+    "detokenize a.txt --detokenizer magic -o b.mp4": "--detokenizer: 'magic' is none of",
+    "edit": "missing FILE",
+    "edit a.mp4 -o b.mp4": "nothing to change",
+    "edit a.mp4 -o b.mp4 --scale nan": "scale",
+    "edit a.mp4 -o b.mp4 --scale twice": "--scale: expected a number, got 'twice'",
+    "reconstruct": "missing FILE",
+    "reconstruct a.mp4 -o b.mp4 --motion-from air": "--motion-from: 'air' is none of",
+    "info": "missing FILE",
+    "info a b": "got more than the command takes: b",
+    "info a.mp4 --jsno": "did you mean --json?",
+    "decompose": "",
+    "decompose a.mp4 -o out --slices many": "--slices: expected a whole number",
+    "decompose a.mp4 -o out --motion foo": "--motion: 'foo' is none of 'reencode', 'source'",
+    "decompose a.mp4 -o out --select some": "some",
+    "decompose a.mp4 -o out --workers 0": "--workers",
+    "doctor --device quantum": "--device quantum: cannot be used here",
+    "convert": "missing SOURCE",
+    "convert a b --layout mine": "--layout: 'mine' is none of",
+    "video x -o a.mp4 --threads none": "--threads: expected a number from 1",
+    "video x -o a.mp4 --threads": "--threads: expected a number from 1",
+}
+"""Command lines, and words of what is told."""
+
+
+def test_there_are_fifty():
+    assert len(WRONG) >= 50
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_command_line_is_told_in_one_line(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == cli.BAD_USAGE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    [message] = shown.err.splitlines()
+    assert message.startswith("videolavit: error: ")
+    assert WRONG[line] in message
+    for word in ("NoneType", "{None}", "instantiate", "<class", "│", "Config("):
+        assert word not in message
+    assert list(Path().iterdir()) == []
