@@ -21,6 +21,7 @@ ORDER = [
     "rgb",
     "clip",
     "vocabulary",
+    "jobs",
     "nn",
     "video.io",
     "video.motion",

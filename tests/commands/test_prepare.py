@@ -10,7 +10,7 @@ from command_line import videolavit as run
 from movies import write_movie
 
 from videolavit.commands import prepare
-from videolavit.commands.prepare import Config, Shapes, TextTokenizer, Videos
+from videolavit.commands.prepare import Config, Launch, Shapes, TextTokenizer, Videos
 from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData
 from videolavit.data.shards import ShardReader
 from videolavit.data.user_videos import NamedVideo, named_videos, video_file_records
@@ -130,7 +130,7 @@ def test_finished_shards_are_kept_and_other_videos_refused(folder, tmp_path, cap
 
 
 def test_rendered_videos_and_a_text_tokenizer_of_their_words(tmp_path, capsys):
-    prepare.run(Config(task=Shapes(output=tmp_path / "data", data=ShapesData(num_videos=3), workers=1)))
+    prepare.run(Config(task=Shapes(output=tmp_path / "data", data=ShapesData(num_videos=3))))
     assert len(ShardReader(tmp_path / "data")) == 3
     task = TextTokenizer(data=(tmp_path / "data",), output=tmp_path / "text", size=300)
     assert prepare.run(Config(task=task)) == 0
@@ -145,7 +145,7 @@ def test_workers_find_the_same(folder, tmp_path):
     for name in "abc":
         shutil.copy(folder / "long.mp4", several / f"{name}.mp4")
     for workers in (1, 2):
-        prepare.run(own_videos(several, tmp_path / str(workers), workers=workers, videos_per_shard=1))
+        prepare.run(own_videos(several, tmp_path / str(workers), launch=Launch(workers=workers), videos_per_shard=1))
     one, two = (ShardReader(tmp_path / str(workers)) for workers in (1, 2))
     assert len(one) == len(two) == 6
     assert all(np.array_equal(a.motion, b.motion) and a.source == b.source for a, b in zip(one, two, strict=True))
@@ -193,6 +193,6 @@ def test_videos_that_all_fail_are_told(tmp_path, capsys):
 
 
 def test_rendered_data_with_other_options_is_refused(tmp_path):
-    prepare.run(Config(task=Shapes(output=tmp_path, data=ShapesData(num_videos=1), workers=1)))
+    prepare.run(Config(task=Shapes(output=tmp_path, data=ShapesData(num_videos=1))))
     with pytest.raises(ConfigError, match="was made of other data or with other options"):
-        prepare.run(Config(task=Shapes(output=tmp_path, data=ShapesData(num_videos=1, first_seed=5), workers=1)))
+        prepare.run(Config(task=Shapes(output=tmp_path, data=ShapesData(num_videos=1, first_seed=5))))

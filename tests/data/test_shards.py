@@ -10,6 +10,7 @@ from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData, prepare
 from videolavit.data.shapes import Event, render, sample_scene
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.errors import MediaError, OutputError
+from videolavit.jobs.shard_jobs import JobOptions
 
 DATA = ShapesData(num_videos=5, first_seed=7, clips=(1, 2))
 
@@ -114,15 +115,15 @@ def test_motion_of_a_record_is_the_motion_of_the_scene():
 @pytest.mark.slow
 def test_workers_write_the_same_records_and_finished_shards_are_kept(tmp_path):
     data = ShapesData(num_videos=6)
-    prepare_shapes(data, tmp_path / "two", workers=2, videos_per_shard=3)
-    prepare_shapes(data, tmp_path / "one", workers=1, videos_per_shard=3)
+    prepare_shapes(data, tmp_path / "two", jobs=JobOptions(workers=2), videos_per_shard=3)
+    prepare_shapes(data, tmp_path / "one", jobs=JobOptions(), videos_per_shard=3)
     one, two = ShardReader(tmp_path / "one"), ShardReader(tmp_path / "two")
     assert [record.source for record in one] == [record.source for record in two]
     assert all(np.array_equal(a.motion, b.motion) for a, b in zip(one, two, strict=True))
     kept = tmp_path / "one" / "shapes-00001.tar"
     before = kept.stat().st_mtime_ns
     (tmp_path / "one" / "shapes-00000.tar").unlink()
-    prepare_shapes(data, tmp_path / "one", workers=1, videos_per_shard=3)
+    prepare_shapes(data, tmp_path / "one", jobs=JobOptions(), videos_per_shard=3)
     assert kept.stat().st_mtime_ns == before
     assert len(ShardReader(tmp_path / "one")) == len(one)
 

@@ -11,8 +11,9 @@ from videolavit.config import save_config
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_records, tokenize_shards
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
-from videolavit.data.tokens import TokenReader, write_tokens
+from videolavit.data.tokens import TokenReader, TokenShard, TokensMadeBy, write_tokens
 from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
+from videolavit.jobs.shard_jobs import JobOptions
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
@@ -48,14 +49,46 @@ def test_videos_come_back_as_they_were_in_any_order(tmp_path, features):
         reader[7]
 
 
-def test_ids_take_two_bytes_and_a_larger_vocabulary_is_refused(tmp_path):
+def test_ids_take_two_bytes_and_four_where_the_vocabulary_is_large(tmp_path):
     videos = [make_video(n, VOCABULARY) for n in range(3)]
     write_tokens(videos, tmp_path / "a", VOCABULARY)
     num_ids = sum(len(clip.visual_ids) + len(clip.motion_ids) + 4 for video in videos for clip in video.clips)
     assert (tmp_path / "a.ids.bin").stat().st_size == 2 * num_ids
     assert Vocabulary().size < 2**16
-    with pytest.raises(ConfigError, match="at most 65536"):
-        write_tokens(videos, tmp_path / "b", replace(VOCABULARY, num_text=2**16))
+    large = replace(VOCABULARY, num_text=150_000)
+    shift = 150_000 - VOCABULARY.num_text
+    moved = [
+        replace(
+            video,
+            clips=tuple(
+                replace(clip, visual_ids=clip.visual_ids + shift, motion_ids=clip.motion_ids + shift)
+                for clip in video.clips
+            ),
+        )
+        for video in videos
+    ]
+    (tmp_path / "large").mkdir()
+    write_tokens(moved, tmp_path / "large" / "b", large)
+    assert (tmp_path / "large" / "b.ids.bin").stat().st_size == 4 * num_ids
+    assert all(same(a, b) for a, b in zip(TokenReader(tmp_path / "large"), moved, strict=True))
+
+
+def test_a_shard_says_what_made_it_and_finds_damage(tmp_path):
+    made_by = TokensMadeBy(tokenizers={"visual": "a" * 64}, made_of="b" * 64)
+    write_tokens([make_video(n, VOCABULARY) for n in range(3)], tmp_path / "a", VOCABULARY, made_by)
+    shard = TokenShard(tmp_path / "a.tokens.json")
+    assert (shard.tokenizers, shard.made_of) == (made_by.tokenizers, made_by.made_of)
+    assert TokenReader(tmp_path).tokenizers == made_by.tokenizers
+    shard.check()
+    ids = bytearray((tmp_path / "a.ids.bin").read_bytes())
+    ids[9] ^= 1
+    (tmp_path / "a.ids.bin").write_bytes(ids)
+    with pytest.raises(MediaError, match=r"a\.ids\.bin: is damaged"):
+        TokenShard(tmp_path / "a.tokens.json").check()
+    other = TokensMadeBy(tokenizers={"visual": "c" * 64})
+    write_tokens([make_video(0, VOCABULARY)], tmp_path / "b", VOCABULARY, other)
+    with pytest.raises(ConfigError, match="different tokenizers"):
+        TokenReader(tmp_path)
 
 
 def test_a_shard_is_there_whole_or_not_at_all(tmp_path):
@@ -193,7 +226,7 @@ def test_a_collapsed_selector_stops_the_work(prepared, tmp_path):
 def test_workers_write_the_same_shards(prepared, tmp_path):
     folder, *_ = prepared
     one = tokenize_shards(folder / "data", tmp_path / "one", options(folder))
-    two = tokenize_shards(folder / "data", tmp_path / "two", options(folder), workers=2)
+    two = tokenize_shards(folder / "data", tmp_path / "two", options(folder), jobs=JobOptions(workers=2))
     assert all(same(a, b) for a, b in zip(one, two, strict=True))
 
 

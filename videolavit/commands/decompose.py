@@ -37,8 +37,8 @@ from videolavit import __version__
 from videolavit.commands._shared.clip_options import ClipOptions
 from videolavit.commands._shared.console import print_json, printable, progress_bar
 from videolavit.commands._shared.decompose_file import Job, Outcome, decompose_file, died
-from videolavit.commands._shared.parallel import for_each
 from videolavit.errors import ConfigError, OutputError
+from videolavit.jobs.pool import for_each
 from videolavit.video import VideoInfo
 
 __all__ = ["Config", "run"]

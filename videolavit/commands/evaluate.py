@@ -48,10 +48,10 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit.commands._shared import evaluate_records
 from videolavit.commands._shared.console import print_json, progress_bar
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.parallel import for_each
 from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, OutputError
 from videolavit.evaluation.judges import open_judge
+from videolavit.jobs.pool import for_each
 from videolavit.video.io.write import complete_or_absent
 
 if TYPE_CHECKING:

@@ -38,22 +38,43 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from videolavit.commands._shared.console import printable, progress_bar
-from videolavit.commands._shared.parallel import for_each
-from videolavit.data.made_of import SourceNote, claim, state_of
+from videolavit.commands._shared.console import printable
+from videolavit.data.made_of import SourceNote
 from videolavit.data.prepare_videos import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
-from videolavit.data.shards import Record, ShardReader, num_records, write_shard
+from videolavit.data.shards import ShardReader, num_records
 from videolavit.data.things.prepare import ThingsData
-from videolavit.data.user_videos import NamedVideo, named_videos, video_file_records
-from videolavit.errors import ConfigError, VideoLaVITError
+from videolavit.data.video_files import VideoFiles, VideoShard, planned_shards
+from videolavit.data.video_lists import named_videos
+from videolavit.errors import ConfigError
+from videolavit.jobs.shard_jobs import Engine, JobOptions, Part, run_jobs
 from videolavit.video.processor import VideoProcessorConfig
 
 __all__ = ["Config", "run"]
 
 Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """Who makes the shards; several launches may work on one folder at once."""
+
+    workers: int = 1
+    """Processes that work side by side."""
+    part: str = "0/1"
+    """Only this part of the shards, I/N with I from 0 to N-1: for job arrays and several machines."""
+    engine: Engine = "processes"
+    """"ray" spreads the shards over a Ray cluster, or a local one of its own (pip install videolavit[ray])."""
+    retry_failed: bool = False
+    """Try again what was given up before: videos that could not be read, shards whose work died."""
+
+    def options(self) -> JobOptions:
+        if self.workers < 1:
+            raise ConfigError(f"got --workers {self.workers}, expected at least 1")
+        return JobOptions(
+            workers=self.workers, part=Part.parse(self.part), engine=self.engine, retry_failed=self.retry_failed
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +84,7 @@ class Shapes:
     output: Output
     """Folder for the shards."""
     data: Annotated[ShapesData, OmitArgPrefixes] = field(default_factory=ShapesData)
-    workers: int = 1
-    """Processes that work side by side."""
+    launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
     videos_per_shard: int = 500
 
 
@@ -75,8 +95,7 @@ class Things:
     output: Output
     """Folder for the shards."""
     data: Annotated[ThingsData, OmitArgPrefixes] = field(default_factory=ThingsData)
-    workers: int = 1
-    """Processes that work side by side."""
+    launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
     videos_per_shard: int = 500
 
 
@@ -97,8 +116,7 @@ class Collages:
     output: Output
     """Folder for the shards."""
     data: Annotated[CollagesData, OmitArgPrefixes] = field(default_factory=CollagesData)
-    workers: int = 1
-    """Processes that work side by side."""
+    launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
     videos_per_shard: int = 500
 
 
@@ -113,8 +131,7 @@ class Videos:
     video_processor: Annotated[VideoProcessorConfig, OmitArgPrefixes] = SHAPES_FRONT_END
     clips_per_piece: int = 1
     """Clips of one training sample; longer videos are cut into several samples."""
-    workers: int = 1
-    """Processes that work side by side."""
+    launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
     videos_per_shard: int = 100
     """Files that go into one shard."""
 
@@ -135,10 +152,10 @@ class TextTokenizer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """Token shards: prepared data through the trained tokenizers."""
+    """Token shards: prepared data, or files of videos in one pass, through the trained tokenizers."""
 
     data: Annotated[Path, Positional]
-    """Folder of shards."""
+    """Folder of shards; or videos, as for `prepare videos`: then no frames are kept."""
     output: Output
     """Folder for the token shards."""
     visual_tokenizer: Path
@@ -153,8 +170,13 @@ class Tokens:
     """Which patches become tokens: the likely ones, or a draw."""
     seed: int = 0
     """For that draw."""
-    workers: int = 1
-    """Processes that work side by side."""
+    video_processor: Annotated[VideoProcessorConfig, OmitArgPrefixes] = SHAPES_FRONT_END
+    """How files of videos are read; prepared data was read already, and so for the next two options."""
+    clips_per_piece: int = 1
+    """Clips of one training sample."""
+    videos_per_shard: int = 100
+    """Files that go into one shard."""
+    launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,8 +195,7 @@ class Latents:
     """One of each video, and each video again, mirrored or not, if there are fewer."""
     preset: Literal["tiny", "paper"] = "tiny"
     """Of the stage that will be trained on them."""
-    workers: int = 1
-    """Processes that work side by side."""
+    launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
 
 
 Task = (
@@ -218,8 +239,8 @@ def run(config: Config) -> int:
 
 
 def _shapes(task: Shapes) -> int:
-    _check(task.workers, task.videos_per_shard)
-    prepare_shapes(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
+    _check(task.videos_per_shard)
+    prepare_shapes(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
     print(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 
@@ -227,8 +248,8 @@ def _shapes(task: Shapes) -> int:
 def _things(task: Things) -> int:
     from videolavit.data.things.prepare import prepare_things
 
-    _check(task.workers, task.videos_per_shard)
-    prepare_things(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
+    _check(task.videos_per_shard)
+    prepare_things(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
     print(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 
@@ -242,8 +263,8 @@ def _things_sources(task: ThingsSources) -> int:
 
 
 def _collages(task: Collages) -> int:
-    _check(task.workers, task.videos_per_shard)
-    prepare_collages(task.data, task.output, workers=task.workers, videos_per_shard=task.videos_per_shard)
+    _check(task.videos_per_shard)
+    prepare_collages(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
     print(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 
@@ -273,28 +294,39 @@ def _texts(reader: ShardReader) -> Iterator[str]:
 
 
 def _tokens(task: Tokens) -> int:
-    from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards
+    from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
+    from videolavit.language.text_tokenizer import vocabulary_digest
     from videolavit.training.exports import load_text_tokenizer
 
-    _check(task.workers)
+    _check(task.videos_per_shard, task.clips_per_piece)
+    text_tokenizer, jobs, problems = load_text_tokenizer(task.text_tokenizer), task.launch.options(), []
     options = TokenizeOptions(
         visual_tokenizer=str(task.visual_tokenizer),
         motion_tokenizer=str(task.motion_tokenizer),
-        num_text=len(load_text_tokenizer(task.text_tokenizer)),
+        num_text=len(text_tokenizer),
         features=not task.no_features,
         patch_selection=task.patch_selection,
         seed=task.seed,
+        digests={"text": vocabulary_digest(text_tokenizer)},
     )
-    reader = tokenize_shards(task.data, task.output, options, workers=task.workers)
+    if any(task.data.glob("*.tar")):
+        reader = tokenize_shards(task.data, task.output, options, jobs=jobs)
+    else:
+        files = VideoFiles(videos=(), video_processor=task.video_processor, clips_per_piece=task.clips_per_piece)
+        videos = named_videos(task.data)
+        reader, problems = tokenize_videos(
+            videos, task.output, options, files, videos_per_shard=task.videos_per_shard, jobs=jobs
+        )
+    _tell_skipped(problems)
     print(f"{task.output}: {len(reader)} videos, {reader.vocabulary.size} ids in the vocabulary")
-    return 0
+    return 1 if problems else 0
 
 
 def _latents(task: Latents) -> int:
     from videolavit.training.latents import has_latents, prepare_latents
     from videolavit.training.presets import PRESETS
 
-    _check(task.workers, task.num_clips)
+    _check(task.num_clips)
     if has_latents(task.data):
         raise ConfigError(f"{task.data}: holds latent shards already; name the folder of shards they come from")
     stage = replace(
@@ -303,86 +335,40 @@ def _latents(task: Latents) -> int:
         autoencoder=str(task.autoencoder),
         motion_tokenizer=str(task.motion_tokenizer),
     )
-    clips = prepare_latents(stage, task.output, task.num_clips, workers=task.workers)
+    clips = prepare_latents(stage, task.output, task.num_clips, jobs=task.launch.options())
     print(f"{task.output}: {len(clips)} clips")
     return 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Shard:
-    """Files that go into one shard together; what one process does at a time."""
-
-    path: Path
-    videos: tuple[NamedVideo, ...]
-    video_processor: VideoProcessorConfig
-    clips_per_piece: int
-
-
 def _videos(task: Videos) -> int:
-    _check(task.workers, task.videos_per_shard, task.clips_per_piece)
+    _check(task.videos_per_shard, task.clips_per_piece)
     videos = named_videos(task.source)
-    made_of = repr((videos, task.video_processor, task.clips_per_piece, task.videos_per_shard))
-    claim(task.output, "videos.made_of.txt", made_of)
-    shards = [
-        _Shard(
-            path=task.output / f"videos-{number:05d}.tar",
-            videos=tuple(videos[start : start + task.videos_per_shard]),
-            video_processor=task.video_processor,
-            clips_per_piece=task.clips_per_piece,
-        )
-        for number, start in enumerate(range(0, len(videos), task.videos_per_shard))
-    ]
-    missing = [shard for shard in shards if not _is_current(shard)]
-    with progress_bar(len(missing), "shard", quiet=False) as bar:
-        done = for_each(_write, missing, workers=min(task.workers, len(missing)) or 1, died=_died)
-        killed = [problem for problems in _counted(done, bar) for problem in problems]
-    problems = [*killed, *(problem for shard in shards for problem in SourceNote(shard.path).problems.values())]
-    for problem in problems:
-        print(printable(f"videolavit: skipped: {problem}"), file=sys.stderr)
+    files = VideoFiles(videos=(), video_processor=task.video_processor, clips_per_piece=task.clips_per_piece)
+    old_note = repr((videos, task.video_processor, task.clips_per_piece, task.videos_per_shard))
+    plan = planned_shards(
+        task.output,
+        videos,
+        files,
+        videos_per_shard=task.videos_per_shard,
+        old_note=("videos.made_of.txt", old_note),
+    )
+    shards = [VideoShard(path=task.output / f"{name}.tar", files=files.of(chosen)) for name, chosen in plan]
+    jobs = task.launch.options()
+    outcomes = run_jobs(shards, jobs, isolated=True)
+    shards = jobs.part.of(shards)
+    failed = [f"{outcome.name}: {outcome.reason}" for outcome in outcomes if outcome.state == "failed"]
+    problems = [*failed, *(problem for shard in shards for problem in SourceNote(shard.path).problems.values())]
+    _tell_skipped(problems)
     num_samples = sum(num_records(shard.path) for shard in shards)
     print(printable(f"{task.output}: {num_samples} samples of {len(videos)} videos"))
     return 1 if problems or not num_samples else 0
 
 
-def _counted(done: Iterator[tuple[str, ...]], bar: tqdm) -> Iterator[tuple[str, ...]]:
-    for problems in done:
-        bar.update()
-        yield problems
-
-
-def _is_current(shard: _Shard) -> bool:
-    """Whether a shard is there and its videos, those that could not be read among them, are as they were."""
-    return shard.path.exists() and SourceNote(shard.path).is_current(video.path for video in shard.videos)
-
-
-def _write(shard: _Shard) -> tuple[str, ...]:
-    """One shard; what cannot be read is left out and noted beside it. No problem is left to be told at once."""
-    problems: dict[str, str] = {}
-    states = {str(video.path): state_of(video.path) for video in shard.videos}
-
-    def records() -> Iterator[Record]:
-        for video in shard.videos:
-            found = 0
-            try:
-                for record in video_file_records(video, shard.video_processor, clips_per_piece=shard.clips_per_piece):
-                    found += 1
-                    yield record
-            except (VideoLaVITError, OSError) as error:
-                problems[str(video.path)] = str(error)
-            else:
-                if not found:
-                    problems[str(video.path)] = f"{video.path}: is shorter than a sample, or has a cut in each"
-
-    write_shard(records(), shard.path)
-    SourceNote(shard.path).write(states, problems)
-    return ()
-
-
-def _died(shard: _Shard) -> tuple[str, ...]:
-    names = ", ".join(str(video.path) for video in shard.videos)
-    return (f"the process that worked on {shard.path} was killed: {names}",)
+def _tell_skipped(problems: list[str]) -> None:
+    for problem in problems:
+        print(printable(f"videolavit: skipped: {problem}"), file=sys.stderr)
 
 
 def _check(*numbers: int) -> None:
     if min(numbers) < 1:
-        raise ConfigError("--workers, --num-clips, --videos-per-shard and --clips-per-piece must be at least 1")
+        raise ConfigError("--num-clips, --videos-per-shard and --clips-per-piece must be at least 1")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from videolavit.errors import ConfigError, OutputError
+from videolavit.jobs.partial_files import create_once, write_text
 
 __all__ = ["SourceNote", "claim", "digest_of_shards", "state_of"]
 
@@ -22,25 +22,53 @@ class SourceNote:
     def __init__(self, shard: Path) -> None:
         self._path = shard.with_suffix(".made_of.json")
         self.problems: dict[str, str] = {}
+        self.killers: frozenset[str] = frozenset()
         self._states: dict[str, list[int] | None] = {}
+        self._digest: str | None = None
         try:
             values = json.loads(self._path.read_text(encoding="utf-8"))
             self.problems, self._states = dict(values["problems"]), dict(values["files"])
+            self.killers = frozenset(values.get("killers", ()))
+            self._digest = values.get("shard")
         except (OSError, ValueError, KeyError, TypeError):
             pass  # a shard of old, or one that is not there
 
-    def is_current(self, files: Iterable[Path]) -> bool:
-        """Whether all source files are as they were; so is a shard that has no note."""
-        return not self._states or all(state_of(path) == self._states.get(str(path)) for path in files)
+    def is_current(self, files: Iterable[Path], digest: str | None = None) -> bool:
+        """Whether all source files, and the shard by its `digest`, are as they were; so is a shard without a note."""
+        if self._digest is not None and digest is not None and self._digest != digest:
+            return False
+        return not self._states or all(self._is_same(path) for path in files)
 
-    def write(self, files: Mapping[str, list[int] | None], problems: Mapping[str, str]) -> None:
+    def known_killers(self, files: Iterable[Path]) -> dict[str, str]:
+        """Files that killed the process that read them, unless they have changed, with what is said of them."""
+        return {
+            str(path): self.problems[str(path)] for path in files if str(path) in self.killers and self._is_same(path)
+        }
+
+    def write(
+        self,
+        files: Mapping[str, list[int] | None],
+        problems: Mapping[str, str],
+        *,
+        killers: Iterable[str] = (),
+        digest: str | None = None,
+    ) -> None:
         """Note the states of files, as `state_of` found them before they were read, and their problems.
 
         Raises:
             OutputError: the folder cannot be written.
         """
-        text = json.dumps({"files": dict(files), "problems": dict(problems)}, indent=1)
-        _write(self._path, text + "\n")
+        values = {"files": dict(files), "problems": dict(problems), "killers": sorted(killers), "shard": digest}
+        write_text(self._path, json.dumps(values, indent=1) + "\n")
+
+    def forget_problems(self) -> None:
+        """Let files with problems count as changed, so that they are tried again."""
+        if self.problems:
+            states: dict[str, list[int] | None] = dict(self._states)
+            self.write(states | {path: [] for path in self.problems}, self.problems, digest=self._digest)
+
+    def _is_same(self, path: Path) -> bool:
+        return state_of(path) == self._states.get(str(path))
 
 
 def state_of(path: Path) -> list[int] | None:
@@ -63,9 +91,7 @@ def claim(folder: Path, name: str, made_of: str) -> None:
     note = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not note.exists():
-            _write(note, digest + "\n")
-        kept = note.read_text(encoding="utf-8").strip()
+        kept = create_once(note, digest + "\n").strip()
     except (OSError, ValueError) as error:
         raise OutputError(f"{folder}: cannot be used for prepared data: {error}") from error
     if kept != digest:
@@ -80,14 +106,3 @@ def digest_of_shards(shards: Iterable[Path]) -> str:
     for path in shards:
         digest.update(path.name.encode() + path.with_suffix(".index.json").read_bytes())
     return digest.hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error}; is there space?") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,28 +1,31 @@
-"""Prepared videos through the trained tokenizers, once, into token shards (`videolavit.data.tokens`).
+"""Videos through the trained tokenizers, once, into token shards (`videolavit.data.tokens`).
 
-One token shard is made of one shard of prepared videos. Shards are made side by side and appear only when complete, so
-a run that was interrupted goes on where it stopped.
+One token shard is made of one shard of prepared videos, or of as many files of videos in one pass: their frames are
+decoded, sent through the front end and the tokenizers, and not kept. Shards are made side by side, on one machine or
+several, and appear only when complete, so a run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import file_digest, sha256
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from videolavit.data.made_of import digest_of_shards
+from videolavit.data.made_of import SourceNote, digest_of_shards
 from videolavit.data.shards import Record, ShardReader
-from videolavit.data.tokens import TokenizedClip, TokenizedVideo, TokenReader, write_tokens
-from videolavit.errors import CheckpointError, ConfigError, OutputError
+from videolavit.data.tokens import TokenizedClip, TokenizedVideo, TokenReader, TokenShard, TokensMadeBy, write_tokens
+from videolavit.data.video_files import VideoFiles, planned_shards
+from videolavit.data.video_lists import NamedVideo
+from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
+from videolavit.jobs.devices import worker_device
+from videolavit.jobs.partial_files import create_once
+from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
 from videolavit.tokenizers.selector import PatchSelection
@@ -30,7 +33,7 @@ from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
 from videolavit.training.exports import load_motion_tokenizer, load_trained, weights_file
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["TokenizeOptions", "tokenize_records", "tokenize_shards"]
+__all__ = ["TokenizeOptions", "tokenize_records", "tokenize_shards", "tokenize_videos"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,27 +54,62 @@ class TokenizeOptions:
     """For the choice "gumbel"."""
     batch_size: int = 32
     """Videos that go through the tokenizers together."""
+    digests: dict[str, str] = field(default_factory=dict, hash=False)
+    """Of the tokenizers, by name, as they are noted in the shards; found out when the work begins."""
 
 
-def tokenize_shards(source: Path, target: Path, options: TokenizeOptions, *, workers: int = 1) -> TokenReader:
+def tokenize_shards(source: Path, target: Path, options: TokenizeOptions, *, jobs: JobOptions = ALONE) -> TokenReader:
     """Token shards of a folder of shards; those that are there already are kept.
 
     Raises:
         CheckpointError: a tokenizer is missing, or keeps nothing of any image.
         ConfigError: the target holds shards of other tokenizers or options.
+        JobError: some shards could not be made; the others are there.
         MediaError: the folder holds no shards.
         OutputError: the target cannot be written.
     """
-    _claim(target, options)
-    names = [path.stem for path in ShardReader(source).shards()]
-    missing = [name for name in names if not _is_current(source, target, name)]
-    work = partial(_tokenize_shard, source, target, options)
-    if workers == 1:
-        list(tqdm(map(work, missing), total=len(missing), desc="token shards", disable=None))
-    else:
-        with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-            list(tqdm(pool.map(work, missing), total=len(missing), desc="token shards", disable=None))
+    options = _claimed(target, options)
+    shards = sorted(source.glob("*.tar"))
+    if not shards:
+        raise MediaError(f"{source}: holds no shards (*.tar with *.index.json); make some with `prepare`")
+    raise_failures(run_jobs([_OfShard(source=path, target=target, options=options) for path in shards], jobs))
     return TokenReader(target)
+
+
+def tokenize_videos(
+    videos: list[NamedVideo],
+    target: Path,
+    options: TokenizeOptions,
+    files: VideoFiles,
+    *,
+    videos_per_shard: int = 100,
+    jobs: JobOptions = ALONE,
+) -> tuple[TokenReader, list[str]]:
+    """Token shards of files of videos in one pass, without frames on disk; those that are there already are kept.
+
+    Args:
+        videos: files, and what is said about them.
+        target: folder for the token shards; it can grow.
+        options: the tokenizers.
+        files: how files are read; its `videos` are none of these.
+        videos_per_shard: files that go into one shard.
+        jobs: who does the work.
+
+    Returns:
+        The token shards, and what is wrong with each video that was left out.
+
+    Raises:
+        CheckpointError, ConfigError, JobError, OutputError: as for `tokenize_shards`.
+        MediaError: no video gave a sample.
+    """
+    options = _claimed(target, options)
+    plan = planned_shards(target, videos, files, videos_per_shard=videos_per_shard)
+    shards = [_OfVideos(name=name, files=files.of(chosen), target=target, options=options) for name, chosen in plan]
+    raise_failures(run_jobs(shards, jobs, isolated=True))
+    problems = [problem for shard in jobs.part.of(shards) for problem in SourceNote(shard.path).problems.values()]
+    if problems and not any(shard.path.exists() and len(TokenShard(shard.path)) for shard in shards):
+        raise MediaError(f"no video could be made into ids: {'; '.join(problems[:5])}")
+    return TokenReader(target), problems
 
 
 def tokenize_records(
@@ -83,17 +121,18 @@ def tokenize_records(
     features: bool = True,
     patch_selection: PatchSelection = "likeliest",
     seed: int = 0,
+    stream: str = "",
     batch_size: int = 32,
 ) -> Iterator[TokenizedVideo]:
-    """Videos as ids; every keyframe has one at least."""
+    """Videos as ids; every keyframe has one at least. With `patch_selection="gumbel"` seed and stream decide."""
     records = iter(records)
     for number in itertools.count():
         if not (batch := list(itertools.islice(records, batch_size))):
             break
         num_clips = sum(record.num_clips for record in batch)
-        streams = (
-            None if patch_selection == "likeliest" else sample_generators(seed, num_clips, stream=f"selector {number}")
-        )
+        streams = None
+        if patch_selection != "likeliest":
+            streams = sample_generators(seed, num_clips, stream=f"selector {stream} {number}")
         clips = iter(_clips(batch, visual, motion, vocabulary, features, patch_selection, streams))
         for record in batch:
             own = tuple(itertools.islice(clips, record.num_clips))
@@ -133,41 +172,95 @@ def _clips(
     ]
 
 
-def _tokenize_shard(source: Path, target: Path, options: TokenizeOptions, name: str) -> int:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OfShard:
+    """A token shard of a shard of prepared videos, as a piece of work."""
+
+    source: Path
+    target: Path
+    options: TokenizeOptions
+
+    @property
+    def path(self) -> Path:
+        return self.target / f"{self.source.stem}.tokens.json"
+
+    def is_current(self) -> bool:
+        """Whether the token shard is there, and its source still is what it was made of."""
+        if not self.path.exists():
+            return False
+        old_note = self.target / f"{self.source.stem}.made_of.txt"
+        made_of = TokenShard(self.path).made_of or (old_note.read_text() if old_note.is_file() else "")
+        return made_of in ("", digest_of_shards([self.source]))
+
+    def write(self) -> None:
+        made_of = digest_of_shards([self.source])
+        reader = ShardReader(self.source)
+        records = (reader.without_frames(number) for number in range(len(reader)))
+        _write_tokens(records, self.target / self.source.stem, self.options, made_of)
+
+    def look_into(self) -> None:
+        write_alone(self)
+
+    def forget_failures(self) -> None:
+        """Nothing of it can fail alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _OfVideos:
+    """A token shard of files of videos, as a piece of work."""
+
+    name: str
+    files: VideoFiles
+    target: Path
+    options: TokenizeOptions
+
+    @property
+    def path(self) -> Path:
+        return self.target / f"{self.name}.tokens.json"
+
+    def is_current(self) -> bool:
+        """Whether the token shard is there, and its videos as they were, those that could not be read among them."""
+        return self.path.exists() and SourceNote(self.path).is_current(self.files.paths, _digest_of(self.path))
+
+    def write(self) -> None:
+        note, states = SourceNote(self.path), self.files.states()
+        problems = note.known_killers(self.files.paths)
+        killers = tuple(problems)
+        _write_tokens(self.files.records(problems), self.target / self.name, self.options, "")
+        note.write(states, problems, killers=killers, digest=_digest_of(self.path))
+
+    def look_into(self) -> None:
+        self.files.note_killers(SourceNote(self.path))
+
+    def forget_failures(self) -> None:
+        SourceNote(self.path).forget_problems()
+
+
+def _write_tokens(records: Iterable[Record], path: Path, options: TokenizeOptions, made_of: str) -> None:
     visual, motion = _tokenizers(options)
     vocabulary = Vocabulary(
         num_text=options.num_text,
         num_visual_codes=visual.config.num_codes,
         num_motion_codes=motion.config.num_codes,
     )
-    reader = ShardReader(source)
-    numbers = reader.shards()[source / f"{name}.tar"]
     videos = tokenize_records(
-        (reader.without_frames(number) for number in numbers),
+        records,
         visual,
         motion,
         vocabulary,
         features=options.features,
         patch_selection=options.patch_selection,
-        seed=options.seed + numbers.start,
+        seed=options.seed,
+        stream=path.name,
         batch_size=options.batch_size,
     )
-    digest = digest_of_shards([source / f"{name}.tar"])
-    written = write_tokens(_watched(videos, f"{options.visual_tokenizer}: {name}"), target / name, vocabulary)
-    _note(target, name).write_text(digest)
-    return written
+    made_by = TokensMadeBy(tokenizers=options.digests, made_of=made_of)
+    write_tokens(_watched(videos, f"{options.visual_tokenizer}: {path.name}"), path, vocabulary, made_by)
 
 
-def _is_current(source: Path, target: Path, name: str) -> bool:
-    """Whether a token shard is there, and its source still is what it was made of."""
-    if not (target / f"{name}.tokens.json").exists():
-        return False
-    note = _note(target, name)
-    return not note.is_file() or note.read_text() == digest_of_shards([source / f"{name}.tar"])
-
-
-def _note(target: Path, name: str) -> Path:
-    return target / f"{name}.made_of.txt"
+def _digest_of(tokens: Path) -> str:
+    """Digest of the last file of a token shard, which holds the checksums of the others."""
+    return sha256(tokens.read_bytes()).hexdigest()
 
 
 def _watched(videos: Iterator[TokenizedVideo], where: str) -> Iterator[TokenizedVideo]:
@@ -183,33 +276,34 @@ def _watched(videos: Iterator[TokenizedVideo], where: str) -> Iterator[Tokenized
         )
 
 
-def _claim(target: Path, options: TokenizeOptions) -> None:
-    """Note which tokenizers a folder belongs to: shards that are kept must be of the same."""
+def _claimed(target: Path, options: TokenizeOptions) -> TokenizeOptions:
+    """Note which tokenizers a folder belongs to, and give the options their digests: kept shards must be of the same.
+
+    Only the text tokenizer's digest is that of the options: its folder is not opened here.
+    """
     digest = sha256(repr((options.num_text, options.features, options.patch_selection, options.seed)).encode())
+    digests = dict(options.digests)
     for folder, name in ((options.visual_tokenizer, "visual"), (options.motion_tokenizer, "motion")):
         weights = weights_file(f"{name}_tokenizer", folder)
         if not weights.is_file():
             raise CheckpointError(f"{weights}: no such file; train the {name} tokenizer first, or check the folder")
         with weights.open("rb") as file:
-            digest.update(file_digest(file, "sha256").digest())
+            content = file_digest(file, "sha256")
+        digest.update(content.digest())
+        digests[name] = content.hexdigest()
     try:
         target.mkdir(parents=True, exist_ok=True)
-        note = target / "made_by.txt"
-        if not note.exists():
-            note.write_text(digest.hexdigest())
-        if note.read_text() != digest.hexdigest():
-            raise ConfigError(f"{target}: holds shards of other tokenizers or options; choose another folder")
+        kept = create_once(target / "made_by.txt", digest.hexdigest())
     except OSError as error:
         raise OutputError(f"{target}: cannot be used for token shards: {error}") from error
+    if kept != digest.hexdigest():
+        raise ConfigError(f"{target}: holds shards of other tokenizers or options; choose another folder")
+    return replace(options, digests=digests)
 
 
 @lru_cache(maxsize=1)
 def _tokenizers(options: TokenizeOptions) -> tuple[VisualTokenizer, MotionTokenizer]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = worker_device()
     visual = load_trained("visual_tokenizer", options.visual_tokenizer)
     motion = load_motion_tokenizer(options.motion_tokenizer)
     return visual.to(device), motion.to(device)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from tqdm import tqdm
 
 from videolavit.data.made_of import claim
 from videolavit.data.shapes import (
@@ -31,6 +28,7 @@ from videolavit.data.shapes import (
 )
 from videolavit.data.shapes.scene import FPS, FRAMES_PER_CLIP, SIZE
 from videolavit.data.shards import Record, write_shard
+from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
 from videolavit.video import Frames
 from videolavit.video.processor import VideoProcessorConfig, front_end_clips
 
@@ -85,19 +83,22 @@ class CollagesData:
     video_processor: VideoProcessorConfig = SHAPES_FRONT_END
 
 
-def prepare_shapes(data: ShapesData, folder: Path, *, workers: int = 1, videos_per_shard: int = 1000) -> None:
+def prepare_shapes(data: ShapesData, folder: Path, *, jobs: JobOptions = ALONE, videos_per_shard: int = 1000) -> None:
     """Write the shards of a data set into a folder; shards that are there already are kept.
 
     Raises:
         ConfigError: the folder holds shards of this kind with other options.
+        JobError: some shards could not be made.
         OutputError: the folder cannot be written.
     """
-    prepare_rendered("shapes", partial(shapes_record, data), data.num_videos, folder, workers, videos_per_shard)
+    prepare_rendered("shapes", partial(shapes_record, data), data.num_videos, folder, jobs, videos_per_shard)
 
 
-def prepare_collages(data: CollagesData, folder: Path, *, workers: int = 1, videos_per_shard: int = 1000) -> None:
+def prepare_collages(
+    data: CollagesData, folder: Path, *, jobs: JobOptions = ALONE, videos_per_shard: int = 1000
+) -> None:
     """The same for collages; the folder may hold shards of shapes as well."""
-    prepare_rendered("collages", partial(collage_record, data), data.num_videos, folder, workers, videos_per_shard)
+    prepare_rendered("collages", partial(collage_record, data), data.num_videos, folder, jobs, videos_per_shard)
 
 
 def shapes_record(data: ShapesData, number: int) -> Record | None:
@@ -147,37 +148,52 @@ def video_record(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RenderedShard:
+    """A shard of videos that a program draws, as a piece of work."""
+
+    path: Path
+    record: Callable[[int], Record | None]
+    numbers: range
+
+    def is_current(self) -> bool:
+        return self.path.exists()
+
+    def write(self) -> None:
+        write_shard(_records(self.record, self.numbers), self.path)
+
+    def look_into(self) -> None:
+        write_alone(self)
+
+    def forget_failures(self) -> None:
+        """Nothing of it can fail alone."""
+
+
 def prepare_rendered(
     name: str,
     record: Callable[[int], Record | None],
     num_videos: int,
     folder: Path,
-    workers: int,
+    jobs: JobOptions,
     videos_per_shard: int,
 ) -> None:
     """Write shards `name-*.tar` of `num_videos` records into a folder; shards that are there already are kept.
 
     Raises:
         ConfigError: the folder holds shards of this name with other options.
+        JobError: some shards could not be made.
         OutputError: the folder cannot be written.
     """
     claim(folder, f"{name}.made_of.txt", repr((getattr(record, "args", ()), num_videos, videos_per_shard)))
     shards = [
-        (
-            folder / f"{name}-{start // videos_per_shard:05d}.tar",
-            range(start, min(start + videos_per_shard, num_videos)),
+        _RenderedShard(
+            path=folder / f"{name}-{start // videos_per_shard:05d}.tar",
+            record=record,
+            numbers=range(start, min(start + videos_per_shard, num_videos)),
         )
         for start in range(0, num_videos, videos_per_shard)
     ]
-    missing = [shard for shard in shards if not shard[0].exists()]
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        done = pool.map(partial(_write_rendered, record), missing)
-        list(tqdm(done, total=len(missing), desc="shards", disable=None))
-
-
-def _write_rendered(record: Callable[[int], Record | None], shard: tuple[Path, range]) -> int:
-    path, numbers = shard
-    return write_shard(_records(record, numbers), path)
+    raise_failures(run_jobs(shards, jobs))
 
 
 def _records(record: Callable[[int], Record | None], numbers: range) -> Iterator[Record]:

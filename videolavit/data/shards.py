@@ -27,6 +27,7 @@ from PIL import Image
 from videolavit.clip import MotionField
 from videolavit.data.frame_store import decode_mp4, encode_mp4
 from videolavit.errors import MediaError, OutputError
+from videolavit.jobs.partial_files import partial_path
 
 __all__ = ["Record", "ShardReader", "num_records", "write_shard"]
 
@@ -81,19 +82,20 @@ def write_shard(records: Iterable[Record], path: Path) -> int:
     Raises:
         OutputError: the folder does not exist or cannot be written.
     """
-    partial, index = path.with_suffix(".partial"), []
+    index_path, index = path.with_suffix(".index.json"), []
+    partial, partial_index = partial_path(path), partial_path(index_path)
     try:
         with tarfile.open(partial, "w") as tar:
             for number, record in enumerate(records):
                 index.append(_add(tar, f"{number:08d}", record))
-        index_path = path.with_suffix(".index.json")
-        index_path.with_suffix(".partial").write_text(json.dumps(index))
-        os.replace(index_path.with_suffix(".partial"), index_path)
+        partial_index.write_text(json.dumps(index))
+        os.replace(partial_index, index_path)
         os.replace(partial, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error}; does the folder exist, and is there space?") from error
     finally:
         partial.unlink(missing_ok=True)
+        partial_index.unlink(missing_ok=True)
     return len(index)
 
 
@@ -103,7 +105,7 @@ def num_records(path: Path) -> int:
 
 
 class ShardReader:
-    """All records of all shards in a folder, by number; `reader[i]` reads one record.
+    """All records of all shards in a folder, or of one shard by its path, by number; `reader[i]` reads one record.
 
     Raises:
         MediaError: the folder holds no shard, or a shard and its index do not fit.
@@ -112,7 +114,8 @@ class ShardReader:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._places: list[tuple[Path, dict[str, _Place]]] = []
-        for path in sorted(self.folder.glob("*.tar")):
+        paths = [self.folder] if self.folder.suffix == ".tar" else sorted(self.folder.glob("*.tar"))
+        for path in paths:
             self._places += [(path, places) for places in _read_index(path)]
         if not self._places:
             raise MediaError(f"{self.folder}: holds no shards (*.tar with *.index.json); make some with `prepare`")

@@ -7,15 +7,17 @@ repeats, such as the system sentence, become one id each: they cost a small mode
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.language.conversation import ANSWER_END, SYSTEM
 
-__all__ = ["TextTokenizerConfig", "load_text_tokenizer", "train_text_tokenizer"]
+__all__ = ["TextTokenizerConfig", "load_text_tokenizer", "train_text_tokenizer", "vocabulary_digest"]
 
 _SPECIAL = ("<unk>", "<s>", "</s>")
 _BYTES = 256
@@ -91,3 +93,8 @@ def load_text_tokenizer(folder: str | Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: the text tokenizer cannot be loaded: {error}") from error
+
+
+def vocabulary_digest(tokenizer: Any) -> str:
+    """SHA-256 of a tokenizer's pieces and their ids: equal digests read ids alike."""
+    return sha256(json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=False).encode()).hexdigest()

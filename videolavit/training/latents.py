@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import file_digest, sha256
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,10 +20,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from videolavit.data.made_of import claim, digest_of_shards
 from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
+from videolavit.jobs.devices import worker_device
+from videolavit.jobs.partial_files import create_once, partial_path
+from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
 from videolavit.training.batches import Samples
 
 __all__ = ["LatentClips", "frozen_digest", "has_latents", "prepare_latents"]
@@ -86,18 +86,42 @@ def has_latents(folder: str | Path) -> bool:
     return bool(_shards(Path(folder)))
 
 
-def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, workers: int = 1) -> LatentClips:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _LatentShard:
+    """A latent shard, as a piece of work."""
+
+    stage: LatentStage
+    target: Path
+    draws: range
+
+    @property
+    def path(self) -> Path:
+        return _path(self.target, self.draws)
+
+    def is_current(self) -> bool:
+        return self.path.exists()
+
+    def write(self) -> None:
+        _write_shard(self.stage, self.target, self.draws)
+
+    def look_into(self) -> None:
+        write_alone(self)
+
+    def forget_failures(self) -> None:
+        """Nothing of it can fail alone."""
+
+
+def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, jobs: JobOptions = ALONE) -> LatentClips:
     """The first `num_clips` samples of a stage through its frozen parts; shards that are there already are kept.
 
     Raises:
         ConfigError: the target holds shards of other frozen parts.
+        JobError: some shards could not be made.
         OutputError: the target cannot be written.
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
-        note = target / _NOTE
-        if not note.exists():
-            note.write_text(stage.frozen())
+        create_once(target / _NOTE, stage.frozen())
     except OSError as error:
         raise OutputError(f"{target}: cannot be used for latent shards: {error}") from error
     _claim(target, stage.frozen())
@@ -105,13 +129,7 @@ def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, workers
     if data and (shards := list(Path(data).glob("*.tar"))):
         claim(target, "data.made_of.txt", digest_of_shards(sorted(shards)))
     draws = [range(start, min(start + CLIPS_PER_SHARD, num_clips)) for start in range(0, num_clips, CLIPS_PER_SHARD)]
-    missing = [part for part in draws if not _path(target, part).exists()]
-    work = partial(_write_shard, stage, target)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) if workers > 1 else nullcontext()
-    with pool as processes:
-        done = processes.map(work, missing) if processes else map(work, missing)
-        for _ in tqdm(done, total=len(missing), desc="latent shards", disable=None):
-            pass
+    raise_failures(run_jobs([_LatentShard(stage=stage, target=target, draws=part) for part in draws], jobs))
     return LatentClips(target, stage.frozen())
 
 
@@ -131,10 +149,10 @@ def frozen_digest(files: Mapping[str, Path], *options: Any) -> str:
 
 
 def _write_shard(stage: LatentStage, target: Path, draws: range) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = worker_device()
     module, path = _module(stage, device), _path(target, draws)
     samples, parts = stage.samples(), []
-    with torch.random.fork_rng(), torch.inference_mode(), torch.autocast(device, torch.bfloat16):
+    with torch.random.fork_rng(), torch.inference_mode(), torch.autocast(device.partition(":")[0], torch.bfloat16):
         torch.manual_seed(draws.start)
         for start in range(draws.start, draws.stop, _CLIPS_AT_ONCE):
             chosen = range(start, min(start + _CLIPS_AT_ONCE, draws.stop))
@@ -142,16 +160,16 @@ def _write_shard(stage: LatentStage, target: Path, draws: range) -> None:
             made = module.prepared({name: value.to(device) for name, value in batch.items()})
             parts.append({name: _short(value) for name, value in made.items()})
     tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = partial_path(path)
     try:
-        save_file(tensors, partial_path)
-        os.replace(partial_path, path)
+        save_file(tensors, partial)
+        os.replace(partial, path)
         for other in set(target.glob(f"latents-{draws.start:08d}-*")) - {path}:
             other.unlink()  # the last shard of a run that asked for another number of clips
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot be written: {error}; is there space?") from error
     finally:
-        partial_path.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def _short(value: Tensor) -> Tensor:
@@ -186,7 +204,3 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError) as error:
         raise MediaError(f"{path}: cannot be read: {error}; remove it and prepare it again") from error
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

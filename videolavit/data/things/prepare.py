@@ -18,6 +18,7 @@ from videolavit.data.things.render import Rendering, render
 from videolavit.data.things.sampling import SceneOptions, Split, sample_scene
 from videolavit.data.things.scene import FRAMES_PER_CLIP, Scene
 from videolavit.data.things.sources import load_sources
+from videolavit.jobs.shard_jobs import ALONE, JobOptions
 
 __all__ = ["ThingsData", "prepare_things", "things_record", "things_truth"]
 
@@ -42,7 +43,7 @@ class ThingsData:
     """Captions of each video; a quarter as many more say how a thing moves and leave open what it is."""
 
 
-def prepare_things(data: ThingsData, folder: Path, *, workers: int = 1, videos_per_shard: int = 500) -> None:
+def prepare_things(data: ThingsData, folder: Path, *, jobs: JobOptions = ALONE, videos_per_shard: int = 500) -> None:
     """Write the shards of a data set into a folder; shards that are there already are kept.
 
     Raises:
@@ -50,7 +51,7 @@ def prepare_things(data: ThingsData, folder: Path, *, workers: int = 1, videos_p
         OutputError: the folder cannot be written.
     """
     load_sources(data.sources)  # an error here is better than one in a worker
-    prepare_rendered("things", partial(things_record, data), data.num_videos, folder, workers, videos_per_shard)
+    prepare_rendered("things", partial(things_record, data), data.num_videos, folder, jobs, videos_per_shard)
 
 
 def things_record(data: ThingsData, number: int) -> Record | None:

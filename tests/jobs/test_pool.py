@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from videolavit.commands._shared.parallel import for_each
+from videolavit.jobs.pool import for_each
 
 # The task is `eval`, which every process can import.
 WHERE_AM_I = "__import__('os').getpid()"

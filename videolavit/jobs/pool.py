@@ -8,20 +8,28 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["for_each"]
+__all__ = ["for_each", "survives", "worker_number"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_number = 0
+
 
 def for_each(
-    task: Callable[[Item], Result], items: Sequence[Item], *, workers: int, died: Callable[[Item], Result]
+    task: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    died: Callable[[Item], Result],
+    isolated: bool = False,
 ) -> Generator[Result, None, None]:
     """`task(item)` for every item, in the order in which they finish.
 
@@ -30,8 +38,9 @@ def for_each(
         items: its arguments.
         workers: processes; with 1 everything happens in this one.
         died: the result for an item whose process ended without one, killed for memory perhaps.
+        isolated: work in another process even with one worker, since an item may kill it.
     """
-    if workers == 1:
+    if workers == 1 and not isolated:
         yield from map(task, items)
         return
     waiting = list(reversed(items))
@@ -43,6 +52,26 @@ def for_each(
                 yield died(item)
 
 
+def survives(task: Callable[[Item], Any], item: Item) -> bool:
+    """Whether a process lives through `task(item)`; what the task raises is raised here."""
+    return next(for_each(_nothing_of, [(task, item)], workers=1, died=_dead, isolated=True))
+
+
+def worker_number() -> int:
+    """Number of this worker among those of its pool, 0 in the first process: tells workers which device to take."""
+    return _number
+
+
+def _nothing_of(call: tuple[Callable[[Any], Any], Any]) -> bool:
+    task, item = call
+    task(item)
+    return True
+
+
+def _dead(_: Any) -> bool:
+    return False
+
+
 def _until_one_dies(
     task: Callable[[Item], Result], waiting: list[Item], workers: int
 ) -> Generator[Result, None, list[Item]]:
@@ -51,7 +80,8 @@ def _until_one_dies(
     Never more are in work than there are workers, so that suspects are few.
     """
     begun: dict[Future[Result], Item] = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _prepare_worker, (context.Value("i", 0),)) as pool:
         try:
             while waiting or begun:
                 while waiting and len(begun) < workers:
@@ -72,8 +102,13 @@ def _until_one_dies(
     return []
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(started: Any) -> None:
+    global _number
+    with started.get_lock():
+        _number, started.value = started.value, started.value + 1
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+    if torch := sys.modules.get("torch"):  # or after it, where the function's own module has done so
+        torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
