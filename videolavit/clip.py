@@ -41,6 +41,8 @@ class MotionField:
     def __post_init__(self) -> None:
         if self.values.ndim != 4 or self.values.shape[0] != 2:
             raise ShapeError(f"got motion of shape {self.values.shape}, expected (2, frames, rows, cols)")
+        if not np.isfinite(self.values).all():
+            raise ShapeError("got motion that is not finite somewhere; expected pixels per frame")
         if self.height < 1 or self.width < 1:
             raise ShapeError(f"got an image of {self.height} x {self.width}, expected at least 1 x 1")
 

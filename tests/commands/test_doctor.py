@@ -92,3 +92,34 @@ def test_libraries_that_are_old_or_missing_are_problems(monkeypatch):
 
 def test_a_package_that_is_not_installed_asks_for_nothing(monkeypatch):
     assert libraries("surely-not-installed") == []
+
+
+def test_damaged_files_of_a_model_are_named(tmp_path, capsys):
+    import shutil
+
+    from videolavit.checkpoints import native
+    from videolavit.checkpoints.shipped import shipped_model
+
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_model(), folder)
+    path = folder / "motion_tokenizer.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    code, told = report(capsys, "--model", str(folder))
+    assert code == 1
+    assert any("motion_tokenizer.safetensors: is damaged" in problem for problem in told["problems"])
+    assert native.NativeCheckpoint(native.Source(folder)).damaged().keys() == {"motion_tokenizer.safetensors"}
+
+
+def test_a_named_extra_that_is_missing_is_a_problem(capsys, monkeypatch):
+    from videolavit.commands import doctor
+
+    absent = doctor.Library(name="x", needed=">=1", extra="heic", version=None, fits=False)
+    monkeypatch.setattr(doctor, "libraries", lambda: [absent])
+    assert report(capsys)[0] == 0
+    code, told = report(capsys, "heic")
+    assert code == 1
+    assert told["problems"] == ["x is missing, expected >=1: pip install 'videolavit[heic]'"]
+    assert cli.main(["doctor", "cooking"]) == 2
+    assert "no extra cooking; known are web, train, heic" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,21 @@ __all__ = ["SAFETENSORS_TYPES", "SUFFIXES", "StoredTensor", "find_tensors", "ope
 
 SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt")
 """Endings of the files that `open_tensors` takes, the preferred ones first."""
+
+VARIANT_SUFFIXES = tuple(
+    suffix
+    for variant in ("fp16", "bf16")
+    for suffix in (
+        f".{variant}.safetensors",
+        f".safetensors.index.{variant}.json",
+        f".{variant}.safetensors.index.json",
+        f".{variant}.bin",
+        f".bin.index.{variant}.json",
+    )
+)
+"""The same as diffusers names them where a repository has several types of numbers; taken where there is no other."""
+
+_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
 
 REOPEN_AFTER_BYTES = 64 * 2**20
 """A mapping is opened anew after so many bytes, else every page read while converting would stay in memory."""
@@ -64,10 +80,21 @@ def open_tensors(path: str | Path) -> dict[str, StoredTensor]:
     Raises:
         CheckpointError: the file is missing, truncated, no tensor file, or a pickle that holds more than tensors.
     """
-    path = Path(path)
+    return _without_wrappers(_open_raw(Path(path)))
+
+
+def _without_wrappers(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Keys without what `torch.compile` and DistributedDataParallel put before them when a state dict is saved."""
+    tensors = rename(tensors, lambda key: ".".join(word for word in key.split(".") if word != "_orig_mod"))
+    while tensors and all(key.startswith("module.") for key in tensors):
+        tensors = rename(tensors, lambda key: key.removeprefix("module."))
+    return tensors
+
+
+def _open_raw(path: Path) -> dict[str, StoredTensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; check the folder, or download the file again")
-    if path.name.endswith(".index.json"):
+    if _INDEX.search(path.name):
         return _open_shards(path)
     file = _SafetensorsFile(path) if path.suffix == ".safetensors" else _PickledFile(path)
     return {
@@ -78,7 +105,7 @@ def open_tensors(path: str | Path) -> dict[str, StoredTensor]:
 
 def find_tensors(folder: str | Path, *stems: str) -> Path | None:
     """The first file of `folder` with the tensors of one of `stems` (names without ending), None if there is none."""
-    candidates = (Path(folder) / (stem + suffix) for stem in stems for suffix in SUFFIXES)
+    candidates = (Path(folder) / (stem + suffix) for stem in stems for suffix in SUFFIXES + VARIANT_SUFFIXES)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -108,7 +135,7 @@ def rename(tensors: Mapping[str, StoredTensor], name: Callable[[str], str]) -> d
 
 def _open_shards(index: Path) -> dict[str, StoredTensor]:
     weight_map = _weight_map(index)
-    shards = {name: open_tensors(_shard_path(index, name)) for name in sorted(set(weight_map.values()))}
+    shards = {name: _open_raw(_shard_path(index, name)) for name in sorted(set(weight_map.values()))}
     for name, tensors in shards.items():
         promised = {key for key, file in weight_map.items() if file == name}
         if promised != set(tensors):

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from videolavit.checkpoints.checksums import check_file, file_hashes
+from videolavit.checkpoints.checksums import check_file, damaged_files, file_hashes
 from videolavit.checkpoints.files import open_tensors
 from videolavit.checkpoints.registry import (
     ANSWERING,
@@ -95,6 +95,9 @@ class NativeCheckpoint(Checkpoint):
 
     def scheduler(self, name: str) -> dict[str, Any]:
         return self._entry("schedulers", name)
+
+    def damaged(self) -> dict[str, str]:
+        return damaged_files(self._source.fetch(CONFIG_FILE), self._config.get("files", {}))
 
     def _check_files(self, folder: Path, name: str) -> None:
         """Hold what is read of a part against its checksums, unless that would take longer than reading it."""

@@ -160,6 +160,10 @@ class Checkpoint(ABC):
     def answering(self, name: str) -> str:
         """The part that answers questions in the place of `name`."""
 
+    def damaged(self) -> dict[str, str]:
+        """Files that are not as they were written, with what is wrong; reads all of them. Empty without checksums."""
+        return {}
+
     @abstractmethod
     def scheduler(self, name: str) -> dict[str, Any]:
         """Configuration of one of `SCHEDULERS`, with diffusers' name of its class.

@@ -155,6 +155,9 @@ class ReleasedCheckpoint(Checkpoint):
         folder = self._source.fetch(*(pattern for stem in place.stems for pattern in weight_patterns(stem)))
         found = self._found(place, folder)
         if found is None:
+            patterns = (pattern for stem in place.stems for pattern in weight_patterns(stem, variants=True))
+            found = self._found(place, self._source.fetch(*patterns))
+        if found is None:
             raise CheckpointError(_not_found(name, place, folder))
         path, prefix, keys = found
         tensors = rename(keys, lambda key: place.names.native(key.removeprefix(prefix)))

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from videolavit.checkpoints.files import SUFFIXES
+from videolavit.checkpoints.files import SUFFIXES, VARIANT_SUFFIXES
 from videolavit.errors import CheckpointError
 
 __all__ = ["Source", "read_json", "weight_patterns"]
@@ -72,8 +72,13 @@ class Source:
             ) from error
 
 
-def weight_patterns(stem: str) -> list[str]:
-    """Patterns for all forms in which the tensors of `stem` (a path without ending) may be stored."""
+def weight_patterns(stem: str, *, variants: bool = False) -> list[str]:
+    """Patterns for all forms in which the tensors of `stem` (a path without ending) may be stored.
+
+    Variants are files whose names tell a type of numbers, `.fp16.` for instance; they are not fetched beside others.
+    """
+    if variants:
+        return [stem + suffix for suffix in VARIANT_SUFFIXES] + [f"{stem}.*-*-of-*", f"{stem}-*-of-*"]
     return [stem + suffix for suffix in SUFFIXES] + [f"{stem}-*-of-*"]
 
 

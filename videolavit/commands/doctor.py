@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit import __version__
 from videolavit.commands._shared.console import print_json, printable, readable_size
-from videolavit.commands._shared.installed import Library, libraries
+from videolavit.commands._shared.installed import EXTRAS_FOR_USERS, Library, libraries
 from videolavit.commands._shared.machine import Machine, look_at_machine
 from videolavit.commands._shared.model_options import ModelOptions, choose_device, choose_dtype
 from videolavit.errors import ConfigError, VideoLaVITError
@@ -42,6 +42,8 @@ __all__ = ["Config", "run"]
 class Config:
     """Options of `videolavit doctor`."""
 
+    tasks: Annotated[tuple[str, ...], Positional] = ()
+    """Extras whose libraries must be there: train, web, heic. What everybody needs is looked at in any case."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -60,19 +62,23 @@ class Model:
     """By task: parts that it needs and that are not there."""
     task_bytes: dict[str, int]
     """By task that can be done: the most of its weights that are on the device at a time."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Files that are not as they were written, each with what is wrong with it."""
 
 
 def run(config: Config) -> int:
     """VisualEncoding at everything; the exit code says whether all is well."""
     if config.model.model is not None and not Path(config.model.model).is_dir():
         raise ConfigError(f"{config.model.model}: is no folder; doctor looks at checkpoints on this machine only")
+    if unknown := set(config.tasks) - set(EXTRAS_FOR_USERS):
+        raise ConfigError(f"no extra {', '.join(sorted(unknown))}; known are {', '.join(EXTRAS_FOR_USERS)}")
     device = choose_device(config.model.device)
     machine, found = look_at_machine(device), libraries()
     try:
         model = _look_at_model(config.model, device)
-        problems = list(_problems(found, model))
+        problems = list(_problems(found, model, config.tasks))
     except VideoLaVITError as error:
-        model, problems = None, [*_problems(found, None), str(error)]
+        model, problems = None, [*_problems(found, None, config.tasks), str(error)]
     if config.json:
         print_json(_document(machine, found, model, problems))
     else:
@@ -106,6 +112,7 @@ def _look_at_model(options: ModelOptions, device: torch.device) -> Model:
             task: memory.largest_part if options.offload else memory.all_parts
             for task, memory in task_memory(sizes, checkpoint).items()
         },
+        damaged=checkpoint.damaged(),
     )
 
 
@@ -126,14 +133,17 @@ def _stored_bytes(part: StoredComponent) -> int:
     return sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in tensors)
 
 
-def _problems(found: list[Library], model: Model | None) -> Iterator[str]:
+def _problems(found: list[Library], model: Model | None, extras: tuple[str, ...]) -> Iterator[str]:
     for library in found:
-        if library.is_problem:
+        if library.is_problem or (library.extra in extras and not library.fits):
             there = "is missing" if library.version is None else f"is {library.version}"
             yield f"{library.name} {there}, expected {library.needed or 'any version'}: {library.advice}"
     for task, names in {} if model is None else model.missing.items():
         if names:
             yield f"{task}: cannot be done, the checkpoint has no {', '.join(names)}"
+    if model is not None:
+        for name, problem in model.damaged.items():
+            yield f"{model.name}/{name}: {problem}; copy or download it again"
 
 
 def _document(machine: Machine, found: list[Library], model: Model | None, problems: list[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from videolavit.errors import ConfigError
+from videolavit.nn.finite import check_finite
 
 __all__ = ["OnStep", "denoise", "guided", "scheduler_for"]
 
@@ -49,6 +50,7 @@ def denoise(
     first_step: int = 0,
     generators: Sequence[torch.Generator] | None = None,
     on_step: OnStep | None = None,
+    part: str = "the UNet",
 ) -> Float[Tensor, "batch ..."]:
     """Denoise from the noise level of `first_step` to the end.
 
@@ -59,12 +61,18 @@ def denoise(
         first_step: 0 is the noisiest.
         generators: one for each item; they give the noise of schedulers that add some in each step.
         on_step: progress.
+        part: the network, for messages.
+
+    Raises:
+        GenerationError: what the network predicts is not finite; told after the first step or the last.
     """
     timesteps = scheduler.timesteps[first_step:]
     options = _step_options(scheduler, generators)
     for done, timestep in enumerate(timesteps, start=1):
         prediction = predict(scheduler.scale_model_input(latents, timestep), timestep)
         latents = scheduler.step(prediction.float(), timestep, latents, **options)[0]
+        if done in (1, len(timesteps)):
+            check_finite(latents, part, prediction.dtype)
         if on_step is not None:
             on_step(done, len(timesteps), latents)
     return latents

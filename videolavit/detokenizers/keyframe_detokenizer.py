@@ -20,6 +20,7 @@ from videolavit.detokenizers.condition import Condition, ConditionDecoder, pad_c
 from videolavit.detokenizers.denoise import OnStep, denoise, guided, scheduler_for
 from videolavit.detokenizers.vae import check_size, decode_latents, keep_in_float32, unit_range, vae_factor
 from videolavit.errors import ShapeError
+from videolavit.nn.finite import check_finite
 from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
@@ -103,7 +104,10 @@ class KeyframeDetokenizer(nn.Module):
         """What the UNet is conditioned on."""
         device, dtype = compute_device(self.condition_decoder), next(self.condition_decoder.parameters()).dtype
         vectors, mask = pad_code_vectors([rows.to(device, dtype) for rows in code_vectors])
-        return self.condition_decoder(vectors, mask)
+        condition = self.condition_decoder(vectors, mask)
+        check_finite(condition.prompt_embeds, "the condition decoder")
+        check_finite(condition.pooled, "the condition decoder")
+        return condition
 
     @torch.no_grad()
     def sample_latents(
@@ -136,6 +140,7 @@ class KeyframeDetokenizer(nn.Module):
             first_step=first_step,
             generators=generators,
             on_step=on_step,
+            part="the keyframe UNet",
         )
 
     def predictor(

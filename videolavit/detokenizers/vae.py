@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from videolavit.errors import ShapeError
+from videolavit.nn.finite import check_finite
 from videolavit.nn.offload import compute_device
 
 __all__ = [
@@ -79,7 +80,7 @@ def encode_images(vae: Any, images: Float[Tensor, "batch 3 height width"]) -> Fl
     latents = vae.encode(images.to(compute_device(vae), vae.dtype)).latent_dist.mode().float()
     if upcast:
         vae.to(dtype)
-    return latents
+    return check_finite(latents, "the encoder of the autoencoder", vae.dtype)
 
 
 def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Float[Tensor, "batch 3 height width"]:
@@ -87,7 +88,8 @@ def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Flo
     decode = vae.decode
     if isinstance(vae, AutoencoderKLTemporalDecoder):
         decode = partial(decode, num_frames=len(latents))
-    return decode(latents.to(compute_device(vae), vae.dtype) / vae.config["scaling_factor"]).sample.float()
+    pixels = decode(latents.to(compute_device(vae), vae.dtype) / vae.config["scaling_factor"]).sample.float()
+    return check_finite(pixels, "the decoder of the autoencoder", vae.dtype)
 
 
 def vae_factor(vae: Any) -> int:

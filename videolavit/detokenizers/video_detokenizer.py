@@ -31,6 +31,7 @@ from videolavit.detokenizers.vae import (
 )
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ConfigError, ShapeError
+from videolavit.nn.finite import check_finite
 from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
@@ -173,6 +174,7 @@ class VideoDetokenizer(nn.Module):
             self.predictor(keyframe_latents, motion, options, None if base is None else base.channels),
             generators=generators,
             on_step=on_step,
+            part="the video UNet",
         )
         return (drawn if base is None else base.latents + self.unet.config["residual_scale"] * drawn), base
 
@@ -274,7 +276,7 @@ class VideoDetokenizer(nn.Module):
 
     def _motion_condition(self, motion: Tensor) -> Float[Tensor, "batch frames cells dim"]:
         device, dtype = compute_device(self.motion_encoder), next(self.motion_encoder.parameters()).dtype
-        return self.motion_encoder(motion.to(device, dtype))
+        return check_finite(self.motion_encoder(motion.to(device, dtype)), "the motion encoder")
 
     def _decoded_chunks(
         self, clip: Float[Tensor, "frames channels rows cols"], decode_chunk_size: int | None

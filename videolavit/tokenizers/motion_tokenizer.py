@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from videolavit.clip import TOKENIZER_GAIN, resize_motion_tensor
 from videolavit.errors import ConfigError, ShapeError
+from videolavit.nn.finite import check_finite
 from videolavit.nn.grid_resample import Downsample, Upsample
 from videolavit.nn.mlp import CodeHead, TanhHead
 from videolavit.nn.space_time import SpaceTimeBlock
@@ -133,7 +134,7 @@ class MotionTokenizer(nn.Module):
         Raises:
             ShapeError: the motion is not of the configured size.
         """
-        return self.quantizer.codes(self.features(motion))
+        return self.quantizer.codes(check_finite(self.features(motion), "the motion tokenizer"))
 
     def features(self, motion: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch tokens code_dim"]:
         """What is quantised, in float32. Its length carries no meaning.
@@ -161,7 +162,7 @@ class MotionTokenizer(nn.Module):
                 f"got codes of shape {tuple(codes.shape)}, expected (batch, {self.config.num_tokens}); "
                 "generation of a clip that stopped early must be filled up first"
             )
-        return self._decode_vectors(self.quantizer.vectors(codes))
+        return check_finite(self._decode_vectors(self.quantizer.vectors(codes)), "the motion tokenizer's decoder")
 
     def condition(
         self, codes: Int[Tensor, "batch tokens"], height: int, width: int

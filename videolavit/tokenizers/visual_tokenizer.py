@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int, Num
 from torch import Tensor, nn
 
 from videolavit.errors import ConfigError
+from videolavit.nn.finite import check_finite
 from videolavit.nn.mlp import CodeHead
 from videolavit.tokenizers.image_processor import Images, preprocess_images
 from videolavit.tokenizers.merger import Merger
@@ -118,7 +119,7 @@ class VisualTokenizer(nn.Module):
         """
         keep, features = self._kept_features(images, patch_selection, generators, gumbel_noise, at_least_one)
         counts = keep.sum(1).tolist()
-        codes = self.quantizer.codes(self.code_features(features))
+        codes = self.quantizer.codes(check_finite(self.code_features(features), "the visual tokenizer"))
         return VisualTokens(keep=keep, codes=list(codes.split(counts)), features=list(features.split(counts)))
 
     forward = encode
@@ -138,7 +139,8 @@ class VisualTokenizer(nn.Module):
         """
         with torch.no_grad():
             keep, features = self._kept_features(images, patch_selection, generators, gumbel_noise, at_least_one)
-        return list(self.language_proj(features).split(keep.sum(1).tolist()))
+        projected = check_finite(self.language_proj(features), "the projection of the visual tokenizer")
+        return list(projected.split(keep.sum(1).tolist()))
 
     def code_features(self, merged: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch code_dim"]:
         """What the quantiser takes, from merged features."""
@@ -162,7 +164,8 @@ class VisualTokenizer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The choice, and merged features of all kept patches of the batch one after the other."""
         features = self.vit(images)[:, 1:]
-        log_probs = self.selector(features)
+        check_finite(features, "the vision encoder")
+        log_probs = check_finite(self.selector(features), "the selector of the visual tokenizer")
         keep = choose(
             log_probs, patch_selection, generators=generators, gumbel_noise=gumbel_noise, at_least_one=at_least_one
         )
