@@ -82,7 +82,7 @@ def test_answers_are_those_of_the_pipeline(model, adapter):
         both = {"images": [None, None], "videos": [None, None]} | {f"{name.replace('image', 'image')}s": [shown] * 2}
         answers = adapter.answer(questions, **both, max_new_tokens=32)
         alone = [
-            model.answer(question, image=media.get("image"), video=media.get("video"), max_ids=32).text
+            model.answer(question, image=media.get("image"), video=media.get("video"), max_new_tokens=32).text
             for question in questions
         ]
         assert answers == alone

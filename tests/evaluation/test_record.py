@@ -1,8 +1,13 @@
 """Records: whole or absent, merged from parts, compared sample by sample, shown beside published values."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from evaluation import killed_run
 from evaluation.answering_models import GuessingModel, KnowingModel
 from evaluation.official_files import write_official
 
@@ -127,3 +132,24 @@ def test_part_of_a_run_is_written_as_i_of_n():
     for wrong in ("0/3", "4/3", "1", "a/b"):
         with pytest.raises(ConfigError, match=r"I/N"):
             Part.parse(wrong)
+
+
+def run_and_die(data, output, moment):
+    script = Path(killed_run.__file__ or "")
+    command = [sys.executable, str(script), str(data / "gqa"), str(output), moment]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_ends_in_the_same_record(data, tmp_path):
+    whole = tmp_path / "whole.jsonl"
+    assert run_and_die(data, whole, "never").stdout == "9\n"
+    output = tmp_path / "killed.jsonl"
+    for moment in killed_run.MOMENTS:
+        killed = run_and_die(data, output, moment)
+        assert killed.returncode == -signal.SIGKILL, (moment, killed.stderr)
+        assert not output.exists()
+    last = run_and_die(data, output, "never")
+    # The last two were killed when all samples had been measured.
+    assert last.stdout == "0\n", last.stderr
+    assert all_but_the_run(output) == all_but_the_run(whole)

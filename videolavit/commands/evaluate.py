@@ -6,7 +6,8 @@ videolavit evaluate list                names of all benchmarks, and the files t
 videolavit evaluate merge COMPONENTS -o FILE one record of several --part runs
 videolavit evaluate compare A B         two records, sample by sample
 videolavit evaluate table RECORDS       records beside the published values
-videolavit evaluate agreement RECORD    a judge against verdicts that are known
+videolavit evaluate agreement VERDICTS  a judge against verdicts that are known
+videolavit evaluate submission RECORD   the answers of a record as the server of a benchmark takes them
 videolavit evaluate export SUITE        videos for an outside suite: vbench or evalcrafter
 
 `shapes` is the world of moving shapes (docs/shapes.md), rendered from seeds that training never

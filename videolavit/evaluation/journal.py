@@ -68,7 +68,8 @@ class Journal:
 
     def put(self, task: str, number: int, outcome: Outcome | None) -> None:
         """Take an outcome from elsewhere, without writing it."""
-        self._found[task][number] = Stored(outcome=outcome, seconds=0.0)
+        before = self._found[task].get(number)
+        self._found[task][number] = Stored(outcome=outcome, seconds=before.seconds if before else 0.0)
 
     def _append(self, path: Path, task: str, numbers: Sequence[int]) -> None:
         lines = [

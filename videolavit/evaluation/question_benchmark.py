@@ -62,7 +62,7 @@ class QuestionBenchmark(ABC):
     max_new_tokens: ClassVar[int] = 128
     needs: tuple[str, ...] = QUESTIONS
     targets: Mapping[str, Target] = {}
-    batch_size: int = 16
+    batch_size: int = 32
     cost: float = 1.0
     plain: ClassVar[tuple[str, ...]] = ()
     """Measures that are no shares, though their values may lie between 0 and 1."""

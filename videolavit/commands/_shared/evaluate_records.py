@@ -1,14 +1,15 @@
-"""Subcommands of `videolavit evaluate` that need no model: list, merge, compare, table."""
+"""Subcommands of `videolavit evaluate`: list, merge, compare, table, agreement, export, submission."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import print_json
+from videolavit.commands._shared.model_options import ModelOptions
 from videolavit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,12 +74,43 @@ class AgreementConfig:
     """Print one JSON document on stdout, and nothing else."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportConfig:
+    """Options of `videolavit evaluate export`."""
+
+    suite: Annotated[Literal["vbench", "evalcrafter"], Positional]
+    """Whose names and folders."""
+    prompts: Annotated[Path, arg(metavar="FILE")]
+    """VBench_full_info.json, or prompt700.txt."""
+    output: Annotated[Path, arg(metavar="FOLDER", aliases=("-o",))]
+    """Gets videos/ and seeds.json; videos that are there are kept."""
+    dimensions: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = ()
+    """Only these dimensions of VBench."""
+    limit: Annotated[int | None, arg(metavar="N")] = None
+    """Only the first videos."""
+    seed: int = 0
+    """Of the first video; each further one has the next."""
+    model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmissionConfig:
+    """Options of `videolavit evaluate submission`."""
+
+    record: Annotated[Path, Positional]
+    """Whole record of a benchmark that a server grades."""
+    output: Annotated[Path, arg(metavar="FILE.json", aliases=("-o",))]
+    """Gets the document that the server takes."""
+
+
 CONFIGS: dict[str, Any] = {
     "list": ListConfig,
     "merge": MergeConfig,
     "compare": CompareConfig,
     "table": TableConfig,
     "agreement": AgreementConfig,
+    "export": ExportConfig,
+    "submission": SubmissionConfig,
 }
 """Options by name of the subcommand."""
 
@@ -86,7 +118,7 @@ CONFIGS: dict[str, Any] = {
 def run(config: Any) -> int:
     """Do what a subcommand says; returns the exit code."""
     actions = {ListConfig: _list, MergeConfig: _merge, CompareConfig: _compare, TableConfig: _table}
-    actions |= {AgreementConfig: _agreement}
+    actions |= {AgreementConfig: _agreement, ExportConfig: _export, SubmissionConfig: _submission}
     actions[type(config)](config)
     return 0
 
@@ -152,6 +184,40 @@ def _agreement(config: AgreementConfig) -> None:
     else:
         print(f"{found.n} verdicts, {found.malformed} malformed, {found.missing} missing")
         print(f"agreement {100 * found.agreement:.1f} %, kappa {found.kappa:.3f}, scores {found.score_correlation:.3f}")
+
+
+def _export(config: ExportConfig) -> None:
+    from videolavit.commands._shared.console import progress_bar
+    from videolavit.commands._shared.model_options import open_model
+    from videolavit.evaluation.export import SUITES, export_videos
+    from videolavit.evaluation.pipeline_adapter import PipelineAdapter
+
+    videos = SUITES[config.suite](config.prompts, dimensions=config.dimensions, seed=config.seed)[: config.limit]
+    model = open_model(config.model)
+    fps = model.settings.video_processor.fps
+    with progress_bar(len(videos), "video", quiet=False) as bar:
+        for _ in export_videos(PipelineAdapter(model), videos, config.output, fps=fps):
+            bar.update()
+    print(f"{len(videos)} videos in {config.output / 'videos'}, seeds in {config.output / 'seeds.json'}")
+
+
+def _submission(config: SubmissionConfig) -> None:
+    import json
+
+    from videolavit.evaluation.record import read_record, summarising_benchmarks
+    from videolavit.video.io.write import complete_or_absent
+
+    record = read_record(config.record)
+    if record.part.total != 1:
+        raise ConfigError(f"{config.record}: is one part of {record.part.total}; merge them first")
+    [benchmark] = summarising_benchmarks(record.header)
+    outcomes = [one for one in record.outcomes[benchmark.name].values() if one is not None]
+    document = benchmark.submission(outcomes) if hasattr(benchmark, "submission") else None
+    if document is None:
+        raise ConfigError(f"{config.record}: no server grades {benchmark.name}")
+    with complete_or_absent(config.output) as path:
+        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    print(f"answers to {len(outcomes)} questions in {config.output}")
 
 
 def _read_all(paths: tuple[Path, ...]) -> dict[str, Record]:
