@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from videolavit import VideoLaVIT
@@ -52,13 +53,12 @@ def main() -> None:
     benchmark = Rendered(BenchmarkOptions(data=Path(tempfile.gettempdir())))
     asked = benchmark.questions
     bare(model, asked[:4])  # loads the parts
-    rounds = []
+    rounds, adapter = [], PipelineAdapter(model)
     for number in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
-            adapter = PipelineAdapter(model)
-            adapter.identity(benchmark.needs)
-            seconds = [timed(model, lambda: bare(model, asked))]
-            seconds.append(timed(model, lambda: run_all(adapter, [benchmark], path=Path(folder) / "outcomes.jsonl")))
+            path = Path(folder) / "outcomes.jsonl"
+            seconds = [timed(model, partial(bare, model, asked))]
+            seconds.append(timed(model, partial(run_all, adapter, [benchmark], path=path)))
         rounds.append(seconds)
         print(f"round {number}: bare {len(asked) / seconds[0]:.1f}, runner {len(asked) / seconds[1]:.1f} questions/s")
     ratio = statistics.median(one / other for one, other in rounds)

@@ -22,6 +22,7 @@ __all__ = [
     "motion_tokenizer",
     "real_videos",
     "reconstructed_keyframes",
+    "replaced_by_truth",
     "video_detokenizer",
     "visual_tokenizer",
 ]
@@ -115,6 +116,25 @@ def video_detokenizer(model: ModelAdapter, sample: SceneSample) -> Result | None
         "area nearer to 1 than warp": abs(warped_area - 1) - abs(area - 1),
         "direction": verdict["direction"],
         "clean": verdict["clean"],
+    }
+
+
+def replaced_by_truth(model: ModelAdapter, sample: SceneSample) -> Result | None:
+    """PSNR of a clip from tokens, and with its keyframe, its motion, or both left as they are."""
+    if sample.record is None:
+        return None
+    keyframe, motion = sample.record.keyframes[0], sample.record.motion_of(0)
+    coded = model.reconstruct_image(keyframe, sample.seed), model.reconstruct_motion(motion)
+    given = {
+        "all from tokens": coded,
+        "true keyframe": (keyframe, coded[1]),
+        "true motion": (coded[0], motion),
+        "both true": (keyframe, motion),
+    }
+    found = {name: psnr_db(model.decode_clip(*pair, sample.seed), sample.frames) for name, pair in given.items()}
+    gains = {name: found[name] - found["all from tokens"] for name in ("true keyframe", "true motion")}
+    return {f"PSNR, dB, {name}": value for name, value in found.items()} | {
+        f"gain of the {name}, dB": value for name, value in gains.items()
     }
 
 

@@ -11,7 +11,7 @@ from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.samples import SceneSample
 from videolavit.evaluation.tasks import Result
 
-__all__ = ["motion_questions", "order_questions", "questions_on_image", "video_questions"]
+__all__ = ["motion_questions", "order_questions", "questions_on_image", "shortened_context", "video_questions"]
 
 MAX_NEW_TOKENS = 32
 MOTION_TOPICS = ("direction", "speed", "camera")
@@ -33,6 +33,15 @@ def order_questions(model: ModelAdapter, sample: SceneSample) -> Result:
     """What happens in which part of a video, and after what."""
     asked = [question for question in questions(sample.scene, sample.seed) if question.topic == "order"]
     return {"all": _right(asked, _answers(model, asked, video=sample.frames))}
+
+
+def shortened_context(model: ModelAdapter, sample: SceneSample) -> Result:
+    """Questions on the order of events in two clips, about both and about the first alone: what context is good for."""
+    asked = [question for question in questions(sample.scene, sample.seed) if question.topic == "order"]
+    whole = _right(asked, _answers(model, asked, video=sample.frames))
+    half = _right(asked, _answers(model, asked, video=sample.frames[: len(sample.frames) // 2]))
+    fall = [100.0 * (one - other) for one, other in zip(whole, half, strict=True)]
+    return {"both clips": whole, "first clip alone": half, "fall in points": fall}
 
 
 def motion_questions(model: ModelAdapter, sample: SceneSample) -> Result:
