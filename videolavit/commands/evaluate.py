@@ -298,13 +298,18 @@ def _write_record(config: Config, runner: Runner, judge: Judge | None) -> None:
 def _report(config: Config, runner: Runner) -> None:
     from videolavit.evaluation.evaluation_report import report
 
-    found = report(runner, samples=config.limit or 500, seed=config.seed)
+    found = report(runner, samples=_wanted(runner), seed=config.seed)
     if config.markdown is not None:
         _write_page(config, config.markdown, found)
     if config.json:
         print_json(found.as_json())
     else:
         print(found.table())
+
+
+def _wanted(runner: Runner) -> int:
+    """Samples of the largest task."""
+    return max((benchmark.count() for benchmark in runner.benchmarks.values()), default=0)
 
 
 def _write_page(config: Config, path: Path, found: Report) -> None:

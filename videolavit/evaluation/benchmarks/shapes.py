@@ -241,7 +241,7 @@ def task_names(*, videos: bool = False) -> list[str]:
 
 
 def shapes_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] = ()) -> list[Benchmark]:
-    """Tasks in the order in which they are done.
+    """Codecs, questions and generation in the world of moving shapes: tasks in the order in which they are done.
 
     Args:
         options: `limit` samples of each task, 500 by default; `data` is a folder of real videos, for one more task.
