@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
 from videolavit.errors import ConfigError, GenerationError, PromptError, VocabularyError
+from videolavit.language import fixed_step, static_cache
 from videolavit.language.engine import DecodingEngine, GenerationRequest, RunningRequest
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
@@ -54,9 +56,10 @@ def run(engine: DecodingEngine) -> int:
     return steps
 
 
+@pytest.mark.parametrize("graphs", [False, True])
 @pytest.mark.parametrize("slots", [1, 3, 16])
-def test_requests_get_the_same_alone_and_in_company(model: LanguageModel, slots: int):
-    engine = DecodingEngine(model, slots=slots)
+def test_requests_get_the_same_alone_and_in_company(model: LanguageModel, slots: int, graphs: bool):
+    engine = DecodingEngine(model, slots=slots, graphs=graphs)
     requests: list[RunningRequest] = []
     for number in range(14):
         requests.append(engine.submit(request(number)))
@@ -240,3 +243,45 @@ def test_a_training_model_computes_steps_in_evaluation_mode_and_is_put_back(mode
     run(engine)
     assert model.training
     assert model.causal_lm.training
+
+
+def test_steps_of_fixed_sizes_are_made_once_for_each_size_and_anew_for_other_weights(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[tuple[int, int]] = []
+    build = fixed_step._FixedPlace.__init__
+
+    def noted(place: Any, cache: Any, rows: int, columns: int) -> None:
+        made.append((rows, columns))
+        build(place, cache, rows, columns)
+
+    monkeypatch.setattr(fixed_step._FixedPlace, "__init__", noted)
+    monkeypatch.setattr(fixed_step, "LEAST_COLUMNS", 8)
+    monkeypatch.setattr(static_cache, "COLUMNS_PER_CHUNK", 64)
+    engine = DecodingEngine(model, slots=3, graphs=True)
+    requests = [engine.submit(request(number)) for number in (1, 5, 9)]
+    run(engine)
+    assert [running.ids for running in requests] == [alone(model, number) for number in (1, 5, 9)]
+    assert len(made) == len(set(made))
+    assert set(made) <= {(1, 8), (1, 16), (2, 8), (2, 16), (4, 8), (4, 16)}
+    seen = len(made)
+    model.causal_lm.model.layers[0].mlp.up_proj.weight = torch.nn.Parameter(
+        2 * model.causal_lm.model.layers[0].mlp.up_proj.weight.data
+    )
+    other = engine.submit(request(1))
+    run(engine)
+    assert other.ids == alone(model, 1)
+    assert len(made) > seen
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_graphs_on_a_gpu_give_the_ids_of_eager_steps(model: LanguageModel):
+    model.to("cuda")
+    engines = [DecodingEngine(model, slots=4, graphs=graphs) for graphs in (False, True)]
+    ids = []
+    for engine in engines:
+        requests = [engine.submit(request(number)) for number in range(9)]
+        run(engine)
+        ids.append([running.ids for running in requests])
+    assert ids[0] == ids[1]

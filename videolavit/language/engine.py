@@ -83,7 +83,9 @@ class RunningRequest:
 class DecodingEngine:
     """Runs up to `slots` requests side by side; further ones wait in line."""
 
-    def __init__(self, model: LanguageModel, *, slots: int = 16, prompt_cache: PromptCache | None = None):
+    def __init__(
+        self, model: LanguageModel, *, slots: int = 16, prompt_cache: PromptCache | None = None, graphs: bool = False
+    ):
         """Prepare; memory is taken as it is needed: a request takes keys and values of prompt and ids so far, a guided
         one a second row as long.
 
@@ -91,6 +93,8 @@ class DecodingEngine:
             model: the language model; it is in evaluation mode while a step runs.
             slots: most requests that run at once.
             prompt_cache: prompts are read from where they part from one in there, and are kept in it.
+            graphs: replay steps as CUDA graphs, with sizes rounded up to powers of two; on a CPU the same steps without
+                a graph. Backbones that go through transformers' forward take no part.
 
         Raises:
             ConfigError: there is not even one slot.
@@ -98,7 +102,7 @@ class DecodingEngine:
         if slots < 1:
             raise ConfigError(f"got {slots} slots, expected at least 1")
         self.model = model
-        self._slots = Slots(model, slots, prompt_cache)
+        self._slots = Slots(model, slots, prompt_cache, graphs)
         self._line: deque[RunningRequest] = deque()
         self._submitted = 0
 

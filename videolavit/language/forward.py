@@ -165,6 +165,11 @@ class _Rotary:
             self._extend(2 * end, like)
         return self._cosines[positions], self._sines[positions]
 
+    @property
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of all positions, as they are now."""
+        return self._cosines, self._sines
+
     def _extend(self, length: int, like: Tensor) -> None:
         cosines, sines = self._module(like, torch.arange(length, device=like.device)[None])
         half = sines.shape[-1] // 2

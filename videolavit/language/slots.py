@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from videolavit.language.fixed_step import FixedSteps
 from videolavit.language.forward import LlamaForward, is_llama_shaped, llama_forward
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.places import NextIds, PromptBlock
@@ -52,13 +53,16 @@ class Slot:
 class Slots:
     """The rows of one language model. Call it in inference mode."""
 
-    def __init__(self, model: LanguageModel, num_slots: int, prompt_cache: PromptCache | None = None):
-        self.model, self.num_slots, self.prompt_cache = model, num_slots, prompt_cache
+    def __init__(
+        self, model: LanguageModel, num_slots: int, prompt_cache: PromptCache | None = None, graphs: bool = False
+    ):
+        self.model, self.num_slots, self.prompt_cache, self.graphs = model, num_slots, prompt_cache, graphs
         self.running: list[Slot] = []
         """In row order."""
         self.guided: list[Slot] = []
         """Those with an unconditional branch, in the order of its rows."""
         self._cache: StaticCache | None = None
+        self._fixed_steps: FixedSteps | None = None
 
     def read(self, prompts: Sequence[tuple[Slot, Float[Tensor, "_ width"]]]) -> None:
         """Start sequences with the embeddings of their prompts."""
@@ -78,17 +82,22 @@ class Slots:
             if slot.restarts:
                 self._begin_unconditional(slot)
         lengths = [slot.length for slot in self.running] + [slot.unconditional_length for slot in self.guided]
-        self.cache.reserve(len(lengths), max(lengths) + 1)
         ids = torch.tensor([slot.next_id for slot in (*self.running, *self.guided)], device=self.model.device)
         embeddings = self.model.causal_lm.get_input_embeddings()(ids)
-        place = NextIds(self.cache, lengths, len(self.running), self._bytes_per_column)
-        hidden = forward(embeddings, place).unbind(0)
+        hidden = self._step(forward, embeddings, lengths).unbind(0)
         for slot, state in zip(self.running, hidden, strict=False):
             slot.hidden, slot.next_id = state, None
             slot.length += 1
         for slot, state in zip(self.guided, hidden[len(self.running) :], strict=True):
             slot.unconditional_hidden = state
             slot.unconditional_length += 1
+
+    def _step(self, forward: LlamaForward | TransformersForward, embeddings: Tensor, lengths: list[int]) -> Tensor:
+        if self._fixed_steps is not None and isinstance(forward, LlamaForward):
+            self._fixed_steps.reserve(len(lengths), max(lengths) + 1)
+            return self._fixed_steps(forward, embeddings, lengths)
+        self.cache.reserve(len(lengths), max(lengths) + 1)
+        return forward(embeddings, NextIds(self.cache, lengths, len(self.running), self._bytes_per_column))
 
     def end_guidance(self, slot: Slot) -> None:
         """Drop the unconditional branch of a sequence, if it has one."""
@@ -131,6 +140,7 @@ class Slots:
             self._cache = StaticCache(
                 model.num_layers, forward.heads.keys, forward.heads.dim, model.dtype, model.device
             )
+            self._fixed_steps = FixedSteps(self._cache) if self.graphs else None
         self._forward_of_step = forward
         return forward
 
