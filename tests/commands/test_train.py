@@ -12,7 +12,7 @@ from training.small_language import make_shards
 from videolavit import cli
 from videolavit.commands import train
 from videolavit.training.language_parts import load_language
-from videolavit.training.presets import PAPER, PRESETS, TINY
+from videolavit.training.presets import PAPER, PRESETS, THINGS, TINY
 
 SMALL = ["--model.width", "32", "--model.mlp-width", "32", "--model.layers", "1", "--model.heads", "2"]
 SHORT = ["--training.steps", "3", "--training.warmup-steps", "1", "--training.batch-size", "4"]
@@ -41,10 +41,10 @@ def test_a_stage_is_trained_and_trained_again_without_harm(folder, tmp_path):
     assert "belongs to another run" in one_message(other)
 
 
-def test_every_stage_is_named_in_the_help_and_in_both_presets():
-    for name in TINY:
+def test_every_stage_is_named_in_the_help_and_in_its_presets():
+    for name in THINGS:
         assert f"  {name} " in (train.__doc__ or ""), name
-    assert list(PRESETS) == ["tiny", "paper"]
+    assert list(PRESETS) == ["tiny", "things", "paper"]
     assert set(PAPER) <= set(TINY)
     assert all(stage.name == name for stages in PRESETS.values() for name, stage in stages.items())
 

@@ -21,6 +21,7 @@ from videolavit.detokenizers.motion_condition import MotionConditionEncoder, Mot
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ConfigError
 from videolavit.settings import ModelSettings
+from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.vocabulary import Vocabulary
@@ -93,6 +94,7 @@ _KINDS: dict[str, _Kind] = {
     "condition_decoder": _Kind(ConditionDecoder, ConditionDecoderConfig),
     "keyframe_unet": _Kind(_of_class("diffusers:UNet2DConditionModel", _MAP_UNET)),
     "keyframe_vae": _Kind(_of_class("diffusers:AutoencoderKL", _PATCH_VAE), always_float32=True),
+    "video_compensation": _Kind(LearnedCompensation, LearnedCompensationConfig),
     "motion_encoder": _Kind(MotionConditionEncoder, MotionConditionEncoderConfig),
     "video_unet": _Kind(_video_unet),
     "video_vae": _Kind(_of_class("diffusers:AutoencoderKLTemporalDecoder", "diffusers:AutoencoderKL", _PATCH_VAE)),

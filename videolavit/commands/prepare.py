@@ -193,7 +193,7 @@ class Latents:
     """What `videolavit train motion_tokenizer` exported."""
     num_clips: int = 8000
     """One of each video, and each video again, mirrored or not, if there are fewer."""
-    preset: Literal["tiny", "paper"] = "tiny"
+    preset: Literal["tiny", "things", "paper"] = "tiny"
     """Of the stage that will be trained on them."""
     launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
 

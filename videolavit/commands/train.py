@@ -1,6 +1,6 @@
 """Train one stage of a model, or go on with it where it stopped.
 
-  videolavit train STAGE [--preset tiny|paper] [-o FOLDER] [--data FOLDER] [any option of the stage]
+  videolavit train STAGE [--preset tiny|things|paper] [-o FOLDER] [--data FOLDER] [any option of the stage]
 
 Stages, in an order in which they can be run (docs/training.md says what each needs):
 
@@ -11,6 +11,7 @@ Stages, in an order in which they can be run (docs/training.md says what each ne
   visual_tokenizer       keyframes to a varying number of codes; selector, merger, codebook
   keyframe_detokenizer   codes to an image
   video_detokenizer      an image and motion to frames
+  learned_compensation   an image and motion to frames in one step, for the things preset
   pretraining            the language model, on text, images and videos in both orders
   instruction_tuning     the language model, on answers alone
 
@@ -49,7 +50,7 @@ class Config:
 
     stage: Annotated[str, Positional]
     """Which stage; see above."""
-    preset: Literal["tiny", "paper"] = "tiny"
+    preset: Literal["tiny", "things", "paper"] = "tiny"
     """Where the stage's options start from."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder of the run; by default runs/STAGE."""

@@ -25,6 +25,7 @@ from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.autoencoder import AutoencoderStage
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
+from videolavit.training.stages.learned_compensation import LearnedCompensationStage
 from videolavit.training.stages.motion_tokenizer import MotionTokenizerStage
 from videolavit.training.stages.pretraining import PretrainingStage
 from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig
@@ -32,7 +33,7 @@ from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
 from videolavit.training.training_options import TrainingOptions
 
-__all__ = ["PAPER", "PRESETS", "TINY", "TINY_SETTINGS"]
+__all__ = ["PAPER", "PRESETS", "THINGS", "TINY", "TINY_SETTINGS"]
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, marks are forced, and a question has two or three ids of answer beside a hundred of video.
@@ -204,4 +205,7 @@ PAPER: dict[str, Any] = {
     "instruction_tuning": InstructionTuningStage(),
 }
 
-PRESETS = {"tiny": TINY, "paper": PAPER}
+THINGS: dict[str, Any] = {**TINY, "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION)}
+"""The tiny model for the world of things, shapes and photographs: the same sizes, and motion compensation is learnt."""
+
+PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}

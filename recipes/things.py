@@ -1,0 +1,126 @@
+"""The model of the world of things, from nothing or from the tiny one: a list of commands, in order.
+
+    python recipes/things.py                     everything, into runs/things
+    python recipes/things.py --until learned_compensation
+    python recipes/things.py --show              only print the commands
+
+Every command goes on where it was stopped, so this may be stopped and started again at any time; what is finished is
+skipped. Images come from packages first: docs/things.md says which.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+TRAIN_SEEDS, MIXED_SEEDS = 1_000_000, 3_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Options of the recipe."""
+
+    folder: Path = Path("runs/things")
+    """Where everything goes."""
+    node_modules: Path = Path("node_modules")
+    """Where npm has put the packages with the images."""
+    things: int = 24
+    """How many things there are: 24, 64 or 117."""
+    videos: int = 24_000
+    """Rendered videos of things; a quarter as many of shapes and of collages come beside them."""
+    workers: int = 2
+    """Processes that render side by side."""
+    start_from: str = "tiny"
+    """Model whose weights every stage starts from; empty for none."""
+    until: str = ""
+    """Stop after this step."""
+    show: bool = False
+    """Print the commands and do nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command of `videolavit`."""
+
+    name: str
+    command: list[str]
+    result: Path
+    """What is there when the step is finished."""
+
+
+def steps(recipe: Recipe) -> list[Step]:
+    """Everything in order."""
+    folder = recipe.folder
+    sources, data, text, tokens = (folder / name for name in ("sources.npz", "data", "text_tokenizer", "tokens"))
+    workers = ["--workers", str(recipe.workers)]
+
+    def export(stage: str) -> Path:
+        return folder / stage / "export"
+
+    def train(stage: str, *options: str, where: Path = data, fresh: bool = False) -> Step:
+        command = ["train", stage, "--preset", "things", "-o", str(folder / stage), "--data", str(where), *options]
+        if recipe.start_from and not fresh:
+            command += ["--from-model", recipe.start_from]
+        return Step(name=stage, command=command, result=export(stage))
+
+    def render(name: str, world: str, count: int, *options: str) -> Step:
+        command = ["prepare", world, "-o", str(data), "--num-videos", str(count), *options, *workers]
+        last = (count - 1) // 500
+        return Step(name=name, command=command, result=data / f"{world}-{last:05d}.tar")
+
+    few = max(recipe.videos // 4, 1)
+    motion, autoencoder = export("motion_tokenizer"), export("autoencoder")
+    tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
+    tokenize += ["--visual-tokenizer", str(export("visual_tokenizer")), "--motion-tokenizer", str(motion)]
+    language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
+    things = ["--sources", str(sources), "--things", str(recipe.things), "--first-seed", str(TRAIN_SEEDS)]
+    prepare_sources = ["prepare", "things-sources", "-o", str(sources), "--node-modules", str(recipe.node_modules)]
+    return [
+        Step(name="sources", command=prepare_sources, result=sources),
+        render("data", "things", recipe.videos, *things, "--clips", "1", "1", "2", "1"),
+        render("shapes", "shapes", few, "--first-seed", str(TRAIN_SEEDS), "--clips", "1", "1", "2"),
+        render("collages", "collages", few, "--first-seed", str(MIXED_SEEDS)),
+        train("autoencoder"),
+        train("motion_tokenizer"),
+        train("learned_compensation", "--motion-tokenizer", str(motion), fresh=True),
+        train("vision_encoder"),
+        train("visual_tokenizer", "--encoder", str(export("vision_encoder")), fresh=True),
+        train(
+            "keyframe_detokenizer", "--autoencoder", str(autoencoder), "--tokenizer", str(export("visual_tokenizer"))
+        ),
+        Step(
+            name="text",
+            command=["prepare", "text-tokenizer", str(data), "-o", str(text), "--size", "2048"],
+            result=text,
+        ),
+        Step(name="tokens", command=tokenize, result=tokens / f"things-{(recipe.videos - 1) // 500:05d}.tokens.json"),
+        train("pretraining", *language, where=tokens, fresh=True),
+        train("instruction_tuning", *language, "--start-from", str(export("pretraining")), where=tokens, fresh=True),
+    ]
+
+
+def main(recipe: Recipe) -> int:
+    """Do what is not done yet."""
+    todo = steps(recipe)
+    names = [step.name for step in todo]
+    if recipe.until and recipe.until not in names:
+        sys.exit(f"no step {recipe.until!r}; there are {', '.join(names)}")
+    for step in todo[: names.index(recipe.until) + 1 if recipe.until else None]:
+        print(f"{step.name}: videolavit {shlex.join(step.command)}", flush=True)
+        if recipe.show or step.result.exists():
+            continue
+        code = subprocess.call([sys.executable, "-m", "videolavit", *step.command], env=os.environ)
+        if code:
+            print(f"{step.name}: failed with code {code}; the same command goes on from here")
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Recipe, description=__doc__)))

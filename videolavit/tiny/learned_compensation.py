@@ -1,0 +1,212 @@
+"""Learned motion compensation: which pixels of the keyframe move where, what is uncovered, and what comes out there.
+
+A clip's coarse motion is first chained into one displacement per frame, without a network. From keyframe features moved
+by it, the network learns the fine displacement, a mask of what the keyframe cannot show, and colours for that (paper,
+section 3.2, in one step: the keyframe and the motion decide almost all of a clip). Frames do not depend on one another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from videolavit.clip import MOTION_STD
+from videolavit.errors import ConfigError, ShapeError
+
+__all__ = ["LearnedCompensation", "LearnedCompensationConfig", "MovedFrames", "chained_displacement", "moved"]
+
+_FINE = 4
+"""Pixels of the keyframe per cell of the grid on which displacement is chained."""
+_EXTRA = 8
+"""Channels beside features: displacement and motion (x and y each), how often a source is shown, how far things have
+come apart there, time, and size of the displacement."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedCompensationConfig:
+    """Sizes of the network."""
+
+    width: int = 48
+    """Channels at a quarter of the size; half as many at half of it."""
+    blocks: int = 3
+    """Residual blocks at an eighth of the size, which see far around."""
+    fills: bool = True
+    """Whether the network draws what the keyframe does not show; without, it only moves pixels."""
+
+    def __post_init__(self) -> None:
+        if self.width < 16 or self.width % 16 or self.blocks < 1:
+            raise ConfigError(f"width must be a positive multiple of 16 and blocks at least 1, got {self}")
+
+
+class MovedFrames(NamedTuple):
+    """Frames, and what they are made of."""
+
+    frames: Float[Tensor, "batch frames 3 height width"]
+    """-1..1, not clamped."""
+    moved: Float[Tensor, "batch frames 3 height width"]
+    """The keyframe's pixels alone."""
+    displacement: Float[Tensor, "batch frames 2 height width"]
+    """Of each pixel since the keyframe, (x, y) in shares of the sides."""
+    uncovered: Float[Tensor, "batch frames 1 height width"]
+    """Share of a pixel that the keyframe does not show, 0 to 1."""
+
+
+class LearnedCompensation(nn.Module):
+    """Keyframes and normalised motion to frames. Sides of keyframes must be multiples of 8."""
+
+    def __init__(self, config: LearnedCompensationConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, half = config.width, config.width // 2
+        self.half_size = nn.Sequential(nn.PixelUnshuffle(2), _conv(12, half), _Block(half))
+        self.quarter_size = nn.Sequential(nn.PixelUnshuffle(2), _conv(4 * half, width), _Block(width), _Block(width))
+        self.join = _conv(2 * width + _EXTRA, width)
+        self.before = _Block(width)
+        self.eighth_size = nn.Sequential(
+            nn.PixelUnshuffle(2), _conv(4 * width, 2 * width), *(_Block(2 * width) for _ in range(config.blocks))
+        )
+        self.after = nn.Sequential(_conv(2 * width // 4 + width, width), _Block(width))
+        self.to_half = nn.Sequential(_conv(width // 4 + half + 3, half), _Block(half))
+        self.to_full = _conv(half // 4 + 3, 16)
+        self.coarse_flow, self.half_flow = nn.Conv2d(width, 2, 3, padding=1), nn.Conv2d(half, 2, 3, padding=1)
+        self.last = nn.Conv2d(16, 4, 3, padding=1) if config.fills else None
+        for layer in (self.coarse_flow, self.half_flow):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
+        if self.last is not None:
+            nn.init.zeros_(self.last.weight)
+            nn.init.constant_(self.last.bias[:1], -3.0)  # pyright: ignore[reportOptionalSubscript]
+
+    def forward(
+        self,
+        keyframes: Float[Tensor, "batch 3 height width"],
+        motion: Float[Tensor, "batch 2 all_frames rows cols"],
+        shown: Int[Tensor, "batch frames"] | None = None,
+    ) -> MovedFrames:
+        """Frames of clips.
+
+        Args:
+            keyframes: -1..1.
+            motion: normalised, as the detokenizer reads it; that of the first frame is not used.
+            shown: numbers of the frames to make, for training on some of them; None for all.
+
+        Raises:
+            ShapeError: sides that are no multiples of 8.
+        """
+        batch, _, height, width = keyframes.shape
+        if height % 8 or width % 8:
+            raise ShapeError(f"got keyframes of {height} x {width}, expected sides that are multiples of 8")
+        chained, steps = chained_displacement(motion.float(), height // _FINE, width // _FINE)
+        if shown is None:
+            shown = torch.arange(motion.shape[2], device=motion.device).expand(batch, -1)
+        pick = (torch.arange(batch, device=shown.device)[:, None], shown)
+        count = shown.shape[1]
+        displacement, step = (rearrange(part[pick], "b t c h w -> (b t) c h w") for part in (chained, steps))
+        time = shown.flatten()[:, None, None, None] / motion.shape[2]
+        fine = self.half_size(keyframes)
+        features = self.quarter_size(fine)
+        images, fine, features = (
+            repeat(part, "b c h w -> (b t) c h w", t=count) for part in (keyframes, fine, features)
+        )
+        made = self._frames(images, fine, features, displacement, step, time.to(displacement))
+        return MovedFrames(*(rearrange(part, "(b t) c h w -> b t c h w", t=count) for part in made))
+
+    def _frames(
+        self, images: Tensor, fine: Tensor, features: Tensor, displacement: Tensor, step: Tensor, time: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Frames, moved pixels, displacement and mask of frames in a row; displacement is refined size by size."""
+        extra = torch.cat([_told(displacement, step), time.expand(-1, 1, *displacement.shape[2:])], dim=1)
+        hidden = self.before(self.join(torch.cat([moved(features, displacement), features, extra], dim=1)))
+        around = F.pixel_shuffle(self.eighth_size(hidden), 2)
+        hidden = self.after(torch.cat([around, hidden], dim=1))
+        displacement = _twice(displacement + _sides(self.coarse_flow(hidden)))
+        half = F.avg_pool2d(images, 2)
+        hidden = torch.cat([F.pixel_shuffle(hidden, 2), moved(fine, displacement), moved(half, displacement)], dim=1)
+        hidden = self.to_half(hidden)
+        displacement = _twice(displacement + _sides(self.half_flow(hidden)))
+        shifted = moved(images, displacement)
+        if self.last is None:
+            return shifted, shifted, displacement, torch.zeros_like(displacement[:, :1])
+        hidden = F.silu(self.to_full(torch.cat([F.pixel_shuffle(hidden, 2), shifted.to(hidden)], dim=1)))
+        mask, colours = self.last(hidden).float().split([1, 3], dim=1)
+        uncovered = mask.sigmoid()
+        return shifted * (1 - uncovered) + colours * uncovered, shifted, displacement, uncovered
+
+
+def chained_displacement(
+    motion: Float[Tensor, "batch 2 frames rows cols"], rows: int, cols: int
+) -> tuple[Float[Tensor, "batch frames 2 new_rows new_cols"], Float[Tensor, "batch frames 2 new_rows new_cols"]]:
+    """Displacement since the keyframe and since the frame before, of what each frame shows, in shares of the sides.
+
+    A frame's pixel comes from where its own vector says in the frame before, and from there on as that frame's did.
+    """
+    sides = motion * motion.new_tensor(MOTION_STD).reshape(1, 2, 1, 1, 1)
+    frames = rearrange(sides, "b c t h w -> (b t) c h w")
+    steps = F.interpolate(frames, (rows, cols), mode="bilinear", align_corners=False)
+    steps = rearrange(steps, "(b t) c h w -> b t c h w", b=len(motion))
+    chained = [torch.zeros_like(steps[:, 0])]
+    for t in range(1, steps.shape[1]):
+        chained.append(steps[:, t] + moved(chained[-1], steps[:, t]))
+    return torch.stack(chained, dim=1), steps
+
+
+def moved(
+    values: Float[Tensor, "n channels height width"], displacement: Float[Tensor, "n 2 height width"]
+) -> Float[Tensor, "n channels height width"]:
+    """Values carried by a displacement in shares of the sides; what comes from outside is that of the border."""
+    height, width = values.shape[2:]
+    y, x = (torch.linspace(-1 + 1 / size, 1 - 1 / size, size, device=values.device) for size in (height, width))
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 2 * displacement.float().permute(0, 2, 3, 1)
+    return F.grid_sample(values.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _told(displacement: Tensor, step: Tensor) -> Tensor:
+    """What a frame's coarse displacement says of overlaps, (n, 7, rows, cols).
+
+    Where two places show the same source, one of them hides in truth something that the keyframe does not show: most
+    often the one that has moved less.
+    """
+    rows, cols = displacement.shape[2:]
+    y, x = torch.meshgrid(torch.arange(rows, device=step.device), torch.arange(cols, device=step.device), indexing="ij")
+    source_x = (x - displacement[:, 0] * cols).round().long().clamp(0, cols - 1)
+    source_y = (y - displacement[:, 1] * rows).round().long().clamp(0, rows - 1)
+    size = displacement.square().sum(1).sqrt()
+    source = (source_y * cols + source_x).flatten(1)
+    shown = torch.zeros_like(size.flatten(1)).scatter_add(1, source, torch.ones_like(size.flatten(1)))
+    largest = torch.zeros_like(size.flatten(1)).scatter_reduce(1, source, size.flatten(1), "amax")
+    shown, largest = (part.gather(1, source).reshape(size.shape) for part in (shown, largest))
+    scaled = torch.cat([8 * displacement, 32 * step], dim=1)
+    more = torch.stack([shown.clamp(max=4) - 1, 8 * (largest - size), 8 * size], dim=1)
+    return torch.cat([scaled, more], dim=1)
+
+
+def _sides(flow: Tensor) -> Tensor:
+    """What a layer gives as a change of the displacement: small steps, in float32."""
+    return flow.float() / 32
+
+
+def _twice(displacement: Tensor) -> Tensor:
+    """The same displacement at twice the size."""
+    return F.interpolate(displacement, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, width)
+        self.first, self.second = _conv(width, width), _conv(width, width)
+
+    def forward(self, x: Float[Tensor, "n width rows cols"]) -> Float[Tensor, "n width rows cols"]:
+        return x + self.second(F.silu(self.first(F.silu(self.norm(x)))))

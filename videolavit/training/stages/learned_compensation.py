@@ -1,0 +1,154 @@
+"""Stage of the tiny preset: motion compensation that is learnt, from any videos that were prepared.
+
+Absolute error of pixels and of their differences, weighted where frames differ from the keyframe: most of a clip stands
+still. The moved pixels alone are held to the frames too, where they can show them, or the network would rather draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from videolavit.clip import TOKENIZER_GAIN
+from videolavit.data.prepared_clips import ClipFrames
+from videolavit.data.shards import ShardReader
+from videolavit.detokenizers.vae import signed_images
+from videolavit.errors import ConfigError
+from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.exports import load_motion_tokenizer, save_trained
+from videolavit.training.training_options import TrainingOptions
+
+__all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedCompensationStage:
+    """Error of frames made of keyframe and motion in one step."""
+
+    name: str = "learned_compensation"
+    data: str = "data/train"
+    """Folder of shards: things, shapes, collages and real videos may lie side by side."""
+    motion_tokenizer: str = ""
+    """Folder of a trained motion tokenizer; empty to train on raw motion alone."""
+    motion: MotionTokenizerConfig = field(default_factory=MotionTokenizerConfig)
+    """For its grid, on which motion arrives."""
+    model: LearnedCompensationConfig = field(default_factory=LearnedCompensationConfig)
+    frames_per_clip: int = 8
+    """Frames of each clip that a step trains on."""
+    tokenized_motion: float = 0.5
+    """Share of clips whose motion goes through the motion tokenizer, so that its errors are known."""
+    changed_weight: float = 6.0
+    """Of pixels that differ from the keyframe, over the others."""
+    training: TrainingOptions = field(
+        default_factory=lambda: TrainingOptions(
+            steps=6000, batch_size=4, learning_rate=5e-4, warmup_steps=100, ema_decay=0.998
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tokenized_motion <= 1 or self.frames_per_clip < 1:
+            raise ConfigError(f"tokenized_motion must be 0 to 1 and frames_per_clip at least 1, got {self}")
+
+    def build(self) -> nn.Module:
+        """The network, a frozen motion tokenizer if there is one, and the loss."""
+        tokenizer = load_motion_tokenizer(self.motion_tokenizer) if self.motion_tokenizer else None
+        return LearnedCompensationTraining(self, LearnedCompensation(self.model), tokenizer)
+
+    def samples(self) -> Samples:
+        """One clip at a time."""
+        return Shuffled(ClipFrames(ShardReader(self.data)), self.training.seed)
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Keyframes and frames in uint8, motion in the tokenizer's units."""
+        grid = self.motion.rows, self.motion.cols
+        return {
+            "keyframes": torch.from_numpy(np.stack([sample.keyframe for sample in samples])),
+            "frames": torch.from_numpy(np.stack([sample.frames for sample in samples])),
+            "motion": torch.from_numpy(np.stack([sample.motion.for_tokenizer(*grid) for sample in samples])),
+        }
+
+    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+        """Every sixth frame: true, and made."""
+        assert isinstance(module, LearnedCompensationTraining)
+        samples = self.samples()
+        batch = self.collate([samples[draw] for draw in range(6)])
+        made = module.network(
+            signed_images(batch["keyframes"], batch["keyframes"].device), module.motion_of(batch)
+        ).frames
+        made = ((made.clamp(-1, 1) + 1) * 127.5).round().byte()
+        rows = torch.stack([rearrange(batch["frames"], "b t h w c -> b t c h w"), made], 1)[:, :, 5::6]
+        return {"clips": rearrange(rows, "b r t c h w -> (b r h) (t w) c").numpy()}
+
+    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+        """Nothing here goes wrong silently."""
+        return None
+
+    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+        """The network."""
+        assert isinstance(module, LearnedCompensationTraining)
+        return {"video_compensation": module.network}
+
+    def export(self, module: nn.Module, folder: Path) -> None:
+        """The network, as a part of a native checkpoint."""
+        assert isinstance(module, LearnedCompensationTraining)
+        save_trained("video_compensation", module.network, folder)
+
+
+class LearnedCompensationTraining(nn.Module):
+    """Loss of one batch of clips."""
+
+    def __init__(
+        self, stage: LearnedCompensationStage, network: LearnedCompensation, tokenizer: MotionTokenizer | None
+    ) -> None:
+        super().__init__()
+        self.stage, self.network, self.tokenizer = stage, network, tokenizer
+        if tokenizer is not None:
+            tokenizer.requires_grad_(False)
+        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, PSNR in dB."""
+        keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
+        batch_size, num_frames = batch["frames"].shape[:2]
+        shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
+        shown = shown.to(keyframes.device)
+        frames = batch["frames"][torch.arange(batch_size, device=shown.device)[:, None], shown]
+        frames = rearrange(frames, "b t h w c -> b t c h w").float() / 127.5 - 1
+        made = self.network(keyframes, motion, shown)
+        changed = (frames - keyframes[:, None]).abs().mean(2, keepdim=True)
+        weight = 1 + self.stage.changed_weight * (changed > 0.1)
+        error = (made.frames - frames).abs()
+        moved = (made.moved - frames).abs() * (1 - made.uncovered.detach())
+        loss = (weight * (error + 0.5 * moved)).mean() + _differences(made.frames - frames)
+        is_changed = (changed > 0.1).float()
+        total = 3 * is_changed.sum().clamp(min=1)
+        return {
+            "loss": loss,
+            "error_of_change": (error.detach() * is_changed).sum() / total,
+            "error_of_still": ((frames - keyframes[:, None]).abs() * is_changed).sum() / total,
+            "uncovered": made.uncovered.detach().mean(),
+            "psnr": 10 * torch.log10(4 / error.detach().square().mean()),
+        }
+
+    @torch.no_grad()
+    def motion_of(self, batch: dict[str, Tensor]) -> Tensor:
+        """Normalised motion, for some of the clips as the tokenizer keeps it."""
+        raw = batch["motion"]
+        if self.tokenizer is None:
+            return raw / TOKENIZER_GAIN
+        kept = self.tokenizer.decode(self.tokenizer.encode(raw))
+        chosen = torch.rand(len(raw), device=raw.device) < self.stage.tokenized_motion
+        return torch.where(chosen[:, None, None, None, None], kept, raw) / TOKENIZER_GAIN
+
+
+def _differences(error: Tensor) -> Tensor:
+    """Absolute error of differences between neighbours, which keeps outlines sharp."""
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
