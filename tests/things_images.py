@@ -38,7 +38,7 @@ def _cell(number: int, pose: int) -> np.ndarray:
 def _panorama(number: int) -> np.ndarray:
     """Sky, ground and a pattern that makes turning visible."""
     random = np.random.default_rng(number)
-    coarse = random.uniform(60, 190, (17, 33, 3)).astype(np.uint8)
+    coarse = random.uniform(40, 210, (7, 13, 3)).astype(np.uint8)
     image = np.asarray(Image.fromarray(coarse).resize((512, 256), Image.Resampling.BICUBIC)).copy()
     image[:128] = 255 - (255 - image[:128]) // 3
     return image

@@ -72,7 +72,7 @@ class Config:
     name: Annotated[str, Positional]
     """Benchmark; `videolavit evaluate list` names them."""
     data: Annotated[Path | None, arg(metavar="FOLDER", aliases=("--videos",))] = None
-    """Official files of the benchmark; of shapes real videos, for one more task."""
+    """Official files of the benchmark; of shapes real videos, for one more task; of things the file of images."""
     limit: Annotated[int | None, arg(metavar="N", aliases=("--samples",))] = None
     """Only so many samples of each task; by default all, or 500 of a rendered world."""
     tasks: Annotated[tuple[str, ...], arg(metavar="TASK ...")] = ()

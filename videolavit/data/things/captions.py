@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from videolavit.data.things.scene import Actor, Scene
-from videolavit.data.things.wording import CAMERA_WORDS, deed, noun, pick, place_phrase
+from videolavit.data.things.wording import CAMERA_WORDS, TIME_WORDS, deed, noun, pick, place_phrase
 
 __all__ = ["captions", "image_captions", "motion_captions"]
 
@@ -91,8 +91,8 @@ def _around(scene: Scene, random: np.random.Generator) -> str:
 
 def _time(scene: Scene, random: np.random.Generator) -> str:
     if scene.view.night:
-        return f" {pick(random, ('at night', 'in the dark', 'by night'))}" if random.random() < 0.8 else ""
-    return " by day" if random.random() < 0.1 else ""
+        return f" {pick(random, TIME_WORDS[:3])}" if random.random() < 0.8 else ""
+    return f" {TIME_WORDS[3]}" if random.random() < 0.1 else ""
 
 
 def _camera(scene: Scene, random: np.random.Generator) -> str:

@@ -10,11 +10,23 @@ import numpy as np
 from videolavit.data.things.catalogue import Thing, place
 from videolavit.data.things.scene import Actor, Event, View
 
-__all__ = ["CAMERA_WORDS", "article", "deed", "motion_name", "noun", "pick", "place_phrase", "the"]
+__all__ = [
+    "CAMERA_WORDS",
+    "SIZE_WORDS",
+    "SPEED_WORDS",
+    "TIME_WORDS",
+    "article",
+    "deed",
+    "motion_name",
+    "noun",
+    "pick",
+    "place_phrase",
+    "the",
+]
 
 Word = TypeVar("Word")
 
-_SIZES = {"small": ("small", "little"), "large": ("large", "big")}
+SIZE_WORDS = {"small": ("small", "little"), "large": ("large", "big")}
 _STYLES = {"cartoon": ("cartoon", "drawn"), "flat": ("flat", "flat clip-art")}
 _GO = {
     "walks": (("moves", "moving"), ("walks", "walking"), ("runs", "running"), ("goes", "going")),
@@ -34,7 +46,7 @@ _WAYS = {
     "down-left": ("down and left", "to the lower left", "down and to the left"),
     "down-right": ("down and right", "to the lower right", "down and to the right"),
 }
-_SPEEDS = {"slowly": ("slowly", "at a slow pace"), "quickly": ("quickly", "fast")}
+SPEED_WORDS = {"slowly": ("slowly", "at a slow pace"), "quickly": ("quickly", "fast")}
 _DEEDS: dict[str, tuple[tuple[str, str], ...]] = {
     "rests": (("rests", "resting"), ("stays in place", "staying in place"), ("does not move", "keeping still")),
     "jumps": (("jumps", "jumping"), ("jumps up", "jumping up"), ("leaps", "leaping")),
@@ -49,6 +61,7 @@ _DEEDS: dict[str, tuple[tuple[str, str], ...]] = {
     "turns round": (("turns round", "turning round"), ("turns around", "turning around")),
     "spins": (("spins", "spinning"), ("rotates", "rotating"), ("turns over", "turning over")),
 }
+TIME_WORDS = ("at night", "in the dark", "by night", "by day")
 CAMERA_WORDS = {
     "left": ("pans left", "pans to the left", "turns left"),
     "right": ("pans right", "pans to the right", "turns right"),
@@ -75,7 +88,7 @@ def noun(actor: Actor, random: np.random.Generator, *, plain: bool = False) -> s
     if actor.style in _STYLES:
         words.insert(0, pick(random, _STYLES[actor.style]))
     if not plain and random.random() < 0.4:
-        words.insert(0, pick(random, _SIZES[actor.size]))
+        words.insert(0, pick(random, SIZE_WORDS[actor.size]))
     return article(" ".join(words))
 
 
@@ -89,7 +102,7 @@ def deed(event: Event, what: Thing, random: np.random.Generator, form: int) -> s
     if event.motion != "moves":
         return pick(random, _DEEDS[event.motion])[form]
     way = pick(random, _WAYS[event.direction])
-    speed = pick(random, _SPEEDS[event.speed]) if random.random() < 0.6 else ""
+    speed = pick(random, SPEED_WORDS[event.speed]) if random.random() < 0.6 else ""
     verb = pick(random, _GO[what.gait])[form]
     if event.direction in ("up", "down") and not what.on_ground and random.random() < 0.4:
         verb, way = {"up": (("rises", "rising")[form], ""), "down": (("falls", "falling")[form], "")}[event.direction]

@@ -25,6 +25,7 @@ BENCHMARKS = {
     "shapes": f"{_HERE}.shapes:shapes_tasks",
     "long": f"{_HERE}.long:long_tasks",
     "ablations": f"{_HERE}.ablations:ablation_tasks",
+    "things": f"{_HERE}.things:things_tasks",
     "vqav2": f"{_HERE}.vqav2:VqaV2",
     "gqa": f"{_HERE}.gqa:Gqa",
     "vizwiz": f"{_HERE}.vizwiz:VizWiz",
