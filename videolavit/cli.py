@@ -39,6 +39,7 @@ COMMANDS = {
     "reconstruct": "a video to tokens and back, to see and to measure what they keep",
     "convert": "a checkpoint from the released layout to this project's, or back",
     "prepare": "data to train on: rendered videos, your own, a text tokenizer, token shards",
+    "data": "check, count and merge prepared data",
     "train": "one stage of training, resumed where it stopped",
     "evaluate": "how well a model does, with 95 % intervals",
     "serve": "answer, generate and edit for others by HTTP, in the shape of OpenAI's API",

@@ -132,6 +132,16 @@ class ShardReader:
     def __getitem__(self, number: int) -> Record:
         return replace(self.without_frames(number), frames=self.frames(number))
 
+    def check(self) -> None:
+        """Read all files of all records.
+
+        Raises:
+            MediaError: a checksum is not the one it was written with.
+        """
+        for number, (_, places) in enumerate(self._places):
+            for name in places:
+                self._read(number, name)
+
     def shards(self) -> dict[Path, range]:
         """The files that the records lie in, and the numbers of those in each."""
         found: dict[Path, range] = {}
