@@ -133,13 +133,9 @@ def prepared(folder: Path, clips: int, ray: bool) -> list[dict[str, float | str]
     if len(digests) > 1:
         raise SystemExit("the ways wrote different shards")
     for row in rows:
+        cores = 1 if row in rows[:2] else 2
         row["against one launch"] = round(float(row["videos/s"]) / float(rows[1]["videos/s"]), 2)
-        row["share of the floor, per core"] = round(
-            float(row["videos/s"])
-            / float(rows[0]["videos/s"])
-            / (1 if "one worker" in row["way"] or row is rows[0] else 2),
-            2,
-        )
+        row["share of the floor, per core"] = round(float(row["videos/s"]) / float(rows[0]["videos/s"]) / cores, 2)
     return rows
 
 
