@@ -144,15 +144,19 @@ def test_a_colour_profile_crashes_nothing(kind: str):
         gc.collect()
 
 
-@pytest.mark.parametrize("kind", ["gif", "png"])
+@pytest.mark.parametrize("kind", ["gif", "png", "webp"])
 def test_animations_are_videos(kind: str):
     [clip] = taken_apart(still(kind, count=6))
     assert clip.num_real_frames in (7, 8)  # 6 images of 0.2 s
 
 
-def test_an_animated_webp_is_refused_with_a_way_out():
+def test_an_animated_webp_from_a_pipe_is_refused_with_a_way_out():
+    class Pipe:
+        def __init__(self, data):
+            self.read = io.BytesIO(data).read
+
     with pytest.raises(MediaError, match=r"animated WebP.* convert it to GIF or MP4"):
-        decompose(still("webp", count=6))
+        decompose(Pipe(still("webp", count=6)))
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270, -90])

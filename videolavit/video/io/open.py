@@ -25,6 +25,7 @@ from videolavit.errors import MediaError
 from videolavit.video.io.clock import ContinuousClock
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.sources import NamelessFile, Source
+from videolavit.video.io.webp import as_matroska, is_animated_webp
 
 __all__ = ["VideoReader", "open_video"]
 
@@ -84,7 +85,7 @@ class VideoReader:
         self._threads = threads
         self._max_pixels = str(min(limits.max_pixels, _MOST_PIXELS))
         self._decoder_options = {"max_pixels": self._max_pixels, **decoder_options}
-        self._file = NamelessFile(source, limits)
+        self._file = _readable(NamelessFile(source, limits), limits)
         self._opened: InputContainer | None = None
         self._skipped_packet = False
         try:
@@ -289,7 +290,7 @@ class VideoReader:
         if not decoder.width or not decoder.height:
             if decoder.name == "webp":  # libav decodes still images only
                 raise MediaError(
-                    f"{self.name}: is an animated WebP, which libav cannot decode; convert it to GIF or MP4"
+                    f"{self.name}: is an animated WebP, which cannot be read from a pipe; save it to a file, or convert it to GIF or MP4"
                 )
             raise MediaError(
                 f"{self.name}: its {decoder.name} stream does not tell the size of the image; "
@@ -307,6 +308,18 @@ class VideoReader:
             "try a fresh copy if the file may be damaged or incomplete; if its image has more than "
             f"max_pixels={self.limits.max_pixels}, raise max_pixels (in a command: --max-pixels) if you trust it"
         )
+
+
+def _readable(file: NamelessFile, limits: Limits) -> NamelessFile:
+    """A file as libav can decode it."""
+    if not file.can_seek or not is_animated_webp(file.head(32)):
+        return file
+    try:
+        converted = NamelessFile(file.whole(as_matroska, limits), limits)
+    finally:
+        file.close()
+    converted.name = file.name
+    return converted
 
 
 @contextmanager

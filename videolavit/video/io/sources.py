@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from videolavit.errors import MediaError
@@ -90,6 +91,15 @@ class NamelessFile:
     def tell(self) -> int:
         """Position from the start."""
         return self._file.tell()
+
+    def head(self, size: int) -> bytes:
+        """The first bytes of a file that can seek."""
+        self._file.seek(0)
+        return self._file.read(size)
+
+    def whole(self, read: Callable[[Any, str, Limits], bytes], limits: Limits) -> bytes:
+        """What `read(file, name, limits)` makes of the file object."""
+        return read(self._file, self.name, limits)
 
     def holds_after(self, position: int, signature: re.Pattern[bytes]) -> int | None:
         """The place of the first match within some megabytes behind a position, None where there is none."""
