@@ -290,7 +290,7 @@ class VideoReader:
         if not decoder.width or not decoder.height:
             if decoder.name == "webp":  # libav decodes still images only
                 raise MediaError(
-                    f"{self.name}: is an animated WebP, which cannot be read from a pipe; save it to a file, or convert it to GIF or MP4"
+                    f"{self.name}: is an animated WebP, which no pipe can be: save it, or convert it to GIF or MP4"
                 )
             raise MediaError(
                 f"{self.name}: its {decoder.name} stream does not tell the size of the image; "
