@@ -98,17 +98,25 @@ def _gate(config: ServerConfig, metrics: Metrics) -> MediaGate:
 def _lifespan(services: Services, drain_seconds: float | int) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        services.jobs.sweep()
         services.engine.start()
+        sweeping = asyncio.ensure_future(_sweep(services))
         try:
             yield
         finally:
+            sweeping.cancel()
             await asyncio.to_thread(services.engine.drain, drain_seconds)
             await services.gate.close()
             await asyncio.to_thread(services.files.shutdown)
             services.jobs.close()
 
     return lifespan
+
+
+async def _sweep(services: Services) -> None:
+    """Remove videos that have expired, every minute."""
+    while True:
+        await asyncio.get_running_loop().run_in_executor(services.files, services.jobs.sweep)
+        await asyncio.sleep(60)
 
 
 def _add_layers(app: FastAPI, config: ServerConfig, metrics: Metrics) -> None:

@@ -101,9 +101,9 @@ class _Run:
     def _logged(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         try:
             work(*arguments, **options)
-        except OSError as error:
-            if self._jobs.get(self._id) is not None:  # deleted meanwhile: its folder is gone, and nobody asks
-                _log.error("%s: %s", self._id, error)
+        except Exception as error:
+            if self._jobs.get(self._id) is not None:  # else it was deleted meanwhile, and its folder is gone
+                _log.error("%s: %s", self._id, error, exc_info=not isinstance(error, OSError))
                 self._jobs.fail(self._id, "storage_error", "the video could not be written; the server's log says why")
 
     def _write_preview(self, frames: np.ndarray) -> None:
