@@ -24,7 +24,7 @@ from videolavit.server.fetch import Fetcher
 from videolavit.server.jobs import JobStore
 from videolavit.server.media_gate import MediaGate
 from videolavit.server.metrics import Metrics
-from videolavit.server.middleware import BodyLimit, HostCheck, KeyCheck, Measured
+from videolavit.server.middleware import Admission, BodyLimit, HostCheck, KeyCheck, Measured
 from videolavit.server.pauses import add_pauses
 from videolavit.server.routes import chat, images, status, tokens, videos
 from videolavit.server.schemas import VideoBody
@@ -81,7 +81,7 @@ def create_app(load: Callable[[], Any], config: ServerConfig) -> FastAPI:
         app.include_router(module.router)
     _describe_videos(app)
     _add_errors(app)
-    _add_layers(app, config, metrics)
+    _add_layers(app, config, services)
     return app
 
 
@@ -119,15 +119,16 @@ async def _sweep(services: Services) -> None:
         await asyncio.sleep(60)
 
 
-def _add_layers(app: FastAPI, config: ServerConfig, metrics: Metrics) -> None:
+def _add_layers(app: FastAPI, config: ServerConfig, services: Services) -> None:
     """From the inside out: the last one added meets a request first."""
+    app.add_middleware(Admission, refusal=services.refusal_at_the_door)
     app.add_middleware(BodyLimit, max_bytes=config.limits.body_bytes, seconds=config.limits.body_seconds)
     app.add_middleware(KeyCheck, keys=config.keys)
     app.add_middleware(HostCheck, hosts=config.hosts)
     if config.origins:
         methods, headers = ["GET", "POST", "DELETE"], ["Authorization", "Content-Type"]
         app.add_middleware(CORSMiddleware, allow_origins=config.origins, allow_methods=methods, allow_headers=headers)
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(Measured, metrics=services.metrics)
 
 
 def _describe_videos(app: FastAPI) -> None:

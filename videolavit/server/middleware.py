@@ -9,13 +9,14 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from videolavit.server.api_error import ApiError
+from videolavit.server.engine import Lane
 from videolavit.server.metrics import Metrics
 
-__all__ = ["BodyLimit", "HostCheck", "KeyCheck", "Measured", "send_error"]
+__all__ = ["Admission", "BodyLimit", "HostCheck", "KeyCheck", "Measured", "send_error"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class Measured:
             status = 500 if status == 499 else status
             raise
         finally:
-            handler = getattr(scope.get("route"), "path", "other")
+            handler = getattr(scope.get("route"), "path", None)
+            handler = handler or (scope["path"] if scope["path"] in Admission.LANES else "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             counted = {"handler": handler, "method": method, "status": str(status)}
             self.metrics.labelled(self.metrics.requests, **counted).inc()
@@ -152,6 +154,35 @@ class BodyLimit:
     def too_large(self) -> ApiError:
         """The error for a body that is too large."""
         return ApiError(f"the body has more than {self.max_bytes} bytes", status=413, code="request_too_large")
+
+
+class Admission:
+    """Refusal of work that there is no room for, before its body is parsed: under load, refusing must cost little."""
+
+    LANES: Mapping[str, Lane] = {
+        "/v1/chat/completions": "answers",
+        "/v1/images/generations": "images",
+        "/v1/tokens": "images",
+        "/v1/videos": "videos",
+        "/v1/videos/sync": "videos",
+        "/v1/videos/edits": "videos",
+        "/v1/videos/extensions": "videos",
+    }
+
+    def __init__(self, app: App, refusal: Callable[[Lane], ApiError | None]) -> None:
+        """Set up; `refusal` gives the error for a lane without room, None for one that has some."""
+        self.app, self._refusal = app, refusal
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        lane = self.LANES.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        error = None if lane is None else self._refusal(lane)
+        if error is None:
+            await self.app(scope, receive, send)
+            return
+        while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+            pass  # a client that is still sending would not see the answer
+        await send_error(error, send)
 
 
 class _Body:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from typing import Any
 
 import uvicorn
@@ -16,6 +17,10 @@ from videolavit.errors import ConfigError
 __all__ = ["listen", "serve"]
 
 _log = logging.getLogger(__name__)
+
+_SWITCH_SECONDS = 0.0005
+"""Python lets a thread compute for 5 ms before another one gets its turn, and the event loop needs many short turns:
+under load, requests would wait longer for the engine's thread than for the engine."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -40,11 +45,13 @@ def serve(app: FastAPI, listening: socket.socket, *, access_log: bool = False) -
     0 after an end in good order, 1 if the model could not be loaded.
     """
     engine = app.state.services.engine
+    sys.setswitchinterval(_SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
         log_level="info" if access_log else "warning",
         access_log=access_log,
         server_header=False,
+        timeout_keep_alive=75,  # longer than clients keep a connection, so that none is closed under a request
         timeout_graceful_shutdown=max(1, round(app.state.drain_seconds)),
     )
     _Server(config, engine).run(sockets=[listening])

@@ -53,12 +53,12 @@ class Services:
             message = f"there is no model {name[:80]!r} here, only {self.model_name!r}"
             raise ApiError(message, status=404, code="model_not_found", param="model")
 
-    def check_open(self, lane: Lane) -> None:
-        """Refuse at the door, before a body is read, what would be refused anyway."""
+    def refusal_at_the_door(self, lane: Lane) -> ApiError | None:
+        """The answer to any work for a lane that has no room; None where the least work would be taken."""
         if self.engine.state != "ready":
-            raise self.refusal(NotReadyError(_STATES[self.engine.state]))
-        if (full := self.engine.has_room(lane)) is not None:
-            raise self.refusal(full)
+            return self.refusal(NotReadyError(_STATES[self.engine.state]))
+        full = self.engine.has_room(lane)
+        return None if full is None else self.refusal(full)
 
     def submit_answer(self, request: Any, *, cost: float | int, listener: Callable[[Event], None]) -> Ticket:
         """`Engine.submit_answer` with the errors of the API."""

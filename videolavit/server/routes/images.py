@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from PIL import Image, PngImagePlugin
 
 from videolavit.pipeline.outputs import GeneratedImage
@@ -23,14 +23,10 @@ from videolavit.server.services import services_of
 __all__ = ["router"]
 
 
-async def _open(request: Request) -> None:
-    services_of(request).check_open("images")
-
-
 router = APIRouter()
 
 
-@router.post("/v1/images/generations", dependencies=[Depends(_open)])
+@router.post("/v1/images/generations")
 async def create_image(body: ImageBody, request: Request) -> dict[str, Any]:
     """Generate images of what a text says; the seed of each is one more than that of the one before."""
     services = services_of(request)

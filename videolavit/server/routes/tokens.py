@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from videolavit.server.api_error import ApiError
 from videolavit.server.model_tasks import TokensRequest, tokens_task
@@ -15,14 +15,10 @@ from videolavit.server.video_bodies import read_video
 __all__ = ["router"]
 
 
-async def _open(request: Request) -> None:
-    services_of(request).check_open("images")
-
-
 router = APIRouter()
 
 
-@router.post("/v1/tokens", dependencies=[Depends(_open)])
+@router.post("/v1/tokens")
 async def create_tokens(body: TokensBody, request: Request) -> dict[str, Any]:
     """Take an image or a video apart into tokens."""
     services = services_of(request)

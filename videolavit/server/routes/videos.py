@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from videolavit.server.api_error import ApiError
-from videolavit.server.engine import Event, Lane, Ticket
+from videolavit.server.engine import Event, Ticket
 from videolavit.server.jobs import FILES, Job
 from videolavit.server.model_tasks import video_task
 from videolavit.server.schemas import RemixBody, VideoBody
@@ -23,7 +23,6 @@ from videolavit.video.io.write import write_video
 
 __all__ = ["router"]
 
-LANE: Lane = "videos"
 _CANCEL_SECONDS = 2.0
 _POLL = {"openai-poll-after-ms": "1000"}
 _BODIES: dict[str, Any] = {
@@ -37,26 +36,21 @@ _BODIES: dict[str, Any] = {
 }
 
 
-async def _open(request: Request) -> None:
-    services_of(request).check_open(LANE)
-
-
 router = APIRouter()
-admitted = [Depends(_open)]
 
 
 def _jobs(request: Request) -> VideoJobs:
     return request.app.state.video_jobs
 
 
-@router.post("/v1/videos", dependencies=admitted, openapi_extra=_BODIES)
+@router.post("/v1/videos", openapi_extra=_BODIES)
 async def create_video(request: Request) -> Response:
     """Start a job that makes a video from words, an image, other motion, or tokens; as JSON or as a form with files."""
     body = await read_body(request)
     return await _start(request, body, "generate")
 
 
-@router.post("/v1/videos/sync", dependencies=admitted, openapi_extra=_BODIES, response_class=FileResponse)
+@router.post("/v1/videos/sync", openapi_extra=_BODIES, response_class=FileResponse)
 async def create_video_now(request: Request) -> Response:
     """Make a video and answer with the MP4 itself."""
     services = services_of(request)
@@ -71,19 +65,19 @@ async def create_video_now(request: Request) -> Response:
     return Response(data, media_type="video/mp4", headers={"Content-Disposition": 'attachment; filename="video.mp4"'})
 
 
-@router.post("/v1/videos/edits", dependencies=admitted, openapi_extra=_BODIES)
+@router.post("/v1/videos/edits", openapi_extra=_BODIES)
 async def edit_video(request: Request) -> Response:
     """Start a job that gives a video other motion: reversed, scaled, frozen, another's, or what a prompt says."""
     return await _start(request, await read_body(request), "edit")
 
 
-@router.post("/v1/videos/extensions", dependencies=admitted, openapi_extra=_BODIES)
+@router.post("/v1/videos/extensions", openapi_extra=_BODIES)
 async def extend_video(request: Request) -> Response:
     """Start a job that goes on from the end of a video; the result is that video with the new clips behind it."""
     return await _start(request, await read_body(request), "extend")
 
 
-@router.post("/v1/videos/{video_id}/remix", dependencies=admitted)
+@router.post("/v1/videos/{video_id}/remix")
 async def remix_video(video_id: str, body: RemixBody, request: Request) -> Response:
     """Start a job like an earlier one: the same seed and options, other words."""
     job = _job(services_of(request), video_id)
