@@ -21,7 +21,7 @@ from PIL import Image
 from videolavit.server.request_limits import RequestLimits
 
 KEY = "a-key-for-tests-0123456789"
-LIMITS = RequestLimits(image_pixels=2_000_000, read_seconds=5.0, body_bytes=8_000_000, body_seconds=5.0)
+LIMITS = RequestLimits(image_pixels=2_000_000, read_seconds=60.0, body_bytes=8_000_000, body_seconds=12.0)
 
 
 def data_url(data: bytes, kind: str) -> str:

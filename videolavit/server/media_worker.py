@@ -43,6 +43,8 @@ def main() -> None:
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not stand among the answers
     _limit(int(sys.argv[1]))
+    answers.write(pack({"ready": True}))
+    answers.flush()
     while (order := _read(orders)) is not None:
         header, data = order
         answers.write(_answer(header, data))

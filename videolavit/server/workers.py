@@ -15,6 +15,8 @@ from videolavit.server.media_worker import HEADER, pack
 
 __all__ = ["MediaWorkers"]
 
+_START_SECONDS = 120.0
+
 
 class MediaWorkers:
     """A pool of reading processes; its methods run on one event loop."""
@@ -63,7 +65,7 @@ class MediaWorkers:
                 return process
         command = [sys.executable, "-m", "videolavit.server.media_worker", str(self._memory_bytes)]
         environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -71,13 +73,23 @@ class MediaWorkers:
             env={**environment, "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C is for the server, which ends its readers itself
         )
+        try:
+            await asyncio.wait_for(_answer(process), _START_SECONDS)  # to start is not a part of reading
+        except BaseException:
+            await _end(process)
+            raise
+        return process
 
 
 async def _exchange(process: asyncio.subprocess.Process, message: bytes) -> tuple[dict[str, Any], bytes]:
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(message)
     await process.stdin.drain()
+    return await _answer(process)
+
+
+async def _answer(process: asyncio.subprocess.Process) -> tuple[dict[str, Any], bytes]:
+    assert process.stdout is not None
     text, data = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
     return json.loads(await process.stdout.readexactly(text)), await process.stdout.readexactly(data)
 
