@@ -5,8 +5,8 @@
     python benchmarks/pipeline.py --quick                    # one run
 
 The video that is read is a rendered one of the world of shapes. Each task runs once before it is measured. Drawing
-options are the model's own. Steps are what results call them: "perceive" is taking a video apart and tokenizing it,
-"write" is drawing ids, "keyframe" and "frames" are diffusion and decoding.
+options are the model's own. Steps are what results call them: "encode" is taking a video apart and tokenizing it,
+"generate" is sampling ids, "keyframe" and "frames" are diffusion and decoding.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def preview_seconds(model: VideoLaVIT, seed: int) -> float:
     at: dict[str, float] = {}
 
     def note_progress(stage: str, done: int, total: int) -> None:
-        if stage == "write" and "preview" not in at:
+        if stage == "generate" and "preview" not in at:
             at["written"] = time.perf_counter()
 
     def note_preview(*_: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from videolavit.detokenizers.video_detokenizer import VideoOptions
+from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.language.sampling import Sampling
 from videolavit.video.processor import VideoProcessorConfig

@@ -64,7 +64,7 @@ class FakeModel:
     def _called(self, task: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         progress = self.steps or options.pop("progress")
         for done in range(3):
-            progress("write", done, 2)
+            progress("generate", done, 2)
         self.calls.append((task, arguments, options))
 
     def _video(self, task: str) -> GeneratedVideo:
@@ -77,7 +77,7 @@ class FakeModel:
 
     def _answer(self, question: str) -> Answer:
         text = f"{question.upper()}!"
-        return Answer(text=text, question=question, num_prompt_ids=3, num_ids=2, turns=(), timings={"write": 0.5})
+        return Answer(text=text, question=question, num_prompt_ids=3, num_ids=2, turns=(), timings={"generate": 0.5})
 
 
 class FakeStream:

@@ -61,10 +61,10 @@ def test_stages_show_their_names_how_far_they_are_and_the_time_left():
 
 
 def test_the_writing_of_an_answer_needs_no_bar():
-    program = STAGES.replace('"frames"', '"write"').format(quiet=False, bars="until_words(bars)")
+    program = STAGES.replace('"frames"', '"generate"').format(quiet=False, bars="until_words(bars)")
     shown = on_a_terminal(program)
     assert "keyframe" in shown
-    assert "write" not in shown
+    assert "generate" not in shown
 
 
 def test_quiet_shows_none():

@@ -287,7 +287,7 @@ def test_an_answer_is_printed_as_it_comes_and_several_with_their_questions(model
     assert capsys.readouterr().out == "why\n  WHY!\nhow\n  HOW!\n"
     assert cli.main(["answer", "why", "--json"]) == 0
     [answer] = json.loads(capsys.readouterr().out)["answers"]
-    assert (answer["question"], answer["answer"], answer["timings"]) == ("why", "WHY!", {"write": 0.5})
+    assert (answer["question"], answer["answer"], answer["timings"]) == ("why", "WHY!", {"generate": 0.5})
     assert cli.main(["answer", "\x1b[2J \n"]) == 0
     assert capsys.readouterr().out == "\\x1b[2J \n!\n"
     (_, _, one), (_, _, two), *_ = model.calls

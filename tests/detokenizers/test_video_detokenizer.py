@@ -36,7 +36,7 @@ def test_numbers_of_the_reference_implementation(detokenizer: VideoDetokenizer):
     codes = torch.randint(0, 64, (1, 135), generator=torch.Generator().manual_seed(71))
     motion = golden_motion_tokenizer().condition(codes, 8, 12)
     options = VideoOptions(
-        steps=sizes["num_inference_steps"],
+        num_inference_steps=sizes["num_inference_steps"],
         min_guidance_scale=sizes["min_guidance_scale"],
         max_guidance_scale=sizes["max_guidance_scale"],
         fps=float(sizes["fps"]),

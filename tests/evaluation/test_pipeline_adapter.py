@@ -49,12 +49,17 @@ def test_it_is_an_adapter(adapter):
     assert adapter.missing(VIDEO) == []
 
 
+def differ_by_rounding(one: np.ndarray, other: np.ndarray) -> bool:
+    """A network sums in another order for a batch: at most 2 of 255 here."""
+    return int(np.abs(one.astype(int) - other).max()) <= 2
+
+
 def test_images_and_videos_of_a_batch_are_those_of_the_pipeline(model, adapter):
     images = adapter.generate_images(PROMPTS, SEEDS)
     videos = adapter.generate_videos(PROMPTS, SEEDS)
     for prompt, seed, drawn, filmed in zip(PROMPTS, SEEDS, images, videos, strict=True):
-        assert np.array_equal(drawn, model.image(prompt, seed=seed).pixels)
-        assert np.array_equal(filmed, model.video(prompt, seed=seed).frames)
+        assert differ_by_rounding(drawn, model.image(prompt, seed=seed).pixels)
+        assert differ_by_rounding(filmed, model.video(prompt, seed=seed).frames)
 
 
 @pytest.mark.slow
@@ -62,7 +67,7 @@ def test_given_images_move_as_in_the_pipeline(model, adapter):
     given = [image(1), image(2)]
     videos = adapter.generate_videos(PROMPTS, SEEDS, given)
     for prompt, seed, first, filmed in zip(PROMPTS, SEEDS, given, videos, strict=True):
-        assert np.array_equal(filmed, model.video(prompt, image=first, seed=seed).frames)
+        assert differ_by_rounding(filmed, model.video(prompt, image=first, seed=seed).frames)
 
 
 @pytest.mark.slow

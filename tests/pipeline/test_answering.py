@@ -13,7 +13,7 @@ from videolavit.errors import MediaError, PromptError
 from videolavit.language.conversation import Turn
 from videolavit.language.prompts import ImageInput, VideoInput
 from videolavit.pipeline import VideoLaVIT, answering
-from videolavit.pipeline.encoding_cache import Memory, fingerprint
+from videolavit.pipeline.encoding_cache import EncodingCache, fingerprint
 from videolavit.video import Frames
 from videolavit.video.io.write import write_video
 
@@ -148,7 +148,7 @@ def test_images_of_any_size_are_seen(model, tmp_path):
 
 
 def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
-    memory, made = Memory(size=2), []
+    memory, made = EncodingCache(size=2), []
 
     def recall(source: object, settings: str = "") -> int:
         return memory.recall(source, settings, lambda: made.append(source) or len(made))
@@ -169,7 +169,7 @@ def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
 
 def test_stopping_by_progress_leaves_the_model_usable(model: VideoLaVIT):
     def stop(stage: str, done: int, total: int) -> None:
-        if stage == "write" and done == 2:
+        if stage == "generate" and done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

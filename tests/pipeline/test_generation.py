@@ -13,14 +13,15 @@ from pipeline.small_model import CONTEXT, SIDE, VOCABULARY, image, moving
 
 from videolavit.errors import ConfigError, OutputError, PromptError, ShapeError
 from videolavit.language.generate import generate
+from videolavit.language.generation_prompt import generation_prompt
 from videolavit.language.prompts import Prompt
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline import ranking, token_generation
-from videolavit.pipeline.options import resize_image
 from videolavit.pipeline.outputs import GeneratedVideo
-from videolavit.pipeline.prompt_building import generation_prompt
 from videolavit.pipeline.ranking import best_of, caption_log_likelihoods
 from videolavit.pipeline.token_generation import TokenGenerator, window
+from videolavit.progress import Progress
+from videolavit.video.io.pixels import resize_image
 from videolavit.video.io.write import read_metadata
 
 PROMPT = "a red ball moves left"
@@ -45,7 +46,7 @@ def test_clips_come_one_by_one_and_join_to_the_video(model):
 def test_ids_are_prompt_and_clips(model):
     video = model.video(PROMPT, clips=2)
     clips = model.vocabulary.visual_ids(video.tokens[0].keyframe)
-    words = generation_prompt(model, PROMPT)
+    words = generation_prompt(model.language_model, PROMPT)
     assert torch.equal(video.ids[: len(words)], words)
     assert video.ids[len(words)] == VOCABULARY.image_start
     assert torch.equal(video.ids[len(words) + 1 :][: len(clips)], clips)
@@ -64,7 +65,7 @@ def test_a_preview_comes_before_frames_are_drawn(model):
     clip_starts = [i for i, event in enumerate(seen) if isinstance(event, tuple)]
     assert [seen[i][0] for i in clip_starts] == [0, 1]
     for i in clip_starts:
-        assert [stage for stage in seen[i - 4 : i] if stage != "load"][-2:] == ["write", "warp"]
+        assert [stage for stage in seen[i - 4 : i] if stage != "load"][-2:] == ["generate", "warp"]
         assert next(stage for stage in seen[i:] if isinstance(stage, str) and stage != "load") == "frames"
     preview = seen[clip_starts[0]][1]
     assert preview.shape == (24, SIDE, SIDE, 3)
@@ -116,8 +117,8 @@ def test_only_the_candidate_that_fits_best_is_drawn(model, monkeypatch):
         progress=lambda stage, done, total: keyframes.append(done) if stage == "keyframe" else None,
     )
     assert keyframes == [0, 1, 2], "one keyframe of two steps"
-    context = generation_prompt(model, PROMPT)
-    writer = TokenGenerator(model, model._options(None, {}), token_generation.Work())
+    context = generation_prompt(model.language_model, PROMPT)
+    writer = TokenGenerator(model, Progress())
     drawn = generate(
         model.language_model,
         [Prompt.from_ids(context)] * 3,
@@ -133,16 +134,18 @@ def test_only_the_candidate_that_fits_best_is_drawn(model, monkeypatch):
 
 
 def test_the_model_itself_says_which_fits_best(model):
-    contents = [model.video(PROMPT, seed=seed).ids[len(generation_prompt(model, PROMPT)) :] for seed in range(3)]
+    contents = [
+        model.video(PROMPT, seed=seed).ids[len(generation_prompt(model.language_model, PROMPT)) :] for seed in range(3)
+    ]
     together = caption_log_likelihoods(model.language_model, contents, PROMPT)
     alone = [float(caption_log_likelihoods(model.language_model, [ids], PROMPT)) for ids in contents]
     assert together.tolist() == pytest.approx(alone, abs=1e-3)
     context, blocks = (
-        generation_prompt(model, PROMPT),
-        TokenGenerator(model, model._options(None, {}), token_generation.Work()).grammar.video(),
+        generation_prompt(model.language_model, PROMPT),
+        TokenGenerator(model, Progress()).grammar.video(),
     )
     assert best_of(model.language_model, context, contents, blocks, PROMPT) == int(np.argmax(alone))
-    words = generation_prompt(model, PROMPT).tolist()
+    words = generation_prompt(model.language_model, PROMPT).tolist()
     read = [VOCABULARY.text_start, *contents[0].tolist(), *words, VOCABULARY.text_end]
     with torch.no_grad():
         scores = (
@@ -162,7 +165,7 @@ def test_drafts_of_motion_are_judged_with_the_keyframe_that_they_move(model, mon
 
     monkeypatch.setattr(ranking, "caption_log_likelihoods", judge)
     video = model.video(PROMPT, image=image(), candidates=2)
-    words = generation_prompt(model, PROMPT)
+    words = generation_prompt(model.language_model, PROMPT)
     [clips] = judged
     assert len(clips) == 2
     assert torch.equal(clips[0], video.ids[len(words) :])
@@ -172,7 +175,7 @@ def test_drafts_of_motion_are_judged_with_the_keyframe_that_they_move(model, mon
 def test_a_model_has_a_number_of_drafts_of_its_own(model, monkeypatch):
     three = model.video(PROMPT, seed=4, candidates=3)
     assert model.video(PROMPT, seed=4).metadata["candidates"] == 1
-    monkeypatch.setattr(type(model), "settings", replace(model.settings, candidates=3))
+    monkeypatch.setattr(model, "settings", replace(model.settings, candidates=3))
     own = model.video(PROMPT, seed=4)
     assert torch.equal(own.ids, three.ids)
     assert own.metadata["candidates"] == 3
@@ -182,15 +185,15 @@ def test_a_model_has_a_number_of_drafts_of_its_own(model, monkeypatch):
 
 def test_a_long_video_slides_through_a_full_context(model, monkeypatch):
     contexts: list[torch.Tensor] = []
-    write = TokenGenerator._write
+    write = token_generation.stream
 
-    def watched(self, context, blocks, clip):
-        contexts.append(context)
-        return write(self, context, blocks, clip)
+    def watched(language_model, prompts, *arguments):
+        contexts.extend(prompt.ids for prompt in prompts)
+        return write(language_model, prompts, *arguments)
 
-    monkeypatch.setattr(TokenGenerator, "_write", watched)
+    monkeypatch.setattr(token_generation, "stream", watched)
     video = model.video(PROMPT, clips=18)
-    words = generation_prompt(model, PROMPT)
+    words = generation_prompt(model.language_model, PROMPT)
     assert len(video.ids) > CONTEXT
     assert len(video.tokens) == 18
     assert len(video.frames) == 24 + 17 * 23
@@ -224,7 +227,7 @@ def test_a_video_goes_on_with_other_words(model):
     video = model.video(PROMPT)
     turned = model.continue_video(video, "a green square moves right", clips=2)
     assert len(turned.frames) == 24 + 2 * 23
-    words = generation_prompt(model, "a green square moves right")
+    words = generation_prompt(model.language_model, "a green square moves right")
     assert torch.equal(turned.ids[: len(words)], words)
     assert turned.metadata["task"] == "continue_video"
     assert turned.tokens[0] is video.tokens[0]
@@ -240,7 +243,7 @@ def test_a_video_from_elsewhere_goes_on_from_its_last_frame(model):
 
 def test_every_result_says_how_it_was_made(model, tmp_path):
     video = model.video(PROMPT, seed=7, candidates=2, height=16, width=24)
-    assert set(video.timings) >= {"write", "rank", "keyframe", "frames"}
+    assert set(video.timings) >= {"generate", "rank", "keyframe", "frames"}
     assert video.seconds == pytest.approx(sum(video.timings.values()))
     assert video.duration_seconds == 4
     for name in ("a.mp4", "a.gif", "a.webp", "a.png"):
@@ -258,8 +261,8 @@ def test_every_result_says_how_it_was_made(model, tmp_path):
 def test_progress_starts_at_nothing_and_ends_at_the_total(model):
     told: list[tuple[str, int, int]] = []
     model.video(PROMPT, candidates=2, progress=lambda *step: told.append(step))
-    assert {stage for stage, _, _ in told} == {"load", "write", "rank", "keyframe", "frames"}
-    for stage in ("write", "rank", "keyframe", "frames"):
+    assert {stage for stage, _, _ in told} == {"load", "generate", "rank", "keyframe", "frames"}
+    for stage in ("generate", "rank", "keyframe", "frames"):
         steps = [(done, total) for name, done, total in told if name == stage]
         assert steps[0][0] == 0
         assert steps[-1] == (steps[0][1],) * 2

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import PromptError
-from videolavit.pipeline.outputs import ClipTokens
 from videolavit.pipeline.token_text import format_tokens, parse_tokens, read_note
 
 CODES = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20).map(torch.tensor)

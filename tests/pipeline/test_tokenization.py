@@ -13,8 +13,8 @@ from videolavit.checkpoints.components import ModelComponents
 from videolavit.errors import ConfigError, LimitError, MediaError, OutputError, PromptError, VocabularyError
 from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.encoding import ids_as_tokens, tokens_as_ids
-from videolavit.pipeline.options import resize_image
 from videolavit.pipeline.token_text import parse_tokens, read_note
+from videolavit.video.io.pixels import resize_image
 from videolavit.video.io.write import write_video
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,8 @@ from torch import nn
 from videolavit.checkpoints.files import StoredTensor, stored
 from videolavit.checkpoints.loading import Origin, build_on_meta, distinct_tensors, load_into, with_dtype
 from videolavit.config import from_dict, to_dict
-from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
-from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
-from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ConfigError
 from videolavit.settings import ModelSettings
-from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
-from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
-from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.vocabulary import Vocabulary
 
 __all__ = [
@@ -38,6 +32,7 @@ __all__ = [
     "config_from_json",
     "live_component",
     "load_component",
+    "video_form",
 ]
 
 ANSWERING = "answering_"
@@ -48,11 +43,35 @@ SCHEDULERS = ("keyframe_scheduler", "video_scheduler")
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a part is made: from one of our configurations, or from the JSON of a library's."""
+    """The classes of a component, as `module:Class`: they are imported when one is built or its configuration read."""
 
-    build: Callable[[Any], nn.Module]
-    config_class: type | None = None
+    classes: tuple[str, ...] = ()
+    """The first one is built where the configuration names none; none for a causal language model of transformers."""
+    config_class: str | None = None
+    """Our configuration; None where the configuration is the JSON of transformers or diffusers."""
     always_float32: bool = False
+
+    def build(self, config: Any) -> nn.Module:
+        """The module of a configuration."""
+        if not self.classes:
+            return _causal_lm(config)
+        if self.config_class is not None:
+            return _imported(self.classes[0])(config)
+        return self._build_diffusers_model(config)
+
+    def _build_diffusers_model(self, config: Mapping[str, Any]) -> nn.Module:
+        by_name = {entry.partition(":")[2]: entry for entry in self.classes}
+        name = config.get("_class_name", next(iter(by_name)))
+        if name == "UNetSpatioTemporalConditionModel":  # of which our video UNet is a subclass with the same arguments
+            name = "VideoUNet"
+        if name not in by_name:
+            raise ConfigError(f"got the class {name!r}, expected {' or '.join(by_name)}")
+        return _imported(by_name[name]).from_config({**config, "_class_name": name})
+
+
+def _imported(entry: str) -> Any:
+    module, _, name = entry.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _causal_lm(config: Mapping[str, Any]) -> nn.Module:
@@ -65,40 +84,50 @@ def _causal_lm(config: Mapping[str, Any]) -> nn.Module:
     return AutoModelForCausalLM.from_config(library_config, trust_remote_code=False, attn_implementation="sdpa")
 
 
-def _of_class(*classes: str) -> Callable[[Mapping[str, Any]], nn.Module]:
-    """A builder of one of several diffusers models, `module:Class`; the configuration names it, or it is the first."""
-    modules = {class_name: module for module, _, class_name in (entry.partition(":") for entry in classes)}
-
-    def build(config: Mapping[str, Any]) -> nn.Module:
-        class_name = config.get("_class_name", next(iter(modules)))
-        if class_name not in modules:
-            raise ConfigError(f"got the class {class_name!r}, expected {' or '.join(modules)}")
-        return getattr(importlib.import_module(modules[class_name]), class_name).from_config(dict(config))
-
-    return build
-
-
-def _video_unet(config: Mapping[str, Any]) -> nn.Module:
-    # The file may name diffusers' class, of which ours is a subclass with the same arguments.
-    build: Any = VideoUNet.from_config
-    return build({key: value for key, value in config.items() if key != "_class_name"})
-
-
-_MAP_UNET = "videolavit.tiny.map_unet:MapUNet2DConditionModel"
 _PATCH_VAE = "videolavit.tiny.autoencoder:PatchAutoencoderKL"
+_VAE = "diffusers.models.autoencoders.autoencoder_kl:AutoencoderKL"
+_TEMPORAL_VAE = "diffusers.models.autoencoders.autoencoder_kl_temporal_decoder:AutoencoderKLTemporalDecoder"
 
 _KINDS: dict[str, _Kind] = {
-    "language_model": _Kind(_causal_lm),
-    "visual_tokenizer": _Kind(VisualTokenizer, VisualTokenizerConfig),
-    "motion_tokenizer": _Kind(MotionTokenizer, MotionTokenizerConfig),
-    "condition_decoder": _Kind(ConditionDecoder, ConditionDecoderConfig),
-    "keyframe_unet": _Kind(_of_class("diffusers:UNet2DConditionModel", _MAP_UNET)),
-    "keyframe_vae": _Kind(_of_class("diffusers:AutoencoderKL", _PATCH_VAE), always_float32=True),
-    "video_compensation": _Kind(LearnedCompensation, LearnedCompensationConfig),
-    "motion_encoder": _Kind(MotionConditionEncoder, MotionConditionEncoderConfig),
-    "video_unet": _Kind(_video_unet),
-    "video_vae": _Kind(_of_class("diffusers:AutoencoderKLTemporalDecoder", "diffusers:AutoencoderKL", _PATCH_VAE)),
+    "language_model": _Kind(),
+    "visual_tokenizer": _Kind(
+        ("videolavit.tokenizers.visual_tokenizer:VisualTokenizer",),
+        "videolavit.tokenizers.visual_tokenizer:VisualTokenizerConfig",
+    ),
+    "motion_tokenizer": _Kind(
+        ("videolavit.tokenizers.motion_tokenizer:MotionTokenizer",),
+        "videolavit.tokenizers.motion_tokenizer:MotionTokenizerConfig",
+    ),
+    "condition_decoder": _Kind(
+        ("videolavit.detokenizers.condition:ConditionDecoder",),
+        "videolavit.detokenizers.condition:ConditionDecoderConfig",
+    ),
+    "keyframe_unet": _Kind(
+        (
+            "diffusers.models.unets.unet_2d_condition:UNet2DConditionModel",
+            "videolavit.tiny.map_unet:MapUNet2DConditionModel",
+        )
+    ),
+    "keyframe_vae": _Kind((_VAE, _PATCH_VAE), always_float32=True),
+    "video_compensation": _Kind(
+        ("videolavit.tiny.learned_compensation:LearnedCompensation",),
+        "videolavit.tiny.learned_compensation:LearnedCompensationConfig",
+    ),
+    "motion_encoder": _Kind(
+        ("videolavit.detokenizers.motion_condition:MotionConditionEncoder",),
+        "videolavit.detokenizers.motion_condition:MotionConditionEncoderConfig",
+    ),
+    "video_unet": _Kind(("videolavit.detokenizers.video_unet:VideoUNet",)),
+    "video_vae": _Kind((_TEMPORAL_VAE, _VAE, _PATCH_VAE)),
 }
+"""Every kind of component, by its name in a checkpoint."""
+
+
+def video_form(video_unet_config: Mapping[str, Any]) -> str:
+    """Module whose `video_detokenizer` builds the form that a video UNet was trained for."""
+    is_residual = bool(video_unet_config.get("residual_scale"))
+    return "videolavit.tiny.residual" if is_residual else "videolavit.detokenizers.video_detokenizer"
+
 
 _ANSWERING_KINDS = ("language_model", "visual_tokenizer", "motion_tokenizer")
 
@@ -245,7 +274,7 @@ def config_from_json(name: str, values: dict[str, Any], *, where: str) -> Any:
         ConfigError: a key is unknown or missing.
     """
     config_class = _kind(name).config_class
-    return values if config_class is None else from_dict(config_class, values, where=where)
+    return values if config_class is None else from_dict(_imported(config_class), values, where=where)
 
 
 def _kind(name: str) -> _Kind:

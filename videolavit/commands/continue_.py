@@ -86,6 +86,6 @@ def run(config: Config) -> int:
 
 def _earlier(file: str, size: tuple[int, int], fps: float) -> Iterator[np.ndarray]:
     """Frames of the video itself, one at a time, so that its length does not matter."""
-    from videolavit.pipeline.options import resize_image
+    from videolavit.video.io.pixels import resize_image
 
     return (resize_image(frame, *size) for frame in images_on_ticks(file, fps=Fraction(fps).limit_denominator(1001)))

@@ -46,7 +46,7 @@ def run(config: Config) -> int:
     if config.output is not None:
         check_target(config.output, config.file, extensions=TOKENS)
     refuse_pipe(config.file)
-    from videolavit.pipeline.options import is_still
+    from videolavit.pipeline.media import is_still
 
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:

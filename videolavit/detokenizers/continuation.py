@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from diffusers import DDIMInverseScheduler
 from jaxtyping import Float
 from torch import Tensor
 
@@ -153,6 +152,8 @@ def _encode(detokenizer: KeyframeDetokenizer, frames: Tensor | np.ndarray) -> Fl
 
 def _inverse_scheduler(scheduler: Any, steps: int, device: torch.device) -> Any:
     """diffusers' inverse over a scheduler's own noise levels."""
+    from diffusers import DDIMInverseScheduler
+
     known = inspect.signature(DDIMInverseScheduler).parameters
     # Schedulers without the option to clip do not, but for the inverse it would be the default.
     settings: dict[str, Any] = {"clip_sample": False}

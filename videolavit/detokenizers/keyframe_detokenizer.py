@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -47,9 +46,7 @@ class KeyframeDetokenizer(nn.Module):
     diffusers scheduler with `timesteps`, `scale_model_input`, `step` and `init_noise_sigma` will do.
     """
 
-    def __init__(
-        self, unet: UNet2DConditionModel, vae: AutoencoderKL, scheduler: Any, condition_decoder: ConditionDecoder
-    ) -> None:
+    def __init__(self, unet: Any, vae: Any, scheduler: Any, condition_decoder: ConditionDecoder) -> None:
         super().__init__()
         self.unet, self.vae, self.condition_decoder = unet, vae, condition_decoder
         self.scheduler = scheduler

@@ -7,12 +7,12 @@ Three kinds of images go through here: uint8 (batch, height, width, 3), what peo
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLTemporalDecoder
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from videolavit.nn.offload import compute_device
 
 __all__ = [
     "check_size",
+    "config_vae_factor",
     "decode_latents",
     "encode_images",
     "keep_in_float32",
@@ -86,7 +87,7 @@ def encode_images(vae: Any, images: Float[Tensor, "batch 3 height width"]) -> Fl
 def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Float[Tensor, "batch 3 height width"]:
     """What the VAE writes, nominally -1..1, for latents times its scaling factor; a temporal decoder sees one clip."""
     decode = vae.decode
-    if isinstance(vae, AutoencoderKLTemporalDecoder):
+    if type(vae).__name__ == "AutoencoderKLTemporalDecoder":  # not imported for a model that has none
         decode = partial(decode, num_frames=len(latents))
     pixels = decode(latents.to(compute_device(vae), vae.dtype) / vae.config["scaling_factor"]).sample.float()
     return check_finite(pixels, "the decoder of the autoencoder", vae.dtype)
@@ -94,7 +95,12 @@ def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Flo
 
 def vae_factor(vae: Any) -> int:
     """Pixels along one side of an image for each latent; some VAEs turn patches into channels first."""
-    return (vae.config.get("patch_size") or 1) * 2 ** (len(vae.config["block_out_channels"]) - 1)
+    return config_vae_factor(vae.config)
+
+
+def config_vae_factor(config: Mapping[str, Any]) -> int:
+    """The same of a VAE's configuration."""
+    return (config.get("patch_size") or 1) * 2 ** (len(config["block_out_channels"]) - 1)
 
 
 def check_size(height: int, width: int, factor: int) -> None:

@@ -7,12 +7,10 @@ the last ones have moved furthest from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -29,36 +27,14 @@ from videolavit.detokenizers.vae import (
     unit_range,
     vae_factor,
 )
+from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.finite import check_finite
 from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
-__all__ = ["ResidualBase", "VideoDetokenizer", "VideoNoise", "VideoOptions", "to_frames"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VideoOptions:
-    """How frames are drawn. The defaults are those of the released model."""
-
-    num_inference_steps: int = 25
-    min_guidance_scale: float = 1.0
-    """Guidance of the first frame; it grows linearly to `max_guidance_scale` at the last one."""
-    max_guidance_scale: float = 4.0
-    fps: float = 6.0
-    """Frame rate that the UNet is told, as it is (Stable Video Diffusion tells it one less)."""
-    motion_bucket_id: float = 127.0
-    noise_aug_strength: float = 0.02
-    """Noise added to the keyframe before it is encoded, and what the UNet is told of it."""
-    decode_chunk_size: int = 8
-    """Frames that the VAE decodes at a time. Its decoder mixes frames, so this changes pixels a little."""
-
-    def __post_init__(self) -> None:
-        if self.num_inference_steps < 1 or self.decode_chunk_size < 1 or self.fps <= 0 or self.noise_aug_strength < 0:
-            raise ConfigError(
-                f"num_inference_steps, decode_chunk_size and fps must be positive and no noise negative, got {self}"
-            )
+__all__ = ["ResidualBase", "VideoDetokenizer", "VideoNoise", "VideoOptions", "to_frames", "video_detokenizer"]
 
 
 class VideoNoise(NamedTuple):
@@ -89,7 +65,7 @@ class VideoDetokenizer(nn.Module):
     def __init__(
         self,
         unet: VideoUNet,
-        vae: AutoencoderKLTemporalDecoder | AutoencoderKL,
+        vae: Any,
         scheduler: Any,
         motion_encoder: MotionConditionEncoder,
         options: VideoOptions | None = None,
@@ -302,3 +278,14 @@ def _guidance_ramp(options: VideoOptions, frames: int) -> Float[Tensor, "1 frame
 def _time_ids(batch: int, options: VideoOptions) -> Float[Tensor, "batch 3"]:
     """What the UNet is told in numbers, in this order; in float32 whatever its type, to keep small ones exact."""
     return torch.tensor([[options.fps, options.motion_bucket_id, options.noise_aug_strength]]).repeat(batch, 1)
+
+
+def video_detokenizer(
+    unet: VideoUNet,
+    vae: Any,
+    scheduler: Any,
+    motion_encoder: MotionConditionEncoder,
+    options: VideoOptions | None = None,
+) -> VideoDetokenizer:
+    """The detokenizer of whole frames, as `checkpoints.registry.video_form` asks for it."""
+    return VideoDetokenizer(unet, vae, scheduler, motion_encoder, options)

@@ -1,8 +1,4 @@
-"""A `VideoLaVIT` as a `ModelAdapter`: what the pipeline does, for many prompts at a time.
-
-The language model writes for a whole batch at once, which is where most time is won; pixels are drawn one by one.
-Random streams are the pipeline's, so that what is measured is what `model.video(prompt, seed=seed)` gives.
-"""
+"""A `VideoLaVIT` as a `ModelAdapter`: batches of the public pipeline, so that what is measured is what users get."""
 
 from __future__ import annotations
 
@@ -22,29 +18,22 @@ from torch import Tensor, nn
 
 from videolavit.checkpoints.registry import SCHEDULERS
 from videolavit.clip import MotionField
-from videolavit.detokenizers.continuation import join_clips
 from videolavit.detokenizers.vae import decode_latents, encode_images, signed_images, to_uint8, unit_range
 from videolavit.errors import CheckpointError
 from videolavit.evaluation.adapter import Image, Video
 from videolavit.evaluation.media import as_image
+from videolavit.generation_options import GenerationOptions
 from videolavit.language.conversation import conversation
-from videolavit.language.generate import Generated, generate
-from videolavit.language.grammar import Block, Modality
 from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompts import Prompt
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.long_video import answer_about, remembered_clips
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
-from videolavit.nn.random import sample_generators
 from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.answering import PromptBuilder, VisualEncoding
 from videolavit.pipeline.clip_decoder import ClipDecoder, as_field, generated_size
 from videolavit.pipeline.encoding import keyframe_codes, motion_codes
-from videolavit.pipeline.options import GenerationOptions
-from videolavit.pipeline.progress import Work
-from videolavit.pipeline.prompt_building import generation_prompt
-from videolavit.pipeline.ranking import best_of
-from videolavit.pipeline.token_generation import TokenGenerator
+from videolavit.progress import Progress
 from videolavit.video.processor import whole_video_clips
 
 __all__ = ["PipelineAdapter"]
@@ -80,32 +69,23 @@ class PipelineAdapter:
         return config.rows, config.cols
 
     def generate_images(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
-        contexts = [generation_prompt(self.model, prompt) for prompt in prompts]
-        written = self._written(prompts, contexts, [self._writer().grammar.keyframe()], seeds)
-        return [
-            self._painter(seed, moving=False).keyframe(self._keyframes(drawn)[0])
-            for drawn, seed in zip(written, seeds, strict=True)
-        ]
+        return [image.pixels for image in self.model.generate_image(list(prompts), seed=list(seeds))]
 
     def generate_videos(
         self, prompts: Sequence[str], seeds: Sequence[int], first_frames: Sequence[Image] | None = None
     ) -> list[Video]:
-        if first_frames is not None:
-            return self._animations(prompts, seeds, first_frames)
-        contexts = [generation_prompt(self.model, prompt) for prompt in prompts]
-        written = self._written(prompts, contexts, self._writer().grammar.video(), seeds)
-        return [self._film(drawn, seed, noise="none") for drawn, seed in zip(written, seeds, strict=True)]
+        images = None if first_frames is None else list(first_frames)
+        return [video.frames for video in self.model.generate_video(list(prompts), image=images, seed=list(seeds))]
 
     def generate_long_videos(
         self, prompts: Sequence[str], seeds: Sequence[int], *, clips: int, continuations: Sequence[str]
     ) -> list[dict[str, Video]]:
-        contexts = [generation_prompt(self.model, prompt) for prompt in prompts]
-        written = self._written(prompts, contexts, self._writer().grammar.video(clips), seeds)
-        found = []
-        for drawn, seed in zip(written, seeds, strict=True):
-            first = self._film(drawn, seed, "none", last=1)
-            found.append({noise: self._film(drawn, seed, noise, begun=[first]) for noise in continuations})
-        return found
+        options = {"clips": clips, "seed": list(seeds)}
+        of_each = [self.model.generate_video(list(prompts), continuation=one, **options) for one in continuations]
+        return [
+            {one: video.frames for one, video in zip(continuations, videos, strict=True)}
+            for videos in zip(*of_each, strict=True)
+        ]
 
     def answer(
         self, questions: Sequence[str], *, images: Sequence[Any], videos: Sequence[Any], max_new_tokens: int
@@ -123,7 +103,7 @@ class PipelineAdapter:
     def option_losses(
         self, question: str, options: Sequence[str], *, image: Any = None, video: Any = None
     ) -> list[float]:
-        asking = PromptBuilder(self.model, self.model.memory, Work())
+        asking = PromptBuilder(self.model, self.model.memory, Progress())
         look = VisualEncoding(max_clips=self.model.settings.max_clips, patch_selection="likeliest", seed=0)
         [turns], [prompt] = asking.prompts([question], as_image(image), video, None, look)
         language = self.model.answering.language_model
@@ -162,7 +142,7 @@ class PipelineAdapter:
         return [len(codes) for codes in self._codes(images)]
 
     def reconstruct_image(self, image: Image, seed: int) -> Image:
-        return self._painter(seed, moving=False).keyframe(self._codes([image])[0])
+        return self._decoder(seed, moving=False).keyframes(self._codes([image]))[0]
 
     def reconstruct_video(self, video: Path, seed: int, *, keyframes: str, motion: str) -> Any:
         form: Any = {"keyframe": keyframes, "motion": motion}
@@ -180,74 +160,14 @@ class PipelineAdapter:
         return as_field(self.model, codes, (motion.height, motion.width))
 
     def decode_clip(self, keyframe: Image, motion: MotionField, seed: int) -> Video:
-        return self._painter(seed).frames(keyframe, motion)
-
-    def _animations(self, prompts: Sequence[str], seeds: Sequence[int], images: Sequence[Image]) -> list[Video]:
-        codes = self._codes(images)
-        contexts = [
-            generation_prompt(self.model, prompt, behind=seen) for prompt, seen in zip(prompts, codes, strict=True)
-        ]
-        written = self._written(prompts, contexts, [self._writer().grammar.motion()], seeds, after_image=True)
-        return [
-            self._painter(seed).frames(image, self._motions(drawn)[0])
-            for drawn, seed, image in zip(written, seeds, images, strict=True)
-        ]
-
-    def _film(
-        self, drawn: Generated, seed: int, noise: str, *, begun: Sequence[Video] = (), last: int | None = None
-    ) -> Video:
-        """Clips that go on from one another, joined; behind those that are drawn already, up to number `last`."""
-        painter, clips = self._painter(seed, continuation=noise), list(begun)
-        codes = list(zip(self._keyframes(drawn), self._motions(drawn), strict=True))
-        for number, (keyframe, motion) in list(enumerate(codes))[len(clips) : last]:
-            image = painter.keyframe(keyframe, number, clips[-1][-1] if clips else None)
-            clips.append(painter.frames(image, motion, number))
-        return join_clips(clips)
-
-    def _written(
-        self,
-        words: Sequence[str],
-        contexts: Sequence[Tensor],
-        blocks: Sequence[Block],
-        seeds: Sequence[int],
-        *,
-        after_image: bool = False,
-    ) -> list[Generated]:
-        """The best of the model's own number of drafts for each context."""
-        count = self.model.settings.candidates
-        generators = [generator for seed in seeds for generator in sample_generators(seed, count, stream="ids 0")]
-        prompts = [Prompt.from_ids(context) for context in contexts for _ in range(count)]
-        sampling = self._options(after_image=after_image).sampling
-        written = generate(self.model.language_model, prompts, blocks, sampling, generators)
-        return [
-            self._best(context, written[number * count : (number + 1) * count], blocks, said)
-            for number, (context, said) in enumerate(zip(contexts, words, strict=True))
-        ]
-
-    def _best(self, context: Tensor, drafts: Sequence[Generated], blocks: Sequence[Block], words: str) -> Generated:
-        if len(drafts) == 1:
-            return drafts[0]
-        ids = [draft.ids for draft in drafts]
-        return drafts[best_of(self.model.answering.language_model, context, ids, blocks, words)]
-
-    def _keyframes(self, drawn: Generated) -> list[Tensor]:
-        return [self.model.vocabulary.visual_codes(ids) for ids in drawn.of(Modality.KEYFRAME)]
-
-    def _motions(self, drawn: Generated) -> list[Tensor]:
-        return [self.model.vocabulary.motion_codes(ids) for ids in drawn.of(Modality.MOTION)]
+        return self._decoder(seed).frames([keyframe], [motion])[0]
 
     def _codes(self, images: Sequence[Image]) -> list[Tensor]:
         return keyframe_codes(self.model.visual_tokenizer, list(images), "likeliest", 0)
 
-    def _options(self, *, after_image: bool = False, **changes: Any) -> GenerationOptions:
-        return GenerationOptions(**changes).completed(self.model.settings, after_image=after_image)
-
-    def _writer(self) -> TokenGenerator:
-        return TokenGenerator(self.model, self._options(), Work())
-
-    def _painter(self, seed: int, *, moving: bool = True, continuation: str = "none") -> ClipDecoder:
-        options = self._options(seed=seed, continuation=continuation)
-        return ClipDecoder(self.model, options, Work(), generated_size(self.model, options, moving=moving))
+    def _decoder(self, seed: int, *, moving: bool = True) -> ClipDecoder:
+        options = GenerationOptions(seed=seed, continuation="none").completed(self.model.settings)
+        return ClipDecoder(self.model, [options], Progress(), generated_size(self.model, options, moving=moving))
 
     def _has(self, name: str) -> bool:
         parts = self.model.parts

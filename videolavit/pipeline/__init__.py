@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from videolavit.generation_options import GenerationOptions
     from videolavit.pipeline.model import VideoLaVIT
-    from videolavit.pipeline.options import GenerationOptions
 
 __all__ = ["GenerationOptions", "VideoLaVIT"]
 
-_HOME = {"VideoLaVIT": "videolavit.pipeline.model", "GenerationOptions": "videolavit.pipeline.options"}
+_HOME = {"VideoLaVIT": "videolavit.pipeline.model", "GenerationOptions": "videolavit.generation_options"}
 
 
 def __getattr__(name: str) -> Any:

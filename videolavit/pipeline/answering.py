@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,12 +20,11 @@ from videolavit.language.prompts import ImageInput, Prompt, VideoInput
 from videolavit.language.stream_answer import stream_answer
 from videolavit.language.unknown_words import check_words
 from videolavit.pipeline.encoding import seen_images, seen_video
-from videolavit.pipeline.encoding_cache import Memory
-from videolavit.pipeline.media import as_list_of_images, as_list_of_videos
+from videolavit.pipeline.encoding_cache import EncodingCache
+from videolavit.pipeline.media import ImageSource, as_list_of_images, as_list_of_videos, check_video, read_image
 from videolavit.pipeline.model_components import Components
-from videolavit.pipeline.options import ImageSource, check_video, read_image
 from videolavit.pipeline.outputs import Answer
-from videolavit.pipeline.progress import Work
+from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.processor import looked_at_clips
 
@@ -53,8 +52,8 @@ class VisualEncoding:
 class PromptBuilder:
     """Questions on their way to the language model."""
 
-    def __init__(self, model: Components, memory: Memory, work: Work) -> None:
-        self.model, self.memory, self.work = model, memory, work
+    def __init__(self, model: Components, memory: EncodingCache, progress: Progress) -> None:
+        self.model, self.memory, self.progress = model, memory, progress
 
     def prompts(
         self, questions: Sequence[str], image: Any, video: Any, history: History, look: VisualEncoding
@@ -65,9 +64,13 @@ class PromptBuilder:
             PromptError: a question is empty, has no word that the model knows, or does not fit its images and videos.
             MediaError: a file cannot be read.
         """
+        if not all(isinstance(question, str) for question in questions):
+            raise PromptError(
+                f"got questions of the types {sorted({type(q).__name__ for q in questions})}, expected texts"
+            )
         if not questions or not all(question.strip() for question in questions):
             raise PromptError("got an empty question; ask something, such as 'What happens here?'")
-        with self.work.step("load"):
+        with self.progress.step("load"):
             tokenizer = self._reader.text_tokenizer
         for question in questions:
             check_words(" ".join(re.split("<image>|<video>", question)), tokenizer)
@@ -78,6 +81,24 @@ class PromptBuilder:
         ]
         fitting = [self._fitting(asked) for asked in turns]
         return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
+
+    def all_prompts(
+        self, questions: Sequence[str | Mapping[str, Any]], shared: Mapping[str, Any], look: VisualEncoding
+    ) -> tuple[list[tuple[Turn, ...]], list[Prompt]]:
+        """`prompts` of questions about what they share, and of those that bring along what they ask about.
+
+        Raises:
+            PromptError: besides what `prompts` raises, a question is neither a text nor has one.
+        """
+        if all(isinstance(question, str) for question in questions):
+            return self.prompts([str(question) for question in questions], **shared, look=look)
+        turns, prompts = [], []
+        for question in questions:
+            own = _own_media(question)
+            asked, read = self.prompts([own.pop("question")], **{**shared, **own}, look=look)
+            turns += asked
+            prompts += read
+        return turns, prompts
 
     def _fitting(self, turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], Prompt]:
         """The conversation with as many clips of every video as the context has room for, evenly spaced."""
@@ -100,9 +121,9 @@ class PromptBuilder:
         total = len(images) + len(videos)
         if not total:
             return [], []
-        with self.work.step("load"):
+        with self.progress.step("load"):
             _ = self.model.answering.visual_tokenizer, self.model.answering.motion_tokenizer if videos else None
-        with self.work.step("perceive", total) as report:
+        with self.progress.step("encode", total) as report:
             encoded_images, encoded_videos = [], []
             for done, one in enumerate(images, start=1):
                 encode = lambda one=one: self._image(one, look)  # noqa: E731
@@ -140,7 +161,7 @@ class PromptBuilder:
     ) -> list[Answer]:
         """Answers to all prompts, written together."""
         texts, counts = [""] * len(prompts), [0] * len(prompts)
-        with self.work.step("write", max_new_tokens) as report:
+        with self.progress.step("generate", max_new_tokens) as report:
 
             def count(new: NewId) -> None:
                 counts[new.sample] += 1
@@ -150,14 +171,16 @@ class PromptBuilder:
                 texts[sample] += piece
             report(max_new_tokens)
         told = zip(turns, prompts, texts, counts, strict=True)
-        return [_answer(*one, self.work) for one in told]
+        return [_answer(*one, self.progress) for one in told]
 
     def stream(self, turns: tuple[Turn, ...], prompt: Prompt, max_new_tokens: int) -> AnswerStream:
         """The answer to one prompt as it comes."""
         written: list[NewId] = []
         pieces = self._pieces([prompt], max_new_tokens, written.append)
         return AnswerStream(
-            (text for _, text in pieces), lambda text: _answer(turns, prompt, text, len(written), self.work), self.work
+            (text for _, text in pieces),
+            lambda text: _answer(turns, prompt, text, len(written), self.progress),
+            self.progress,
         )
 
     def _pieces(
@@ -174,13 +197,13 @@ class PromptBuilder:
 class AnswerStream(Iterator[str]):
     """Pieces of one answer, as they come; `answer` is the whole of it."""
 
-    def __init__(self, pieces: Iterator[str], finish: Callable[[str], Answer], work: Work) -> None:
-        self._pieces, self._finish, self._work = pieces, finish, work
+    def __init__(self, pieces: Iterator[str], finish: Callable[[str], Answer], progress: Progress) -> None:
+        self._pieces, self._finish, self._progress = pieces, finish, progress
         self._text = ""
         self._answer: Answer | None = None
 
     def __next__(self) -> str:
-        with self._work.step("write"):
+        with self._progress.step("generate"):
             piece = next(self._pieces, None)
         if piece is None:
             raise StopIteration
@@ -197,7 +220,7 @@ class AnswerStream(Iterator[str]):
         return self._answer
 
 
-def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, work: Work) -> Answer:
+def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, progress: Progress) -> Answer:
     *before, last = turns
     return Answer(
         text=text,
@@ -205,8 +228,18 @@ def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, wo
         num_prompt_ids=len(prompt),
         num_ids=num_ids,
         turns=(*before, Turn(question=last.question, media=last.media, answer=text)),
-        timings=dict(work.timings),
+        timings=dict(progress.timings),
     )
+
+
+def _own_media(question: str | Mapping[str, Any]) -> dict[str, Any]:
+    own = {"question": question} if isinstance(question, str) else dict(question)
+    if not isinstance(own.get("question"), str) or set(own) - {"question", "image", "video", "history"}:
+        raise PromptError(
+            f"got the question {question!r}, expected a text, or one with its own media such as "
+            '{"question": "What moves?", "video": "video.mp4"}'
+        )
+    return own
 
 
 def _with_at_most(limit: int, turn: Turn) -> Turn:

@@ -13,10 +13,10 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from videolavit.clip import Clip, MotionField
+from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import VocabularyError
 from videolavit.language.prompts import ClipInput, ImageInput, Piece, VideoInput, assemble
 from videolavit.nn.random import sample_generators
-from videolavit.pipeline.outputs import ClipTokens
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer

@@ -17,12 +17,12 @@ from PIL import Image
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.video import Frames
 
-__all__ = ["Memory", "fingerprint"]
+__all__ = ["EncodingCache", "fingerprint"]
 
 T = TypeVar("T")
 
 
-class Memory:
+class EncodingCache:
     """The last few results of looking at something, and what the language model has read of the last prompt."""
 
     def __init__(self, size: int = 16) -> None:

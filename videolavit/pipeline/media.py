@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from videolavit.pipeline.options import is_still
+from videolavit.errors import MediaError, PromptError
 from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
-from videolavit.video import Frames
-from videolavit.video.io.sources import is_file
+from videolavit.video import Frames, VideoInfo, probe
+from videolavit.video.io.images import image_kind, read_image
+from videolavit.video.io.sources import can_read_again, describe, is_file
 
-__all__ = ["as_list_of_images", "as_list_of_videos", "as_video", "is_image"]
+__all__ = [
+    "ImageSource",
+    "as_list_of_images",
+    "as_list_of_videos",
+    "as_video",
+    "check_video",
+    "is_image",
+    "is_still",
+    "read_image",
+]
+
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A path, the bytes of a file, a Pillow image, or an RGB array (height, width, 3) of uint8."""
 
 
 def as_list_of_images(source: Any) -> list[Any]:
@@ -49,3 +63,24 @@ def _is_whole_video(item: Any) -> bool:
     if isinstance(item, np.ndarray):
         return item.ndim == 4
     return isinstance(item, GeneratedVideo | Frames) or is_file(item)
+
+
+def is_still(source: Any) -> bool:
+    """Whether a source is a file of an image that does not move."""
+    return is_file(source) and image_kind(source) == "image"
+
+
+def check_video(source: Any) -> VideoInfo | None:
+    """What is known of a file before it is read. Raises unless `source` may be a video: a still image is none.
+
+    Raises:
+        PromptError: an image in memory.
+        MediaError: a file of an image, or one that cannot be read as a video.
+    """
+    if isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim == 3):
+        raise PromptError("got an image as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
+    if isinstance(source, Frames) or not is_file(source):
+        return None
+    if can_read_again(source) and is_still(source):
+        raise MediaError(f"{describe(source)}: is a still image, not a video; pass it as image=")
+    return probe(source) if isinstance(source, str | os.PathLike | bytes) else None

@@ -1,43 +1,96 @@
-"""VideoLaVIT: one model that answers about, draws and continues images and videos. Read this first.
+"""VideoLaVIT: one model that answers about, generates and continues images and videos. Read this first.
 
-    text -> ids -> codes -> keyframe -> motion -> frames          draw a video
-    video -> keyframes, motion -> features, ids -> text           answer a question
+    text -> ids -> codes -> keyframe -> motion -> frames          generate_image, generate_video, continue_video
+    video -> keyframes, motion -> features, ids -> text           answer, stream_answer
+    video -> codes -> text, frames, other motion                  tokenize, detokenize, reconstruct, edit
 
-What can be done with a model, and where that is told:
+Each method shows its steps (paper, section 3); what a step does is in the file that its name comes from:
 
-    answer, stream_answer                        videolavit/pipeline/understanding.py
-    image, video, stream_video, continue_video   videolavit/pipeline/generation.py
-    tokenize, detokenize, reconstruct, edit      videolavit/pipeline/tokenization.py
+    token_generation   the language model writes keyframes and motion
+    clip_decoder       the detokenizers turn them into pixels
+    encoding           the tokenizers turn images and clips into codes and features
+    answering          questions and what they show become prompts, and ids become words
+    video_segments, reconstruction, motion_editing    a video's clips, decoded again as they are or with other motion
 
-The steps that these take are in the other files of `videolavit.tasks`. Parts are loaded when they are first needed:
-answering never reads a UNet. What the parts do is in `tokenizers`, `language` and `detokenizers`, which know nothing of
-one another; ids, codes and pixels pass between them in `tasks` (paper, section 3).
+Components are loaded when they are first needed: answering never reads a UNet. The parts of a model know nothing of one
+another; ids, codes and pixels pass between them here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any, overload
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from videolavit import __version__
 from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.components import ModelComponents
 from videolavit.checkpoints.hooks import compile_steps, quantizer_of
-from videolavit.checkpoints.shipped import shipped_model
-from videolavit.pipeline.generation import Generation
-from videolavit.pipeline.options import GenerationOptions
-from videolavit.pipeline.tokenization import Coding
-from videolavit.pipeline.understanding import Understanding
+from videolavit.checkpoints.shipped import named_model, shipped_model
+from videolavit.clip_tokens import ClipTokens
+from videolavit.config import to_dict
+from videolavit.errors import ConfigError, PromptError
+from videolavit.generation_options import GenerationOptions
+from videolavit.language.conversation import Turn
+from videolavit.language.grammar import Modality
+from videolavit.language.prompts import Prompt
+from videolavit.pipeline.answering import AnswerStream, PromptBuilder, VisualEncoding
+from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
+from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
+from videolavit.pipeline.encoding_cache import EncodingCache
+from videolavit.pipeline.generation_states import (
+    first_images,
+    image_codes,
+    image_states,
+    sample_options,
+    video_size,
+    video_states,
+)
+from videolavit.pipeline.media import (
+    ImageSource,
+    as_list_of_images,
+    as_video,
+    check_video,
+    is_image,
+    read_image,
+)
+from videolavit.pipeline.model_components import Components
+from videolavit.pipeline.motion_editing import MotionEdit
+from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
+from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
+from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
+from videolavit.pipeline.token_text import Tokens, parse_tokens
+from videolavit.pipeline.video_segments import Form, Segment, SegmentReader, segments_of_tokens
+from videolavit.progress import Progress, ProgressCallback
+from videolavit.tokenizers.selector import PatchSelection
+from videolavit.video.clips.decompose import VideoSource
+from videolavit.video.clips.timeline import images_on_ticks
+from videolavit.video.processor import whole_video_clips
 
 __all__ = ["GenerationOptions", "VideoLaVIT"]
 
+Images = ImageSource | GeneratedImage
+Videos = VideoSource | GeneratedVideo
+Coded = Tokens | Sequence[ClipTokens] | Sequence[int] | Tensor | str
+Prompts = str | Prompt
+Preview = Callable[[np.ndarray, int], None]
+"""Called with the frames of a clip as motion compensation gives them, (frames, height, width, 3) uint8, and its
+number, before diffusion of the frames starts."""
 
-class VideoLaVIT(Understanding, Generation, Coding):
-    """A Video-LaVIT model; see the module's text. Its parts are the attributes of `Components`.
 
-    Everything but the first argument is given by name. What draws takes `options`, or single ones of them by their own
-    names, such as `seed=1, keyframe_num_inference_steps=10`, and tells `progress(stage, done, total)` how far it is.
+class VideoLaVIT(Components):
+    """A Video-LaVIT model; its components are the attributes of `Components`.
+
+    Everything but the first argument is given by name. What generates takes `options`, or single ones of them by their
+    own names, such as `seed=1, num_inference_steps=10`, and tells `progress(stage, done, total)` how far it is.
+    Lists of prompts are generated together and equal single calls with the same seeds; `seed` may then be a list.
     """
 
     def __repr__(self) -> str:
@@ -54,12 +107,11 @@ class VideoLaVIT(Understanding, Generation, Coding):
         quantize: str | None = None,
         compile: bool = False,  # noqa: A002 - named as in torch
     ) -> VideoLaVIT:
-        """Open a checkpoint in the released or the native layout; parts are loaded, or downloaded, when needed.
+        """Open a checkpoint in the released or the native layout; components are loaded, or downloaded, when needed.
 
         Args:
-            folder_or_hub_id: a folder, or `owner/name` on the hub; None for the small model that comes with this
-                package.
-            device: where the parts go.
+            folder_or_hub_id: a folder, or `owner/name` on the hub; None or "tiny" for the small model of this package.
+            device: where the components go; "auto" is a GPU where there is one.
             dtype: of their weights, such as `torch.bfloat16`; None for the type that they are stored in, but float32
                 for what is float16 on a CPU. Codebooks and the decoder of keyframes stay float32.
             revision: branch, tag or commit on the hub.
@@ -68,10 +120,11 @@ class VideoLaVIT(Understanding, Generation, Coding):
 
         Raises:
             CheckpointError: no such folder, and no such model on the hub; or the package was built without a model.
-            ConfigError: another kind of quantisation.
+            ConfigError: another kind of quantisation, or a device or type that cannot be used here.
         """
-        source = shipped_model() if folder_or_hub_id is None else os.fspath(folder_or_hub_id)
-        model = cls(ModelComponents(open_checkpoint(source, revision=revision), device=device, dtype=dtype))
+        source = shipped_model() if folder_or_hub_id is None else named_model(os.fspath(folder_or_hub_id))
+        checkpoint = open_checkpoint(source, revision=revision)
+        model = cls(ModelComponents(checkpoint, device=_device(device), dtype=_dtype(dtype)))
         if quantize is not None:
             model.parts.adapt(quantizer_of(quantize))
         if compile:
@@ -85,3 +138,630 @@ class VideoLaVIT(Understanding, Generation, Coding):
             CheckpointError: the folder exists and is not empty, and `overwrite` is False.
         """
         self.parts.save(Path(folder), overwrite=overwrite)
+
+    # Text to images and videos ----------------------------------------------------------------------------------------
+
+    @overload
+    def generate_image(self, prompt: Prompts = ..., **arguments: Any) -> GeneratedImage: ...
+    @overload
+    def generate_image(self, prompt: list[Prompts] | tuple[Prompts, ...], **arguments: Any) -> list[GeneratedImage]: ...
+    def generate_image(
+        self,
+        prompt: Prompts | Sequence[Prompts] = "",
+        *,
+        image: Images | Sequence[Images] | None = None,
+        candidates: int | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedImage | list[GeneratedImage]:
+        """Generate an image of what a text says; or of each of several texts, together.
+
+        Args:
+            prompt: words, or a ready-made row of ids; or a list of them.
+            image: images that the prompt speaks of, where it says `<image>`, or else before it.
+            candidates: best of n: write the ids of so many, and decode the one that the model finds to fit the words
+                best; None for the model's own number.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance_scale=7.0`.
+
+        Raises:
+            PromptError: the prompt is empty or too long.
+            MediaError: an image cannot be read.
+            ConfigError: an option does not exist or is out of range.
+        """
+        prompts, work = _listed(prompt), Progress(progress)
+        samples = sample_options(self, prompts, options, changes)
+        size = generated_size(self, samples[0], moving=False)
+        codes = image_codes(self, [read_image(one) for one in as_list_of_images(image)], samples[0], work)
+
+        states = image_states(self, prompts, samples, codes, candidates)
+        blocks = TokenGenerator(self, work, constrained=samples[0].constrained).keyframes(states)
+        decoded = ClipDecoder(self, samples, work, size).keyframes([block.codes for block in blocks])
+
+        results = [
+            GeneratedImage(
+                pixels=pixels,
+                tokens=ClipTokens(keyframe=block.codes),
+                ids=block.context,
+                metadata=self._metadata("image", words, one, candidates=state.candidates),
+                timings=dict(work.timings),
+            )
+            for pixels, block, words, one, state in zip(decoded, blocks, prompts, samples, states, strict=True)
+        ]
+        return results if _is_list(prompt) else results[0]
+
+    @overload
+    def generate_video(self, prompt: Prompts = ..., **arguments: Any) -> GeneratedVideo: ...
+    @overload
+    def generate_video(self, prompt: list[Prompts] | tuple[Prompts, ...], **arguments: Any) -> list[GeneratedVideo]: ...
+    def generate_video(
+        self,
+        prompt: Prompts | Sequence[Prompts] = "",
+        *,
+        image: Images | Sequence[Images] | None = None,
+        keyframe: Images | Sequence[Images] | None = None,
+        clips: int = 1,
+        candidates: int | None = None,
+        preview: Preview | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo | list[GeneratedVideo]:
+        """Generate a video of what a text says, or one that starts with an image; or several, together.
+
+        Args:
+            prompt: words, or a ready-made row of ids; may be empty if there is an image. Or a list of them.
+            image: any image, brought to the size of the video: what is seen first. Only motion, and later keyframes,
+                are generated. With a list of prompts, one for all or a list with one for each.
+            keyframe: the same for an image that another model generated for the prompt: the video takes its shape, and
+                motion is sampled as it is after words.
+            clips: number of clips, each going on from the last frame of the one before.
+            candidates: best of n: write the ids of so many videos, and decode the one that the model finds to fit the
+                words best; None for the model's own number.
+            preview: is called with each clip's number and its frames by motion compensation, before they are decoded;
+                for a single prompt only.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name, such as `seed=1, num_inference_steps=10, continuation="inversion"`.
+
+        Raises:
+            PromptError: there is neither text nor image, or not even one clip fits into the context.
+            MediaError: the image cannot be read.
+            ConfigError: an option does not exist or is out of range.
+        """
+        if _is_list(prompt) and preview is not None:
+            raise ConfigError("preview= shows one video; generate prompts one by one, or leave it out")
+        clips_of_all = list(
+            self._stream_videos(
+                _listed(prompt), image, keyframe, None, clips, candidates, preview, options, progress, changes
+            )
+        )
+        videos = [GeneratedVideo.join(parts) if clips > 1 else parts[0] for parts in zip(*clips_of_all, strict=True)]
+        return videos if _is_list(prompt) else videos[0]
+
+    def stream_video(
+        self,
+        prompt: Prompts = "",
+        *,
+        image: Images | None = None,
+        keyframe: Images | None = None,
+        after: Videos | None = None,
+        clips: int = 1,
+        candidates: int | None = None,
+        preview: Preview | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> Iterator[GeneratedVideo]:
+        """The clips of `generate_video`, or of `continue_video` with `after`, each as soon as it is decoded.
+
+        Each comes with its new frames alone; `GeneratedVideo.join` makes one video of them. Where the context is full,
+        the prompt and the last clips stay in it. Arguments and errors are those of those two.
+        """
+        if _is_list(prompt):
+            raise PromptError("got a list of prompts, expected one; generate_video takes several together")
+        videos = self._stream_videos(
+            [prompt], image, keyframe, after, clips, candidates, preview, options, progress, changes
+        )
+        return (video for [video] in videos)
+
+    def continue_video(
+        self,
+        video: Videos,
+        prompt: str = "",
+        *,
+        clips: int = 1,
+        preview: Preview | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """Generate what happens next.
+
+        Args:
+            video: a generated video, which is returned with the new frames behind its own; or a file, of which the
+                last clip is the context, and only the new frames are returned.
+            prompt: words to go on with, in place of those that a generated video was made from.
+            clips: number of clips to add.
+            preview: as in `generate_video`.
+            options: by default the model's own; `continuation` says how a new keyframe starts from the last frame.
+            progress: is told how far the work is.
+            changes: single options by name.
+
+        Raises:
+            PromptError: not even one clip fits behind the prompt.
+            MediaError: the file cannot be read.
+        """
+        parts = self.stream_video(
+            prompt, after=video, clips=clips, preview=preview, options=options, progress=progress, **changes
+        )
+        before = [dataclasses.replace(video, timings={})] if isinstance(video, GeneratedVideo) else []
+        return GeneratedVideo.join([*before, *parts])
+
+    image, video = generate_image, generate_video
+    """Short names of the two."""
+
+    def _stream_videos(
+        self,
+        prompts: list[Prompts],
+        image: Any,
+        keyframe: Any,
+        after: Any,
+        clips: int,
+        candidates: int | None,
+        preview: Preview | None,
+        options: GenerationOptions | None,
+        progress: ProgressCallback | None,
+        changes: dict[str, Any],
+    ) -> Iterator[list[GeneratedVideo]]:
+        """Check what was asked for, find where each video begins, and generate clip after clip of all of them."""
+        if sum(given is not None for given in (image, keyframe, after)) > 1:
+            raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
+        if isinstance(clips, bool) or not isinstance(clips, int) or clips < 1:
+            raise ConfigError(f"got clips={clips}, expected at least 1")
+        work = Progress(progress)
+        samples = sample_options(self, prompts, options, changes, after_image=image is not None)
+        images = first_images(image if keyframe is None else keyframe, len(prompts))
+        is_given = changes.get("height", None if options is None else options.height) is not None
+        size = video_size(self, samples[0], images if keyframe is not None else [], after, is_given=is_given)
+        samples = [one.changed(height=size[0], width=size[1]) for one in samples]
+
+        states = video_states(self, prompts, samples, images, after, size, candidates, work)
+        task = "video" if after is None else "continue_video"
+        notes = [
+            self._metadata(task, words, one, clips=clips, candidates=state.candidates)
+            for words, one, state in zip(prompts, samples, states, strict=True)
+        ]
+        return self._generate_clips(states, clips, size, notes, work, preview)
+
+    def _generate_clips(
+        self,
+        states: Sequence[GenerationState],
+        count: int,
+        size: tuple[int, int],
+        metadata: Sequence[Mapping[str, Any]],
+        work: Progress,
+        preview: Preview | None,
+    ) -> Iterator[list[GeneratedVideo]]:
+        """`count` clips of every sample, each as a video of its new frames alone.
+
+        keyframe ids -> keyframe -> motion ids -> preview -> frames -> the next clip's keyframe ids ...
+        """
+        generator = TokenGenerator(self, work, constrained=states[0].options.constrained)
+        decoder = ClipDecoder(self, [state.options for state in states], work, size)
+        codes: list[Any] = [state.keyframe_codes for state in states]
+        keyframes: list[Any] = [state.keyframe for state in states]
+        last_frames: Any = None if states[0].last_frame is None else [state.last_frame for state in states]
+        is_continued = states[0].is_continued
+        for blocks in generator.clips(states, count):
+            clip = blocks[0].clip
+            if blocks[0].modality is Modality.KEYFRAME:
+                codes = [block.codes for block in blocks]
+                keyframes = decoder.keyframes(codes, clip, last_frames)
+                continue
+            motions = [block.codes for block in blocks]
+            if preview is not None:
+                preview(decoder.preview(keyframes[0], motions[0]), clip)
+            frames = decoder.frames(keyframes, motions, clip)
+            timings = work.take_timings()
+            yield [
+                GeneratedVideo(
+                    frames=own[1:] if is_continued else own,
+                    fps=decoder.options.frames.fps,
+                    tokens=(ClipTokens(keyframe=keyframe, motion=block.codes),),
+                    ids=block.context,
+                    metadata=note,
+                    timings=timings,
+                )
+                for own, keyframe, block, note in zip(frames, codes, blocks, metadata, strict=True)
+            ]
+            last_frames, is_continued = [own[-1] for own in frames], True
+
+    # Questions --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def memory(self) -> EncodingCache:
+        """Features of images and videos that were asked about: a second question does not encode them again."""
+        return EncodingCache()
+
+    def answer(
+        self,
+        question: str | Sequence[str | Mapping[str, Any]],
+        *,
+        image: Images | Sequence[Images] | None = None,
+        video: Videos | Sequence[Videos] | None = None,
+        history: Answer | Sequence[Turn] | None = None,
+        max_new_tokens: int = 512,
+        max_clips: int | None = None,
+        patch_selection: PatchSelection = "likeliest",
+        seed: int = 0,
+        progress: ProgressCallback | None = None,
+    ) -> Any:
+        """Answer a question in words, greedily, about images, videos, both or neither; or several at once.
+
+        Returns an `Answer`, or a list of them for a list of questions.
+
+        Images and videos are encoded once each: later questions find them in `memory`.
+
+        Args:
+            question: may say `<image>` and `<video>` where they belong; without, images come first, then videos.
+                Of several questions each is answered for itself, about what all share or, as
+                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along.
+            image: one image or several.
+            video: one video or several; a list of images is one.
+            history: the last answer of a conversation to go on with, or turns.
+            max_new_tokens: length limit of the answer.
+            max_clips: most clips of a video that are encoded; None for as many as the model was made for.
+            patch_selection: which patches become tokens; "gumbel" is how the released model does it.
+            seed: for that draw.
+            progress: is told how far the work is.
+
+        Raises:
+            PromptError: media and question do not fit, an image is given as a video or the reverse, or all of it is
+                longer than the context.
+            MediaError: a file cannot be read.
+        """
+        questions = [question] if isinstance(question, str) else list(question)
+        shared = {"image": image, "video": video, "history": history}
+        builder = PromptBuilder(self, self.memory, Progress(progress))
+        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens)
+        turns, prompts = builder.all_prompts(questions, shared, encoding)
+        answers = builder.answers(turns, prompts, max_new_tokens)
+        return answers[0] if isinstance(question, str) else answers
+
+    def stream_answer(
+        self,
+        question: str,
+        *,
+        image: Images | Sequence[Images] | None = None,
+        video: Videos | Sequence[Videos] | None = None,
+        history: Answer | Sequence[Turn] | None = None,
+        max_new_tokens: int = 512,
+        max_clips: int | None = None,
+        patch_selection: PatchSelection = "likeliest",
+        seed: int = 0,
+        progress: ProgressCallback | None = None,
+    ) -> AnswerStream:
+        """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it."""
+        builder = PromptBuilder(self, self.memory, Progress(progress))
+        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens)
+        [turns], [prompt] = builder.prompts([question], image, video, history, encoding)
+        return builder.stream(turns, prompt, max_new_tokens)
+
+    # Videos as tokens, and tokens as videos ---------------------------------------------------------------------------
+
+    def tokenize(
+        self,
+        *,
+        image: Images | None = None,
+        video: Videos | None = None,
+        patch_selection: PatchSelection = "likeliest",
+        seed: int = 0,
+        progress: ProgressCallback | None = None,
+    ) -> Tokens:
+        """An image, or the clips that a video consists of, as codes; videos of any length are read clip by clip.
+
+        Raises:
+            PromptError: not exactly one of the two is given.
+            MediaError: a file cannot be read.
+        """
+        if (image is None) == (video is None):
+            found = "neither image= nor video=" if image is None else "image= and video="
+            raise PromptError(f"got {found}, expected one of them")
+        options, work = self._options(None, {"patch_selection": patch_selection, "seed": seed}), Progress(progress)
+        if image is not None:
+            images = [read_image(one) for one in as_list_of_images(image)]
+            clips = [ClipTokens(keyframe=codes) for codes in image_codes(self, images, options, work)]
+        else:
+            clips = self._video_codes(as_video(video), options, work)
+        return Tokens(
+            clips=tuple(clips),
+            ids=tokens_as_ids(clips, self.vocabulary),
+            metadata=self._metadata("tokenize", "", options),
+            timings=work.timings,
+        )
+
+    def detokenize(
+        self,
+        tokens: Coded,
+        *,
+        detokenizer: Detokenizer = "diffusion",
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """Frames of clips, each decoded for itself; a clip without motion gives one frame.
+
+        Args:
+            tokens: what `tokenize` returned, its `.ids`, or its `.text`.
+            detokenizer: "warp" moves keyframes along their motion, without diffusion.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name.
+
+        Raises:
+            PromptError: there is no clip, one has no keyframe codes, or a line of the text is something else.
+            ShapeError: a clip has not as many motion codes as the motion tokenizer makes.
+            VocabularyError: a code is not in its codebook, or ids do not make clips.
+        """
+        options, work = self._options(options, changes), Progress(progress)
+        clips = self._coded(tokens)
+        tokens_as_ids(clips, self.vocabulary)  # refuses codes that are in no codebook
+        moving = any(clip.motion is not None for clip in clips)
+        decoder = ClipDecoder(self, [options], work, generated_size(self, options, moving=moving))
+        frames = decode_clips(decoder, map(EncodedClip.of, clips), detokenizer)
+        return self._video(
+            frames, clips, options, self._metadata("detokenize", "", options, detokenizer=detokenizer), work
+        )
+
+    def reconstruct(
+        self,
+        video: Videos,
+        *,
+        keyframe: Form = "tokens",
+        motion: Form = "tokens",
+        detokenizer: Detokenizer = "diffusion",
+        max_clips: int = 64,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> Reconstruction:
+        """A video through the tokens and back: what the model sees of it, and how close that comes.
+
+        Args:
+            video: anything `decompose` takes, or one that was generated.
+            keyframe: "raw" keeps the keyframes as they are, so that only motion is judged.
+            motion: "raw" keeps the motion that was found.
+            detokenizer: "warp" moves keyframes along their motion, without diffusion.
+            max_clips: longer videos are refused.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name.
+
+        Raises:
+            MediaError: the file cannot be read.
+            LimitError: the video is too long.
+            ConfigError: an option does not exist or is out of range.
+        """
+        options, work = self._options(options, changes), Progress(progress)
+        video = as_video(video)
+        size = self._reconstructed_size(video, options, detokenizer, keyframe)
+        reader = SegmentReader(
+            model=self, options=options, progress=work, keyframe=keyframe, motion=motion, max_clips=max_clips
+        )
+        segments = list(reader.segments(video, size))
+        clips = [segment.clip for segment in segments]
+        frames = decode_clips(ClipDecoder(self, [options], work, size), clips, detokenizer)
+        original = np.stack([image for segment in segments for image in segment.images])
+
+        tokens, (num_ids, num_bits), near = (
+            tokens_of(clips),
+            information(clips, self.vocabulary),
+            similarity(frames, original),
+        )
+        note = self._metadata("reconstruct", "", options, keyframe=keyframe, motion=motion, detokenizer=detokenizer)
+        return Reconstruction(
+            frames=frames,
+            fps=options.frames.fps,
+            tokens=tokens,
+            ids=self._ids(tokens),
+            metadata=note,
+            timings=work.timings,
+            original=original,
+            psnr_db=near.psnr_db,
+            ssim=near.ssim,
+            num_ids=num_ids,
+            num_bits=num_bits,
+        )
+
+    def edit(
+        self,
+        video: Videos | Images | Coded,
+        *,
+        motion_of: Videos | Coded | None = None,
+        reverse: bool = False,
+        scale: float | int = 1.0,
+        freeze: bool = False,
+        keyframe: Form = "tokens",
+        motion: Form = "tokens",
+        detokenizer: Detokenizer = "diffusion",
+        max_clips: int = 64,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """A video with other motion: what is seen and how it moves are apart, and each can be changed alone.
+
+        Args:
+            video: what is seen: a video, an image, or tokens.
+            motion_of: how it moves, if not as in `video`: its first keyframe then moves like this.
+            reverse: play the motion backwards, from the last frame.
+            scale: factor of the distances that things go; -1 sends them the opposite way.
+            freeze: let the keyframes stand still.
+            keyframe: "raw" keeps a video's keyframes as they are.
+            motion: "raw" edits the motion that was found and decodes that; "tokens" makes codes of it again.
+            detokenizer: "warp" moves keyframes along their motion, without diffusion.
+            max_clips: longer videos are refused.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name.
+
+        Raises:
+            PromptError: motion is taken from something that does not move.
+            MediaError: a file cannot be read.
+            LimitError: a video is too long.
+            ConfigError: an option does not exist or is out of range.
+        """
+        change = MotionEdit(reverse=reverse, scale=scale, freeze=freeze)
+        options, work = self._options(options, changes), Progress(progress)
+        size = generated_size(self, options, moving=True)
+        reader = SegmentReader(
+            model=self, options=options, progress=work, keyframe=keyframe, motion=motion, max_clips=max_clips
+        )
+        decoder = ClipDecoder(self, [options], work, size)
+        clips = edit_motion(
+            self._segments(video, reader, size),
+            None if motion_of is None else self._segments(motion_of, reader, size),
+            change,
+            keyframe=keyframe,
+            motion=motion,
+            decoder=decoder,
+            detokenizer=detokenizer,
+        )
+        frames = decode_clips(decoder, clips, detokenizer)
+        ways = {"keyframe": keyframe, "motion": motion, "detokenizer": detokenizer}
+        note = self._metadata("edit", "", options, edit=to_dict(change), **ways)
+        return self._video(frames, tokens_of(clips), options, note, work)
+
+    # Steps that several methods share ---------------------------------------------------------------------------------
+
+    def _options(
+        self, options: GenerationOptions | None, changes: dict[str, Any], *, after_image: bool = False
+    ) -> GenerationOptions:
+        """What was asked for, completed by the model's own values."""
+        asked = (options or GenerationOptions()).changed(**changes)
+        return asked.completed(self.settings, after_image=after_image)
+
+    def _visual_encoding(
+        self, max_clips: int | None, patch_selection: PatchSelection, seed: int, max_new_tokens: int
+    ) -> VisualEncoding:
+        if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+            raise ConfigError(f"got max_new_tokens={max_new_tokens}, expected at least 1")
+        max_clips = self.settings.max_clips if max_clips is None else max_clips
+        if isinstance(max_clips, bool) or not isinstance(max_clips, int) or max_clips < 1:
+            raise ConfigError(f"got max_clips={max_clips}, expected at least 1")
+        return VisualEncoding(max_clips=max_clips, patch_selection=patch_selection, seed=seed)
+
+    def _video_codes(self, video: Any, options: GenerationOptions, work: Progress) -> list[ClipTokens]:
+        """Codes of a video of any length; a few clips are in memory at a time."""
+        check_video(video)
+        clips = whole_video_clips(video, self.settings.video_processor)
+        how = options.patch_selection, options.seed
+        seen: list[ClipTokens] = []
+        with work.step("encode") as report:
+            for clip in clip_codes(self.visual_tokenizer, self.motion_tokenizer, clips, *how):
+                seen.append(clip)
+                report(len(seen))
+        return seen
+
+    def _coded(self, tokens: Any) -> tuple[ClipTokens, ...]:
+        """Clips in any of their forms."""
+        if isinstance(tokens, str):
+            return parse_tokens(tokens)
+        if isinstance(tokens, Tensor):
+            return ids_as_tokens(tokens.cpu(), self.vocabulary)
+        if all(isinstance(item, ClipTokens) for item in tokens):
+            return tuple(tokens)
+        return ids_as_tokens(torch.tensor(list(tokens)), self.vocabulary)
+
+    def _segments(self, source: Any, reader: SegmentReader, size: tuple[int, int]) -> list[Segment]:
+        """What is to be decoded again, from whatever shows it."""
+        if isinstance(source, GeneratedVideo) and source.tokens:
+            return segments_of_tokens(source.tokens)
+        if isinstance(source, Tokens | Tensor) or _is_list_of(source, ClipTokens | int):
+            return segments_of_tokens(self._coded(source))
+        if is_image(source):
+            return [reader.still(read_image(*as_list_of_images(source)))]
+        return list(reader.segments(as_video(source), size))
+
+    def _reconstructed_size(
+        self, video: Any, options: GenerationOptions, detokenizer: Detokenizer, keyframe: Form
+    ) -> Any:
+        """(height, width). Without a network the video may keep its own."""
+        if detokenizer == "warp" and keyframe == "raw":
+            if options.height is not None:
+                return options.height, options.width
+            check_video(video)
+            return next(images_on_ticks(video)).shape[:2]
+        return generated_size(self, options, moving=detokenizer == "diffusion")
+
+    def _metadata(self, task: str, prompt: Prompts, options: GenerationOptions, **ways: Any) -> dict[str, Any]:
+        """All that is needed to do the same again; `ways` are the task's own arguments."""
+        values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "generator"}
+        plain = {name: to_dict(value) if dataclasses.is_dataclass(value) else value for name, value in values.items()}
+        return {
+            "made_by": f"videolavit {__version__}",
+            "task": task,
+            "prompt": prompt if isinstance(prompt, str) else repr(prompt),
+            # Results are passed on, and the folder of a model is private; the hash says which model it is.
+            "model": Path(self.parts.name).name if Path(self.parts.name).is_dir() else self.parts.name,
+            "model_hash": self.parts.hash,
+            **ways,
+            "seed": options.seed if options.generator is None else None,
+            "options": plain,
+        }
+
+    def _video(
+        self,
+        frames: np.ndarray,
+        clips: tuple[ClipTokens, ...],
+        options: GenerationOptions,
+        metadata: dict[str, Any],
+        work: Progress,
+    ) -> GeneratedVideo:
+        return GeneratedVideo(
+            frames=frames,
+            fps=options.frames.fps,
+            tokens=clips,
+            ids=self._ids(clips),
+            metadata=metadata,
+            timings=work.timings,
+        )
+
+    def _ids(self, clips: Sequence[ClipTokens]) -> Tensor:
+        return tokens_as_ids(clips, self.vocabulary) if clips else torch.empty(0, dtype=torch.long)
+
+
+def _is_list(prompt: Any) -> bool:
+    return isinstance(prompt, list | tuple)
+
+
+def _listed(prompt: Any) -> list[Any]:
+    return list(prompt) if _is_list(prompt) else [prompt]
+
+
+def _is_list_of(source: Any, kind: Any) -> bool:
+    return isinstance(source, list | tuple) and bool(source) and all(isinstance(item, kind) for item in source)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    """The device of a name; refused now, and not at the first use."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"device {device!r}: cannot be used here: {reason}; try 'auto' or 'cpu'") from error
+    return found
+
+
+def _dtype(dtype: Any) -> torch.dtype | None:
+    """A floating type, by itself or by its name in torch."""
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ConfigError(f"got dtype={dtype!r}, expected a floating type such as torch.bfloat16, or None")
+    return found

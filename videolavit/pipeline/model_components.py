@@ -1,33 +1,31 @@
-"""The parts of a model put together: modules, codebooks and schedulers as the classes that compute with them.
+"""Components of a model put together: modules, codebooks and schedulers as the classes that compute with them.
 
-Each is loaded when it is first asked for. `pipeline.py` tells what is done with them.
+Each is loaded when it is first asked for, and its libraries are imported then: answering reads no diffusers.
+`model.py` tells what is done with them.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from torch import nn
+import numpy as np
+from torch import Tensor
 
 from videolavit.checkpoints.components import ModelComponents
 from videolavit.checkpoints.hooks import decode_slices, decode_tiles
-from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
-from videolavit.detokenizers.video_detokenizer import VideoDetokenizer
+from videolavit.checkpoints.registry import video_form
 from videolavit.language.language_model import LanguageModel
 from videolavit.settings import ModelSettings
-from videolavit.tiny.residual import video_detokenizer
-from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
-from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["AnsweringComponents", "Components"]
 
-Module = TypeVar("Module", bound=nn.Module)
-
 
 class AnsweringComponents:
-    """The parts that answer questions: a fine-tuned checkpoint has its own."""
+    """The components that answer questions: a fine-tuned checkpoint has its own."""
 
     def __init__(self, parts: ModelComponents) -> None:
         self._parts = parts
@@ -37,27 +35,29 @@ class AnsweringComponents:
         return _language_model(self._parts, self._parts.answering("language_model"))
 
     @cached_property
-    def visual_tokenizer(self) -> VisualTokenizer:
-        return _module(self._parts, self._parts.answering("visual_tokenizer"), VisualTokenizer)
+    def visual_tokenizer(self) -> Any:
+        """A `VisualTokenizer`."""
+        return self._parts.module(self._parts.answering("visual_tokenizer"))
 
     @cached_property
-    def motion_tokenizer(self) -> MotionTokenizer:
-        return _module(self._parts, self._parts.answering("motion_tokenizer"), MotionTokenizer)
+    def motion_tokenizer(self) -> Any:
+        """A `MotionTokenizer`."""
+        return self._parts.module(self._parts.answering("motion_tokenizer"))
 
 
 class Components:
-    """The assembled parts, as attributes."""
+    """The components of a model, as attributes."""
 
     def __init__(self, parts: ModelComponents) -> None:
         self.parts = parts
         self.answering = AnsweringComponents(parts)
 
-    @property
+    @cached_property
     def settings(self) -> ModelSettings:
-        """How the model sees and draws."""
+        """How the model sees, and its own options of generation."""
         return self.parts.settings
 
-    @property
+    @cached_property
     def vocabulary(self) -> Vocabulary:
         return self.parts.vocabulary
 
@@ -66,25 +66,48 @@ class Components:
         return _language_model(self.parts, "language_model")
 
     @cached_property
-    def visual_tokenizer(self) -> VisualTokenizer:
-        return _module(self.parts, "visual_tokenizer", VisualTokenizer)
+    def visual_tokenizer(self) -> Any:
+        """A `VisualTokenizer`."""
+        return self.parts.module("visual_tokenizer")
 
     @cached_property
-    def motion_tokenizer(self) -> MotionTokenizer:
-        return _module(self.parts, "motion_tokenizer", MotionTokenizer)
+    def motion_tokenizer(self) -> Any:
+        """A `MotionTokenizer`."""
+        return self.parts.module("motion_tokenizer")
 
     @cached_property
-    def keyframe_detokenizer(self) -> KeyframeDetokenizer:
-        parts: Any = [self.parts.module(name) for name in ("keyframe_unet", "keyframe_vae", "condition_decoder")]
-        return KeyframeDetokenizer(parts[0], parts[1], self.parts.scheduler("keyframe_scheduler"), parts[2])
+    def keyframe_detokenizer(self) -> Any:
+        """A `KeyframeDetokenizer`."""
+        from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
+
+        unet, vae, decoder = map(self.parts.module, ("keyframe_unet", "keyframe_vae", "condition_decoder"))
+        detokenizer: Any = KeyframeDetokenizer
+        return detokenizer(unet, vae, self.parts.scheduler("keyframe_scheduler"), decoder)
 
     @cached_property
-    def video_detokenizer(self) -> VideoDetokenizer:
-        parts: Any = [self.parts.module(name) for name in ("video_unet", "video_vae", "motion_encoder")]
-        return video_detokenizer(parts[0], parts[1], self.parts.scheduler("video_scheduler"), parts[2])
+    def video_detokenizer(self) -> Any:
+        """A `VideoDetokenizer` of the form that the model's UNet was trained for."""
+        unet, vae, encoder = map(self.parts.module, ("video_unet", "video_vae", "motion_encoder"))
+        build = importlib.import_module(self._video_form).video_detokenizer
+        return build(unet, vae, self.parts.scheduler("video_scheduler"), encoder)
+
+    @cached_property
+    def preview_frames(self) -> Callable[[np.ndarray, Tensor], np.ndarray] | None:
+        """Frames of a keyframe under normalised motion, before diffusion, in the form of the model's video detokenizer.
+
+        None where that form has no better preview than warping.
+        """
+        preview = getattr(importlib.import_module(self._video_form), "preview_frames", None)
+        return None if preview is None else lambda image, motion: preview(image, motion, self.parts.device)
+
+    def vae_factor(self, name: str) -> int:
+        """Pixels along a side for each latent of "keyframe_vae" or "video_vae", which is not loaded for that."""
+        from videolavit.detokenizers.vae import config_vae_factor
+
+        return config_vae_factor(self.parts.config(name))
 
     def enable_model_cpu_offload(self) -> None:
-        """Keep the parts in the memory of the CPU; each visits the device when it is used, in turns."""
+        """Keep the components in the memory of the CPU; each visits the device when it is used, in turns."""
         self.parts.offload()
 
     def enable_vae_slicing(self) -> None:
@@ -95,12 +118,10 @@ class Components:
         """Send large images through the autoencoders in overlapping tiles: less memory, pixels change a little."""
         self.parts.adapt(decode_tiles)
 
+    @property
+    def _video_form(self) -> str:
+        return video_form(self.parts.config("video_unet"))
+
 
 def _language_model(parts: ModelComponents, name: str) -> LanguageModel:
     return LanguageModel(parts.module(name), parts.vocabulary, parts.text_tokenizer(name))
-
-
-def _module(parts: ModelComponents, name: str, kind: type[Module]) -> Module:
-    module = parts.module(name)
-    assert isinstance(module, kind)
-    return module

@@ -1,4 +1,4 @@
-"""Videos drawn again: reconstructed, to see what the model sees of them, or with other motion."""
+"""Videos decoded again: reconstructed, to see what their tokens keep, or with other motion."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from videolavit.clip import MotionField
+from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import PromptError
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, as_field
 from videolavit.pipeline.encoding import keyframe_codes, motion_codes
-from videolavit.pipeline.model_components import Components
 from videolavit.pipeline.motion_editing import MotionEdit
-from videolavit.pipeline.outputs import ClipTokens
-from videolavit.pipeline.segments import Form, Segment
+from videolavit.pipeline.video_segments import Form, Segment
 from videolavit.video.similarity import psnr_db, ssim
+from videolavit.vocabulary import Vocabulary
 
-__all__ = ["Similarity", "decoded_frames", "edited", "information", "similarity", "tokens_of"]
+__all__ = ["Similarity", "decode_clips", "edit_motion", "information", "similarity", "tokens_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,35 +31,34 @@ class Similarity:
     ssim: float
 
 
-def decoded_frames(
-    painter: ClipDecoder, sketches: Iterable[EncodedClip], detokenizer: Detokenizer
+def decode_clips(
+    decoder: ClipDecoder, clips: Iterable[EncodedClip], detokenizer: Detokenizer
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-    """Frames of all sketches, one after the other."""
-    clips: list[np.ndarray] = []
+    """Frames of all clips, one after the other."""
+    decoded: list[np.ndarray] = []
     last_frame = None
-    for index, sketch in enumerate(sketches):
-        clips.append(painter.sketch(sketch, index, detokenizer, last_frame))
-        last_frame = clips[-1][-1] if len(clips[-1]) else last_frame
-    return np.concatenate(clips)
+    for index, clip in enumerate(clips):
+        decoded.append(decoder.clip(clip, index, detokenizer, last_frame))
+        last_frame = decoded[-1][-1] if len(decoded[-1]) else last_frame
+    return np.concatenate(decoded)
 
 
-def similarity(drawn: UInt8[np.ndarray, "_ _ _ 3"], original: UInt8[np.ndarray, "_ _ _ 3"]) -> Similarity:
-    """Of two videos of one size and length."""
-    pairs = list(zip(drawn, original, strict=True))
+def similarity(decoded: UInt8[np.ndarray, "_ _ _ 3"], original: UInt8[np.ndarray, "_ _ _ 3"]) -> Similarity:
+    """Similarity of two videos of one size and length."""
+    pairs = list(zip(decoded, original, strict=True))
     return Similarity(
         psnr_db=float(np.mean([psnr_db(one, other) for one, other in pairs])),
         ssim=float(np.mean([ssim(one, other) for one, other in pairs])),
     )
 
 
-def information(sketches: Sequence[EncodedClip], model: Components) -> tuple[int, float]:
-    """Number of ids, marks not counted, and of bits that sketches take."""
-    vocabulary = model.vocabulary
+def information(clips: Sequence[EncodedClip], vocabulary: Vocabulary) -> tuple[int, float]:
+    """Number of ids, special tokens not counted, and of bits that clips take."""
     num_ids, num_bits = 0, 0.0
-    for sketch in sketches:
+    for clip in clips:
         for part, num_codes in (
-            (sketch.keyframe, vocabulary.num_visual_codes),
-            (sketch.motion, vocabulary.num_motion_codes),
+            (clip.keyframe, vocabulary.num_visual_codes),
+            (clip.motion, vocabulary.num_motion_codes),
         ):
             if isinstance(part, Tensor):
                 num_ids += len(part)
@@ -69,64 +68,64 @@ def information(sketches: Sequence[EncodedClip], model: Components) -> tuple[int
     return num_ids, num_bits
 
 
-def tokens_of(sketches: Sequence[EncodedClip]) -> tuple[ClipTokens, ...]:
-    """The sketches as codes; none if any of them is drawn from something else."""
-    clips = []
-    for sketch in sketches:
-        if not isinstance(sketch.keyframe, Tensor) or not isinstance(sketch.motion, Tensor | None):
+def tokens_of(clips: Sequence[EncodedClip]) -> tuple[ClipTokens, ...]:
+    """The clips as codes; none if any of them is decoded from something else."""
+    tokens = []
+    for clip in clips:
+        if not isinstance(clip.keyframe, Tensor) or not isinstance(clip.motion, Tensor | None):
             return ()
-        clips.append(ClipTokens(keyframe=sketch.keyframe, motion=sketch.motion, num_frames=sketch.num_frames))
-    return tuple(clips)
+        tokens.append(ClipTokens(keyframe=clip.keyframe, motion=clip.motion, num_frames=clip.num_frames))
+    return tuple(tokens)
 
 
-def edited(
-    passages: Sequence[Segment],
+def edit_motion(
+    segments: Sequence[Segment],
     motion_of: Sequence[Segment] | None,
     edit: MotionEdit,
     *,
     keyframe: Form,
     motion: Form,
-    painter: ClipDecoder,
+    decoder: ClipDecoder,
     detokenizer: Detokenizer,
 ) -> list[EncodedClip]:
-    """Sketches with other motion.
+    """Clips with other motion.
 
     Motion that comes from elsewhere, or goes further, leads away from later keyframes: only the first one is then kept,
-    and each later clip goes on from the last frame that was drawn. What is played backwards starts from last frames.
+    and each later clip goes on from the last decoded frame. What is played backwards starts from last frames.
 
     Raises:
         PromptError: motion is taken from something that does not move.
     """
-    if motion_of is not None and any(passage.sketch.motion is None for passage in motion_of):
+    if motion_of is not None and any(segment.clip.motion is None for segment in motion_of):
         raise PromptError("motion_of= is an image, or tokens without motion; give something that moves")
-    movers = [passage.sketch for passage in (passages if motion_of is None else motion_of)]
+    movers = [segment.clip for segment in (segments if motion_of is None else motion_of)]
     movers = movers[::-1] if edit.reverse else movers
     if motion_of is None and edit.reverse:
-        keyframes = [_last_frame(passage, painter, detokenizer, keyframe) for passage in reversed(passages)]
+        keyframes = [_last_frame(segment, decoder, detokenizer, keyframe) for segment in reversed(segments)]
     else:
-        keyframes = [passage.sketch.keyframe for passage in passages]
+        keyframes = [segment.clip.keyframe for segment in segments]
     if motion_of is not None or edit.scale != 1:
         keyframes = [keyframes[0], *[None] * (len(movers) - 1)]
     return [
-        replace(mover, keyframe=image, motion=_edited_motion(mover.motion, edit, motion, painter))
+        replace(mover, keyframe=image, motion=_edited_motion(mover.motion, edit, motion, decoder))
         for mover, image in zip(movers, keyframes, strict=True)
     ]
 
 
 def _edited_motion(
-    moved: Tensor | MotionField | None, edit: MotionEdit, form: Form, painter: ClipDecoder
+    moved: Tensor | MotionField | None, edit: MotionEdit, form: Form, decoder: ClipDecoder
 ) -> Tensor | MotionField | None:
     if moved is None or (edit.changes_nothing and isinstance(moved, Tensor) == (form == "tokens")):
         return moved
-    field = edit.apply(as_field(painter.model, moved, painter.size))
+    field = edit.apply(as_field(decoder.model, moved, decoder.size))
     if form == "raw":
         return field
-    return motion_codes(painter.model.motion_tokenizer, [field])[0]
+    return motion_codes(decoder.model.motion_tokenizer, [field])[0]
 
 
-def _last_frame(passage: Segment, painter: ClipDecoder, detokenizer: Detokenizer, form: Form) -> Tensor | np.ndarray:
-    image = passage.images[-1] if passage.images else painter.sketch(passage.sketch, 0, detokenizer)[-1]
+def _last_frame(segment: Segment, decoder: ClipDecoder, detokenizer: Detokenizer, form: Form) -> Tensor | np.ndarray:
+    image = segment.images[-1] if segment.images else decoder.clip(segment.clip, 0, detokenizer)[-1]
     if form == "raw":
         return image
-    options = painter.options
-    return keyframe_codes(painter.model.visual_tokenizer, [image], options.patch_selection, options.seed)[0]
+    options = decoder.options
+    return keyframe_codes(decoder.model.visual_tokenizer, [image], options.patch_selection, options.seed)[0]

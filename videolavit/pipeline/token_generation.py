@@ -1,32 +1,62 @@
-"""Ids of clips: what the language model writes, block by block (paper, section 3.3; reference section 7).
+"""Ids of clips: the language model writes keyframes and motion, block by block (paper 3.3; reference section 7).
 
-Blocks come as soon as they are written, so that a keyframe can be drawn before its motion is known, and a clip before
-the next one begins. Where the context is full, its oldest clips are left out; the prompt's words stay.
+Blocks come as soon as they are complete, so that a keyframe can be decoded before its motion is known, and a clip
+before the next one begins. Where the context is full, its oldest clips are left out; the prompt's words stay. Several
+samples run together, each with its own context, random stream and windows: alone it would get the same ids.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from videolavit.errors import ConfigError, PromptError
+from videolavit.generation_options import GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
 from videolavit.language.grammar import Block, GrammarConfig, Modality, fit_motion, only_visual
 from videolavit.language.prompts import Prompt
-from videolavit.nn.random import sample_generators
 from videolavit.pipeline.model_components import Components
-from videolavit.pipeline.options import GenerationOptions
-from videolavit.pipeline.progress import Work
 from videolavit.pipeline.ranking import best_of
+from videolavit.progress import Progress
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["BestOfN", "GeneratedClipBlock", "TokenGenerator", "window"]
+__all__ = ["GeneratedClipBlock", "GenerationState", "TokenGenerator", "window"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GenerationState:
+    """The point from which one sample goes on."""
+
+    options: GenerationOptions
+    """Completed ones; their seed is that of the sample."""
+    context: Int[Tensor, "n"]
+    """Ids of the prompt and of earlier clips."""
+    num_clips: int = 0
+    """In the context; the first new clip has this number."""
+    keyframe: UInt8[np.ndarray, "_ _ 3"] | None = None
+    """The first clip's, if it is given and stands at the end of the context."""
+    keyframe_codes: Int[Tensor, "k"] | None = None
+    last_frame: UInt8[np.ndarray, "_ _ 3"] | None = None
+    """Of the clip before."""
+    is_continued: bool = False
+    """The new frames come right behind that last frame: the first one shows it again and is left out."""
+    candidates: int = 1
+    """Best of n: as many drafts are written, and the one under which `words` are likeliest is kept."""
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError(f"got candidates={self.candidates}, expected at least 1")
+        if self.candidates > 1 and not self.words.strip():
+            raise PromptError("several candidates are compared by the prompt's words; give it some, or take one")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -41,159 +71,249 @@ class GeneratedClipBlock:
     """Ids up to here: prompt, earlier clips and this block."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BestOfN:
-    """Best of several: how many are written, and the words that the best one shows best."""
-
-    candidates: int = 1
-    words: str = ""
-
-    def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise ConfigError(f"got candidates={self.candidates}, expected at least 1")
-        if self.candidates > 1 and not self.words.strip():
-            raise PromptError("several candidates are compared by the prompt's words; give it some, or take one")
-
-
 class TokenGenerator:
-    """Writes the clips of one video, or an image."""
+    """Keyframes and motion of several samples, block by block."""
 
-    def __init__(self, model: Components, options: GenerationOptions, work: Work, wish: BestOfN | None = None) -> None:
-        self.model, self.options, self.work, self.wish = model, options, work, wish or BestOfN()
-        with work.step("load"):
+    def __init__(self, model: Components, progress: Progress, *, constrained: bool = True) -> None:
+        self.model, self.progress = model, progress
+        with progress.step("load"):
             _ = model.language_model
         most: int = model.parts.config("condition_decoder").num_positions
         self.grammar = GrammarConfig(
             min_keyframe_ids=min(model.settings.min_keyframe_ids, most),
             max_keyframe_ids=most,
             motion_ids=model.parts.config("motion_tokenizer").num_tokens,
-            constrained=options.constrained,
+            constrained=constrained,
         )
 
-    def keyframe(self, context: Int[Tensor, "n"]) -> GeneratedClipBlock:
-        """An image after a prompt.
+    def keyframes(self, states: Sequence[GenerationState]) -> list[GeneratedClipBlock]:
+        """One keyframe after each context.
 
         Raises:
             PromptError: it does not fit behind the prompt.
         """
-        [block] = self._write(context, [self.grammar.keyframe()], 0)
-        return block
+        blocks = [self.grammar.keyframe()]
+        run = _Run(self, states, [state.context for state in states], blocks, [state.num_clips for state in states])
+        with closing(run):
+            return [run.next_block(index) for index in range(len(states))]
 
-    def clips(
-        self, context: Int[Tensor, "n"], count: int, *, first: int = 0, keyframe_is_given: bool = False
-    ) -> Iterator[GeneratedClipBlock]:
-        """Keyframe and motion of `count` clips, as they come.
+    def clips(self, states: Sequence[GenerationState], count: int) -> Iterator[list[GeneratedClipBlock]]:
+        """Keyframe and motion of `count` clips: lists with the same block of every sample, as they come.
 
-        Args:
-            context: what stands before.
-            count: number of clips.
-            first: number of the first one; so many are in the context.
-            keyframe_is_given: the context ends in the first one's keyframe.
+        The first keyframe is left out where the states give it: either all of them do, or none.
 
         Raises:
             PromptError: not even one clip fits behind the prompt.
         """
-        longest = sum(block.max_ids + 2 for block in self.grammar.video())
-        length, clip = self.model.language_model.context_length, first
-        while clip < first + count:
-            given = keyframe_is_given and clip == first
-            read = window(context, length - longest, clip + given, self.model.vocabulary)
-            fitting = max(1, min(first + count - clip, (length - len(read)) // longest))
-            before = context
-            for block in self._write(read, self.grammar.video(fitting)[given:], clip):
-                context = torch.cat([before, block.context[len(read) :]])
-                yield replace(block, context=context)
-            clip += fitting
+        writers = [_ClipWriter(self, state, count) for state in states]
+        with ExitStack() as running:
+            for clip in range(count):
+                self._begin_runs(writers, running)
+                given = clip == 0 and states[0].keyframe is not None
+                for _ in self.grammar.video()[given:]:
+                    yield [writer.next_block() for writer in writers]
 
-    def _write(self, context: Tensor, blocks: Sequence[Block], clip: int) -> Iterator[GeneratedClipBlock]:
-        """Blocks of the clips from number `clip` on. What goes on from earlier clips has random streams of its own."""
-        starts_with_motion = blocks[0].modality is Modality.MOTION
-        run = self._write_best if self.wish.candidates > 1 else self._write_one
-        for number, ids in enumerate(run(context, blocks, f"ids {clip}")):
-            block = blocks[number]
-            context = torch.cat([context, ids])
-            yield GeneratedClipBlock(
-                clip=clip + (number + starts_with_motion) // 2,
-                modality=block.modality,
-                codes=self._codes(ids, block),
-                context=context,
-            )
+    def _begin_runs(self, writers: Sequence[_ClipWriter], running: ExitStack) -> None:
+        """Start what the language model writes next; samples for which as many clips fit run together."""
+        waiting = [writer for writer in writers if not writer.blocks_left]
+        plans = {id(writer): writer.plan() for writer in waiting}
+        for fitting in sorted({plan.num_clips for plan in plans.values()}):
+            together = [writer for writer in waiting if plans[id(writer)].num_clips == fitting]
+            given = together[0].keyframe_is_given
+            blocks = self.grammar.video(fitting)[given:]
+            contexts = [plans[id(writer)].read for writer in together]
+            states, first = [writer.state for writer in together], [writer.clip for writer in together]
+            run = running.enter_context(closing(_Run(self, states, contexts, blocks, first)))
+            for index, writer in enumerate(together):
+                writer.begin(run, index, len(contexts[index]), len(blocks))
 
-    def _write_one(self, context: Tensor, blocks: Sequence[Block], name: str) -> Iterator[Tensor]:
-        """Ids of each block, marks included, as soon as it ends."""
-        model, prompt = self.model.language_model, Prompt.from_ids(context)
-        ids = stream(model, [prompt], blocks, self.options.sampling, self.options.generators(name))
-        with closing(ids):  # type: ignore[type-var] - a generator
-            reader = _BlockReader(ids, blocks, self.model.vocabulary)
-            for number, block in enumerate(blocks):
-                with self.work.step("write", block.max_ids + 2) as report:
-                    written = reader.read(number, report)
-                    report(block.max_ids + 2)
-                yield torch.tensor(written)
-
-    def _write_best(self, context: Tensor, blocks: Sequence[Block], name: str) -> Iterator[Tensor]:
-        """The same for the best of several, which are written together."""
-        count = self.wish.candidates
-        generators = sample_generators(self._seed(), count, stream=name)
-        total = count * sum(block.max_ids + 2 for block in blocks)
-        with self.work.step("write", total) as report:
-            done = itertools.count(1)
-
-            def count_id(new: NewId) -> bool:
-                report(next(done))
-                return False  # go on
-
-            prompts, sampling = [Prompt.from_ids(context)] * count, self.options.sampling
-            written = generate(self.model.language_model, prompts, blocks, sampling, generators, count_id)
-            report(total)
-        with self.work.step("rank", count) as report:
-            drafts = [drawn.ids for drawn in written]
-            best = best_of(self.model.answering.language_model, context, drafts, blocks, self.wish.words)
-            report(count)
-        vocabulary, ids = self.model.vocabulary, written[best].ids
-        lengths = [
-            len(block.ids) + block.closed + (plan.opening(vocabulary) is not None)
-            for block, plan in zip(written[best].blocks, blocks, strict=True)
-        ]
-        yield from ids.split(lengths)
-
-    def _seed(self) -> int:
-        generator = self.options.generator
-        return self.options.seed if generator is None else int(torch.randint(2**62, (), generator=generator))
-
-    def _codes(self, ids: Tensor, block: Block) -> Tensor:
-        """Codes of a block with its marks. The released rule allows what cannot be decoded; that is left out here."""
+    def codes(self, ids: Tensor, block: Block) -> Tensor:
+        """Codes of a block with its special tokens; what cannot be decoded of unconstrained ids is left out."""
         vocabulary = self.model.vocabulary
         if block.modality is Modality.MOTION:
             return vocabulary.motion_codes(fit_motion(ids, self.grammar.motion_ids, vocabulary))
         return vocabulary.visual_codes(only_visual(ids, vocabulary)[: self.grammar.max_keyframe_ids])
 
 
-class _BlockReader:
-    """Ids of a running generation, block by block."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    read: Tensor
+    """The part of the context that the language model reads."""
+    num_clips: int
+    """Clips that fit behind it."""
 
-    def __init__(self, ids: Iterator[NewId], blocks: Sequence[Block], vocabulary: Vocabulary) -> None:
-        self._ids, self._blocks, self._vocabulary = ids, blocks, vocabulary
-        self._held: NewId | None = None
-        """The next block's first id, where only that tells that a block has ended: the released rule need not close."""
 
-    def read(self, number: int, report: Callable[[int], None]) -> list[int]:
-        """All ids of the block with that number."""
-        closing_token = self._blocks[number].closing(self._vocabulary)
-        read: list[int] = []
-        while (new := self._next()) is not None:
-            if new.block != number:
-                self._held = new
-                break
-            read.append(new.id)
-            report(len(read))
-            if new.id == closing_token:
-                break
-        return read
+class _ClipWriter:
+    """The clips of one sample: its context so far, and the run that writes its next blocks."""
 
-    def _next(self) -> NewId | None:
-        held, self._held = self._held, None
-        return held or next(self._ids, None)
+    def __init__(self, generator: TokenGenerator, state: GenerationState, count: int) -> None:
+        self.generator, self.state = generator, state
+        self.context, self.clip, self.end = state.context, state.num_clips, state.num_clips + count
+        self.blocks_left = 0
+
+    @property
+    def keyframe_is_given(self) -> bool:
+        """The context ends in the keyframe of the clip that comes next."""
+        return self.state.keyframe is not None and self.clip == self.state.num_clips
+
+    def plan(self) -> _Plan:
+        """What to read, and how many clips to write after it."""
+        generator = self.generator
+        longest = sum(block.max_ids + 2 for block in generator.grammar.video())
+        length = generator.model.language_model.context_length
+        known = self.clip + self.keyframe_is_given
+        read = window(self.context, length - longest, known, generator.model.vocabulary)
+        return _Plan(read, max(1, min(self.end - self.clip, (length - len(read)) // longest)))
+
+    def begin(self, run: _Run, index: int, num_read: int, num_blocks: int) -> None:
+        """Take the next blocks from sample `index` of a run, which read the last `num_read` ids of the context."""
+        self._run, self._index, self._num_read = run, index, num_read
+        self.blocks_left, self._before = num_blocks, self.context
+
+    def next_block(self) -> GeneratedClipBlock:
+        """The next block, behind the whole context."""
+        block = self._run.next_block(self._index)
+        self.context = torch.cat([self._before, block.context[self._num_read :]])
+        self.blocks_left -= 1
+        self.clip = block.clip + (block.modality is Modality.MOTION)
+        return replace(block, context=self.context)
+
+
+class _IdSource(Protocol):
+    def block(self, sample: int, number: int) -> list[int]: ...
+    def close(self) -> None: ...
+
+
+class _Run:
+    """The same blocks of several samples, written together by the language model."""
+
+    def __init__(
+        self,
+        generator: TokenGenerator,
+        states: Sequence[GenerationState],
+        contexts: Sequence[Tensor],
+        blocks: Sequence[Block],
+        first_clips: Sequence[int],
+    ) -> None:
+        self.generator, self.blocks, self.first_clips = generator, blocks, first_clips
+        self.contexts, self.written = list(contexts), [0] * len(states)
+        kind = _BestIds if states[0].candidates > 1 else _StreamedIds
+        # What goes on from earlier clips has random streams of its own.
+        names = [f"ids {clip}" for clip in first_clips]
+        self._ids: _IdSource = kind(generator, states, contexts, blocks, names)
+
+    def next_block(self, sample: int) -> GeneratedClipBlock:
+        """The next block of a sample."""
+        number = self.written[sample]
+        block = self.blocks[number]
+        ids = torch.tensor(self._ids.block(sample, number), dtype=torch.long)
+        self.written[sample] += 1
+        self.contexts[sample] = torch.cat([self.contexts[sample], ids])
+        starts_with_motion = self.blocks[0].modality is Modality.MOTION
+        return GeneratedClipBlock(
+            clip=self.first_clips[sample] + (number + starts_with_motion) // 2,
+            modality=block.modality,
+            codes=self.generator.codes(ids, block),
+            context=self.contexts[sample],
+        )
+
+    def close(self) -> None:
+        """Stop writing."""
+        self._ids.close()
+
+
+class _StreamedIds:
+    """Ids as they come: those of blocks that somebody waits for, and those of other samples in between."""
+
+    def __init__(
+        self,
+        generator: TokenGenerator,
+        states: Sequence[GenerationState],
+        contexts: Sequence[Tensor],
+        blocks: Sequence[Block],
+        names: Sequence[str],
+    ) -> None:
+        self._progress, self._blocks = generator.progress, blocks
+        self._closing = [block.closing(generator.model.vocabulary) for block in blocks]
+        self._read: list[list[list[int]]] = [[[] for _ in blocks] for _ in states]
+        self._complete = [0] * len(states)
+        prompts = [Prompt.from_ids(context) for context in contexts]
+        generators = [one for state, name in zip(states, names, strict=True) for one in state.options.generators(name)]
+        sampling = states[0].options.sampling
+        self._ids: Any = stream(generator.model.language_model, prompts, blocks, sampling, generators)
+
+    def block(self, sample: int, number: int) -> list[int]:
+        """All ids of a block of a sample."""
+        total = self._blocks[number].max_ids + 2
+        with self._progress.step("generate", total) as report:
+            while self._complete[sample] <= number:
+                new = next(self._ids, None)
+                if new is None:
+                    break
+                self._take(new)
+                report(min(len(self._read[sample][number]), total))
+            report(total)
+        return self._read[sample][number]
+
+    def _take(self, new: NewId) -> None:
+        self._read[new.sample][new.block].append(new.id)
+        # Unconstrained blocks need not close: then only an id of the next block tells that one has ended.
+        self._complete[new.sample] = max(self._complete[new.sample], new.block + (new.id == self._closing[new.block]))
+
+    def close(self) -> None:
+        self._ids.close()
+
+
+class _BestIds:
+    """The best of several drafts of each sample, which are written together."""
+
+    def __init__(
+        self,
+        generator: TokenGenerator,
+        states: Sequence[GenerationState],
+        contexts: Sequence[Tensor],
+        blocks: Sequence[Block],
+        names: Sequence[str],
+    ) -> None:
+        model, progress, count = generator.model, generator.progress, states[0].candidates
+        generators = [
+            one for state, name in zip(states, names, strict=True) for one in state.options.generators(name, count)
+        ]
+        prompts = [Prompt.from_ids(context) for context in contexts for _ in range(count)]
+        total = len(prompts) * sum(block.max_ids + 2 for block in blocks)
+        with progress.step("generate", total) as report:
+            done = itertools.count(1)
+
+            def count_id(new: NewId) -> bool:
+                report(next(done))
+                return False  # go on
+
+            sampling = states[0].options.sampling
+            drafts = generate(model.language_model, prompts, blocks, sampling, generators, count_id)
+            report(total)
+        self._blocks = []
+        with progress.step("rank", len(states)) as report:
+            for index, state in enumerate(states):
+                own = drafts[index * count : (index + 1) * count]
+                ids = [draft.ids for draft in own]
+                best = own[best_of(model.answering.language_model, contexts[index], ids, blocks, state.words)]
+                self._blocks.append(best.ids.split(_lengths(best, blocks, model.vocabulary)))
+                report(index + 1)
+
+    def block(self, sample: int, number: int) -> list[int]:
+        """All ids of a block of a sample."""
+        return self._blocks[sample][number].tolist()
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def _lengths(draft: Any, blocks: Sequence[Block], vocabulary: Vocabulary) -> list[int]:
+    """Numbers of ids of each block, special tokens included."""
+    return [
+        len(block.ids) + block.closed + (plan.opening(vocabulary) is not None)
+        for block, plan in zip(draft.blocks, blocks, strict=True)
+    ]
 
 
 def window(context: Int[Tensor, "n"], room: int, num_clips: int, vocabulary: Vocabulary) -> Int[Tensor, "m"]:

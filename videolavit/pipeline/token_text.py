@@ -23,8 +23,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import OutputError, PromptError
-from videolavit.pipeline.outputs import ClipTokens
 from videolavit.video.io.write import check_output, complete_or_absent
 
 __all__ = ["Tokens", "format_tokens", "parse_tokens", "read_note"]

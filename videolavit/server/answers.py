@@ -18,7 +18,7 @@ from videolavit.language.sampling import Sampling, SamplingOptions
 from videolavit.language.stream_answer import AnswerText
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.answering import PromptBuilder, VisualEncoding
-from videolavit.pipeline.progress import Work
+from videolavit.progress import Progress
 from videolavit.server.engine import Ticket
 from videolavit.server.stops import StopText
 
@@ -233,7 +233,7 @@ class _Writing:
 def _conversation(model: Any, request: AnswerRequest) -> tuple[tuple[Turn, ...], Prompt]:
     """The conversation as the model reads it; each question's media are looked at."""
     *before, last = request.turns
-    builder = PromptBuilder(model, model.memory, Work(None))
+    builder = PromptBuilder(model, model.memory, Progress(None))
     look = VisualEncoding(max_clips=model.settings.max_clips, patch_selection="likeliest", seed=request.seed)
     history: list[Turn] = []
     for turn in before:

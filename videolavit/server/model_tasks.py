@@ -80,7 +80,7 @@ def tokens_task(request: TokensRequest) -> Task:
 class VideoProgress:
     """Percent of a video that is done, from what the pipeline tells; never less than before, at most 99."""
 
-    _SHARES: Mapping[str, float] = {"write": 0.15, "keyframe": 0.1, "frames": 0.6}
+    _SHARES: Mapping[str, float] = {"generate": 0.15, "keyframe": 0.1, "frames": 0.6}
 
     def __init__(self, clips: int) -> None:
         self._clips, self.percent = clips, 0

@@ -12,21 +12,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder
-from videolavit.detokenizers.vae import encode_images
+from videolavit.detokenizers.vae import encode_images, signed_images
 from videolavit.detokenizers.video_detokenizer import ResidualBase, VideoDetokenizer, VideoOptions, to_frames
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.nn.offload import compute_device
 from videolavit.tiny.compensation import compensate
 
-__all__ = ["ResidualVideoDetokenizer", "video_detokenizer"]
+__all__ = ["ResidualVideoDetokenizer", "preview_frames", "video_detokenizer"]
 
 
 class ResidualVideoDetokenizer(VideoDetokenizer):
@@ -75,11 +76,19 @@ class ResidualVideoDetokenizer(VideoDetokenizer):
 
 def video_detokenizer(
     unet: VideoUNet,
-    vae: AutoencoderKLTemporalDecoder | AutoencoderKL,
+    vae: AutoencoderKL,
     scheduler: Any,
     motion_encoder: MotionConditionEncoder,
     options: VideoOptions | None = None,
 ) -> VideoDetokenizer:
-    """The detokenizer of the form that the UNet was trained for."""
+    """The detokenizer of the form that the UNet was trained for: of residuals, or of whole frames."""
     kind = ResidualVideoDetokenizer if unet.config["residual_scale"] else VideoDetokenizer
     return kind(unet, vae, scheduler, motion_encoder, options)
+
+
+@torch.no_grad()
+def preview_frames(
+    image: UInt8[np.ndarray, "height width 3"], motion: Float[Tensor, "1 2 frames rows cols"], device: torch.device
+) -> UInt8[np.ndarray, "frames height width 3"]:
+    """The compensated frames that residuals are added to, without any network."""
+    return to_frames(compensate(signed_images(image[None], device), motion).frames[0]).cpu().numpy()

@@ -7,7 +7,9 @@ functions. The whole image is brought to the model's size whatever its shape, as
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +28,13 @@ from videolavit.video.io.limits import Limits
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.reencode import Reencoding
 
-__all__ = ["VideoProcessorConfig", "front_end_clips", "looked_at_clips", "whole_video_clips"]
+__all__ = [
+    "VideoProcessorConfig",
+    "clips_with_images",
+    "front_end_clips",
+    "looked_at_clips",
+    "whole_video_clips",
+]
 
 _NONE = Limits(max_duration_seconds=math.inf)
 """For images of the model's size: those of the source have passed the limits already."""
@@ -105,6 +113,33 @@ def whole_video_clips(
 ) -> Iterator[tuple[Clip, int]]:
     """The whole video as clips that follow one another, each with the number of frames it is shown for."""
     return timeline(front_end_clips(source, video_processor, limits=limits, select="all"))
+
+
+def clips_with_images(
+    source: VideoSource, video_processor: VideoProcessorConfig, *, limits: Limits | None = None
+) -> Iterator[tuple[Clip, list[UInt8[np.ndarray, "height width 3"]]]]:
+    """The clips of `whole_video_clips`, each with the images of the video at its ticks, as many as it is shown for.
+
+    A video that is brought to the model's size is read once; the images wait until their clip is known. At its own size
+    the encoder takes the decoder's own pixels, not these images, and the video is read twice.
+    """
+    with closing(images_on_ticks(source, fps=video_processor.options.rate, limits=limits)) as images:
+        size = video_processor.motion_size
+        if size is None:
+            for clip, num_frames in whole_video_clips(source, video_processor, limits=limits):
+                yield clip, list(itertools.islice(images, num_frames))
+            return
+        passed: deque[UInt8[np.ndarray, "_ _ 3"]] = deque()
+
+        def resized() -> Iterator[UInt8[np.ndarray, "_ _ 3"]]:
+            for image in images:
+                passed.append(image)
+                yield resize_image(image, *size)
+
+        seen = Frames(images=resized(), fps=video_processor.fps)
+        for clip, num_frames in timeline(iter_clips(seen, video_processor.options, limits=_NONE, select="all")):
+            keyframe = video_processor.resized(clip.keyframe)
+            yield dataclasses.replace(clip, keyframe=keyframe), [passed.popleft() for _ in range(num_frames)]
 
 
 def looked_at_clips(

@@ -90,7 +90,7 @@ def until_words(bars: StageBars) -> Callable[[str, int, int], None]:
     """The same `progress`, but for the writing of an answer: its words show how far it is."""
 
     def show(stage: str, done: int, total: int) -> None:
-        if stage != "write":
+        if stage != "generate":
             bars(stage, done, total)
 
     return show

@@ -62,7 +62,7 @@ def media_file(name: str) -> Shown:
 
 
 def _kind(name: str) -> str:
-    from videolavit.pipeline.options import is_still
+    from videolavit.pipeline.media import is_still
 
     return "image" if is_still(name) else "video"
 

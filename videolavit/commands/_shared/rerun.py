@@ -12,8 +12,8 @@ from videolavit.errors import ConfigError
 from videolavit.video.io.write import read_metadata
 
 if TYPE_CHECKING:
+    from videolavit.generation_options import GenerationOptions
     from videolavit.pipeline import VideoLaVIT
-    from videolavit.pipeline.options import GenerationOptions
 
 __all__ = ["Run", "remembered"]
 
@@ -45,8 +45,8 @@ class Run:
             ConfigError: the options are those of another version.
         """
         from videolavit.config import from_dict
+        from videolavit.generation_options import GenerationOptions
         from videolavit.old_names import current_names
-        from videolavit.pipeline.options import GenerationOptions
 
         stored = current_names(self.metadata.get("options", {}))
         return from_dict(GenerationOptions, stored, where=f"{self.file}: options")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from videolavit.errors import MediaError, PromptError
 
 if TYPE_CHECKING:
-    from videolavit.pipeline.outputs import ClipTokens
+    from videolavit.clip_tokens import ClipTokens
 
 __all__ = ["TOKENS", "holds_tokens", "read_token_note", "read_tokens"]
 

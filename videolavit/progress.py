@@ -1,4 +1,4 @@
-"""Who is told how far the work is, and how long each step of it took."""
+"""Progress of a piece of work: a callback that is told each step, and the seconds that each step took."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["Progress", "Work"]
+__all__ = ["Progress", "ProgressCallback"]
 
-Progress = Callable[[str, int, int], None]
-"""Called as progress(stage, done, total), with done from 0 to total. Stages are "load" (parts that
-are needed for the first time), "perceive" (clips looked at), "write" (ids), "rank" (candidates), "keyframe" and
+ProgressCallback = Callable[[str, int, int], None]
+"""Called as progress(stage, done, total), with done from 0 to total. Stages are "load" (components that
+are needed for the first time), "encode" (images and clips), "generate" (ids), "rank" (candidates), "keyframe" and
 "frames" (denoising steps) and "warp"; a total of 0 is one that is not known. To stop the work, raise."""
 
 
-class Work:
-    """A piece of work under way: the time of its steps so far, and whom to tell of them."""
+class Progress:
+    """A piece of work under way: the time of its steps so far, and the callback that hears of them."""
 
-    def __init__(self, progress: Progress | None = None) -> None:
+    def __init__(self, callback: ProgressCallback | None = None) -> None:
         self.timings: dict[str, float] = {}
         """Seconds by step."""
-        self._progress = progress
+        self._callback = callback
 
     @contextmanager
     def step(self, stage: str, total: int = 0) -> Iterator[Callable[[int], None]]:
-        """Time a step; what it gives is to be called with how much of `total` is done."""
+        """Time a step; call what it yields with how much of `total` is done."""
         self._tell(stage, 0, total)
         started = time.perf_counter()
         try:
@@ -38,5 +38,5 @@ class Work:
         return taken
 
     def _tell(self, stage: str, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._progress(stage, done, total)
+        if self._callback is not None:
+            self._callback(stage, done, total)

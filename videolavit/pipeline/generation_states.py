@@ -1,0 +1,197 @@
+"""Where generation begins: with a prompt, with an image, or where another video ends (paper, section 3.2)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from videolavit.clip_tokens import ClipTokens
+from videolavit.errors import ConfigError, PromptError
+from videolavit.generation_options import GenerationOptions
+from videolavit.language.generation_prompt import generation_prompt
+from videolavit.language.prompts import Prompt
+from videolavit.pipeline.clip_decoder import generated_size, size_for_shape
+from videolavit.pipeline.encoding import clip_codes, keyframe_codes, tokens_as_ids
+from videolavit.pipeline.media import as_list_of_images, as_video, check_video, read_image
+from videolavit.pipeline.model_components import Components
+from videolavit.pipeline.outputs import GeneratedVideo
+from videolavit.pipeline.token_generation import GenerationState
+from videolavit.progress import Progress
+from videolavit.video.clips.timeline import images_on_ticks
+from videolavit.video.io.pixels import resize_image
+from videolavit.video.processor import whole_video_clips
+
+__all__ = ["first_images", "image_codes", "image_states", "sample_options", "video_size", "video_states"]
+
+
+def sample_options(
+    model: Components,
+    prompts: Sequence[Any],
+    options: GenerationOptions | None,
+    changes: dict[str, Any],
+    *,
+    after_image: bool = False,
+) -> list[GenerationOptions]:
+    """Complete options of each prompt; they differ in their seeds alone.
+
+    Raises:
+        ConfigError: an option does not exist or is out of range, or there is another number of seeds than of prompts.
+        PromptError: an empty list of prompts, or something else than words or a Prompt.
+    """
+    if not prompts:
+        raise PromptError("got an empty list of prompts, expected at least one")
+    for prompt in prompts:
+        if not isinstance(prompt, str | Prompt):
+            raise PromptError(f"got a prompt of type {type(prompt).__name__}, expected a text, or a list of texts")
+    seeds = changes.get("seed")
+    if not isinstance(seeds, list | tuple):
+        completed = (
+            (options or GenerationOptions()).changed(**changes).completed(model.settings, after_image=after_image)
+        )
+        return [completed] * len(prompts)
+    if len(seeds) != len(prompts):
+        raise ConfigError(f"got {len(seeds)} seeds for {len(prompts)} prompts, expected one for each")
+    asked = [(options or GenerationOptions()).changed(**{**changes, "seed": seed}) for seed in seeds]
+    return [one.completed(model.settings, after_image=after_image) for one in asked]
+
+
+def image_states(
+    model: Components,
+    prompts: Sequence[str | Prompt],
+    samples: Sequence[GenerationOptions],
+    images: Sequence[Tensor],
+    candidates: int | None,
+) -> list[GenerationState]:
+    """The beginnings of images after prompts that may speak of other images, which come as codes."""
+    return [
+        _state(model, one, generation_prompt(model.language_model, prompt, images), prompt, candidates)
+        for one, prompt in zip(samples, prompts, strict=True)
+    ]
+
+
+def video_states(
+    model: Components,
+    prompts: Sequence[str | Prompt],
+    samples: Sequence[GenerationOptions],
+    first_images: Sequence[np.ndarray],
+    after: Any,
+    size: tuple[int, int],
+    candidates: int | None,
+    progress: Progress,
+) -> list[GenerationState]:
+    """The beginnings of videos: after prompts, with first images at (height, width), or after another video.
+
+    Raises:
+        PromptError: there is neither text nor image.
+        MediaError: the video before cannot be read.
+    """
+    if after is not None:
+        return [_after_video(model, samples[0], prompts[0], after, progress)]
+    if not first_images:
+        return image_states(model, prompts, samples, (), candidates)
+    codes = image_codes(model, first_images, samples[0], progress)
+    return [
+        _state(
+            model,
+            one,
+            generation_prompt(model.language_model, prompt, keyframe=row),
+            prompt,
+            candidates,
+            keyframe=resize_image(image, *size),
+            keyframe_codes=row,
+        )
+        for one, prompt, image, row in zip(samples, prompts, first_images, codes, strict=True)
+    ]
+
+
+def first_images(image: Any, count: int) -> list[np.ndarray]:
+    """The images that `count` videos start with: one for all, or one for each; none if there is none.
+
+    Raises:
+        PromptError: another number of images.
+        MediaError: one of them cannot be read.
+    """
+    images = [read_image(one) for one in as_list_of_images(image)]
+    if images and len(images) not in (1, count):
+        raise PromptError(f"got {len(images)} images for {count} prompts, expected one for all or one for each")
+    return images * (count if len(images) == 1 else 1)
+
+
+def video_size(
+    model: Components, options: GenerationOptions, keyframes: Sequence[np.ndarray], after: Any, *, is_given: bool
+) -> tuple[int, int]:
+    """(height, width) that was asked for, that of the video before, or one with the shape of given keyframes.
+
+    Raises:
+        ConfigError: the autoencoders cannot make that size, or keyframes of a batch have different shapes.
+    """
+    if isinstance(after, GeneratedVideo) and not is_given:
+        return after.frames.shape[1], after.frames.shape[2]
+    sizes = set() if is_given else {size_for_shape(model, keyframe, options) for keyframe in keyframes}
+    if len(sizes) > 1:
+        raise ConfigError(f"the keyframes of a batch ask for the sizes {sorted(sizes)}; give height= and width=")
+    return sizes.pop() if sizes else generated_size(model, options, moving=True)
+
+
+def image_codes(
+    model: Components, images: Sequence[np.ndarray], options: GenerationOptions, progress: Progress
+) -> list[Tensor]:
+    """Codes of images as the model reads them in a prompt."""
+    if not images:
+        return []
+    with progress.step("encode", len(images)) as report:
+        codes = keyframe_codes(model.visual_tokenizer, list(images), options.patch_selection, options.seed)
+        report(len(images))
+    return codes
+
+
+def _state(
+    model: Components,
+    options: GenerationOptions,
+    context: Tensor,
+    prompt: str | Prompt,
+    candidates: int | None,
+    **state: Any,
+) -> GenerationState:
+    words = prompt.replace("<image>", " ").strip() if isinstance(prompt, str) else ""
+    if candidates is None:
+        candidates = model.settings.candidates if words else 1
+    return GenerationState(options=options, context=context, candidates=candidates, words=words, **state)
+
+
+def _after_video(
+    model: Components, options: GenerationOptions, prompt: str | Prompt, video: Any, progress: Progress
+) -> GenerationState:
+    """The end of a generated video, of which all clips are known, or of any other one's last clip."""
+
+    def context(tokens: Sequence[ClipTokens]) -> Tensor:
+        ids = tokens_as_ids(tokens, model.vocabulary)
+        return ids if prompt == "" else torch.cat([generation_prompt(model.language_model, prompt), ids])
+
+    if isinstance(video, GeneratedVideo) and video.tokens:
+        return GenerationState(
+            options=options,
+            context=video.ids if prompt == "" else context(video.tokens),
+            num_clips=len(video.tokens),
+            last_frame=video.frames[-1],
+            is_continued=True,
+        )
+    source = as_video(video)
+    check_video(source)
+    with progress.step("encode"):
+        [last] = deque(whole_video_clips(source, model.settings.video_processor), maxlen=1)
+        how = options.patch_selection, options.seed
+        tokens = tuple(clip_codes(model.visual_tokenizer, model.motion_tokenizer, [last], *how))
+        [last_frame] = deque(images_on_ticks(source, fps=last[0].fps), maxlen=1)
+    return GenerationState(
+        options=options,
+        context=context(tokens),
+        num_clips=1,
+        last_frame=last_frame,
+        is_continued=isinstance(video, GeneratedVideo),
+    )

@@ -1,0 +1,115 @@
+"""A whole video as segments to decode again: its clips as codes, or as the keyframes and motion that were found in it.
+
+Clips are read one after another. What decodes them keeps all frames, so there is a limit to what is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from videolavit.clip import Clip
+from videolavit.clip_tokens import ClipTokens
+from videolavit.errors import LimitError, MediaError
+from videolavit.generation_options import GenerationOptions
+from videolavit.pipeline.clip_decoder import EncodedClip
+from videolavit.pipeline.encoding import keyframe_codes, motion_codes
+from videolavit.pipeline.media import check_video
+from videolavit.pipeline.model_components import Components
+from videolavit.progress import Progress
+from videolavit.video.clips.decompose import file_or_frames
+from videolavit.video.io.pixels import resize_image
+from videolavit.video.io.sources import can_read_again, describe
+from videolavit.video.processor import clips_with_images
+
+__all__ = ["Form", "Segment", "SegmentReader", "segments_of_tokens"]
+
+Form = Literal["tokens", "raw"]
+"""A keyframe or its motion goes through its tokenizer, or is kept as it was found."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Segment:
+    """The time of one clip of a video."""
+
+    clip: EncodedClip
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]] = ()
+    """The original, tick by tick, at the size that is decoded; none where there are codes alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentReader:
+    """Turns videos into segments."""
+
+    model: Components
+    options: GenerationOptions
+    progress: Progress
+    keyframe: Form
+    motion: Form
+    max_clips: int
+
+    def segments(self, video: Any, size: tuple[int, int]) -> Iterator[Segment]:
+        """The whole video, with its images at (height, width).
+
+        Raises:
+            MediaError: the video cannot be read, or only once.
+            LimitError: it has more than `max_clips` clips.
+        """
+        processor = self.model.settings.video_processor
+        video = file_or_frames(video, processor.fps)
+        self._check(video)
+        clips = clips_with_images(video, processor)
+        for number in range(self.max_clips + 1):
+            with self.progress.step("encode") as report:
+                read = next(clips, None)
+                if read is None:
+                    return
+                if number == self.max_clips:
+                    raise self._too_long(video, f"more than {number} clips")
+                clip, images = read
+                shown = [resize_image(image, *size) for image in images]
+                segment = Segment(clip=self._encoded(clip, len(images), number), images=shown)
+                report(number + 1)
+            yield segment
+
+    def still(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Segment:
+        """An image, which does not move."""
+        if self.keyframe == "raw":
+            return Segment(clip=EncodedClip(keyframe=image, motion=None))
+        [codes] = keyframe_codes(self.model.visual_tokenizer, [image], self.options.patch_selection, self.options.seed)
+        return Segment(clip=EncodedClip(keyframe=codes, motion=None))
+
+    def _encoded(self, clip: Clip, num_frames: int, number: int) -> EncodedClip:
+        keyframe, motion = clip.keyframe, clip.motion
+        if self.keyframe == "tokens":
+            how = self.options.patch_selection, self.options.seed
+            [keyframe] = keyframe_codes(self.model.visual_tokenizer, [clip.keyframe], *how, first=number)
+        if self.motion == "tokens":
+            [motion] = motion_codes(self.model.motion_tokenizer, [clip.motion])
+        return EncodedClip(keyframe=keyframe, motion=motion, num_frames=num_frames)
+
+    def _check(self, video: Any) -> None:
+        info = check_video(video)
+        if not can_read_again(video):
+            raise MediaError(f"{describe(video)}: can be read once only; save it to a file, or pass a list of images")
+        seconds = None if info is None else info.duration_seconds
+        processor = self.model.settings.video_processor
+        clip_seconds = processor.frames_per_clip / processor.fps
+        if seconds is not None and math.floor(seconds / clip_seconds) > self.max_clips:
+            raise self._too_long(video, f"{seconds:.0f} s, clips of {clip_seconds:g} s")
+
+    def _too_long(self, video: Any, found: str) -> LimitError:
+        return LimitError(
+            f"{describe(video)}: has {found}, and max_clips={self.max_clips}, because all frames are kept in memory; "
+            "cut the video, or raise max_clips (in a command: --max-clips)"
+        )
+
+
+def segments_of_tokens(clips: Sequence[ClipTokens]) -> list[Segment]:
+    """Segments of codes alone."""
+    return [Segment(clip=EncodedClip.of(clip)) for clip in clips]
