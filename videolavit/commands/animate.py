@@ -1,7 +1,7 @@
 """Bring an image to life: it is the first frame, and the model writes how it goes on.
 
 A text may say what is to move and where. The extension of the output names its format: .mp4,
-.gif, .webp, or .png for a sheet of all frames. It carries the text, the seed, the model and the
+.webm, .gif, .webp, .png, .jpg. It carries the text, the seed, the model and the
 options, which `videolavit info` shows.
 
 examples:
@@ -19,8 +19,10 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands import video
-from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions
+from videolavit.commands._shared.requests import HowMany
+from videolavit.commands._shared.result_files import VideoFile
 
 __all__ = ["Config", "run"]
 
@@ -33,13 +35,14 @@ class Config:
     """File of the image to start with."""
     prompt: Annotated[str, Positional] = ""
     """What happens."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the video."""
+    file: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
+    how_many: Annotated[HowMany, OmitArgPrefixes] = field(default_factory=HowMany)
     clips: int = 1
     """How many clips of 4 seconds."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first clip there as soon as its motion is known: the image moved along, before frames are drawn."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -50,11 +53,13 @@ def run(config: Config) -> int:
     return video.run(
         video.Config(
             prompt=config.prompt,
-            output=config.output,
+            file=config.file,
+            how_many=config.how_many,
             image=config.image,
             clips=config.clips,
             preview=config.preview,
             drawing=config.drawing,
+            tokens=config.tokens,
             model=config.model,
             json=config.json,
         )

@@ -13,6 +13,7 @@ examples:
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,8 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.errors import ConfigError
+from videolavit.commands._shared.questions import check_questions, warn_of_small_model
+from videolavit.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
     from videolavit.pipeline import VideoLaVIT
@@ -41,7 +43,7 @@ class Config:
     video: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
     """A video to ask about; may be repeated."""
     max_clips: int = 8
-    """VisualEncoding at so many clips of a video at most."""
+    """Look at so many clips of a video at most."""
     max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
     seed: int = 0
@@ -57,20 +59,36 @@ def run(config: Config) -> int:
         raise ConfigError("ask at least one question; videolavit answer --help shows examples")
     for file in config.video:
         refuse_pipe(file)
+    check_questions(config.questions)
+    warn_of_small_model(config.model.model, (*config.image, *config.video))
     model = open_model(config.model)
-    if config.json:
-        print_json({"answers": [_as_json(answer) for answer in _answers(config, model)]})
-    elif len(config.questions) == 1:
+    if len(config.questions) == 1 and not config.json:
         _print_stream(config, model)
+        return 0
+    answers = _answers(config, model)
+    if config.json:
+        print_json({"answers": [_as_json(answer) for answer in answers]})
     else:
-        for answer in _answers(config, model):
+        for answer in answers:
             print(printable(f"{answer.question}\n  {answer.text}", keep="\n"))
-    return 0
+    return 0 if len(answers) == len(config.questions) else 1
 
 
 def _answers(config: Config, model: VideoLaVIT) -> list[Answer]:
+    """Answers to the questions that can be answered; the others are told on stderr, unless it is the only one."""
     with StageBars(quiet=config.json) as progress:
-        return model.answer(list(config.questions), progress=progress, **_options(config))
+        try:
+            return model.answer(list(config.questions), progress=progress, **_options(config))
+        except PromptError:
+            if len(config.questions) == 1:
+                raise
+        answers = []
+        for question in config.questions:  # one by one, to know which of them it is
+            try:
+                answers += model.answer([question], progress=progress, **_options(config))
+            except PromptError as error:
+                print(printable(f"videolavit: failed: {question!r}: {error}"), file=sys.stderr)
+        return answers
 
 
 def _print_stream(config: Config, model: VideoLaVIT) -> None:

@@ -46,7 +46,7 @@ class Config:
     files: Annotated[tuple[str, ...], Positional, arg(metavar="[FILE ...]")] = ()
     """Images and videos for the first question."""
     max_clips: int = 8
-    """VisualEncoding at so many clips of a video at most."""
+    """Look at so many clips of a video at most."""
     max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
     seed: int = 0

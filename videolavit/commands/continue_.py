@@ -23,11 +23,15 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars
-from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.paths import check_target
 from videolavit.commands._shared.report import named, report, write
+from videolavit.commands._shared.requests import new_seed
+from videolavit.commands._shared.rerun import Run, chosen_tokens
+from videolavit.commands._shared.result_files import STDOUT, VideoFile
 from videolavit.commands.video import preview_writer
+from videolavit.errors import ConfigError
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.write import write_video
 
@@ -45,8 +49,7 @@ class Config:
     """Video to go on from."""
     prompt: Annotated[str, Positional] = ""
     """What happens next."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the result."""
+    result: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     clips: int = 1
     """How many clips of 4 seconds to add."""
     whole: bool = False
@@ -54,6 +57,7 @@ class Config:
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first new clip there as soon as its motion is known, before its frames are drawn."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -61,7 +65,8 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw, write, and say what was written."""
-    check_target(config.output, config.file)
+    output = config.result.path(f"{Path(config.file).stem} continued", ".mp4", config.file)
+    seed = new_seed() if config.drawing.seed is None else config.drawing.seed
     refuse_pipe(config.file)
     if config.preview is not None:
         check_target(config.preview, config.file)
@@ -73,14 +78,18 @@ def run(config: Config) -> int:
             clips=config.clips,
             preview=None if config.preview is None else preview_writer(config.preview),
             progress=progress,
-            **config.drawing.changes(),
+            **{**config.drawing.changes(), "seed": seed},
+            **chosen_tokens(config.tokens, model, Run(), after_image=False),
         )
     if not config.whole:
-        write(video, config.output, json=config.json, source=config.file)
+        write(video, output, json=config.json, fps=config.result.fps, source=config.file)
         return 0
     frames = itertools.chain(_earlier(config.file, video.frames.shape[1:3], video.fps), video.frames)
-    write_video(frames, config.output, fps=video.fps, metadata={**video.metadata, **named(source=config.file)})
-    report(video, config.output, json=config.json, whole=True)
+    if output == STDOUT:
+        raise ConfigError("--whole goes to a file, and not to stdout; name one with -o")
+    fps = config.result.fps or video.fps
+    write_video(frames, output, fps=fps, metadata={**video.metadata, **named(source=config.file)})
+    report(video, output, json=config.json, whole=True)
     return 0
 
 

@@ -28,7 +28,7 @@ class Config:
     """Options of `videolavit convert`."""
 
     source: Annotated[str, Positional]
-    """Folder of a checkpoint in either layout, or its name on the Hugging Face hub."""
+    """Folder of a checkpoint in either layout, its name on the Hugging Face hub, or tiny."""
     target: Annotated[str, Positional]
     """Folder to write; must not exist, or be empty."""
     layout: Literal["native", "released"] = "native"
@@ -46,10 +46,13 @@ def run(config: Config) -> int:
     import torch
 
     from videolavit.checkpoints.convert import convert
+    from videolavit.checkpoints.shipped import named_model
 
     started = time.monotonic()
     dtype = None if config.dtype is None else getattr(torch, config.dtype)
-    written = convert(config.source, config.target, layout=config.layout, dtype=dtype, revision=config.revision)
+    written = convert(
+        named_model(config.source), config.target, layout=config.layout, dtype=dtype, revision=config.revision
+    )
     seconds = time.monotonic() - started
     if config.json:
         print_json({"target": config.target, "layout": config.layout, "parts": written, "seconds": round(seconds, 3)})

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
 from videolavit.commands._shared.report import write
+from videolavit.commands._shared.result_files import VideoFile
 from videolavit.commands._shared.token_file import read_tokens
 
 __all__ = ["Config", "run"]
@@ -35,8 +35,7 @@ class Config:
 
     file: Annotated[str, Positional]
     """File with tokens, or - for stdin."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the video or the image."""
+    result: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
     """What turns a keyframe and its motion into frames."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
@@ -47,10 +46,10 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw, write, and say what was written."""
-    check_target(config.output, config.file)
+    output = config.result.path("tokens" if config.file == "-" else Path(config.file).stem, ".mp4", config.file)
     tokens = read_tokens(config.file)
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:
         video = model.detokenize(tokens, detokenizer=config.detokenizer, progress=progress, **config.drawing.changes())
-    write(video, config.output, json=config.json, source=config.file)
+    write(video, output, json=config.json, fps=config.result.fps, source=config.file)
     return 0

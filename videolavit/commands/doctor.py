@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "run"]
 
+SHIPPED_NAME = "tiny"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -67,8 +69,8 @@ class Model:
 
 
 def run(config: Config) -> int:
-    """VisualEncoding at everything; the exit code says whether all is well."""
-    if config.model.model is not None and not Path(config.model.model).is_dir():
+    """Look at everything; the exit code says whether all is well."""
+    if config.model.model not in (None, SHIPPED_NAME) and not Path(config.model.model or "").is_dir():
         raise ConfigError(f"{config.model.model}: is no folder; doctor looks at checkpoints on this machine only")
     if unknown := set(config.tasks) - set(EXTRAS_FOR_USERS):
         raise ConfigError(f"no extra {', '.join(sorted(unknown))}; known are {', '.join(EXTRAS_FOR_USERS)}")
@@ -90,9 +92,9 @@ def run(config: Config) -> int:
 def _look_at_model(options: ModelOptions, device: torch.device) -> Model:
     from videolavit.checkpoints import COMPONENTS, open_checkpoint
     from videolavit.checkpoints.footprint import TASKS, part_size, task_memory
-    from videolavit.checkpoints.shipped import shipped_model
+    from videolavit.checkpoints.shipped import named_model
 
-    checkpoint, dtype = open_checkpoint(options.model or shipped_model()), choose_dtype(options.dtype)
+    checkpoint, dtype = open_checkpoint(named_model(options.model or SHIPPED_NAME)), choose_dtype(options.dtype)
     parts = {name: checkpoint.part(name) for name in checkpoint.held() if name in COMPONENTS}
     sizes = {
         name: part_size(part, dtype=dtype or _usual_dtype(part, device), quantize=options.quantize)

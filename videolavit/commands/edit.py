@@ -24,8 +24,8 @@ from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
 from videolavit.commands._shared.report import write
+from videolavit.commands._shared.result_files import VideoFile
 from videolavit.commands._shared.token_file import holds_tokens, read_tokens
 from videolavit.errors import ConfigError
 from videolavit.pipeline.motion_editing import MotionEdit
@@ -39,8 +39,7 @@ class Config:
 
     file: Annotated[str, Positional]
     """Video, file with tokens, or image."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the result."""
+    result: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     motion_of: Annotated[str | None, arg(metavar="FILE")] = None
     """Video, or file with tokens, whose motion is taken."""
     reverse: bool = False
@@ -65,7 +64,7 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw, write, and say what was written."""
-    _check(config)
+    output = _check(config)
     video = _source(config.file)
     motion_of = None if config.motion_of is None else _source(config.motion_of)
     model = open_model(config.model)
@@ -83,15 +82,16 @@ def run(config: Config) -> int:
             progress=progress,
             **config.drawing.changes(),
         )
-    write(edited, config.output, json=config.json, source=config.file, motion_of=config.motion_of)
+    write(edited, output, json=config.json, fps=config.result.fps, source=config.file, motion_of=config.motion_of)
     return 0
 
 
-def _check(config: Config) -> None:
-    check_target(config.output, config.file, config.motion_of)
+def _check(config: Config) -> Path:
     edit = MotionEdit(reverse=config.reverse, scale=config.scale, freeze=config.freeze)
     if edit.changes_nothing and config.motion_of is None:
         raise ConfigError("nothing to change; give --motion-of, --reverse, --scale or --freeze")
+    stem = f"{'tokens' if config.file == '-' else Path(config.file).stem} edited"
+    return config.result.path(stem, ".mp4", config.file, config.motion_of)
 
 
 def _source(file: str) -> Any:

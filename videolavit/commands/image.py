@@ -1,10 +1,12 @@
 """Draw an image of what a text says.
 
 Images may be part of the prompt: `<image>` stands where each belongs, or they come first. The
-extension of the output names its format: .png, .webp, .gif or .mp4. It carries the prompt, the
-seed, the model and the options, which `videolavit info` shows.
+extension of the output names its format: .png, .jpg, .webp, .gif or .mp4. It carries the prompt,
+the seed, the model and the options, which `videolavit info` shows. The seed is a new one each
+time, unless --seed names it.
 
 examples:
+  videolavit image "a small red circle"
   videolavit image "a small red circle" -o circle.png
   videolavit image "a large blue square" -o square.png --seed 3 --candidates 4
   videolavit image --like square.png -o other.png --seed 4
@@ -15,16 +17,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from videolavit.commands._shared.console import StageBars
-from videolavit.commands._shared.generation_options import ImageOptions
+from videolavit.commands._shared.generation_options import ImageOptions, TokenOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
-from videolavit.commands._shared.report import write
-from videolavit.commands._shared.rerun import remembered
+from videolavit.commands._shared.requests import HowMany, Request, answer_requests, new_seed
+from videolavit.commands._shared.rerun import chosen_tokens, remembered
+from videolavit.commands._shared.result_files import ResultFile
+
+if TYPE_CHECKING:
+    from videolavit.pipeline.outputs import GeneratedImage
 
 __all__ = ["Config", "run"]
 
@@ -35,8 +40,8 @@ class Config:
 
     prompt: Annotated[str, Positional] = ""
     """What to draw."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the image."""
+    file: Annotated[ResultFile, OmitArgPrefixes] = field(default_factory=ResultFile)
+    how_many: Annotated[HowMany, OmitArgPrefixes] = field(default_factory=HowMany)
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
     """An image that belongs to the prompt; may be repeated."""
     candidates: int | None = None
@@ -44,6 +49,7 @@ class Config:
     like: Annotated[Path | None, arg(metavar="FILE")] = None
     """Draw again what this command wrote into a file; what is given here goes before what it was drawn with."""
     drawing: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
+    tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -51,19 +57,25 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw, write, and say what was written."""
-    check_target(config.output, *config.image)
     before = remembered(config.like, "image")
     before.check_sources(image=config.image)
+    seed = before.seed(config.drawing.seed)
+    prompt = config.prompt or ("" if config.how_many.prompts else before.prompt)
+    seed = new_seed() if seed is None else seed
+    requests = config.how_many.requests(prompt, seed, config.file, ".png", *config.image)
     model = open_model(config.model)
     before.check_model(model)
-    with StageBars(quiet=config.json) as progress:
-        image = model.image(
-            config.prompt or before.prompt,
-            image=list(config.image) or None,
-            options=before.options,
-            progress=progress,
-            **before.number("candidates", config.candidates),
-            **config.drawing.changes(),
-        )
-    write(image, config.output, json=config.json, image=config.image)
-    return 0
+
+    def draw(request: Request) -> GeneratedImage:
+        with StageBars(quiet=config.json) as progress:
+            return model.image(
+                request.prompt,
+                image=list(config.image) or None,
+                options=before.options,
+                progress=progress,
+                **before.number("candidates", config.candidates),
+                **{**config.drawing.changes(), "seed": request.seed},
+                **chosen_tokens(config.tokens, model, before, after_image=False),
+            )
+
+    return answer_requests(requests, draw, json=config.json, image=config.image)

@@ -22,14 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit.commands._shared.clip_options import CodingOptions, refuse_pipe
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
 from videolavit.commands._shared.report import named, report
+from videolavit.commands._shared.result_files import STDOUT, ResultFile
 from videolavit.errors import ConfigError
 from videolavit.video.io.write import write_video
 from videolavit.video.visualize import side_by_side
@@ -50,8 +50,7 @@ class Config:
 
     file: Annotated[str, Positional]
     """Video to reconstruct."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the result."""
+    result: Annotated[ResultFile, OmitArgPrefixes] = field(default_factory=ResultFile)
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
     """What turns keyframes and motion into frames."""
     keyframe_from: Way | None = None
@@ -77,19 +76,21 @@ class Config:
 def run(config: Config) -> int:
     """Reconstruct one video, report how close it came, and return the exit code."""
     refuse_pipe(config.file)
-    check_target(config.output, config.file)
+    output = config.result.path(f"{Path(config.file).stem} reconstructed", ".mp4", config.file)
+    if output == STDOUT:
+        raise ConfigError("what is measured is told on stdout; name a file with -o")
     if config.needs_model:
-        _through_model(config)
+        _through_model(config, output)
         return 0
     if (config.drawing, config.model) != (VideoOptions(), ModelOptions()):
         raise ConfigError("warp without tokens uses no model; leave out the options of models and drawing")
     from videolavit.commands._shared.reconstruct_warp import warp_video
 
-    warp_video(config.file, config.output, config.coding, compare=config.compare, json=config.json)
+    warp_video(config.file, output, config.coding, compare=config.compare, json=config.json)
     return 0
 
 
-def _through_model(config: Config) -> None:
+def _through_model(config: Config, output: Path) -> None:
     if config.coding != _FOR_WARP:
         raise ConfigError("a model has its own way to find keyframes and motion; leave out those options, or use warp")
     model = open_model(config.model)
@@ -108,14 +109,14 @@ def _through_model(config: Config) -> None:
     if config.compare:
         frames = side_by_side([result.original, frames], ["original", f"reconstruction, {config.detokenizer}"])
     metadata = {**result.metadata, "compare": config.compare, **named(source=config.file)}
-    write_video(frames, config.output, fps=result.fps, metadata=metadata)
-    _report(result, config)
+    write_video(frames, output, fps=result.fps, metadata=metadata)
+    _report(result, config, output)
 
 
-def _report(result: Reconstruction, config: Config) -> None:
+def _report(result: Reconstruction, config: Config, output: Path) -> None:
     quality = {"psnr_db": result.psnr_db, "ssim": result.ssim}
     rates = {"ids_per_second": result.ids_per_second, "bits_per_second": result.bits_per_second}
-    report(result, config.output, json=config.json, **quality, **rates)
+    report(result, output, json=config.json, **quality, **rates)
     if not config.json:
         print(f"  {result.psnr_db:.2f} dB PSNR, {result.ssim:.3f} SSIM against the original at the same size")
         print(f"  {result.ids_per_second:.1f} ids and {result.bits_per_second:.0f} bits for a second of video")

@@ -1,14 +1,18 @@
 """Draw a video of what a text says, or one that starts with an image.
 
 Clips last 4 seconds; further ones go on from the last frame of the one before. The extension of
-the output names its format: .mp4, .gif, .webp, or .png for a sheet of all frames. It carries the
-prompt, the seed, the model and the options, which `videolavit info` shows.
+the output names its format: .mp4, .webm, .gif, .webp, or .png and .jpg for a sheet of all frames.
+It carries the prompt, the seed, the model and the options, which `videolavit info` shows. The
+seed is a new one each time, unless --seed names it.
 
 examples:
+  videolavit video "a red circle moves right"
   videolavit video "a red circle moves right" -o circle.mp4
   videolavit video "a red circle moves right" -o circle.gif --seed 2 --candidates 4
   videolavit video "a red circle moves right, then up" -o long.mp4 --clips 2 --preview first.gif
   videolavit video "it moves left" -o left.mp4 --image image.png
+  videolavit video "a red circle moves right" --num-outputs 4 --temperature 0.8
+  videolavit video --prompts prompts.txt -o videos
   videolavit video --like circle.mp4 -o again.mp4
 """
 
@@ -22,16 +26,19 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import StageBars
-from videolavit.commands._shared.generation_options import VideoOptions
+from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.paths import check_target
-from videolavit.commands._shared.report import write
-from videolavit.commands._shared.rerun import remembered
+from videolavit.commands._shared.requests import HowMany, Request, answer_requests, new_seed
+from videolavit.commands._shared.rerun import Run, chosen_tokens, remembered
+from videolavit.commands._shared.result_files import VideoFile
 from videolavit.errors import ConfigError
 from videolavit.video.io.write import write_video
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from videolavit.pipeline.outputs import GeneratedVideo
 
 __all__ = ["Config", "run"]
 
@@ -44,8 +51,8 @@ class Config:
 
     prompt: Annotated[str, Positional] = ""
     """What to draw; may be left out where there is an image."""
-    output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """Where to write the video."""
+    file: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
+    how_many: Annotated[HowMany, OmitArgPrefixes] = field(default_factory=HowMany)
     image: Annotated[str | None, arg(metavar="FILE")] = None
     """An image to start with, brought to the size of the video."""
     keyframe: Annotated[str | None, arg(metavar="FILE")] = None
@@ -59,6 +66,7 @@ class Config:
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first clip there as soon as its motion is known: the keyframe moved along, before frames are drawn."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -66,25 +74,42 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw, write, and say what was written."""
-    _check(config)
     before = remembered(config.like, "video")
     before.check_sources(image=config.image, keyframe=config.keyframe)
+    requests = _requests(config, before)
     model = open_model(config.model)
     before.check_model(model)
-    with StageBars(quiet=config.json) as progress:
-        video = model.video(
-            config.prompt or before.prompt,
-            image=config.image,
-            keyframe=config.keyframe,
-            options=before.options,
-            preview=None if config.preview is None else preview_writer(config.preview),
-            progress=progress,
-            **before.number("clips", config.clips),
-            **before.number("candidates", config.candidates),
-            **config.drawing.changes(),
-        )
-    write(video, config.output, json=config.json, image=config.image, keyframe=config.keyframe)
-    return 0
+
+    def draw(request: Request) -> GeneratedVideo:
+        with StageBars(quiet=config.json) as progress:
+            return model.video(
+                request.prompt,
+                image=config.image,
+                keyframe=config.keyframe,
+                options=before.options,
+                preview=None if config.preview is None else preview_writer(config.preview),
+                progress=progress,
+                **before.number("clips", config.clips),
+                **before.number("candidates", config.candidates),
+                **{**config.drawing.changes(), "seed": request.seed},
+                **chosen_tokens(config.tokens, model, before, after_image=config.image is not None),
+            )
+
+    sources = {"image": config.image, "keyframe": config.keyframe}
+    return answer_requests(requests, draw, json=config.json, fps=config.file.fps, **sources)
+
+
+def _requests(config: Config, before: Run) -> list[Request]:
+    sources = (config.image, config.keyframe)
+    seed = before.seed(config.drawing.seed)
+    prompt = config.prompt or ("" if config.how_many.prompts else before.prompt)
+    seed = new_seed() if seed is None else seed
+    requests = config.how_many.requests(prompt, seed, config.file, ".mp4", *sources)
+    if config.preview is not None:
+        check_target(config.preview, *sources)
+        if config.preview.absolute() in (request.output.absolute() for request in requests):
+            raise ConfigError(f"--preview and --output are the same file, {config.preview}; name two")
+    return requests
 
 
 def preview_writer(path: Path) -> Callable[[np.ndarray, int], None]:
@@ -95,11 +120,3 @@ def preview_writer(path: Path) -> Callable[[np.ndarray, int], None]:
             write_video(frames, path, fps=PREVIEW_FPS, metadata={"made_by": "videolavit", "task": "preview"})
 
     return write
-
-
-def _check(config: Config) -> None:
-    check_target(config.output, config.image, config.keyframe)
-    if config.preview is not None:
-        check_target(config.preview, config.image, config.keyframe)
-        if config.preview.absolute() == config.output.absolute():
-            raise ConfigError(f"--preview and --output are the same file, {config.output}; name two")

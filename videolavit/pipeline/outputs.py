@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Int, UInt8
+from PIL import Image
 from torch import Tensor
 
 from videolavit.clip_tokens import ClipTokens
@@ -17,7 +21,7 @@ from videolavit.errors import OutputError, ShapeError
 from videolavit.language.conversation import Turn
 from videolavit.video.io.write import write_video
 
-__all__ = ["Answer", "ClipTokens", "GeneratedImage", "GeneratedVideo", "Reconstruction"]
+__all__ = ["Answer", "ClipTokens", "GeneratedImage", "GeneratedVideo", "Reconstruction", "encoded"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,17 +70,42 @@ class GeneratedImage:
         return self.pixels[None]
 
     @property
+    def pil(self) -> Image.Image:
+        """The image for Pillow."""
+        return Image.fromarray(self.pixels)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.pixels, dtype=dtype, copy=copy)
+
+    def _repr_png_(self) -> bytes:
+        """The image for a notebook."""
+        return encoded(self.frames, ".png", fps=1)
+
+    @property
     def seconds(self) -> float:
         """That the work took."""
         return sum(self.timings.values(), 0.0)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    def save(
+        self,
+        path: str | os.PathLike[str] | io.BufferedIOBase | BinaryIO,
+        *,
+        overwrite: bool = True,
+        format: str = ".png",  # noqa: A002 - named as in Pillow
+        **options: Any,
+    ) -> Path | None:
         """Write a `.png`, or any other format of `videolavit.video.write_video`, with the metadata inside.
+
+        Args:
+            path: a file whose extension names the format, or an open binary file such as `io.BytesIO()`.
+            overwrite: replace a file that exists.
+            format: the extension that names the format for an open file.
+            options: of `write_video`, in place of the image's own, such as `metadata={}`.
 
         Raises:
             OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
         """
-        return _save(self.frames, path, overwrite, fps=1, metadata=self.metadata)
+        return _save(self.frames, path, overwrite, format, **{"fps": 1, "metadata": self.metadata, **options})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -128,13 +157,42 @@ class GeneratedVideo:
             timings=_added([part.timings for part in parts]),
         )
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = True, **options: Any) -> Path:
-        """Write an `.mp4`, `.gif`, `.webp` or a `.png` sheet; `options` are those of `videolavit.video.write_video`.
+    @property
+    def pil(self) -> list[Image.Image]:
+        """The frames for Pillow."""
+        return [Image.fromarray(frame) for frame in self.frames]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.frames, dtype=dtype, copy=copy)
+
+    def _repr_html_(self) -> str:
+        """The video for a notebook: it plays by itself, again and again."""
+        frames, height, width, _ = self.frames.shape
+        data = base64.b64encode(encoded(self.frames, ".mp4", fps=self.fps)).decode("ascii")
+        size = f'width="{2 * width if width <= 256 else width}"'
+        source = f'<video {size} controls autoplay loop muted playsinline src="data:video/mp4;base64,{data}"></video>'
+        return f"{source}<br>{frames} frames of {height} x {width} at {self.fps:g} per second"
+
+    def save(
+        self,
+        path: str | os.PathLike[str] | io.BufferedIOBase | BinaryIO,
+        *,
+        overwrite: bool = True,
+        format: str = ".mp4",  # noqa: A002 - named as in Pillow
+        **options: Any,
+    ) -> Path | None:
+        """Write an `.mp4`, `.webm`, `.gif`, `.webp`, or a sheet as `.png` or `.jpg`.
+
+        Args:
+            path: a file whose extension names the format, or an open binary file such as `io.BytesIO()`.
+            overwrite: replace a file that exists.
+            format: the extension that names the format for an open file.
+            options: of `videolavit.video.write_video`, in place of the video's own, such as `fps=12` or `crf=28`.
 
         Raises:
             OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
         """
-        return _save(self.frames, path, overwrite, fps=self.fps, metadata=self.metadata, **options)
+        return _save(self.frames, path, overwrite, format, **{"fps": self.fps, "metadata": self.metadata, **options})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
@@ -163,7 +221,26 @@ class Reconstruction(GeneratedVideo):
         return self.num_bits / self.duration_seconds
 
 
-def _save(frames: np.ndarray, path: str | os.PathLike[str], overwrite: bool, **options: Any) -> Path:
+def encoded(frames: UInt8[np.ndarray, "n h w 3"], extension: str, **options: Any) -> bytes:
+    """The bytes of the file that `write_video` would write.
+
+    Raises:
+        OutputError: there is no such format.
+    """
+    with tempfile.TemporaryDirectory(prefix="videolavit-") as folder:
+        return write_video(frames, Path(folder, f"result{extension}"), **options).read_bytes()
+
+
+def _save(
+    frames: np.ndarray,
+    path: str | os.PathLike[str] | io.BufferedIOBase | BinaryIO,
+    overwrite: bool,
+    extension: str,
+    **options: Any,
+) -> Path | None:
+    if not isinstance(path, str | os.PathLike):
+        path.write(encoded(frames, f".{extension.lstrip('.')}", **options))
+        return None
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{os.fspath(path)} exists already; name another file, or pass overwrite=True")
     return write_video(frames, path, **options)

@@ -21,8 +21,8 @@ __all__ = ["ModelOptions", "choose_device", "choose_dtype", "open_model"]
 class ModelOptions:
     """Which model, and where and how exactly it computes."""
 
-    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME")] = None
-    """A checkpoint: a folder, or owner/name on the Hugging Face hub. By default the small model of this package."""
+    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny")] = None
+    """A checkpoint: a folder, owner/name on the Hugging Face hub, or tiny: the one of this package (default)."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Branch, tag or commit on the hub."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
@@ -44,9 +44,10 @@ def open_model(options: ModelOptions) -> VideoLaVIT:
         ConfigError: there is no such device.
         CheckpointError: there is no such checkpoint.
     """
+    from videolavit.checkpoints.shipped import named_model
     from videolavit.pipeline import VideoLaVIT
 
-    source = () if options.model is None else (options.model,)
+    source = () if options.model is None else (named_model(options.model),)
     device, dtype = choose_device(options.device), choose_dtype(options.dtype)
     model = VideoLaVIT.from_pretrained(
         *source,

@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videolavit.commands._shared.console import print_json, printable
+from videolavit.commands._shared.console import is_quiet, print_json, printable
+from videolavit.commands._shared.result_files import STDOUT
 
 if TYPE_CHECKING:
     from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 
-__all__ = ["named", "report", "write"]
+__all__ = ["named", "report", "tell", "write"]
 
 Source = str | Sequence[str] | None
 
 
-def write(result: GeneratedImage | GeneratedVideo, output: Path, *, json: bool, **sources: Source) -> None:
+def write(
+    result: GeneratedImage | GeneratedVideo,
+    output: Path,
+    *,
+    json: bool,
+    fps: float | None = None,
+    **sources: Source,
+) -> None:
     """Write a result into a file, and say so; `sources` are the files that it was made from.
 
     Raises:
         OutputError: there is no space, for instance.
     """
-    result = replace(result, metadata={**result.metadata, **named(**sources)})
-    result.save(output)
-    report(result, output, json=json)
+    document = tell(result, output, json=json, fps=fps, made_from=named(**sources))
+    if json:
+        print_json(document)
+
+
+def tell(
+    result: GeneratedImage | GeneratedVideo,
+    output: Path,
+    *,
+    json: bool,
+    fps: float | None = None,
+    made_from: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write a result into a file, say so on a line unless `json`, and return what a JSON document says of it.
+
+    Raises:
+        OutputError: there is no space, for instance.
+    """
+    result = replace(result, metadata={**result.metadata, **(made_from or {})})
+    options: dict[str, Any] = {} if fps is None else {"fps": fps}
+    if output == STDOUT:
+        result.save(sys.stdout.buffer, **options)
+        sys.stdout.buffer.flush()
+    else:
+        result.save(output, **options)
+    if not json:
+        _line(result, output)
+    return _document(result, output)
 
 
 def named(**sources: Source) -> dict[str, Any]:
@@ -39,14 +73,29 @@ def named(**sources: Source) -> dict[str, Any]:
 
 def report(result: GeneratedImage | GeneratedVideo, output: Path, *, json: bool, **further: Any) -> None:
     """Tell what was written; `further` facts go into the JSON document."""
-    num_frames, height, width, _ = result.frames.shape
     if json:
-        size = {"num_frames": num_frames, "height": height, "width": width, "num_ids": len(result.ids)}
-        facts = {"timings": dict(result.timings), "seconds": result.seconds, "metadata": dict(result.metadata)}
-        print_json({"output": str(output), **size, **further, **facts})
+        print_json(_document(result, output, **further))
+    else:
+        _line(result, output)
+
+
+def _document(result: GeneratedImage | GeneratedVideo, output: Path, **further: Any) -> dict[str, Any]:
+    num_frames, height, width, _ = result.frames.shape
+    size = {"num_frames": num_frames, "height": height, "width": width, "num_ids": len(result.ids)}
+    facts = {"timings": dict(result.timings), "seconds": result.seconds, "metadata": dict(result.metadata)}
+    return {"output": str(output), **size, **further, **facts}
+
+
+def _line(result: GeneratedImage | GeneratedVideo, output: Path) -> None:
+    if is_quiet():
         return
+    num_frames, height, width, _ = result.frames.shape
     frames = "1 image" if num_frames == 1 else f"{num_frames} frames"
-    print(printable(f"{output}: {frames} of {width} x {height} in {_took(result.timings)}"))
+    options = result.metadata.get("options")
+    seed = options.get("seed") if isinstance(options, Mapping) else None
+    told = f"{output}: {frames} of {width} x {height} in {_took(result.timings)}"
+    stream = sys.stderr if output == STDOUT else sys.stdout  # bytes are on stdout then
+    print(printable(told if seed is None else f"{told}, seed {seed}"), file=stream)
 
 
 def _took(timings: Mapping[str, float]) -> str:

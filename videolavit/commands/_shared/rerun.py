@@ -12,10 +12,11 @@ from videolavit.errors import ConfigError
 from videolavit.video.io.write import read_metadata
 
 if TYPE_CHECKING:
+    from videolavit.commands._shared.generation_options import TokenOptions
     from videolavit.generation_options import GenerationOptions
     from videolavit.pipeline import VideoLaVIT
 
-__all__ = ["Run", "remembered"]
+__all__ = ["Run", "chosen_tokens", "remembered"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,12 @@ class Run:
         stored = current_names(self.metadata.get("options", {}))
         return from_dict(GenerationOptions, stored, where=f"{self.file}: options")
 
+    def seed(self, given: int | None) -> int | None:
+        """As it is given now, or as it was then; None where it was not asked for."""
+        options = self.metadata.get("options")
+        stored = options.get("seed") if isinstance(options, Mapping) else None
+        return stored if given is None and isinstance(stored, int) else given
+
     def check_sources(self, **given: str | Sequence[str] | None) -> None:
         """Raise `ConfigError` where a file that it started from is not given again: only its name is known."""
         for kind, source in given.items():
@@ -78,3 +85,12 @@ def remembered(file: Path | None, task: str) -> Run:
         wrote = metadata.get("task", "something else")
         raise ConfigError(f"--like {file}: was made by {wrote}, expected a file that `videolavit {task}` wrote")
     return Run(file=str(file), metadata=metadata)
+
+
+def chosen_tokens(tokens: TokenOptions, model: VideoLaVIT, before: Run, *, after_image: bool) -> dict[str, Any]:
+    """What the command line says of sampling, over what the earlier run or the model says."""
+    if not any(value is not None for value in (tokens.temperature, tokens.top_k, tokens.top_p, tokens.guidance_scale)):
+        return {}
+    settings = model.settings
+    own = settings.sampling_after_image if after_image else settings.sampling
+    return tokens.changes(before.options.sampling or own)

@@ -1,4 +1,4 @@
-"""Frames to files: MP4, GIF, animated WebP or a PNG sheet, each with its metadata inside; and the metadata back.
+"""Frames to files: MP4, WebM, GIF, animated WebP, or a sheet in PNG or JPEG; metadata into them, and back.
 
 A file appears under its name only when it is complete. Until then it has a temporary name in the same folder, which
 is removed whatever happens: an exception from the frames, Ctrl-C, a full disk.
@@ -31,7 +31,7 @@ from videolavit.video.io.open import open_video
 
 __all__ = ["EXTENSIONS", "check_output", "complete_or_absent", "read_metadata", "write_video"]
 
-EXTENSIONS = (".mp4", ".gif", ".webp", ".png")
+EXTENSIONS = (".mp4", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg")
 """Of the formats that `write_video` writes."""
 
 _Writer = Callable[[Iterator[np.ndarray], Path, Fraction, str], None]
@@ -52,9 +52,10 @@ def write_video(
     - `.mp4`: H.264, yuv420p, index at the front. Frames are encoded as they come, so an iterator of any length takes
       flat memory. H.264 in this format needs even sides: an odd one grows by a copy of its last row or column.
       Colours are BT.601, which `decompose` takes every video for, and are tagged as such for players.
+    - `.webm`: VP9, for web pages; otherwise as `.mp4`.
     - `.gif`: one palette for all frames, dithered, repeated for ever. Sides up to 65535.
     - `.webp`: animated, repeated for ever. Sides up to 16383.
-    - `.png`: a sheet, frames in reading order, `columns` in a row (by default about a square).
+    - `.png`, `.jpg`: a sheet, frames in reading order, `columns` in a row (by default about a square).
 
     Args:
         frames: RGB, each (height, width, 3) uint8 and all of one size; an array (frames, height, width, 3) will do.
@@ -63,7 +64,7 @@ def write_video(
         metadata: prompt, seed, options and the like; what JSON cannot hold is written as `str`. `read_metadata`
             gives it back.
         crf: quality of MP4, 0 (lossless) to 51; smaller is better and larger in bytes.
-        columns: frames in a row of a PNG sheet.
+        columns: frames in a row of a sheet.
 
     Returns:
         The path that was written.
@@ -76,7 +77,10 @@ def write_video(
         ".mp4": partial(_write_mp4, crf=crf),
         ".gif": _write_gif,
         ".webp": _write_webp,
+        ".webm": partial(_write_webm, crf=crf),
         ".png": partial(_write_sheet, columns=columns),
+        ".jpg": partial(_write_sheet, columns=columns),
+        ".jpeg": partial(_write_sheet, columns=columns),
     }
     check_output(path)
     if not 0.01 <= fps <= 1000:
@@ -125,13 +129,13 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `write_video` was given as `metadata`; empty where a file carries none.
 
     Raises:
-        MediaError: the file is none of the four formats, or cannot be read.
+        MediaError: the file is none of these formats, or cannot be read.
     """
     path = Path(path)
     try:
         note = _read_note(path)
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: cannot read metadata: {error}; expected an MP4, GIF, WebP or PNG file") from error
+        raise MediaError(f"{path}: cannot read metadata: {error}; expected a file that `write_video` wrote") from error
     try:
         values = json.loads(note or "{}")
     except ValueError:
@@ -140,9 +144,10 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read_note(path: Path) -> str:
-    if path.suffix.lower() == ".mp4":
+    if path.suffix.lower() in (".mp4", ".webm"):
         with open_video(path) as video:  # and not PyAV itself: the file may be from anywhere
-            return video.container.metadata.get("comment", "")
+            notes = video.container.metadata
+            return notes.get("comment", notes.get("COMMENT", ""))
     with Image.open(path) as image:
         if image.format == "WEBP":
             return str(image.getexif().get(ExifTags.Base.ImageDescription, ""))
@@ -189,17 +194,33 @@ def _write_mp4(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: st
         container.mux(stream.encode(None))
 
 
+def _write_webm(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: str, *, crf: int) -> None:
+    first = next(frames)
+    with av.open(_file_url(path), "w", format="webm", container_options={"fflags": "+bitexact"}) as container:
+        container.metadata["comment"] = note
+        stream = container.add_stream("libvpx-vp9", rate=fps, options={"crf": str(crf), "b": "0", "row-mt": "0"})
+        _set_picture(stream, first, fps, threads=1)
+        for i, frame in enumerate(_with_first(first, frames)):
+            container.mux(stream.encode(_yuv_frame(frame, i)))
+        container.mux(stream.encode(None))
+
+
 def _h264_stream(container: Any, frame: np.ndarray, fps: Fraction, crf: int) -> VideoStream:
-    height, width = (side + side % 2 for side in frame.shape[:2])
     stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "medium"})
+    # x264's result depends on the number of threads, so it must not be that of the machine.
+    _set_picture(stream, frame, fps, threads=4)
+    return stream
+
+
+def _set_picture(stream: VideoStream, frame: np.ndarray, fps: Fraction, *, threads: int) -> None:
+    """Size, colours and clock of frames like this one."""
+    height, width = (side + side % 2 for side in frame.shape[:2])
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     context = stream.codec_context
     context.time_base = 1 / fps
-    # x264's result depends on the number of threads, so it must not be that of the machine.
-    context.thread_count = 4
+    context.thread_count = threads
     context.colorspace = context.color_primaries = context.color_trc = Colorspace.SMPTE170M.value
     context.color_range = ColorRange.MPEG.value
-    return stream
 
 
 def _yuv_frame(frame: np.ndarray, index: int) -> VideoFrame:
@@ -290,7 +311,11 @@ def _write_sheet(frames: Iterator[np.ndarray], path: Path, _fps: Fraction, note:
     sheet = np.zeros((rows, columns, height, width, 3), np.uint8)
     for i, image in enumerate(images):
         sheet[divmod(i, columns)] = image
+    image = Image.fromarray(sheet.swapaxes(1, 2).reshape(rows * height, columns * width, 3))
+    if path.suffix.lower() != ".png":
+        # A comment in JPEG holds 65533 bytes; the sheet is worth more than a note that is longer.
+        image.save(path, format="JPEG", quality=95, subsampling=0, comment=note.encode() if len(note) < 65000 else b"")
+        return
     text = PngImagePlugin.PngInfo()
     text.add_text("comment", note)
-    image = Image.fromarray(sheet.swapaxes(1, 2).reshape(rows * height, columns * width, 3))
     image.save(path, format="PNG", pnginfo=text)

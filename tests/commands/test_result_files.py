@@ -1,0 +1,137 @@
+"""Names of results, numbered results, files that are not replaced, and seeds that are told."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands.fake_model import NOISE, TOKENS
+from PIL import Image
+
+from videolavit import cli
+from videolavit.errors import ConfigError
+from videolavit.video import probe, read_metadata
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_result_without_a_name_is_named_after_its_prompt_and_never_twice(model, folder, capsys):
+    assert cli.main(["video", "A red circle, moving!"]) == 0
+    assert cli.main(["video", "A red circle, moving!"]) == 0
+    assert cli.main(["image", "../x"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "a-red-circle-moving-2.mp4",
+        "a-red-circle-moving.mp4",
+        "x.png",
+    ]
+
+
+def test_a_file_that_exists_is_replaced_only_when_asked(model, folder, capsys):
+    Path("a.mp4").write_bytes(b"mine")
+    assert cli.main(["video", "x", "-o", "a.mp4"]) == 2
+    assert "a.mp4 exists; name another file with -o, or replace it with -f" in capsys.readouterr().err
+    assert Path("a.mp4").read_bytes() == b"mine"
+    assert model.calls == []
+    assert cli.main(["video", "x", "-o", "a.mp4", "-f"]) == 0
+    assert read_metadata("a.mp4")["task"] == "video"
+
+
+def test_several_results_have_numbers_and_seeds_that_follow_one_another(model, folder, capsys):
+    assert cli.main(["image", "x", "-o", "a.jpg", "--num-outputs", "3", "--seed", "5", "--json"]) == 0
+    outputs = json.loads(capsys.readouterr().out)["outputs"]
+    assert [one["output"] for one in outputs] == ["a-1.jpg", "a-2.jpg", "a-3.jpg"]
+    assert [options["seed"] for _, _, options in model.calls] == [5, 6, 7]
+
+
+def test_prompts_come_from_a_file_into_a_folder(model, folder, capsys):
+    Path("prompts.txt").write_text("a ball\n\na cube\n")
+    Path("out").mkdir()
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "out"]) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a-ball.mp4", "a-cube.mp4"]
+    assert [args for _, args, _ in model.calls] == [("a ball",), ("a cube",)]
+
+
+def test_a_seed_that_nobody_chose_is_a_new_one_each_time(model, folder, capsys):
+    for _ in range(3):
+        assert cli.main(["video", "x"]) == 0
+    seeds = {options["seed"] for _, _, options in model.calls}
+    assert len(seeds) == 3
+    assert ", seed 7" in capsys.readouterr().out  # as the metadata of the result say
+
+
+def test_bytes_go_to_stdout(model, folder, monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert cli.main(["image", "x", "-o", "-"]) == 0
+    image = np.asarray(Image.open(io.BytesIO(stdout.buffer.getvalue())))
+    assert np.array_equal(image, NOISE[0])
+    assert list(folder.iterdir()) == []
+
+
+def test_frames_per_second_are_those_of_the_file(model, folder, capsys):
+    assert cli.main(["video", "x", "-o", "a.webm", "--fps", "12"]) == 0
+    info = probe("a.webm")
+    assert (info.codec, info.frame_rate, info.duration_seconds) == ("vp9", 12, 2.0)
+
+
+def test_options_of_tokens_change_what_they_name(model, folder):
+    from videolavit.commands._shared.generation_options import TokenOptions
+    from videolavit.language.sampling import Sampling
+
+    own = Sampling()
+    assert TokenOptions().changes(own) == {}
+    changed = TokenOptions(guidance_scale=2.0).changes(own)["sampling"]
+    assert (changed.keyframe.guidance, changed.motion.guidance, changed.motion.greedy) == (2.0, 2.0, True)
+    changed = TokenOptions(temperature=0.5, top_k=3).changes(own)["sampling"]
+    assert (changed.motion.temperature, changed.motion.top_k, changed.motion.greedy) == (0.5, 3, False)
+    assert TokenOptions(temperature=0.0).changes(own)["sampling"].keyframe.greedy
+    with pytest.raises(ConfigError):
+        TokenOptions(top_p=2.0).changes(own)
+
+
+def test_one_question_that_cannot_be_answered_does_not_stop_the_others(model, folder, monkeypatch, capsys):
+    from videolavit.errors import PromptError
+
+    def answer(questions, **options):
+        if "quoi" in questions:
+            raise PromptError("knows none of the words")
+        return [model._answer(question) for question in questions]
+
+    monkeypatch.setattr(model, "answer", answer)
+    assert cli.main(["answer", "why", "quoi", "how"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "why\n  WHY!\nhow\n  HOW!\n"
+    assert "failed: 'quoi': knows none of the words" in shown.err
+
+
+def test_what_a_small_model_cannot_know_is_told(model, folder, caplog):
+    Image.fromarray(NOISE[0]).save("photo.png")
+    assert cli.main(["answer", "why"]) == 0
+    assert cli.main(["answer", "why", "--image", "photo.png"]) == 0
+    assert cli.main(["answer", "why", "--image", "photo.png", "--model", "owner/large"]) == 0
+    assert [message.split(",")[0].split(":")[0] for message in caplog.messages] == ["nothing is shown", "photo.png"]
+
+
+def test_results_show_themselves():
+    import torch
+
+    from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
+
+    image = GeneratedImage(pixels=NOISE[0], tokens=TOKENS, ids=torch.arange(3))
+    video = GeneratedVideo(frames=NOISE, fps=6.0, tokens=(TOKENS,), ids=torch.arange(3))
+    assert np.array_equal(np.asarray(image.pil), np.asarray(image))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(image._repr_png_()))), image.pixels)
+    assert np.asarray(video).shape == NOISE.shape
+    assert len(video.pil) == len(NOISE)
+    assert 'src="data:video/mp4;base64,' in video._repr_html_()
+    target = io.BytesIO()
+    assert video.save(target, format="gif") is None
+    assert target.getvalue().startswith(b"GIF89a")

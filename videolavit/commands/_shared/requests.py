@@ -1,0 +1,111 @@
+"""The images or videos that one command line asks for: of several prompts, or several of one."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import arg
+
+from videolavit.commands._shared.console import print_json, printable
+from videolavit.commands._shared.report import named, tell
+from videolavit.commands._shared.result_files import ResultFile
+from videolavit.errors import ConfigError, MediaError, PromptError
+
+if TYPE_CHECKING:
+    from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
+
+__all__ = ["HowMany", "Request", "answer_requests", "new_seed"]
+
+_MOST_BYTES = 2**20
+_SEEDS = 2**31
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HowMany:
+    """How many results, and of which prompts."""
+
+    num_outputs: int = 1
+    """Results for each prompt, with the seeds that follow one another."""
+    prompts: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A file with a prompt in each line, or - for stdin, in place of the prompt."""
+
+    def requests(
+        self, prompt: str, seed: int, files: ResultFile, extension: str, *sources: str | None
+    ) -> list[Request]:
+        """Prompts with their seeds and files, all checked before any work.
+
+        Raises:
+            ConfigError: no result is asked for, or a file exists.
+            MediaError: the file of prompts cannot be read.
+            PromptError: it has no prompt.
+        """
+        if not 1 <= self.num_outputs <= 1000:
+            raise ConfigError(f"--num-outputs: expected a number from 1 to 1000, got {self.num_outputs}")
+        if self.prompts is not None and prompt:
+            raise ConfigError("give a prompt or --prompts FILE, not both")
+        prompts = [prompt] if self.prompts is None else _lines(self.prompts)
+        asked = [one for one in prompts for _ in range(self.num_outputs)]
+        stems = [one or Path(next(filter(None, sources), "result")).stem for one in asked]
+        paths = files.paths(stems, extension, *sources)
+        return [
+            Request(prompt=one, seed=(seed + k) % _SEEDS, output=path)
+            for k, (one, path) in enumerate(zip(asked, paths, strict=True))
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One result."""
+
+    prompt: str
+    seed: int
+    output: Path
+
+
+def new_seed() -> int:
+    """A seed that nobody chose; it is told, and kept in the file."""
+    return secrets.randbelow(_SEEDS)
+
+
+def answer_requests(
+    requests: list[Request],
+    draw: Callable[[Request], GeneratedImage | GeneratedVideo],
+    *,
+    json: bool,
+    fps: float | None = None,
+    **sources: Any,
+) -> int:
+    """Draw and write one after another; a prompt that cannot be drawn does not stop the others. The exit code."""
+    documents: list[dict[str, Any]] = []
+    failed = 0
+    for request in requests:
+        try:
+            result = draw(request)
+        except PromptError as error:
+            if len(requests) == 1:
+                raise
+            failed += 1
+            print(printable(f"videolavit: failed: {request.prompt!r}: {error}"), file=sys.stderr)
+            continue
+        documents.append(tell(result, request.output, json=json, fps=fps, made_from=named(**sources)))
+    if json:
+        print_json(documents[0] if len(requests) == 1 else {"outputs": documents})
+    return 1 if failed else 0
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = sys.stdin.read(_MOST_BYTES) if file == Path("-") else file.read_bytes()[:_MOST_BYTES].decode("utf-8-sig")
+    except OSError as error:
+        raise MediaError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MediaError(f"{file}: is no text; expected a prompt in each line") from error
+    prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    if not prompts:
+        raise PromptError(f"{file}: has no prompt; expected one in each line")
+    return prompts
