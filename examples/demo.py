@@ -25,14 +25,14 @@ def steps(video: str) -> list[tuple[str, list[str]]]:
     """What is done, and the command that does it."""
     drawn, tokens = str(OUTPUT / "drawn.mp4"), str(OUTPUT / "tokens.txt")
     return [
-        ("Text to video", ["video", "a red circle moves to the right", "-o", drawn, "--seed", "1"]),
+        ("Text to video", ["video", "a red circle moves to the right", "-o", drawn, "--seed", "1", "-f"]),
         ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", drawn]),
         ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
         ("The same as tokens", ["tokenize", video, "-o", tokens]),
-        ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare"]),
+        ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f"]),
         (
             "The same with true keyframes: motion alone goes through tokens",
-            ["reconstruct", video, "-o", str(OUTPUT / "motion.mp4"), "--compare", "--keyframe-from", "raw"],
+            ["reconstruct", video, "-o", str(OUTPUT / "motion.mp4"), "--compare", "--keyframe-from", "raw", "-f"],
         ),
     ]
 
