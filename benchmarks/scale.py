@@ -175,12 +175,12 @@ def run_all(commands: list[list[str]], clips: int) -> dict[str, float | str]:
 def write_movies(folder: Path, number: int) -> None:
     """Rendered clips of about 10 s, all different."""
     from videolavit.data.shapes import render, sample_scene
-    from videolavit.video import Frames, write_video
+    from videolavit.video import write_video
 
     folder.mkdir()
     for seed in range(number):
         frames = render(sample_scene(seed, num_clips=2))
-        write_video(Frames(images=frames, fps=6), folder / f"{seed:04d}.mp4")
+        write_video(frames, folder / f"{seed:04d}.mp4", fps=6)
 
 
 def digest(folder: Path) -> str:
