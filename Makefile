@@ -15,7 +15,7 @@ WORKERS ?= 2
 export DEMO_VIDEO := $(value VIDEO)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick lint format bench docs clean
+.PHONY: help demo test test-slow test-all lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -23,11 +23,13 @@ help:  ## list the targets
 demo: $(VENV)/demo.stamp  ## draw a video, ask about it, take a real one apart and put it together again; VIDEO=your.mp4
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/dev.stamp  ## run all tests that need neither an accelerator nor the released weights
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not weights"
-
-test-quick: $(VENV)/dev.stamp  ## run the tests without the slow ones
+test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that need an accelerator or the released weights
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+test-slow: $(VENV)/dev.stamp  ## run the slow tests alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu and not weights"
+
+test-all: test test-slow  ## run everything that a CPU can
 
 lint: $(VENV)/dev.stamp  ## check style, formatting and types
 	$(BIN)/ruff check .
