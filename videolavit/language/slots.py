@@ -8,7 +8,7 @@ that leaves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,11 @@ from videolavit.language.language_model import LanguageModel
 from videolavit.language.places import NextIds, PromptBlock
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.static_cache import StaticCache
-from videolavit.language.transformers_forward import TransformersForward
 
 __all__ = ["Slot", "Slots"]
+
+Forward = Callable[[Tensor, Any], Tensor]
+"""A `LlamaForward`, or a `TransformersForward` for other backbones; both have `heads`."""
 
 PADDING_SHARE = 0.25
 """Prompts are read together as long as at most this share of the positions is padding."""
@@ -92,7 +94,7 @@ class Slots:
             slot.unconditional_hidden = state
             slot.unconditional_length += 1
 
-    def _step(self, forward: LlamaForward | TransformersForward, embeddings: Tensor, lengths: list[int]) -> Tensor:
+    def _step(self, forward: Forward, embeddings: Tensor, lengths: list[int]) -> Tensor:
         if self._fixed_steps is not None and isinstance(forward, LlamaForward):
             self._fixed_steps.reserve(len(lengths), max(lengths) + 1)
             return self._fixed_steps(forward, embeddings, lengths)
@@ -129,12 +131,14 @@ class Slots:
         _, heads, dim = self.cache.shape
         return 2 * heads * dim * self.cache.tensor.element_size()
 
-    def _forward(self) -> LlamaForward | TransformersForward:
+    def _forward(self) -> Forward:
         """For a step over weights that may have been replaced since the last one."""
         decoder, model = self.model.causal_lm.get_decoder(), self.model
         if is_llama_shaped(decoder):
-            forward: LlamaForward | TransformersForward = llama_forward(decoder)
+            forward: Any = llama_forward(decoder)
         else:
+            from videolavit.language.transformers_forward import TransformersForward  # imports transformers
+
             forward = TransformersForward(decoder, model.causal_lm.config.get_text_config())
         if self._cache is None:
             self._cache = StaticCache(
@@ -144,9 +148,7 @@ class Slots:
         self._forward_of_step = forward
         return forward
 
-    def _read_block(
-        self, forward: LlamaForward | TransformersForward, prompts: Sequence[tuple[Slot, Tensor]], known: int
-    ) -> None:
+    def _read_block(self, forward: Forward, prompts: Sequence[tuple[Slot, Tensor]], known: int) -> None:
         """Read prompts as one block of rows, the first `known` positions from the prompt cache."""
         first, longest = len(self.running), max(len(prompt) for _, prompt in prompts)
         self.cache.reserve(max(first + len(prompts) + len(self.guided), self.num_slots), longest)

@@ -1,4 +1,4 @@
-"""How close two images, or two videos, are: PSNR, and SSIM as it was published (Wang et al., 2004)."""
+"""Similarity of two images or two videos: PSNR, and SSIM as it was published (Wang et al., 2004)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from jaxtyping import UInt8
-from scipy import ndimage
 
 __all__ = ["BEST_PSNR_DB", "psnr_db", "ssim"]
 
@@ -41,4 +40,6 @@ def ssim(one: UInt8[np.ndarray, "height width 3"], other: UInt8[np.ndarray, "hei
 
 
 def _blur(values: np.ndarray) -> np.ndarray:
+    from scipy import ndimage  # half a second, for those who ask for it
+
     return ndimage.gaussian_filter(values.astype(np.float64), _SIGMA, radius=_RADIUS, mode="reflect")
