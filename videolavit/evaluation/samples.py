@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -44,7 +44,7 @@ class Samples(Protocol):
         """How many of `wanted` samples there are."""
         ...
 
-    def sample(self, number: int, seed: int) -> SceneSample | RealVideo:
+    def sample(self, number: int, seed: int) -> Any:
         """One of them; another `seed` gives another set where there are several."""
         ...
 

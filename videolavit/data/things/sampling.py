@@ -278,7 +278,7 @@ def _is_good(scene: Scene) -> bool:
         return True
     offset = paths[0].centre - paths[1].centre
     reach = (paths[0].side + paths[1].side) / 2
-    apart = (np.abs(offset) > 0.95 * reach[:, None]).any(axis=1)
+    apart = np.any(np.abs(offset) > 0.95 * reach[:, None], axis=1)
     if scene.relation == "apart":
         return bool(apart.all())
     first, clip = scene.actors[0], slice(0, len(offset) // scene.num_clips)

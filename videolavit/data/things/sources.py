@@ -194,14 +194,14 @@ def _noto_svg(noto: dict[str, Any], label: str, code: str) -> str:
 
 
 def _drawn(svg: str) -> Image.Image:
-    import resvg_py
+    import resvg_py  # pyright: ignore[reportMissingImports]
 
     return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=256, height=256)))).convert("RGBA")
 
 
 def _panorama(script: Path) -> UInt8[np.ndarray, "rows cols 3"]:
     """A panorama for the screen: lights are compressed, and pixels without a colour take their nearest neighbour's."""
-    import OpenEXR
+    import OpenEXR  # pyright: ignore[reportMissingImports]
     from scipy.ndimage import distance_transform_edt
 
     with tempfile.NamedTemporaryFile(suffix=".exr") as file:

@@ -75,7 +75,7 @@ def image_to_video(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list
 
 def questions_on_image(model: ModelAdapter, sample: ThingsSample) -> Result:
     """All questions that the first frame answers, by topic."""
-    asked = [question for question in _asked(sample) if question.about_picture]
+    asked = [question for question in _asked(sample) if question.about_image]
     return _by_topic(asked, _answers(model, asked, image=sample.first_frame))
 
 
