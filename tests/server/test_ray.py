@@ -8,6 +8,7 @@ import threading
 import time
 
 import httpx
+import psutil
 import pytest
 from server.helpers import wait_for
 
@@ -55,10 +56,9 @@ def ready(address: str) -> bool:
 
 
 def replicas() -> set[int]:
-    from ray.util.state import list_actors
-
-    actors = list_actors(filters=[("state", "=", "ALIVE")])
-    return {actor.pid for actor in actors if "ServeReplica" in actor.class_name}
+    """Their processes, which Ray names after what they run; it starts all of them below this one."""
+    below = psutil.Process().children(recursive=True)
+    return {one.pid for one in below if one.is_running() and "".join(one.cmdline()).startswith("ray::ServeReplica")}
 
 
 def test_a_killed_replica_takes_nobody_with_it(url):

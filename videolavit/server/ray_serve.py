@@ -47,18 +47,15 @@ def build(*, replicas: int = 1, cpus: float | int = 1, gpus: float | int = 0) ->
     if replicas < 1:
         raise ConfigError(f"got replicas={replicas}, expected at least 1")
 
-    @serve.deployment(
+    replica = serve.ingress(_make_app)(type("Replica", (), {"__doc__": "One server."}))
+    deployment = serve.deployment(
         name="videolavit",
         num_replicas=replicas,
         max_ongoing_requests=256,  # each replica refuses by itself what is too much
         ray_actor_options={"num_cpus": cpus, "num_gpus": gpus},
         health_check_period_s=2,
     )
-    @serve.ingress(_make_app)
-    class Replica:
-        """One server."""
-
-    return Replica.bind()
+    return deployment(replica).bind()
 
 
 app = build(
