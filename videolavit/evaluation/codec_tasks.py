@@ -131,7 +131,10 @@ def replaced_by_truth(model: ModelAdapter, sample: SceneSample) -> Result | None
         "true motion": (coded[0], motion),
         "both true": (keyframe, motion),
     }
-    found = {name: psnr_db(model.decode_clip(*pair, sample.seed), sample.frames) for name, pair in given.items()}
+    found = {
+        name: psnr_db(model.decode_clip(image, moved, sample.seed), sample.frames)
+        for name, (image, moved) in given.items()
+    }
     gains = {name: found[name] - found["all from tokens"] for name in ("true keyframe", "true motion")}
     return {f"PSNR, dB, {name}": value for name, value in found.items()} | {
         f"gain of the {name}, dB": value for name, value in gains.items()

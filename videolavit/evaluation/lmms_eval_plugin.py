@@ -68,7 +68,7 @@ def _chat_class() -> type:
         def _likelihood(self, request: Any) -> tuple[float, bool]:
             text, target, doc_to_visual, number, task, split = request.args
             document = self.task_dict[task][split][number]
-            option = target(document) if callable(target) else target
+            option = str(target(document) if callable(target) else target)
             image = _only(doc_to_visual(document))
             [loss] = self.adapter.option_losses(text, [option], image=image)
             shown = {"images": [image], "videos": [None]}

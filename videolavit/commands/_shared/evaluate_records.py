@@ -212,7 +212,8 @@ def _submission(config: SubmissionConfig) -> None:
         raise ConfigError(f"{config.record}: is one part of {record.part.total}; merge them first")
     [benchmark] = summarising_benchmarks(record.header)
     outcomes = [one for one in record.outcomes[benchmark.name].values() if one is not None]
-    document = benchmark.submission(outcomes) if hasattr(benchmark, "submission") else None
+    submission = getattr(benchmark, "submission", None)
+    document = None if submission is None else submission(outcomes)
     if document is None:
         raise ConfigError(f"{config.record}: no server grades {benchmark.name}")
     with complete_or_absent(config.output) as path:

@@ -48,7 +48,7 @@ def as_matroska(file: Any, name: str, limits: Limits) -> bytes:
             stream.width, stream.height, stream.pix_fmt = image.width, image.height, "bgr0"
             stream.time_base = stream.codec_context.time_base = _MILLISECOND
             time = 0
-            for index in range(image.n_frames):
+            for index in range(getattr(image, "n_frames", 1)):
                 image.seek(index)
                 pixels = rgb_pixels(image)
                 duration = max(_SHORTEST, round(image.info.get("duration", 0)))
