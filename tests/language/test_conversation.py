@@ -79,7 +79,7 @@ def test_a_whole_conversation_ends_in_the_mark(text_tokenizer: LlamaTokenizer):
         (Turn(question="<image> and <image>", media=(IMAGE,)), r"names 2 media \(<image>, <image>\) and 1"),
         (Turn(question="<image>?"), "names 1 media"),
         (Turn(question="<image>?", media=(IMAGE, IMAGE)), "names 1 media"),
-        (Turn(question="<video>?", media=(IMAGE,)), "medium 1 is a Image where the question says <video>"),
+        (Turn(question="<video>?", media=(IMAGE,)), "medium 1 is an image where the question says <video>"),
         (Turn(question="<image> <image>", media=(IMAGE, VIDEO)), "medium 2 is a Video"),
     ],
 )

@@ -253,8 +253,8 @@ def test_every_result_says_how_it_was_made(model, tmp_path):
         video.save(tmp_path / "a.mp4", overwrite=False)
     image = model.image(PROMPT, generator=torch.Generator())
     assert read_metadata(image.save(tmp_path / "b.png"))["seed"] is None
-    with pytest.raises(OutputError, match=r"\.jpg"):
-        image.save(tmp_path / "b.jpg")
+    with pytest.raises(OutputError, match=r"\.tiff"):
+        image.save(tmp_path / "b.tiff")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mp4", "a.png", "a.webp", "b.png"]
 
 

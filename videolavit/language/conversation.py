@@ -107,4 +107,5 @@ def _check_media(named: list[str], media: tuple[ImageInput | VideoInput, ...]) -
         )
     for position, (name, medium) in enumerate(zip(named, media, strict=True), start=1):
         if not isinstance(medium, _PLACEHOLDERS[name]):
-            raise PromptError(f"medium {position} is a {type(medium).__name__} where the question says {name}")
+            kind = "an image" if isinstance(medium, ImageInput) else "a video"
+            raise PromptError(f"medium {position} is {kind} where the question says {name}")
