@@ -80,7 +80,7 @@ def test_a_whole_conversation_ends_in_the_mark(text_tokenizer: LlamaTokenizer):
         (Turn(question="<image>?"), "names 1 media"),
         (Turn(question="<image>?", media=(IMAGE, IMAGE)), "names 1 media"),
         (Turn(question="<video>?", media=(IMAGE,)), "medium 1 is an image where the question says <video>"),
-        (Turn(question="<image> <image>", media=(IMAGE, VIDEO)), "medium 2 is a Video"),
+        (Turn(question="<image> <image>", media=(IMAGE, VIDEO)), "medium 2 is a video"),
     ],
 )
 def test_media_that_do_not_fit_the_question_are_refused(turn: Turn, message: str, text_tokenizer: LlamaTokenizer):
