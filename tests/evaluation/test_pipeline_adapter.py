@@ -75,7 +75,7 @@ def test_long_videos_are_those_of_the_pipeline(model, adapter):
     [videos] = adapter.generate_long_videos(PROMPTS[:1], SEEDS[:1], clips=2, continuations=("none", "restart"))
     assert videos["none"].shape == (47, 32, 32, 3)
     for noise, video in videos.items():
-        assert np.array_equal(video, model.video(PROMPTS[0], clips=2, noise=noise, seed=SEEDS[0]).frames)
+        assert np.array_equal(video, model.video(PROMPTS[0], clips=2, continuation=noise, seed=SEEDS[0]).frames)
     assert not np.array_equal(videos["none"], videos["restart"])
 
 
@@ -84,7 +84,7 @@ def test_answers_are_those_of_the_pipeline(model, adapter):
     video = np.stack([np.roll(image(), 2 * i, axis=1) for i in range(24)])
     for media in ({"image": image()}, {"video": video}):
         [(name, shown)] = media.items()
-        both = {"images": [None, None], "videos": [None, None]} | {f"{name.replace('image', 'image')}s": [shown] * 2}
+        both = {"images": [None, None], "videos": [None, None]} | {f"{name}s": [shown] * 2}
         answers = adapter.answer(questions, **both, max_new_tokens=32)
         alone = [
             model.answer(question, image=media.get("image"), video=media.get("video"), max_new_tokens=32).text
