@@ -63,8 +63,8 @@ def _started(workers: int) -> Any:
     """`ray.data`, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray
-        import ray.data
+        import ray  # pyright: ignore[reportMissingImports]
+        import ray.data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError("--engine ray needs Ray: pip install 'videolavit[ray]'") from error
     if not ray.is_initialized():
@@ -77,12 +77,12 @@ def _started(workers: int) -> Any:
 
 
 def _gpus_each(workers: int) -> float:
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     return min(1.0, ray.cluster_resources().get("GPU", 0.0) / workers)
 
 
 def _errors_of_actors() -> tuple[type[Exception], ...]:
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
     return (RayError,)

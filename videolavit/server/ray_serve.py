@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ray import serve
+from ray import serve  # pyright: ignore[reportMissingImports]
 
 from videolavit.errors import ConfigError
 from videolavit.server.server_config import ServerConfig

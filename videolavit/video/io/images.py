@@ -206,7 +206,7 @@ def _formats(name: str, head: bytes) -> tuple[str, ...]:
 
 def _register_heif(name: str) -> None:
     try:
-        from pillow_heif import register_heif_opener
+        from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MediaError(
             f"{name}: is a HEIC image, which needs one more library: pip install 'videolavit[heic]', or save it as JPEG"
