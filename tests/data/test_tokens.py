@@ -4,14 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from movies import write_movie
 from safetensors.torch import save_file
 from training.small_language import make_text_tokenizer, make_video, make_vocabulary
 
 from videolavit.config import save_config
-from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_records, tokenize_shards
-from videolavit.data.prepare_videos import ShapesData, shapes_record
+from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_records, tokenize_shards, tokenize_videos
+from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.data.tokens import TokenReader, TokenShard, TokensMadeBy, write_tokens
+from videolavit.data.video_files import VideoFiles
+from videolavit.data.video_lists import named_videos
 from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
 from videolavit.jobs.shard_jobs import JobOptions
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
@@ -238,3 +241,27 @@ def test_where_records_lie_is_known(prepared):
         "y.tar": list(range(2, len(records))),
     }
     assert json.loads((folder / "data" / "x.index.json").read_text())
+
+
+@pytest.mark.slow
+def test_files_become_the_same_ids_in_one_pass_as_by_way_of_shards(prepared, tmp_path):
+    folder, *_ = prepared
+    (tmp_path / "movies").mkdir()
+    for name in ("a", "b"):
+        write_movie(tmp_path / "movies" / f"{name}.mp4", seconds=9)
+    (tmp_path / "movies" / "bad.mp4").write_bytes(b"no video")
+    (tmp_path / "movies" / "b.txt").write_text("a square moves")
+    files = VideoFiles(videos=(), video_processor=SHAPES_FRONT_END)
+    videos = named_videos(tmp_path / "movies")
+    reader, problems = tokenize_videos(videos, tmp_path / "ids", options(folder), files, videos_per_shard=2)
+    assert [problem.split(": ")[0].rpartition("/")[2] for problem in problems] == ["bad.mp4"]
+    (tmp_path / "shards").mkdir()
+    records = files.of(tuple(videos)).records({})
+    write_shard(records, tmp_path / "shards" / "x.tar")
+    by_way = tokenize_shards(tmp_path / "shards", tmp_path / "by_way", options(folder))
+    assert len(reader) == len(by_way) == 4
+    assert all(same(one, other) for one, other in zip(reader, by_way, strict=True))
+    assert reader[3].captions == ("a square moves",)
+    assert {path.suffix for path in (tmp_path / "ids").iterdir()} == {".bin", ".jsonl", ".npy", ".json", ".txt"}
+    _, again = tokenize_videos(videos, tmp_path / "ids", options(folder), files, videos_per_shard=2)
+    assert again == problems
