@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "videolavit"
 
 ORDER = [
     "errors",
+    "plugins",
     "config",
     "old_names",
     "rgb",

@@ -19,7 +19,14 @@ from pages import PROJECT, Block, blocks, pages
 
 from videolavit import cli
 
-PAGES_WITH_EXAMPLES = [page for page in pages() if any(b.language in ("python", "console") for b in blocks(page))]
+OWN_TESTS = {"extending.md"}
+"""Pages whose blocks are files of a plug-in: tests/test_extending.py."""
+
+PAGES_WITH_EXAMPLES = [
+    page
+    for page in pages()
+    if page.name not in OWN_TESTS and any(b.language in ("python", "console") for b in blocks(page))
+]
 
 TRAINING = PROJECT / "docs" / "training.md"
 

@@ -2,7 +2,8 @@
 
 A command is a module of `videolavit.commands` with a docstring (its help, examples included), a `Config` dataclass (its
 options, read by tyro, or by the module's own `parse` where they depend on one another) and `run(config) -> exit code`.
-Adding one takes that module and one line of `COMMANDS`. Only the module that was asked for is imported, and each
+Adding one takes that module and one line of `COMMANDS`, or in another package an entry point of the group
+`videolavit.commands` (docs/extending.md). Only the module that was asked for is imported, and each
 imports torch no earlier than it computes, so that help is instant.
 """
 
@@ -17,7 +18,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
 
 from videolavit import __version__
 from videolavit.errors import ConfigError, VideoLaVITError
@@ -126,17 +126,16 @@ def module_name(command: str) -> str:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        lines = (f"  {name:12} {summary}" for name, summary in COMMANDS.items())
+        shown = {**_added_commands(), **COMMANDS}
+        lines = (f"  {name:12} {shown[name]}" for name in dict.fromkeys([*COMMANDS, *shown]))
         print(HELP.format(commands="\n".join(lines)), end="")
         return OK if arguments else BAD_USAGE
     if arguments[0] == "--version":
         print(f"videolavit {__version__}")
         return OK
     name, *rest = arguments
-    if name not in COMMANDS:
-        _refuse(name)
     try:
-        command = importlib.import_module(module_name(name))
+        command = _command(name)
         return command.run(_parse(name, command, rest))
     except SystemExit as stop:  # argument parsing stops this way, after --help too
         return stop.code if isinstance(stop.code, int) else BAD_USAGE
@@ -152,12 +151,36 @@ def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
     return parse_arguments(name, command.Config, arguments)
 
 
-def _refuse(name: str) -> NoReturn:
+def _command(name: str) -> ModuleType:
+    """Module of a command, of this package or of another one.
+
+    Raises:
+        ConfigError: there is no such command, or another package's cannot be imported.
+    """
+    if name in COMMANDS:
+        return importlib.import_module(module_name(name))
     import difflib
 
-    close = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+    from videolavit.plugins import COMMANDS as GROUP
+    from videolavit.plugins import load_plugin, plugins
+
+    added = plugins(GROUP)
+    if name in added:
+        return load_plugin(added[name], "command")
+    close = difflib.get_close_matches(name, [*COMMANDS, *added], n=1)
+    hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join([*COMMANDS, *added])}"
     raise ConfigError(f"no command {name!r}; {hint}")
+
+
+def _added_commands() -> dict[str, str]:
+    """Names of the commands that other packages add, each with the package; none of them is imported."""
+    from videolavit.plugins import COMMANDS as GROUP
+    from videolavit.plugins import plugins
+
+    return {
+        name: f"of the package {point.dist.name}" if point.dist else point.value
+        for name, point in plugins(GROUP).items()
+    }
 
 
 def _explain(error: BaseException, debug: bool) -> int:

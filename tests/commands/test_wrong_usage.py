@@ -66,7 +66,7 @@ WRONG = {
     "info a.mp4 --jsno": "did you mean --json?",
     "decompose": "",
     "decompose a.mp4 -o out --slices many": "--slices: expected a whole number",
-    "decompose a.mp4 -o out --motion foo": "--motion: 'foo' is none of 'reencode', 'source'",
+    "decompose a.mp4 -o out --motion foo": "got the source of motion 'foo'; known are reencode, source",
     "decompose a.mp4 -o out --select some": "some",
     "decompose a.mp4 -o out --workers 0": "--workers",
     "doctor --device quantum": "--device quantum: cannot be used here",

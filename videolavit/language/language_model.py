@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from videolavit.errors import ConfigError, PromptError, VocabularyError
+from videolavit.language.cache_argument import cache_argument
 from videolavit.language.prompts import Prompt, TextTokenizer
 from videolavit.nn.offload import compute_device
 from videolavit.vocabulary import Vocabulary
@@ -102,12 +103,13 @@ class LanguageModel(nn.Module):
 
         `attention_mask` is (batch, keys), 1 where a position is real, or an additive (batch, 1, length, keys).
         """
-        output = self.causal_lm.get_decoder()(
+        decoder = self.causal_lm.get_decoder()
+        output = decoder(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=cache,
             use_cache=cache is not None,
+            **cache_argument(decoder, cache),
         )
         return output.last_hidden_state
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from videolavit.language.cache_argument import cache_argument
 from videolavit.language.places import Heads, NextIds, Place, PromptBlock
 
 __all__ = ["TransformersForward"]
@@ -32,12 +33,13 @@ class TransformersForward:
         """Hidden states before the output projection, of new positions in the order of `place`."""
         assert isinstance(place, NextIds | PromptBlock)
         rows = place.num_rows
+        cache = Cache(layers=[_Layer(place, index) for index in range(len(place.cache.layers))])
         output = self._decoder(
             inputs_embeds=embeddings.unflatten(0, (rows, -1)),
             attention_mask=_mask(place),
             position_ids=place.positions.unflatten(0, (rows, -1)),
-            past_key_values=Cache(layers=[_Layer(place, index) for index in range(len(place.cache.layers))]),
             use_cache=True,
+            **cache_argument(self._decoder, cache),
         )
         return output.last_hidden_state.flatten(0, 1)
 

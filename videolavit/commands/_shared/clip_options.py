@@ -18,9 +18,9 @@ __all__ = ["ClipOptions", "CodingOptions", "refuse_pipe"]
 class CodingOptions:
     """How keyframes and motion are found. The defaults are those of the released model."""
 
-    motion: Literal["reencode", "source"] = "reencode"
+    motion: Annotated[str, arg(metavar="reencode|source")] = "reencode"
     """From re-encoding, as the release does, or from the vectors that an H.264 or MPEG video already carries: several
-    times faster, less exact."""
+    times faster, less exact. Or the name of a plug-in (docs/extending.md)."""
     slices: int = 16
     """Parts that the encoder cuts an image into; motion search does not cross them."""
     gop: int = 12

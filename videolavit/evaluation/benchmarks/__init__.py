@@ -7,18 +7,15 @@ line of `BENCHMARKS`: a function that takes `BenchmarkOptions` and gives a list 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from videolavit import plugins
 from videolavit.errors import ConfigError
 from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions
 
-__all__ = ["BENCHMARKS", "GROUP", "benchmark_names", "describe_benchmarks", "make_benchmarks"]
-
-GROUP = "videolavit.benchmarks"
+__all__ = ["BENCHMARKS", "benchmark_names", "describe_benchmarks", "make_benchmarks"]
 
 _HERE = "videolavit.evaluation.benchmarks"
 BENCHMARKS = {
@@ -50,7 +47,7 @@ BENCHMARKS = {
 
 def benchmark_names() -> list[str]:
     """Names of all benchmarks, those of other installed packages behind our own."""
-    return [*BENCHMARKS, *(name for name in _plugins() if name not in BENCHMARKS)]
+    return [*BENCHMARKS, *(name for name in plugins.plugins(plugins.BENCHMARKS) if name not in BENCHMARKS)]
 
 
 def make_benchmarks(name: str, options: BenchmarkOptions) -> list[Benchmark]:
@@ -84,20 +81,10 @@ def find_benchmark(name: str) -> Callable[[BenchmarkOptions], Any]:
     Raises:
         ConfigError: there is none of that name, or it cannot be imported.
     """
-    plugins = _plugins()
     if name in BENCHMARKS:
         module, _, attribute = BENCHMARKS[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
-    if name not in plugins:
-        known = benchmark_names()
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        raise ConfigError(f"got the benchmark {name!r}; {hint}")
-    try:
-        return plugins[name].load()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"benchmark {name}: {plugins[name].value} cannot be imported: {error}") from error
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    found = plugins.plugins(plugins.BENCHMARKS)
+    if name not in found:
+        raise plugins.unknown_name("benchmark", name, [*BENCHMARKS, *found])
+    return plugins.load_plugin(found[name], "benchmark")

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 
 from videolavit.clip import Clip
 from videolavit.errors import MediaError
+from videolavit.plugins import MOTION_SOURCES, load_plugin, plugins
 from videolavit.video.clips.assemble import assemble
 from videolavit.video.clips.decompose_options import DecomposeOptions
 from videolavit.video.clips.selection import Selection, select_clips
@@ -164,6 +165,10 @@ def coded_frames(
     """Every tick of a video with its motion, as `options` say it is measured; what clips are made of."""
     if options.motion == "source":
         yield from _with_own_motion(source, options, limits)
+        return
+    if options.motion != "reencode":
+        measure = load_plugin(plugins(MOTION_SOURCES)[options.motion], "source of motion")
+        yield from measure(source, options, limits)
         return
     cuts = CutDetector(options.cut_detector) if options.shots == "difference" else None
     with closing(_ticks(source, options, limits)) as ticks:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from videolavit.errors import ConfigError
+from videolavit.plugins import MOTION_SOURCES, plugins, unknown_name
 from videolavit.video.clips.selection import Selection
 from videolavit.video.io.frames import as_rate
 from videolavit.video.motion.reencode import Reencoding
@@ -32,10 +33,10 @@ class DecomposeOptions:
     shots: Literal["ignore", "encoder", "difference"] = "ignore"
     """Whether clips end at cuts, and what finds these: the encoder, which sets an I-frame early, or `cut_detector`,
     which compares images and finds those too that fall where an I-frame was due."""
-    motion: Literal["reencode", "source"] = "reencode"
-    """Where motion comes from: `reencode` as the release does, or `source`, the vectors that an H.264 or MPEG video
-    carries already, which is several times faster and less exact (docs/motion.md). Then keyframes are images of the
-    source, `gop` ticks apart."""
+    motion: str = "reencode"
+    """Source of motion: `reencode` as the release does, or `source`, the vectors that an H.264 or MPEG video carries
+    already, which is several times faster and less exact (docs/motion.md); then keyframes are images of the source,
+    `gop` ticks apart. Another package may add its own (docs/extending.md)."""
     cell: int = 16
     """Pixels per side of a cell of the motion grid."""
     reencoding: Reencoding = field(default_factory=Reencoding)
@@ -56,10 +57,12 @@ class DecomposeOptions:
                 raise ConfigError(f"{name} must be 1 to {most}, got {getattr(self, name)}")
         if self.shots not in ("ignore", "encoder", "difference"):
             raise ConfigError(f"got shots={self.shots!r}, expected 'ignore', 'encoder' or 'difference'")
-        if self.motion not in ("reencode", "source"):
-            raise ConfigError(f"got motion={self.motion!r}, expected 'reencode' or 'source'")
-        if self.motion == "source" and self.shots == "encoder":
-            raise ConfigError("shots='encoder' needs motion='reencode'; with motion='source' take shots='difference'")
+        if self.motion not in ("reencode", "source") and self.motion not in (others := plugins(MOTION_SOURCES)):
+            raise unknown_name("source of motion", self.motion, ["reencode", "source", *others])
+        if self.motion != "reencode" and self.shots == "encoder":
+            raise ConfigError(
+                f"shots='encoder' needs motion='reencode'; with motion={self.motion!r} take shots='difference'"
+            )
 
     @property
     def rate(self) -> Fraction:
@@ -69,7 +72,7 @@ class DecomposeOptions:
     @property
     def hidden_frames(self) -> range:
         """Frames of a clip whose motion is not measured, because an I-frame is due there."""
-        if self.motion == "source":
+        if self.motion != "reencode":
             return range(0)
         return range(self.reencoding.gop, self.frames_per_clip, self.reencoding.gop)
 
