@@ -19,7 +19,7 @@ from videolavit.language.engine import DecodingEngine, GenerationRequest
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Prompt
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators
 
 POSITIONS, IDS = 160, 48

@@ -35,7 +35,7 @@ from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Prompt
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators
 from videolavit.vocabulary import Vocabulary
 

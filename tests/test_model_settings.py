@@ -16,7 +16,7 @@ from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.generation_options import GenerationOptions
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
 from videolavit.training.presets import TINY, TINY_SETTINGS

@@ -1,7 +1,7 @@
 """Options of generation: the one place where each is named, explained and given its range.
 
-Names are those of diffusers and transformers. The command line, the server and the page derive their options from the
-fields of `GenerationOptions`; `option_info` gives what they need to show of one.
+Names are those of diffusers and transformers. The command line derives its options from the fields of
+`GenerationOptions`, so this file imports no torch; `option_info` gives what a surface needs to show of one.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
-from videolavit.language.sampling import Sampling
-from videolavit.nn.random import sample_generators
-from videolavit.settings import ModelSettings
-from videolavit.tokenizers.selector import PatchSelection
+from videolavit.language.sampling_options import Sampling
 
-__all__ = ["GenerationOptions", "OptionInfo", "option_info"]
+if TYPE_CHECKING:
+    import torch
 
-CONTINUATIONS = ("restart", "inversion", "none")
+    from videolavit.settings import ModelSettings
+
+__all__ = ["GenerationOptions", "OptionInfo", "option_info", "options_with_info"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,19 +33,31 @@ class OptionInfo:
     maximum: float | int = math.inf
     above: float | int = -math.inf
     """The value must be more than this."""
+    choices: tuple[str, ...] = ()
+    """The words that are allowed, of an option that is no number."""
+    whole: bool = False
+    """Whether the number must be whole."""
     video_only: bool = False
     """Whether the option matters for videos alone."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise ConfigError for a number out of range, or for something that is no number."""
+        """Raise ConfigError for a word that is no choice, a number out of range, or something that is no number."""
+        if self.choices:
+            if value not in self.choices:
+                raise ConfigError(f"got {name}={value!r}, expected {self.range}")
+            return
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"got {name}={value!r}, expected a number")
         if not (self.minimum <= value <= self.maximum and value > self.above and math.isfinite(value)):
             raise ConfigError(f"got {name}={value:g}, expected {self.range}")
+        if self.whole and value != int(value):
+            raise ConfigError(f"got {name}={value:g}, expected a whole number")
 
     @property
     def range(self) -> str:
         """The values that are allowed, in words."""
+        if self.choices:
+            return ", ".join(f'"{choice}"' for choice in self.choices[:-1]) + f' or "{self.choices[-1]}"'
         if self.above > -math.inf:
             return f"more than {self.above:g}"
         if self.maximum < math.inf:
@@ -55,8 +65,8 @@ class OptionInfo:
         return f"at least {self.minimum:g}"
 
 
-def _option(text: str, **info: Any) -> Any:
-    return field(default=None, metadata={"info": OptionInfo(help=text, **info)})
+def _option(text: str, *, default: Any = None, **info: Any) -> Any:
+    return field(default=default, metadata={"info": OptionInfo(help=text, **info)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,22 +75,27 @@ class GenerationOptions:
 
     seed: int = 0
     """Same seed, model, machine and version: same ids and frames."""
-    generator: torch.Generator | None = None
-    """Source of all randomness in place of the seed."""
-    height: int | None = _option("height of the result; goes with width", unit="pixels", minimum=1)
-    width: int | None = _option("width of the result; goes with height", unit="pixels", minimum=1)
+    generator: Any = None
+    """A `torch.Generator`: the source of all randomness, in place of the seed."""
+    height: int | None = _option("height of the result; goes with width", unit="pixels", minimum=1, whole=True)
+    width: int | None = _option("width of the result; goes with height", unit="pixels", minimum=1, whole=True)
     sampling: Sampling | None = None
     """Temperature, top-k, top-p and guidance scale of ids, for keyframes, motion and text."""
     constrained: bool = True
     """Hold blocks to the grammar; False cuts or fills malformed ones afterwards, as the released model does."""
-    patch_selection: PatchSelection = "likeliest"
-    """Patches of a given image that become tokens: the likely ones, or a draw as the released model does it."""
-    keyframe_num_inference_steps: int | None = _option("denoising steps of a keyframe", minimum=1, maximum=1000)
+    patch_selection: Literal["likeliest", "gumbel"] = _option(
+        "patches of a given image that become tokens: the likeliest, or a random choice as in the released model",
+        default="likeliest",
+        choices=("likeliest", "gumbel"),
+    )
+    keyframe_num_inference_steps: int | None = _option(
+        "denoising steps of a keyframe; more are slower and, up to a point, better", minimum=1, maximum=1000, whole=True
+    )
     keyframe_guidance_scale: float | None = _option(
         "adherence of a keyframe to its tokens; 1 is no guidance", minimum=0, maximum=100
     )
     num_inference_steps: int | None = _option(
-        "denoising steps of the frames of a clip", minimum=1, maximum=1000, video_only=True
+        "denoising steps of the frames of a clip", minimum=1, maximum=1000, whole=True, video_only=True
     )
     min_guidance_scale: float | None = _option(
         "guidance scale of the first frame of a clip", minimum=0, maximum=100, video_only=True
@@ -96,11 +111,19 @@ class GenerationOptions:
         "noise added to the keyframe before the video UNet sees it", minimum=0, maximum=10, video_only=True
     )
     decode_chunk_size: int | None = _option(
-        "frames that the VAE decodes at a time; fewer take less memory", unit="frames", minimum=1, video_only=True
+        "frames that the VAE decodes at a time; fewer take less memory",
+        unit="frames",
+        minimum=1,
+        whole=True,
+        video_only=True,
     )
-    continuation: str = "restart"
-    """Start of the next keyframe from the last frame of a longer video: "restart" noises it (as released), "inversion"
-    inverts it by DDIM (as in the paper), "none" ignores it."""
+    continuation: str = _option(
+        "start of the next keyframe of a longer video from the last frame: restart noises it (as released), inversion "
+        "inverts it by DDIM (as in the paper), none ignores it",
+        default="restart",
+        choices=("restart", "inversion", "none"),
+        video_only=True,
+    )
     inverse_rate: float | None = _option(
         "share of the steps that such a start skips; by default 0.85 (restart) or 0 (inversion)",
         minimum=0,
@@ -111,18 +134,14 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"got seed={self.seed!r}, expected a whole number")
-        if self.continuation not in CONTINUATIONS:
-            raise ConfigError(f'got continuation={self.continuation!r}, expected "restart", "inversion" or "none"')
-        if self.patch_selection not in ("likeliest", "gumbel"):
-            raise ConfigError(f'got patch_selection={self.patch_selection!r}, expected "likeliest" or "gumbel"')
         if self.sampling is not None and not isinstance(self.sampling, Sampling):
-            raise ConfigError(f"got sampling={self.sampling!r}, expected a videolavit.language.sampling.Sampling")
-        for option in dataclasses.fields(self):
-            value, info = getattr(self, option.name), option.metadata.get("info")
-            if info is not None and value is not None:
-                info.check(option.name, value)
-                if option.type.startswith("int") and value != int(value):
-                    raise ConfigError(f"got {option.name}={value:g}, expected a whole number")
+            raise ConfigError(
+                f"got sampling={self.sampling!r}, expected a videolavit.language.sampling_options.Sampling"
+            )
+        for name, info in options_with_info().items():
+            value = getattr(self, name)
+            if value is not None or info.choices:
+                info.check(name, value)
         if (self.height is None) != (self.width is None):
             raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
 
@@ -157,6 +176,10 @@ class GenerationOptions:
 
     def generators(self, stream: str, count: int = 1) -> list[torch.Generator]:
         """Random streams of one step of the work, one for each of `count` candidates."""
+        import torch
+
+        from videolavit.nn.random import sample_generators
+
         if self.generator is None:
             return sample_generators(self.seed, count, stream=stream)
         if count == 1:
@@ -164,13 +187,22 @@ class GenerationOptions:
         return sample_generators(int(torch.randint(2**62, (), generator=self.generator)), count, stream=stream)
 
 
+def options_with_info() -> dict[str, OptionInfo]:
+    """All options that have a help text and a range, by name, in the order of `GenerationOptions`."""
+    return {
+        option.name: option.metadata["info"]
+        for option in dataclasses.fields(GenerationOptions)
+        if "info" in option.metadata
+    }
+
+
 def option_info(name: str) -> OptionInfo:
-    """Help, unit and range of a numeric option.
+    """Help, unit and range of one option.
 
     Raises:
-        ConfigError: there is no such option, or it is no number.
+        ConfigError: there is no such option, or it has no range.
     """
-    for option in dataclasses.fields(GenerationOptions):
-        if option.name == name and "info" in option.metadata:
-            return option.metadata["info"]
-    raise ConfigError(f"no numeric option {name!r}")
+    try:
+        return options_with_info()[name]
+    except KeyError:
+        raise ConfigError(f"no option {name!r} with a range; known are {', '.join(options_with_info())}") from None

@@ -11,7 +11,7 @@ from typing import Literal
 
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
-from videolavit.language.sampling import Sampling
+from videolavit.language.sampling_options import Sampling
 from videolavit.video.processor import VideoProcessorConfig
 
 __all__ = ["ModelSettings"]

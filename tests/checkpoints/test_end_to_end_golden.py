@@ -17,7 +17,7 @@ from videolavit.detokenizers.video_detokenizer import VideoNoise, VideoOptions
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block, Modality
 from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, VideoInput, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 
 

@@ -19,7 +19,7 @@ from videolavit.checkpoints.components import ModelComponents
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import CheckpointError, ConfigError
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
 

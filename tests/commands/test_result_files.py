@@ -84,7 +84,7 @@ def test_frames_per_second_are_those_of_the_file(model, folder, capsys):
 
 def test_options_of_tokens_change_what_they_name(model, folder):
     from videolavit.commands._shared.generation_options import TokenOptions
-    from videolavit.language.sampling import Sampling
+    from videolavit.language.sampling_options import Sampling
 
     own = Sampling()
     assert TokenOptions().changes(own) == {}

@@ -14,7 +14,7 @@ from videolavit.language.generate import Generated, generate, stream
 from videolavit.language.grammar import Block, Modality
 from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompts import Ids, ImageInput, Prompt, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators
 from videolavit.vocabulary import Vocabulary
 

@@ -11,7 +11,7 @@ from videolavit.language.generate import generate, stream
 from videolavit.language.grammar import Block, Modality
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, VideoInput, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary()

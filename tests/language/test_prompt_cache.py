@@ -11,7 +11,7 @@ from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 
 BEGINNING = [1, *range(3, 23)]
 TEXT, GUIDED_MOTION = Block.text(12), Block.motion(12)

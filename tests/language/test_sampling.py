@@ -7,7 +7,8 @@ import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from videolavit.errors import ConfigError, GenerationError, PromptError
-from videolavit.language.sampling import Sampling, SamplingOptions, candidates, choose, guided
+from videolavit.language.sampling import candidates, choose, guided
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.nn.random import sample_generators
 
 

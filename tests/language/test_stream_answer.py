@@ -12,7 +12,7 @@ from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Prompt, Text, assemble
-from videolavit.language.sampling import SamplingOptions
+from videolavit.language.sampling_options import SamplingOptions
 from videolavit.language.stream_answer import answer, stream_answer
 from videolavit.nn.random import sample_generators
 

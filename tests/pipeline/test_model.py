@@ -13,7 +13,7 @@ from PIL import Image
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import CheckpointError, ConfigError, MediaError, PromptError, ShapeError, VideoLaVITError
 from videolavit.language.prompts import Prompt
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.pipeline import GenerationOptions, VideoLaVIT
 from videolavit.pipeline.media import check_video, read_image
 from videolavit.video.io.write import read_metadata, write_video

@@ -15,7 +15,7 @@ from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ImageInput, Text, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import answer
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageModelSizes, build_causal_lm, grow_vocabulary

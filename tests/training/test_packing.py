@@ -14,7 +14,7 @@ from videolavit.language.generate import generate
 from videolavit.language.grammar import Block, Modality, Walk
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ClipInput, Ids, ImageInput, Prompt, Text, VideoInput, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.training.language_loss import LanguageModelSizes, LanguageTraining, build_causal_lm
 from videolavit.training.packing import attention_mask, pack, rows_of
 from videolavit.training.sequences import LossWeights, SequenceMaker, Target, TrainingSequence

@@ -22,7 +22,8 @@ from videolavit.language.grammar import Block, Walk
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
-from videolavit.language.sampling import Sampling, SamplingOptions, choose, guided
+from videolavit.language.sampling import choose, guided
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.slots import Slot, Slots
 
 __all__ = ["DecodingEngine", "GenerationRequest", "RunningRequest", "evaluating"]

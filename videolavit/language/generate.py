@@ -16,7 +16,7 @@ from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt
-from videolavit.language.sampling import Sampling
+from videolavit.language.sampling_options import Sampling
 
 __all__ = ["Generated", "GeneratedBlock", "NewId", "generate", "stream"]
 

@@ -16,7 +16,7 @@ from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ImageInput, VideoInput, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import answer
 from videolavit.memory.context import ContextOptions, Scorer, choose_clips
 from videolavit.memory.token_memory import RememberedClip, TokenMemory

@@ -14,7 +14,7 @@ from videolavit.language.engine import DecodingEngine, GenerationRequest, Runnin
 from videolavit.language.generated import NewId
 from videolavit.language.grammar import Block
 from videolavit.language.prompts import ImageInput, Prompt, VideoInput
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import AnswerText
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.answering import PromptBuilder, VisualEncoding

@@ -15,7 +15,7 @@ from videolavit.language.conversation import Turn, conversation
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
 from videolavit.language.prompts import ClipInput, ImageInput, Prompt, Text, VideoInput, assemble
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import answer
 from videolavit.nn.random import sample_generators
 from videolavit.training.exports import load_motion_tokenizer

@@ -13,7 +13,7 @@ from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
 from videolavit.detokenizers.video_options import VideoOptions
-from videolavit.language.sampling import Sampling, SamplingOptions
+from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig

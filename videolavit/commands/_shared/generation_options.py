@@ -1,54 +1,70 @@
-"""The options by which commands draw. One that is left out has the model's own value."""
+"""Options of generation on the command line, derived from `videolavit.generation_options`.
+
+One that is left out has the model's own value.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
+
+from videolavit.generation_options import OptionInfo, options_with_info
 
 if TYPE_CHECKING:
-    from videolavit.language.sampling import Sampling, SamplingOptions
+    from videolavit.language.sampling_options import Sampling, SamplingOptions
 
 __all__ = ["ImageOptions", "TokenOptions", "VideoOptions"]
 
+_ELSEWHERE = {"fps", "patch_selection"}
+"""`--fps` of a command is the speed at which its file plays; patches are a matter of Python."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageOptions:
-    """How an image is drawn. Options that are left out have the values that the model was made for."""
-
+class _Options:
     seed: int | None = None
     """Same seed, model, machine and version: same result. By default a new one when the language model writes, which is
-    told and kept in the file; else 0."""
-    height: int | None = None
-    """Pixels; goes with --width."""
-    width: int | None = None
-    """Pixels; goes with --height."""
-    keyframe_num_inference_steps: int | None = None
-    """Steps in which a keyframe is drawn: more are slower and, up to a point, better."""
-    keyframe_guidance_scale: float | None = None
-    """How strictly a keyframe follows its tokens; 1 is no guidance."""
+    printed and kept in the file; else 0."""
 
     def changes(self) -> dict[str, Any]:
-        """What was chosen, as the pipeline's tasks take it."""
+        """Options with a value, by the names that the pipeline gives them."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VideoOptions(ImageOptions):
-    """How a video is drawn."""
+def _options(name: str, description: str, infos: dict[str, OptionInfo]) -> type[_Options]:
+    made = [(option, _annotation(info), field(default=None)) for option, info in infos.items()]
+    cls = make_dataclass(name, made, bases=(_Options,), frozen=True, kw_only=True)
+    cls.__doc__ = description
+    return cls
 
-    num_inference_steps: int | None = None
-    """Steps in which the frames of a clip are drawn."""
-    max_guidance_scale: float | None = None
-    """How strictly the last frame of a clip follows its motion; earlier ones follow it less. 1 is no guidance."""
-    decode_chunk_size: int | None = None
-    """Frames that are decoded at a time; fewer take less memory."""
-    continuation: Literal["restart", "inversion", "none"] | None = None
-    """How the keyframe of a further clip starts from the last frame: noised, inverted, or not at all."""
+
+def _annotation(info: OptionInfo) -> Any:
+    kind: Any = Literal[info.choices] if info.choices else int if info.whole else float
+    text = f"{info.help[0].upper()}{info.help[1:]}{f' ({info.unit})' if info.unit else ''}."
+    return Annotated[kind | None, arg(help=text)]
+
+
+_INFOS = {name: info for name, info in options_with_info().items() if name not in _ELSEWHERE}
+
+_IMAGE_INFOS = {name: info for name, info in _INFOS.items() if not info.video_only}
+
+if TYPE_CHECKING:
+
+    class ImageOptions(_Options):
+        """Options of images."""
+
+    class VideoOptions(ImageOptions):
+        """Options of videos."""
+
+else:
+    ImageOptions = _options("ImageOptions", "Options of images.", _IMAGE_INFOS)
+    VideoOptions = _options("VideoOptions", "Options of videos.", _INFOS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenOptions:
-    """How the language model chooses tokens of images and motion. What is left out is as the model was made for."""
+    """Sampling of the tokens of images and motion; what is left out has the model's own value."""
 
     temperature: float | None = None
     """Higher is more varied; 0 takes the likeliest token."""

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from videolavit.language.sampling import SamplingOptions
+from videolavit.language.sampling_options import SamplingOptions
 from videolavit.server.answers import AnswerChoice, AnswerRequest, AnswerResult, AskedTurn, TokenScore
 from videolavit.server.api_error import ApiError
 from videolavit.server.engine import Event, Ticket

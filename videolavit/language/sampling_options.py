@@ -1,0 +1,54 @@
+"""Options of sampling, apart from it: a model's settings and the command line hold them without importing torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from videolavit.errors import ConfigError
+
+__all__ = ["Sampling", "SamplingOptions"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplingOptions:
+    """How the ids of one modality are chosen."""
+
+    greedy: bool = False
+    """Take the likeliest id; temperature, top-k and top-p do nothing then."""
+    temperature: float = 1.0
+    top_k: int = 200
+    """Only the so many likeliest ids, and those exactly as likely as the last of them; 0 keeps all."""
+    top_p: float = 1.0
+    """Only the likeliest ids that together reach this probability; 1 keeps all."""
+    guidance: float = 1.0
+    """How far to go from what the unconditional branch says to what the prompt says, and beyond; 1 is no guidance."""
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "temperature must be above 0 (for 0, use greedy=True)": not 0 < self.temperature < math.inf,
+            "top_k must be 0 (all) or more": self.top_k < 0,
+            "top_p must be above 0 and at most 1": not 0 < self.top_p <= 1,
+            "guidance must be a number of at least 0": not 0 <= self.guidance < math.inf,
+        }
+        for rule, broken in wrong.items():
+            if broken:
+                raise ConfigError(f"{rule}; got {self}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """Options of every modality. The defaults are the released model's for text to video; text is greedy."""
+
+    keyframe: SamplingOptions = field(default_factory=lambda: SamplingOptions(guidance=4.0))
+    motion: SamplingOptions = field(default_factory=lambda: SamplingOptions(guidance=7.0, greedy=True))
+    text: SamplingOptions = field(default_factory=lambda: SamplingOptions(greedy=True))
+
+    def __post_init__(self) -> None:
+        if self.text.guidance != 1:
+            raise ConfigError(f"text cannot be guided: it has no unconditional branch; got {self.text}")
+
+    @classmethod
+    def image_to_video(cls) -> Sampling:
+        """The released model's defaults where the image is given: motion is sampled."""
+        return cls(motion=SamplingOptions(guidance=7.0))
