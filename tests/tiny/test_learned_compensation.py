@@ -8,6 +8,7 @@ import torch
 
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
+from videolavit.tiny.block_motion import moved_in_blocks
 from videolavit.tiny.learned_compensation import (
     LearnedCompensation,
     LearnedCompensationConfig,
@@ -37,6 +38,14 @@ def test_before_training_it_moves_the_keyframe_by_its_motion():
         assert (made.moved[:, t, :, 4:-4, 14:] - expected[..., 4:-4, 14:]).abs().max() < 0.05
     assert made.displacement[0, :, 0].mean((1, 2)).diff().sub(2 / 32).abs().max() < 1e-4
     assert made.uncovered.max() < 0.1
+
+
+def test_before_training_frames_are_those_of_plain_compensation():
+    torch.manual_seed(0)
+    keyframe, motion = sliding()
+    made, plain = LearnedCompensation(SMALL)(keyframe, motion), moved_in_blocks(keyframe, motion)
+    error, distance = (made.frames - plain).abs().mean(), (plain[:, 1:] - keyframe[:, None]).abs().mean()
+    assert error < 0.1 * distance
 
 
 def test_displacement_is_chained_from_frame_to_frame():

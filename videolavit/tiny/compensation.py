@@ -20,7 +20,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.clip import MOTION_STD
+from videolavit.tiny.block_motion import moved_in_blocks
 from videolavit.tiny.displacement import apart_from_ground, displacement_of_pixels, has_ground
 
 __all__ = ["NUM_HINTS", "Compensated", "compensate"]
@@ -65,35 +65,9 @@ def _compensate(keyframes: Tensor, motion: Tensor) -> Compensated:
 
 def _as_blocks(keyframes: Tensor, motion: Tensor) -> Compensated:
     """Every frame is the one before it, moved; nothing is uncovered."""
-    sides = motion * motion.new_tensor(MOTION_STD).reshape(1, 2, 1, 1, 1)
-    moved = [torch.cat([keyframes, torch.zeros_like(keyframes)], dim=1)]
-    for t in range(1, motion.shape[2]):
-        moved.append(_moved(moved[-1], sides[:, :, t]))
-    frames, hints = torch.stack(moved, dim=1).split(3, dim=2)
+    nowhere = torch.zeros_like(keyframes)
+    frames, hints = moved_in_blocks(torch.cat([keyframes, nowhere], dim=1), motion, further=4.0).split(3, dim=2)
     return Compensated(frames=frames, hints=hints)
-
-
-def _moved(
-    values: Float[Tensor, "batch 6 height width"], sides: Float[Tensor, "batch 2 rows cols"]
-) -> Float[Tensor, "batch 6 height width"]:
-    """Colours and hints moved: each pixel is a mean of what the four nearest blocks predict, weighted by nearness."""
-    (height, width), (rows, cols) = values.shape[2:], sides.shape[2:]
-    down, right = (
-        (torch.arange(size, device=values.device) + 0.5) * blocks / size - 0.5
-        for size, blocks in ((height, rows), (width, cols))
-    )
-    y, x = (torch.linspace(-1 + 1 / size, 1 - 1 / size, size, device=values.device) for size in (height, width))
-    total = torch.zeros_like(values)
-    for row in (down.floor(), down.floor() + 1):
-        for col in (right.floor(), right.floor() + 1):
-            nearness = (1 - (down - row).abs())[:, None] * (1 - (right - col).abs())
-            block = row.long().clamp(0, rows - 1)[:, None], col.long().clamp(0, cols - 1)
-            vector = sides[:, :, *block]
-            source = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 2 * vector.permute(0, 2, 3, 1)
-            found = F.grid_sample(values, source, mode="bilinear", padding_mode="border", align_corners=False)
-            further = F.pad(4 * vector, (0, 0, 0, 0, 3, 1))  # what has come here has come so much farther
-            total = total + nearness * (found + further)
-    return total
 
 
 def _as_things(keyframes: Tensor, motion: Tensor) -> Compensated:

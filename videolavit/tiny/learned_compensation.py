@@ -1,8 +1,10 @@
 """Learned motion compensation: which pixels of the keyframe move where, what is uncovered, and what comes out there.
 
-A clip's coarse motion is first chained into one displacement per frame, without a network. From keyframe features moved
-by it, the network learns the fine displacement, a mask of what the keyframe cannot show, and colours for that (paper,
-section 3.2, in one step: the keyframe and the motion decide almost all of a clip). Frames do not depend on one another.
+Without a network, a clip's coarse motion gives two things: frames by plain motion compensation, each the one before it
+moved in blocks, which keep together but blur and drag their surroundings along; and one displacement per frame, which
+takes pixels from the keyframe itself. The network sees both. It learns the fine displacement, where which of the two
+is right, a mask of what neither shows, and colours for that (paper, section 3.2, in one step: keyframe and motion
+decide almost all of a clip). Untrained, it is plain compensation. Frames do not depend on one another.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
+from videolavit.tiny.block_motion import moved_in_blocks
 
 __all__ = ["LearnedCompensation", "LearnedCompensationConfig", "MovedFrames", "chained_displacement", "moved"]
 
@@ -37,7 +40,7 @@ class LearnedCompensationConfig:
     blocks: int = 3
     """Residual blocks at an eighth of the size, which see far around."""
     fills: bool = True
-    """Whether the network draws what the keyframe does not show; without, it only moves pixels."""
+    """Whether the network draws what the keyframe does not show; without, it only chooses among moved pixels."""
 
     def __post_init__(self) -> None:
         if self.width < 16 or self.width % 16 or self.blocks < 1:
@@ -50,11 +53,11 @@ class MovedFrames(NamedTuple):
     frames: Float[Tensor, "batch frames 3 height width"]
     """-1..1, not clamped."""
     moved: Float[Tensor, "batch frames 3 height width"]
-    """The keyframe's pixels alone."""
+    """The keyframe's pixels by the learned displacement alone."""
     displacement: Float[Tensor, "batch frames 2 height width"]
     """Of each pixel since the keyframe, (x, y) in shares of the sides."""
     uncovered: Float[Tensor, "batch frames 1 height width"]
-    """Share of a pixel that the keyframe does not show, 0 to 1."""
+    """Share of a pixel that the network draws, 0 to 1."""
 
 
 class LearnedCompensation(nn.Module):
@@ -66,22 +69,18 @@ class LearnedCompensation(nn.Module):
         width, half = config.width, config.width // 2
         self.half_size = nn.Sequential(nn.PixelUnshuffle(2), _conv(12, half), _Block(half))
         self.quarter_size = nn.Sequential(nn.PixelUnshuffle(2), _conv(4 * half, width), _Block(width), _Block(width))
-        self.join = _conv(2 * width + _EXTRA, width)
+        self.join = _conv(2 * width + 3 * _FINE**2 + _EXTRA, width)
         self.before = _Block(width)
         self.eighth_size = nn.Sequential(
             nn.PixelUnshuffle(2), _conv(4 * width, 2 * width), *(_Block(2 * width) for _ in range(config.blocks))
         )
         self.after = nn.Sequential(_conv(2 * width // 4 + width, width), _Block(width))
-        self.to_half = nn.Sequential(_conv(width // 4 + half + 3, half), _Block(half))
-        self.to_full = _conv(half // 4 + 3, 16)
-        self.coarse_flow, self.half_flow = nn.Conv2d(width, 2, 3, padding=1), nn.Conv2d(half, 2, 3, padding=1)
-        self.last = nn.Conv2d(16, 4, 3, padding=1) if config.fills else None
-        for layer in (self.coarse_flow, self.half_flow):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
-        if self.last is not None:
-            nn.init.zeros_(self.last.weight)
-            nn.init.constant_(self.last.bias[:1], -3.0)  # pyright: ignore[reportOptionalSubscript]
+        self.to_half = nn.Sequential(_conv(width // 4 + half + 6, half), _Block(half))
+        self.to_full = _conv(half // 4 + 6, 16)
+        self.coarse_flow, self.half_flow = (_starting_at(nn.Conv2d(n, 2, 3, padding=1)) for n in (width, half))
+        # Shares of the plain frame, the moved keyframe and what is drawn; and the colours of that.
+        last = nn.Conv2d(16, 6 if config.fills else 2, 3, padding=1)
+        self.last = _starting_at(last, *((3.0, 0.0, -2.0) if config.fills else (3.0, 0.0)))
 
     def forward(
         self,
@@ -103,40 +102,59 @@ class LearnedCompensation(nn.Module):
         if height % 8 or width % 8:
             raise ShapeError(f"got keyframes of {height} x {width}, expected sides that are multiples of 8")
         chained, steps = chained_displacement(motion.float(), height // _FINE, width // _FINE)
+        with torch.no_grad():
+            plain = moved_in_blocks(keyframes.float(), motion.float())
         if shown is None:
             shown = torch.arange(motion.shape[2], device=motion.device).expand(batch, -1)
         pick = (torch.arange(batch, device=shown.device)[:, None], shown)
         count = shown.shape[1]
-        displacement, step = (rearrange(part[pick], "b t c h w -> (b t) c h w") for part in (chained, steps))
+        plain, displacement, step = (
+            rearrange(part[pick], "b t c h w -> (b t) c h w") for part in (plain, chained, steps)
+        )
         time = shown.flatten()[:, None, None, None] / motion.shape[2]
         fine = self.half_size(keyframes)
         features = self.quarter_size(fine)
         images, fine, features = (
             repeat(part, "b c h w -> (b t) c h w", t=count) for part in (keyframes, fine, features)
         )
-        made = self._frames(images, fine, features, displacement, step, time.to(displacement))
+        made = self._frames(images, plain, fine, features, displacement, step, time.to(displacement))
         return MovedFrames(*(rearrange(part, "(b t) c h w -> b t c h w", t=count) for part in made))
 
     def _frames(
-        self, images: Tensor, fine: Tensor, features: Tensor, displacement: Tensor, step: Tensor, time: Tensor
+        self,
+        images: Tensor,
+        plain: Tensor,
+        fine: Tensor,
+        features: Tensor,
+        displacement: Tensor,
+        step: Tensor,
+        time: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Frames, moved pixels, displacement and mask of frames in a row; displacement is refined size by size."""
         extra = torch.cat([_told(displacement, step), time.expand(-1, 1, *displacement.shape[2:])], dim=1)
-        hidden = self.before(self.join(torch.cat([moved(features, displacement), features, extra], dim=1)))
+        shown = F.pixel_unshuffle(plain, _FINE)
+        hidden = self.before(self.join(torch.cat([moved(features, displacement), features, shown, extra], dim=1)))
         around = F.pixel_shuffle(self.eighth_size(hidden), 2)
         hidden = self.after(torch.cat([around, hidden], dim=1))
         displacement = _twice(displacement + _sides(self.coarse_flow(hidden)))
-        half = F.avg_pool2d(images, 2)
-        hidden = torch.cat([F.pixel_shuffle(hidden, 2), moved(fine, displacement), moved(half, displacement)], dim=1)
+        halves = [moved(F.avg_pool2d(images, 2), displacement), F.avg_pool2d(plain, 2)]
+        hidden = torch.cat([F.pixel_shuffle(hidden, 2), moved(fine, displacement), *halves], dim=1)
         hidden = self.to_half(hidden)
         displacement = _twice(displacement + _sides(self.half_flow(hidden)))
         shifted = moved(images, displacement)
-        if self.last is None:
-            return shifted, shifted, displacement, torch.zeros_like(displacement[:, :1])
-        hidden = F.silu(self.to_full(torch.cat([F.pixel_shuffle(hidden, 2), shifted.to(hidden)], dim=1)))
-        mask, colours = self.last(hidden).float().split([1, 3], dim=1)
-        uncovered = mask.sigmoid()
-        return shifted * (1 - uncovered) + colours * uncovered, shifted, displacement, uncovered
+        seen = torch.cat([plain, shifted], dim=1)
+        hidden = F.silu(self.to_full(torch.cat([F.pixel_shuffle(hidden, 2), seen.to(hidden)], dim=1)))
+        frames, uncovered = self._mixed(plain, shifted, self.last(hidden).float())
+        return frames, shifted, displacement, uncovered
+
+    def _mixed(self, plain: Tensor, shifted: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames, and the share of each pixel that is drawn."""
+        logits, colours = last.split([3, 3], dim=1) if self.config.fills else (last, None)
+        shares = logits.softmax(dim=1).split(1, dim=1)
+        frames = shares[0] * plain + shares[1] * shifted
+        if colours is None:
+            return frames, torch.zeros_like(shares[0])
+        return frames + shares[2] * colours, shares[2]
 
 
 def chained_displacement(
@@ -194,6 +212,15 @@ def _sides(flow: Tensor) -> Tensor:
 def _twice(displacement: Tensor) -> Tensor:
     """The same displacement at twice the size."""
     return F.interpolate(displacement, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _starting_at(layer: nn.Conv2d, *values: float) -> nn.Conv2d:
+    """A convolution that gives these first outputs, and 0 for the others, until it is trained."""
+    assert layer.bias is not None
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    layer.bias.data[: len(values)] = torch.tensor(values)
+    return layer
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
