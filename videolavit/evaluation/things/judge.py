@@ -20,7 +20,7 @@ from videolavit.data.things.sources import Sources
 from videolavit.evaluation.things.background import camera_motion, strange_area, unlike_the_rest
 from videolavit.evaluation.things.motion import MotionReading, Track, is_same_motion, is_same_speed, read_motion
 from videolavit.evaluation.things.places import read_place
-from videolavit.evaluation.things.templates import Match, best_match, look_alike, template
+from videolavit.evaluation.things.templates import Match, best_match, look_alike, planes, template
 
 __all__ = ["Bounds", "ThingVerdict", "Verdict", "judge_image", "judge_video"]
 
@@ -266,10 +266,10 @@ def _size(side: float) -> str:
 
 def _better_name(image: np.ndarray, match: Match, sources: Sources, num_things: int) -> str | None:
     """Another thing whose artwork explains the place better; None if there is none."""
-    best, found = match.error, None
+    best, found, values = match.error, None, planes(image)
     for other in THINGS[:num_things]:
         if other.name != match.look.name:
-            error = look_alike(image.astype(np.float32), other.name, match, sources)
+            error = look_alike(values, other.name, match, sources)
             if error < 0.9 * best:
                 best, found = error, other.name
     return found
