@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# pip shows its bar where there is a terminal to show it on, and is silent in logs.
+PIP_OUTPUT := $(if $(MAKE_TERMOUT),,--quiet)
+
 # Options for the installation of torch alone, for instance an index that holds builds for one accelerator or for CPUs.
 TORCH_OPTIONS ?=
 
@@ -43,12 +46,13 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
 bench: $(VENV)/dev.stamp  ## measure speed and memory; on a quiet machine
 	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python "$$script"; done
 
-docs: $(VENV)/dev.stamp  ## check the links of the documentation, run its examples and the notebooks
+docs: $(VENV)/dev.stamp $(VENV)/docs.stamp  ## build the documentation into site, check its links, run its examples and the notebooks
+	$(BIN)/python -m mkdocs build --strict
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu and not weights" \
-		tests/test_readme.py tests/test_documentation.py tests/test_notebooks.py tests/test_examples.py
+		tests/test_readme.py tests/test_extending.py tests/test_documentation.py tests/test_notebooks.py tests/test_examples.py
 
 clean:  ## delete .venv, results of the demo and caches
-	rm -rf $(VENV) out build dist videolavit.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist site videolavit.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -59,6 +63,8 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install --quiet -c constraints.txt $(TORCH_OPTIONS) torch
-	$(PIP) install --quiet -c constraints.txt -e '.[$*]'
+	@echo "Installing torch into $(VENV), once: a few hundred MB for a CPU, several GB for a GPU"
+	$(PIP) install $(PIP_OUTPUT) -c constraints.txt $(TORCH_OPTIONS) torch
+	@echo "Installing videolavit[$*] and the libraries that it needs"
+	$(PIP) install $(PIP_OUTPUT) -c constraints.txt -e '.[$*]'
 	@touch $@

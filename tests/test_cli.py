@@ -181,3 +181,27 @@ def test_info_as_json_is_one_document(video):
     assert len(facts["image_types"]) == 150
     assert facts["num_bytes"] == video.stat().st_size
     assert facts["metadata"] == {}
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_warnings_of_libraries_are_for_programmers(debug, tmp_path):
+    """A plug-in command stands for a library that warns: nothing of it reaches the screen but with --debug."""
+    (tmp_path / "warns.py").write_text(
+        "import warnings\nfrom dataclasses import dataclass\n@dataclass\nclass Config:\n    pass\n"
+        "def run(config):\n    warnings.warn('an option is deprecated', FutureWarning)\n    return 0\n"
+    )
+    note = tmp_path / "warns-1.dist-info"
+    note.mkdir()
+    (note / "METADATA").write_text("Metadata-Version: 2.1\nName: warns\nVersion: 1\n")
+    (note / "entry_points.txt").write_text("[videolavit.commands]\nwarns = warns\n")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    path = os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[1])])
+    answer = subprocess.run(
+        [sys.executable, "-m", "videolavit", "warns", *(["--debug"] if debug else [])],
+        env=environment | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ("an option is deprecated" in answer.stderr) is debug
+    assert debug or answer.stderr == ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import videolavit
+from videolavit.commands._shared.installed import FOR_DEVELOPERS
 
 PROJECT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
@@ -99,3 +102,35 @@ def test_state_dicts_are_loaded_strictly():
     sources = [path for path in files_under_version_control() if path.suffix == ".py" and path.is_file()]
     loose = re.compile(r"load_state_dict\([^)]*strict\s*=\s*False")
     assert [path.name for path in sources if loose.search(path.read_text())] == []
+
+
+DISTRIBUTIONS = {"PIL": "pillow", "OpenEXR": "openexr", "prometheus_client": "prometheus-client"}
+"""Modules that are named otherwise than the package that holds them."""
+
+HOSTS = {"lmms_eval"}
+"""Programs that load this package as their plug-in: only they import what is imported of them."""
+
+
+def imported_modules() -> dict[str, str]:
+    """Every module of another package that a file imports, with one file that does."""
+    found = {}
+    for path in sorted((PROJECT / "videolavit").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            found |= {name.partition(".")[0]: str(path.relative_to(PROJECT)) for name in names}
+    ours = sys.stdlib_module_names | {"videolavit"} | HOSTS
+    return {name: path for name, path in found.items() if name not in ours}
+
+
+def test_every_import_is_declared():
+    project = PYPROJECT["project"]
+    for_users = {name: lines for name, lines in project["optional-dependencies"].items() if name not in FOR_DEVELOPERS}
+    lines = [*project["dependencies"], *(line for extra in for_users.values() for line in extra)]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    used = {canonicalize_name(DISTRIBUTIONS.get(name, name)): path for name, path in imported_modules().items()}
+    assert {name: path for name, path in used.items() if name not in declared} == {}
+    read_by_others = {"protobuf", "sentencepiece", "tensorboard", "uvicorn", "python-multipart", "gradio", "videolavit"}
+    assert declared - set(used) <= read_by_others, "declared and imported nowhere"

@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -87,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
+    if not debug:
+        _silence_libraries()
     try:
         return _run(_without_common_options(arguments))
     except KeyboardInterrupt:
@@ -97,6 +100,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except BaseException as error:  # torch has errors that are no `Exception`
         return _explain(error, debug)
+
+
+def _silence_libraries() -> None:
+    """Keep off the screen what libraries tell programmers; `--debug` and `python -W` show it."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
 
 
 def _without_common_options(arguments: list[str]) -> list[str]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoints.small_release import write_playable_release
+from packaging.requirements import Requirement
 
 from videolavit import cli
 from videolavit.checkpoints import COMPONENTS, load_component, open_checkpoint
 from videolavit.checkpoints.footprint import TASKS
-from videolavit.commands._shared.installed import libraries
+from videolavit.commands._shared.installed import FOR_DEVELOPERS, extras_for_users, libraries
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +84,49 @@ def test_libraries_that_are_old_or_missing_are_problems(monkeypatch):
         return there[name]
 
     monkeypatch.setattr("importlib.metadata.requires", lambda _: asked)
+    monkeypatch.setattr("importlib.metadata.metadata", lambda _: _Extras("train", "web", "dev"))
     monkeypatch.setattr("importlib.metadata.version", version)
     found = {library.name: library for library in libraries()}
     assert set(found) == {"torch", "av", "gradio", "peft"}
     assert {name for name, library in found.items() if library.is_problem} == {"av", "peft"}
     assert not found["gradio"].fits
     assert found["gradio"].advice == "pip install 'videolavit[web]'"
+
+
+class _Extras:
+    """Metadata that name extras and nothing else."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def get_all(self, name: str) -> list[str]:
+        assert name == "Provides-Extra"
+        return list(self.names)
+
+
+def test_an_extra_that_takes_another_along_needs_its_libraries(monkeypatch):
+    asked = ['fastapi>=1; extra == "serve"', 'package[serve]; extra == "ray"', 'ray>=2; extra == "ray"']
+    asked += ['package[ray]; extra == "cloud"', "av"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: asked)
+    monkeypatch.setattr("importlib.metadata.metadata", lambda _: _Extras("ray", "serve", "cloud"))
+    found = {library.name: library for library in libraries("package")}
+    assert set(found) == {"fastapi", "ray", "av"}
+    assert (found["av"].extras, found["ray"].extras) == ((), ("ray", "cloud"))
+    assert found["fastapi"].extras == ("serve", "ray", "cloud")
+    assert found["fastapi"].advice == "pip install 'videolavit[serve]'"
+
+
+def test_extras_are_those_that_the_project_has():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    named = set(project["optional-dependencies"]) - FOR_DEVELOPERS
+    if set(metadata.metadata("videolavit").get_all("Provides-Extra")) != set(project["optional-dependencies"]):
+        pytest.skip("the package was installed before pyproject.toml changed")
+    assert set(extras_for_users()) == named
+    [everything] = [Requirement(line) for line in project["optional-dependencies"]["all"]]
+    assert everything.extras == named
+    for line in [line for name in named for line in project["optional-dependencies"][name]]:
+        wanted = Requirement(line)
+        assert wanted.name == "videolavit" or wanted.name in {library.name for library in libraries()}
 
 
 def test_a_package_that_is_not_installed_asks_for_nothing(monkeypatch):
@@ -115,11 +154,12 @@ def test_damaged_files_of_a_model_are_named(tmp_path, capsys):
 def test_a_named_extra_that_is_missing_is_a_problem(capsys, monkeypatch):
     from videolavit.commands import doctor
 
-    absent = doctor.Library(name="x", needed=">=1", extra="heic", version=None, fits=False)
+    absent = doctor.Library(name="x", needed=">=1", extras=("heic",), version=None, fits=False)
     monkeypatch.setattr(doctor, "libraries", lambda: [absent])
+    monkeypatch.setattr(doctor, "extras_for_users", lambda: ("train", "heic"))
     assert report(capsys)[0] == 0
     code, told = report(capsys, "heic")
     assert code == 1
     assert told["problems"] == ["x is missing, expected >=1: pip install 'videolavit[heic]'"]
     assert cli.main(["doctor", "cooking"]) == 2
-    assert "no extra cooking; known are web, train, heic" in capsys.readouterr().err
+    assert "no extra cooking; known are train, heic" in capsys.readouterr().err

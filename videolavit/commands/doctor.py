@@ -24,7 +24,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit import __version__
 from videolavit.commands._shared.console import print_json, printable, readable_size
-from videolavit.commands._shared.installed import EXTRAS_FOR_USERS, Library, libraries
+from videolavit.commands._shared.installed import Library, extras_for_users, libraries
 from videolavit.commands._shared.machine import Machine, look_at_machine
 from videolavit.commands._shared.model_options import ModelOptions, choose_device, choose_dtype
 from videolavit.errors import ConfigError, VideoLaVITError
@@ -45,7 +45,8 @@ class Config:
     """Options of `videolavit doctor`."""
 
     tasks: Annotated[tuple[str, ...], Positional] = ()
-    """Extras whose libraries must be there: train, web, heic. What everybody needs is looked at in any case."""
+    """Extras whose libraries must be there, such as train, serve or heic. Those that everybody needs are looked at in
+    any case."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -72,8 +73,9 @@ def run(config: Config) -> int:
     """Look at everything; the exit code says whether all is well."""
     if config.model.model not in (None, SHIPPED_NAME) and not Path(config.model.model or "").is_dir():
         raise ConfigError(f"{config.model.model}: is no folder; doctor looks at checkpoints on this machine only")
-    if unknown := set(config.tasks) - set(EXTRAS_FOR_USERS):
-        raise ConfigError(f"no extra {', '.join(sorted(unknown))}; known are {', '.join(EXTRAS_FOR_USERS)}")
+    known = extras_for_users()
+    if unknown := set(config.tasks) - set(known):
+        raise ConfigError(f"no extra {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     device = choose_device(config.model.device)
     machine, found = look_at_machine(device), libraries()
     try:
@@ -137,7 +139,7 @@ def _stored_bytes(part: StoredComponent) -> int:
 
 def _problems(found: list[Library], model: Model | None, extras: tuple[str, ...]) -> Iterator[str]:
     for library in found:
-        if library.is_problem or (library.extra in extras and not library.fits):
+        if library.is_problem or (set(library.extras) & set(extras) and not library.fits):
             there = "is missing" if library.version is None else f"is {library.version}"
             yield f"{library.name} {there}, expected {library.needed or 'any version'}: {library.advice}"
     for task, names in {} if model is None else model.missing.items():
@@ -164,7 +166,7 @@ def _lines(machine: Machine, found: list[Library], model: Model | None, problems
     yield f"processor  {machine.cores} cores, {machine.threads} threads"
     yield "libraries" if found else "libraries  unknown: the package runs from its source and is not installed"
     for library in found:
-        use = f"  for {library.extra}" if library.extra else ""
+        use = f"  for {', '.join(library.extras)}" if library.extras else ""
         version = library.version or f"missing; {library.advice}"
         yield f"  {library.name:16} {version}{use}"
     if model is not None:

@@ -35,7 +35,9 @@ def attend(
     (Xeon with AMX, torch 2.13, one thread; the order is the same with two.)
 
     Args:
-        queries, keys, values: usually (batch, heads, positions, head_width); views with strides are fine.
+        queries: usually (batch, heads, positions, head_width), as keys and values; views with strides are fine.
+        keys: of the positions that are attended to.
+        values: one for each key.
         mask: boolean, True where attention is allowed, or floating point, added to the logits; it broadcasts.
         causal: position i sees positions up to i. Not together with `mask`.
     """

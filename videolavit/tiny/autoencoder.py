@@ -25,6 +25,8 @@ _TILE_LATENTS = 32
 class PatchAutoencoderKL(OwnArguments, AutoencoderKL):
     """An AutoencoderKL of images (batch, 3, height, width), -1..1, whose sides are multiples of the total factor."""
 
+    _keep_in_fp32_modules = None  # diffusers warns of an empty list whenever the type of numbers changes
+
     @register_to_config
     def __init__(
         self,

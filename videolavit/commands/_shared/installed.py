@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
 from packaging.requirements import Requirement
 
-__all__ = ["Library", "libraries"]
+__all__ = ["Library", "extras_for_users", "libraries"]
 
-EXTRAS_FOR_USERS = ("web", "train", "heic")
-"""Optional dependencies that are not for developers alone."""
+FOR_DEVELOPERS = {"all", "dev", "docs", "test"}
+"""Optional dependencies that are for working on the package, or no feature of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,43 +21,74 @@ class Library:
     name: str
     needed: str
     """Versions that will do, such as `>=2.6`."""
-    extra: str | None
-    """The optional feature that it is for; None where nothing works without it."""
+    extras: tuple[str, ...]
+    """Optional features that need it; none where nothing works without it."""
     version: str | None
-    """What is installed, None for nothing."""
+    """Version that is installed, None for nothing."""
     fits: bool
 
     @property
     def is_problem(self) -> bool:
-        """Whether something that everybody uses will not work."""
-        return not self.fits and (self.extra is None or self.version is not None)
+        """True if something that everybody uses will not work."""
+        return not self.fits and (not self.extras or self.version is not None)
 
     @property
     def advice(self) -> str:
-        """What to do about a library that does not fit."""
-        target = "videolavit" if self.extra is None else f"videolavit[{self.extra}]"
+        """Command that installs a library that does not fit."""
+        target = f"videolavit[{self.extras[0]}]" if self.extras else "videolavit"
         return f"pip install '{target}'"
 
 
+def extras_for_users(package: str = "videolavit") -> tuple[str, ...]:
+    """Names of the optional features, as the installed metadata have them; none where the package is not installed."""
+    try:
+        named = metadata.metadata(package).get_all("Provides-Extra") or []
+    except metadata.PackageNotFoundError:
+        return ()
+    return tuple(name for name in named if name not in FOR_DEVELOPERS)
+
+
 def libraries(package: str = "videolavit") -> list[Library]:
-    """What an installed package asks for; empty if it is not installed but runs from its source."""
+    """Libraries that an installed package asks for; empty if it is not installed but runs from its source.
+
+    Where an extra takes another one along, as `ray` takes `serve`, its libraries count for both.
+    """
     try:
         requirements = [Requirement(line) for line in metadata.requires(package) or []]
     except metadata.PackageNotFoundError:
         return []
-    found = (_library(requirement, extra) for requirement in requirements for extra in _extras(requirement))
-    return sorted(found, key=lambda library: (library.extra or "", library.name))
+    taken = {extra: _taken_along(extra, requirements, package) for extra in extras_for_users(package)}
+    own = [requirement for requirement in requirements if requirement.name != package]
+    found: dict[str, Library] = {}
+    for requirement in own:
+        if _applies(requirement, ""):
+            found[requirement.name] = _library(requirement, ())
+    for requirement in own:
+        # The extra that names a library itself comes before those that take it along: it is the advice.
+        extras = [extra for extra in taken if _applies(requirement, extra)]
+        extras += [one for one in taken if one not in extras and taken[one] & set(extras)]
+        if extras and requirement.name not in found:
+            found[requirement.name] = _library(requirement, tuple(extras))
+    return sorted(found.values(), key=lambda library: (library.extras, library.name))
 
 
-def _extras(requirement: Requirement) -> Iterator[str | None]:
-    """None for what everybody needs, else the features for users that need it."""
-    if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-        yield None
-        return
-    yield from (extra for extra in EXTRAS_FOR_USERS if requirement.marker.evaluate({"extra": extra}))
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _library(requirement: Requirement, extra: str | None) -> Library:
+def _taken_along(extra: str, requirements: list[Requirement], package: str) -> set[str]:
+    """Other extras that one asks for, and those that they ask for."""
+    found: set[str] = set()
+    waiting = [extra]
+    while waiting:
+        name = waiting.pop()
+        asked = [one for one in requirements if one.name == package and _applies(one, name)]
+        waiting += [other for one in asked for other in one.extras if other not in found]
+        found |= {other for one in asked for other in one.extras}
+    return found
+
+
+def _library(requirement: Requirement, extras: tuple[str, ...]) -> Library:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
@@ -66,7 +96,7 @@ def _library(requirement: Requirement, extra: str | None) -> Library:
     return Library(
         name=requirement.name,
         needed=str(requirement.specifier),
-        extra=extra,
+        extras=extras,
         version=version,
         fits=version is not None and requirement.specifier.contains(_plain(version), prereleases=True),
     )

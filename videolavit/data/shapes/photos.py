@@ -1,6 +1,6 @@
 """Photographic grounds of the extended shapes world.
 
-The package ships no photographs: they are the example images inside the wheel of gradio (the `web` extra), cropped
+The package ships no photographs: they are the example images inside the wheel of gradio (the `demo` extra), cropped
 at random and nearly without colour, so that objects stay the most saturated things in an image.
 """
 
@@ -52,7 +52,7 @@ def photographs() -> tuple[Image.Image, ...]:
     if spec is None or spec.origin is None:
         raise ConfigError(
             "photographic grounds are gradio's example images and gradio is not installed; "
-            "try `pip install videolavit[web]` or leave out the extended world"
+            "try `pip install videolavit[demo]` or leave out the extended world"
         )
     folder = Path(spec.origin).parent / "media_assets" / "images"
     return tuple(Image.open(folder / name).convert("RGB") for name in _NAMES)
