@@ -131,7 +131,7 @@ def _without_common_options(arguments: list[str]) -> list[str]:
 
 
 def module_name(command: str) -> str:
-    """Where a command is: Python takes no module by one of its own words, such as `continue`."""
+    """Module of a command: Python takes none by one of its own words, such as `continue`."""
     return f"videolavit.commands.{command}{'_' if keyword.iskeyword(command) else ''}"
 
 

@@ -63,11 +63,11 @@ class MotionField:
         return (self.values / self._unit()).astype(np.float32)
 
     def for_tokenizer(self, rows: int = 20, cols: int = 36) -> Float32[np.ndarray, "2 frames rows cols"]:
-        """What the motion tokenizer reads: tokenizer units, resized to its grid."""
+        """Input of the motion tokenizer: tokenizer units, resized to its grid."""
         return resize_motion(self.in_tokenizer_units(), rows, cols)
 
     def for_detokenizer(self, rows: int, cols: int) -> Float32[np.ndarray, "2 frames rows cols"]:
-        """What the video detokenizer reads when motion is not tokenized: normalised units at latent size."""
+        """Input of the video detokenizer when motion is not tokenized: normalised units at latent size."""
         return resize_motion(self.in_tokenizer_units(), rows, cols) / np.float32(TOKENIZER_GAIN)
 
     @classmethod

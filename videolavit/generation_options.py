@@ -25,7 +25,7 @@ __all__ = ["GenerationOptions", "OptionInfo", "option_info", "options_with_info"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptionInfo:
-    """What a surface shows of one option."""
+    """Description of one option for a surface."""
 
     help: str
     unit: str = ""
@@ -36,9 +36,9 @@ class OptionInfo:
     choices: tuple[str, ...] = ()
     """The words that are allowed, of an option that is no number."""
     whole: bool = False
-    """Whether the number must be whole."""
+    """True if the number must be whole."""
     video_only: bool = False
-    """Whether the option matters for videos alone."""
+    """True if the option matters for videos alone."""
 
     def check(self, name: str, value: Any) -> None:
         """Raise ConfigError for a word that is no choice, a number out of range, or something that is no number."""

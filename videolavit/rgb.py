@@ -145,7 +145,7 @@ def _through_profile(image: Image.Image, profile: bytes | None) -> Image.Image |
 
 
 def _says_adobe_rgb(image: Image.Image) -> bool:
-    """Whether a camera says by its interoperability index, as it does in place of a profile, that this is Adobe RGB."""
+    """True if a camera says by its interoperability index, as it does in place of a profile, that this is Adobe RGB."""
     try:
         exif = image.getexif()
         interoperability = exif.get_ifd(ExifTags.IFD.Interop) or exif.get_ifd(ExifTags.IFD.Exif).get(0xA005) or {}

@@ -1,4 +1,4 @@
-"""What belongs to a model beside its weights: how it was trained to see, and how it draws best.
+"""Settings that belong to a model beside its weights: how it was trained to see, and how it generates best.
 
 A checkpoint in the native layout keeps them in its config.json; one in the released layout has the defaults, which are
 the release's values.
@@ -22,15 +22,15 @@ class ModelSettings:
     """Settings of one model. The defaults are those of the released one."""
 
     video_processor: VideoProcessorConfig = field(default_factory=VideoProcessorConfig)
-    """How videos become clips. If it has a size, that is also the size in which the model draws."""
+    """Processing of videos into clips. If it has a size, that is also the size of what the model generates."""
     visual_input: Literal["continuous", "discrete"] = "continuous"
-    """How the language model sees images that it is asked about: as features, or as ids."""
+    """Form of the images that the language model is asked about: as features, or as ids."""
     max_clips: int = 8
     """Clips of a video that it can be asked about at once."""
     min_keyframe_ids: int = 20
     """Fewest ids of a keyframe that it draws."""
     sampling: Sampling = field(default_factory=Sampling)
-    """How it chooses ids after words."""
+    """Sampling of ids after words."""
     sampling_after_image: Sampling = field(default_factory=Sampling.image_to_video)
     """The same where the first image is given."""
     candidates: int = 1

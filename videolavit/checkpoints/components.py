@@ -86,7 +86,7 @@ class ModelComponents:
 
     @cached_property
     def settings(self) -> ModelSettings:
-        """How the model sees and draws."""
+        """Settings by which the model sees and generates."""
         if self._settings is not None:
             return self._settings
         return ModelSettings() if self._checkpoint is None else self._checkpoint.settings

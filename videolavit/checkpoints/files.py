@@ -245,7 +245,7 @@ class _PickledFile:
 
 
 def _diagnosis(path: Path, expected: str) -> str:
-    """What a file that cannot be read probably is, from its first bytes, and what to try."""
+    """Guess what a file is that cannot be read, from its first bytes, and what to try."""
     head = _head(path)
     if not head:
         return f"is empty, expected {expected}; download it again"

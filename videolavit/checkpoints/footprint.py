@@ -1,4 +1,4 @@
-"""How much memory the weights of a model take, part by part and task by task, before any of them is read.
+"""Memory that the weights of a model take, part by part and task by task, before any of them is read.
 
 Sizes come from shapes: headers of files and modules on the meta device. What a task needs on top while it computes is
 measured and computed on docs/memory.md.
@@ -58,7 +58,7 @@ class TaskMemory:
 
     all_parts: int
     largest_part: int
-    """What is on the device at a time with `enable_model_cpu_offload`; all the parts are then in the CPU's memory."""
+    """Bytes on the device at a time with `enable_model_cpu_offload`; all the parts are then in the CPU's memory."""
 
 
 def part_size(part: StoredComponent, *, dtype: torch.dtype | None = None, quantize: str | None = None) -> ComponentSize:
@@ -96,7 +96,7 @@ def part_sizes(
 
 
 def task_memory(sizes: Mapping[str, ComponentSize], checkpoint: Checkpoint | None = None) -> dict[str, TaskMemory]:
-    """What each task needs whose parts are all there; `checkpoint` tells which parts it has for answering."""
+    """Memory of each task whose parts are all there; `checkpoint` tells which parts it has for answering."""
     tasks: dict[str, TaskMemory] = {}
     for task, parts in TASKS.items():
         names = [checkpoint.answering(part) if task == "answer" and checkpoint else part for part in parts]

@@ -1,4 +1,4 @@
-"""What may be done to a part once it is loaded: weights in fewer bits, compiled steps, images in slices and tiles."""
+"""Changes to a part once it is loaded: weights in fewer bits, compiled steps, images in slices and tiles."""
 
 from __future__ import annotations
 

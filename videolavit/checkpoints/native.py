@@ -117,7 +117,7 @@ class NativeCheckpoint(Checkpoint):
 
 
 def is_native(source: Source) -> bool:
-    """Whether a checkpoint is in the native layout, by the `format` in its config.json."""
+    """True if a checkpoint is in the native layout, by the `format` in its config.json."""
     path = source.fetch(CONFIG_FILE) / CONFIG_FILE
     return path.is_file() and read_json(path).get("format") == FORMAT
 

@@ -144,7 +144,7 @@ class StoredComponent:
     """One of our dataclasses, or the JSON object of a transformers or diffusers configuration."""
     tensors: dict[str, StoredTensor]
     origin: Origin
-    """Which file should hold one of our keys, and under what name; for messages."""
+    """File that should hold one of our keys, and its name there; for messages."""
     text_tokenizer: Path | None = None
     """Folder of the text tokenizer that belongs to a language model."""
     same_as: str | None = None
@@ -168,7 +168,7 @@ class Checkpoint(ABC):
     @property
     @abstractmethod
     def settings(self) -> ModelSettings:
-        """How the model sees and draws."""
+        """Settings by which the model sees and generates."""
 
     @property
     @abstractmethod

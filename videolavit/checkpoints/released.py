@@ -45,17 +45,17 @@ _UNET, _MOTION_ENCODER = "unet.", "motion_encoder."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Location:
-    """Where a part lies."""
+    """Place of a part."""
 
     stems: tuple[str, ...]
     """Paths of its file without ending, the preferred one first."""
     prefix: str = ""
-    """What its keys begin with, where a file holds several parts."""
+    """Prefix of its keys, where a file holds several parts."""
     others: tuple[str, ...] = ()
     """Prefixes of the other parts in the file; every key that has none of them belongs here."""
     names: Renaming = names.UNCHANGED
     config_folder: str | None = None
-    """Where the config.json of a transformers or diffusers model is; None for ours, whose sizes are inferred."""
+    """Folder of the config.json of a transformers or diffusers model; None for ours, whose sizes are inferred."""
 
 
 LOCATIONS = {
@@ -84,7 +84,7 @@ LOCATIONS = {
     ),
     "motion_encoder": _Location(stems=_VIDEO, prefix=_MOTION_ENCODER, names=names.MOTION_ENCODER),
 }
-"""Where each part lies; `names.py` says what its keys are called."""
+"""Place of each part; `names.py` has the names of its keys."""
 
 SCHEDULER_FOLDERS = {
     "keyframe_scheduler": "image_detokenizer/scheduler",

@@ -1,4 +1,4 @@
-"""Where the files of a checkpoint come from: a folder, or a hub repository fetched piece by piece.
+"""Sources of the files of a checkpoint: a folder, or a hub repository fetched piece by piece.
 
 Readers ask for the files of one part at a time, so answering a question never downloads a UNet.
 """

@@ -34,11 +34,11 @@ class Config:
     image: Annotated[str, Positional]
     """File of the image to start with."""
     prompt: Annotated[str, Positional] = ""
-    """What happens."""
+    """Text of what happens."""
     file: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     how_many: Annotated[HowMany, OmitArgPrefixes] = field(default_factory=HowMany)
     clips: int = 1
-    """How many clips of 4 seconds."""
+    """Number of clips of 4 seconds."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first clip there as soon as its motion is known: the image moved along, before frames are drawn."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)

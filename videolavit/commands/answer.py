@@ -37,7 +37,7 @@ class Config:
     """Options of `videolavit answer`."""
 
     questions: Annotated[tuple[str, ...], Positional, arg(metavar="QUESTION [QUESTION ...]")]
-    """What to ask."""
+    """Questions to ask."""
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
     """An image to ask about; may be repeated."""
     video: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()

@@ -152,7 +152,7 @@ class Chat:
 
     @contextlib.contextmanager
     def _forgetting_bad_media(self) -> Iterator[None]:
-        """What cannot be read would spoil every further question."""
+        """Refuse a file that cannot be read: it would spoil every further question."""
         try:
             yield
         except MediaError:

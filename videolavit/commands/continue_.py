@@ -48,10 +48,10 @@ class Config:
     file: Annotated[str, Positional]
     """Video to go on from."""
     prompt: Annotated[str, Positional] = ""
-    """What happens next."""
+    """Text of what happens next."""
     result: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     clips: int = 1
-    """How many clips of 4 seconds to add."""
+    """Number of clips of 4 seconds to add."""
     whole: bool = False
     """Put the frames of the video in front of the new ones."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None

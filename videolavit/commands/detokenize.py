@@ -37,7 +37,7 @@ class Config:
     """File with tokens, or - for stdin."""
     result: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
-    """What turns a keyframe and its motion into frames."""
+    """Method that turns a keyframe and its motion into frames."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False

@@ -54,7 +54,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """What a checkpoint holds, and what that is enough for."""
+    """Parts of a checkpoint, and the tasks that they are enough for."""
 
     name: str
     hash: str | None

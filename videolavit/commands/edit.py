@@ -53,7 +53,7 @@ class Config:
     motion_from: Literal["tokens", "raw"] = "tokens"
     """Take the motion from its tokens, or as the video has it."""
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
-    """What turns a keyframe and its motion into frames; warp moves the keyframe along, without a network."""
+    """Method that turns a keyframe and its motion into frames; warp moves the keyframe along, without a network."""
     max_clips: int = 64
     """Take so many clips at most."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
@@ -95,7 +95,7 @@ def _check(config: Config) -> Path:
 
 
 def _source(file: str) -> Any:
-    """What the model takes for a file."""
+    """Input of the model for a file."""
     if holds_tokens(file):
         return read_tokens(file)
     refuse_pipe(file)

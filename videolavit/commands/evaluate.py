@@ -76,7 +76,7 @@ class Config:
     limit: Annotated[int | None, arg(metavar="N", aliases=("--samples",))] = None
     """Only so many samples of each task; by default all, or 500 of a rendered world."""
     tasks: Annotated[tuple[str, ...], arg(metavar="TASK ...")] = ()
-    """Which tasks of a set; all of them if none is named."""
+    """Tasks of a set; all of them if none is named."""
     part: Annotated[str, arg(metavar="I/N")] = "1/1"
     """Only this share of the samples, to be merged with the others."""
     variant: Annotated[str | None, arg(metavar="NAME")] = None
@@ -90,11 +90,11 @@ class Config:
     judge_model: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the model at that address."""
     verdicts: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Where verdicts are kept and found again; by default beside the record."""
+    """File of verdicts that are kept and found again; by default beside the record."""
     output: Annotated[Path | None, arg(metavar="RECORD.jsonl", aliases=("-o",))] = None
-    """Where the record is written when all is measured."""
+    """File for the record when all is measured."""
     results: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Where outcomes are kept as they come, and found again; by default beside the record."""
+    """File of outcomes that are kept as they come, and found again; by default beside the record."""
     workers: int = 1
     """Processes that work side by side, each with a model of its own, on one core each if there are several."""
     minutes: float | None = None
@@ -110,7 +110,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Job:
-    """What one process does at a time."""
+    """Work of one process at a time."""
 
     model: ModelOptions
     name: str
@@ -321,7 +321,7 @@ def _write_page(config: Config, path: Path, found: Report) -> None:
 
 
 def _command(config: Config) -> str:
-    """What measures the same again; how many processes did it, and where results were kept, changes nothing."""
+    """Command that measures the same again; the number of processes and the places of results change nothing."""
     words = ["videolavit", "evaluate", config.name]
     words += ["--limit", str(config.limit)] if config.limit is not None else []
     words += ["--seed", str(config.seed)]

@@ -39,7 +39,7 @@ class Config:
     """Options of `videolavit image`."""
 
     prompt: Annotated[str, Positional] = ""
-    """What to draw."""
+    """Text of what to generate."""
     file: Annotated[ResultFile, OmitArgPrefixes] = field(default_factory=ResultFile)
     how_many: Annotated[HowMany, OmitArgPrefixes] = field(default_factory=HowMany)
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()

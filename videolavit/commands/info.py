@@ -87,7 +87,7 @@ def _show(file: str, lines: Iterable[tuple[str, str]]) -> None:
 
 
 def _own_metadata(file: Path) -> dict[str, Any]:
-    """What this package wrote into the file; empty for any other file."""
+    """Metadata that this package wrote into the file; empty for any other file."""
     try:
         made = read_metadata(file)
     except MediaError:
@@ -96,7 +96,7 @@ def _own_metadata(file: Path) -> dict[str, Any]:
 
 
 def _made_lines(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a person wants to know first comes first; what is empty does not come."""
+    """Lines of text, the most wanted ones first; without empty ones."""
     first = [name for name in ("made_by", "task", "prompt", "seed", "model", "model_hash") if name in made]
     for name in dict.fromkeys([*first, *made]):
         if text := _plain(made[name]):

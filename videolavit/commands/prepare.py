@@ -58,7 +58,7 @@ Output = Annotated[Path, arg(aliases=["-o"], metavar="FOLDER")]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """Who makes the shards; several launches may work on one folder at once."""
+    """Processes that make the shards; several launches may work on one folder at once."""
 
     workers: int = 1
     """Processes that work side by side."""
@@ -106,7 +106,7 @@ class ThingsSources:
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")] = Path("data/things_sources.npz")
     """File for them, about 40 MB."""
     node_modules: Path = Path("node_modules")
-    """Where npm has put its packages."""
+    """Folder of npm's packages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,19 +159,19 @@ class Tokens:
     output: Output
     """Folder for the token shards."""
     visual_tokenizer: Path
-    """What `videolavit train visual_tokenizer` exported; or a whole model, `tiny` for the one in the package."""
+    """Export of `videolavit train visual_tokenizer`; or a whole model, `tiny` for the one in the package."""
     motion_tokenizer: Path
-    """What `videolavit train motion_tokenizer` exported, or a whole model."""
+    """Export of `videolavit train motion_tokenizer`, or a whole model."""
     text_tokenizer: Path
     """Folder of a transformers tokenizer; how many ids it has decides where the other ids begin."""
     no_features: bool = False
     """Keep discrete ids alone, for visual_input=discrete; a tenth of the size or less."""
     patch_selection: Literal["likeliest", "gumbel"] = "likeliest"
-    """Which patches become tokens: the likely ones, or a draw."""
+    """Choice of the patches that become tokens: the likely ones, or at random."""
     seed: int = 0
     """For that draw."""
     video_processor: Annotated[VideoProcessorConfig, OmitArgPrefixes] = SHAPES_FRONT_END
-    """How files of videos are read; prepared data was read already, and so for the next two options."""
+    """Options of reading videos; prepared data was read already, and so for the next two options."""
     clips_per_piece: int = 1
     """Clips of one training sample."""
     videos_per_shard: int = 100
@@ -188,9 +188,9 @@ class Latents:
     output: Output
     """Folder for the latent shards."""
     autoencoder: Path
-    """What `videolavit train autoencoder` exported."""
+    """Export of `videolavit train autoencoder`."""
     motion_tokenizer: Path
-    """What `videolavit train motion_tokenizer` exported."""
+    """Export of `videolavit train motion_tokenizer`."""
     num_clips: int = 8000
     """One of each video, and each video again, mirrored or not, if there are fewer."""
     preset: Literal["tiny", "things", "paper"] = "tiny"

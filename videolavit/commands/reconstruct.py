@@ -52,7 +52,7 @@ class Config:
     """Video to reconstruct."""
     result: Annotated[ResultFile, OmitArgPrefixes] = field(default_factory=ResultFile)
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
-    """What turns keyframes and motion into frames."""
+    """Method that turns keyframes and motion into frames."""
     keyframe_from: Way | None = None
     """Draw keyframes from their tokens, or show those of the video. By default tokens, and raw with warp."""
     motion_from: Way | None = None
@@ -69,7 +69,7 @@ class Config:
 
     @property
     def needs_model(self) -> bool:
-        """Whether anything goes through tokens or a network."""
+        """True if anything goes through tokens or a network."""
         return self.detokenizer != "warp" or "tokens" in (self.keyframe_from, self.motion_from)
 
 

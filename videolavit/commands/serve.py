@@ -35,7 +35,7 @@ class Config:
     """Options of `videolavit serve`."""
 
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
-    """Where to listen; 0.0.0.0 is every network of this machine."""
+    """Address to listen at; 0.0.0.0 is every network of this machine."""
     port: int = 8000
     """0 for any that is free."""
     name: Annotated[str | None, arg(metavar="NAME")] = None
@@ -45,9 +45,9 @@ class Config:
     no_auth: bool = False
     """Listen to other machines without keys."""
     store: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Where videos are kept; by default a folder of this user's cache."""
+    """Folder of the videos; by default a folder of this user's cache."""
     keep_hours: float = 24.0
-    """How long finished videos are kept."""
+    """Time that finished videos are kept."""
     store_gigabytes: float = 10.0
     """Most that they take; the oldest go first."""
     allow_host: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()

@@ -33,7 +33,7 @@ class Config:
     file: Annotated[str, Positional]
     """Image or video."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
-    """Where to write the tokens; by default stdout."""
+    """File for the tokens; by default stdout."""
     seed: int = 0
     """For models that choose by chance which parts of an image to look at."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)

@@ -49,9 +49,9 @@ class Config:
     """Options of `videolavit train` that no stage has; the others are the stage's own fields."""
 
     stage: Annotated[str, Positional]
-    """Which stage; see above."""
+    """Name of the stage; see above."""
     preset: Literal["tiny", "things", "paper"] = "tiny"
-    """Where the stage's options start from."""
+    """Preset that the stage's options start from."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder of the run; by default runs/STAGE."""
     from_model: Annotated[str, arg(metavar="MODEL")] = ""
@@ -61,7 +61,7 @@ class Config:
     quiet: bool = False
     """Show no progress bar."""
     options: Annotated[tuple[str, ...], arg(constructor=lambda: ())] = ()
-    """What the stage makes of the rest of the command line."""
+    """Rest of the command line, for the stage."""
 
 
 def parse(arguments: Sequence[str]) -> Config:

@@ -50,7 +50,7 @@ class Config:
     """Options of `videolavit video`."""
 
     prompt: Annotated[str, Positional] = ""
-    """What to draw; may be left out where there is an image."""
+    """Text of what to generate; may be left out where there is an image."""
     file: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     how_many: Annotated[HowMany, OmitArgPrefixes] = field(default_factory=HowMany)
     image: Annotated[str | None, arg(metavar="FILE")] = None
@@ -58,7 +58,7 @@ class Config:
     keyframe: Annotated[str | None, arg(metavar="FILE")] = None
     """An image that another model drew for the prompt, to start with; the video takes its shape."""
     clips: int | None = None
-    """How many clips; by default 1."""
+    """Number of clips; by default 1."""
     candidates: int | None = None
     """Write the tokens of so many videos, and draw the one that the model finds to fit the prompt best."""
     like: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -113,7 +113,7 @@ def _requests(config: Config, before: Run) -> list[Request]:
 
 
 def preview_writer(path: Path) -> Callable[[np.ndarray, int], None]:
-    """What writes the preview of the first clip into a file."""
+    """Function that writes the preview of the first clip into a file."""
 
     def write(frames: np.ndarray, clip: int) -> None:
         if clip == 0:

@@ -1,1 +1,1 @@
-"""Where training and evaluation samples come from."""
+"""Training and evaluation samples."""

@@ -11,7 +11,7 @@ from videolavit.data.text_files import check_text
 __all__ = ["turns"]
 
 _PLACEHOLDER = re.compile(r"\s*<(?:video|image)>\s*")
-"""Where the video stands in a question. The training stages put it first, as most data does."""
+"""Place of the video in a question. The training stages put it first, as most data does."""
 _ASKING, _ANSWERING = ("human", "user"), ("gpt", "assistant", "model", "bot")
 
 

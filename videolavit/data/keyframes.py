@@ -28,7 +28,7 @@ Image = UInt8[np.ndarray, "height width 3"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SceneLabels:
-    """What each patch and the whole image show; `UNKNOWN` where there is nothing to know."""
+    """Labels of each patch and of the whole image; `UNKNOWN` where there is nothing to know."""
 
     patches: Int64[np.ndarray, "patches 3"]
     """Shape, colour and size of the object that covers most of a patch; with one more shape, "none", for ground."""

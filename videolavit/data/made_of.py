@@ -14,7 +14,7 @@ __all__ = ["SourceNote", "claim", "digest_of_shards", "state_of"]
 
 
 class SourceNote:
-    """What one shard was made of: its source files as they were, and what went wrong with each.
+    """Record of what one shard was made of: its source files as they were, and what went wrong with each.
 
     The note stands beside the shard as `NAME.made_of.json`.
     """
@@ -34,7 +34,7 @@ class SourceNote:
             pass  # a shard of old, or one that is not there
 
     def is_current(self, files: Iterable[Path], digest: str | None = None) -> bool:
-        """Whether all source files, and the shard by its `digest`, are as they were; so is a shard without a note."""
+        """True if all source files, and the shard by its `digest`, are as they were; so is a shard without a note."""
         if self._digest is not None and digest is not None and self._digest != digest:
             return False
         return not self._states or all(self._is_same(path) for path in files)

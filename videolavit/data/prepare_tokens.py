@@ -38,7 +38,7 @@ __all__ = ["TokenizeOptions", "tokenize_records", "tokenize_shards", "tokenize_v
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizeOptions:
-    """What makes the ids: the trained tokenizers, and how they are used."""
+    """Origin of the ids: the trained tokenizers, and how they are used."""
 
     visual_tokenizer: str
     """Folder that the stage `visual_tokenizer` exported."""
@@ -49,7 +49,7 @@ class TokenizeOptions:
     features: bool = True
     """Keep the continuous features of the kept patches too, as float16; without, only discrete ids can be learnt."""
     patch_selection: PatchSelection = "likeliest"
-    """Which patches become tokens; must be what the model will be used with."""
+    """Choice of the patches that become tokens; must be the one that the model will be used with."""
     seed: int = 0
     """For the choice "gumbel"."""
     batch_size: int = 32
@@ -185,7 +185,7 @@ class _OfShard:
         return self.target / f"{self.source.stem}.tokens.json"
 
     def is_current(self) -> bool:
-        """Whether the token shard is there, and its source still is what it was made of."""
+        """True if the token shard is there, and its source still is what it was made of."""
         if not self.path.exists():
             return False
         old_note = self.target / f"{self.source.stem}.made_of.txt"
@@ -219,7 +219,7 @@ class _OfVideos:
         return self.target / f"{self.name}.tokens.json"
 
     def is_current(self) -> bool:
-        """Whether the token shard is there, and its videos as they were, those that could not be read among them."""
+        """True if the token shard is there, and its videos as they were, those that could not be read among them."""
         return self.path.exists() and SourceNote(self.path).is_current(self.files.paths, _digest_of(self.path))
 
     def write(self) -> None:

@@ -56,12 +56,12 @@ SHAPES_FRONT_END = VideoProcessorConfig(
     frames_per_clip=FRAMES_PER_CLIP,
     look_at="timeline",
 )
-"""How the tiny model sees videos. Images of this size need motion searched at twice of it."""
+"""Video processing of the tiny model. Images of this size need motion searched at twice of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShapesData:
-    """Which scenes of the shapes world a data set holds."""
+    """Scenes of the shapes world that a data set holds."""
 
     num_videos: int = 1000
     first_seed: int = 0
@@ -76,7 +76,7 @@ class ShapesData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CollagesData:
-    """Which collages a data set holds; each is one clip."""
+    """Collages that a data set holds; each is one clip."""
 
     num_videos: int = 1000
     first_seed: int = 0

@@ -64,7 +64,7 @@ class Record:
     about_image: tuple[bool, ...] = ()
     """For each question, whether the first frame alone answers it."""
     source: dict[str, Any] = field(default_factory=dict)
-    """Where it came from: a path, or the seed of a rendered scene."""
+    """Origin: a path, or the seed of a rendered scene."""
 
     @property
     def num_clips(self) -> int:

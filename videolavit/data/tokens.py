@@ -49,7 +49,7 @@ class TokenizedClip:
     visual_ids: Int[Tensor, "n"]
     motion_ids: Int[Tensor, "m"]
     features: Float[Tensor, "n width"] | None = None
-    """What the visual ids were quantised from."""
+    """Features that the visual ids were quantised from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -283,7 +283,7 @@ class TokenShard:
         return [_beside(self.path, name) for name in (*_PARTS, "tokens.json")]
 
     def _bounds(self, number: int) -> np.ndarray:
-        """Where video `number` starts, and where the one before it ends."""
+        """Start of video `number`, and end of the one before it."""
         return self.index[number - 1] if number else np.zeros(len(_COLUMNS), dtype=np.int64)
 
     @cached_property

@@ -85,7 +85,7 @@ class VideoShard:
     files: VideoFiles
 
     def is_current(self) -> bool:
-        """Whether the shard is there and its videos, those that could not be read among them, are as they were."""
+        """True if the shard is there and its videos, those that could not be read among them, are as they were."""
         note = SourceNote(self.path)
         return self.path.exists() and note.is_current(self.files.paths, digest_of_shards([self.path]))
 

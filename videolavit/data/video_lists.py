@@ -79,7 +79,7 @@ def named_videos(source: Path | str) -> list[NamedVideo]:
 
 @dataclass(kw_only=True, slots=True)
 class _Said:
-    """What has been said of one video so far."""
+    """Captions and questions of one video so far."""
 
     path: Path
     captions: dict[str, None] = field(default_factory=dict)

@@ -60,7 +60,7 @@ class ConditionDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Condition:
-    """What the keyframe UNet is conditioned on."""
+    """Condition of the keyframe UNet."""
 
     prompt_embeds: Float[Tensor, "batch positions prompt_width"]
     pooled: Float[Tensor, "batch pooled_width"]

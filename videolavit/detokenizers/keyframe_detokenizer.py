@@ -98,7 +98,7 @@ class KeyframeDetokenizer(nn.Module):
         return self.decode(latents)
 
     def condition(self, code_vectors: Sequence[Float[Tensor, "_ code_dim"]]) -> Condition:
-        """What the UNet is conditioned on."""
+        """Condition of the UNet."""
         device, dtype = compute_device(self.condition_decoder), next(self.condition_decoder.parameters()).dtype
         vectors, mask = pad_code_vectors([rows.to(device, dtype) for rows in code_vectors])
         condition = self.condition_decoder(vectors, mask)

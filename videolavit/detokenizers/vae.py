@@ -85,7 +85,7 @@ def encode_images(vae: Any, images: Float[Tensor, "batch 3 height width"]) -> Fl
 
 
 def decode_latents(vae: Any, latents: Float[Tensor, "batch c rows cols"]) -> Float[Tensor, "batch 3 height width"]:
-    """What the VAE writes, nominally -1..1, for latents times its scaling factor; a temporal decoder sees one clip."""
+    """Decoded images, nominally -1..1, of latents times the VAE's scaling factor; a temporal decoder sees one clip."""
     decode = vae.decode
     if type(vae).__name__ == "AutoencoderKLTemporalDecoder":  # not imported for a model that has none
         decode = partial(decode, num_frames=len(latents))

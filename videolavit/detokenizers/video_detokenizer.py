@@ -45,7 +45,7 @@ class VideoNoise(NamedTuple):
 
 
 class ResidualBase(NamedTuple):
-    """What residuals are added to, and what the UNet sees of it."""
+    """Base that residuals are added to, and the UNet's view of it."""
 
     frames: Float[Tensor, "batch frames 3 height width"]
     """Compensated frames, -1..1."""
@@ -157,7 +157,7 @@ class VideoDetokenizer(nn.Module):
     def base(
         self, images: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
     ) -> ResidualBase | None:
-        """What the UNet's drawing is added to; None here, where it draws whole latents."""
+        """Base that the UNet's output is added to; None here, where it denoises whole latents."""
         return None
 
     def predictor(
@@ -218,14 +218,14 @@ class VideoDetokenizer(nn.Module):
         base: ResidualBase | None,
         decode_chunk_size: int | None,
     ) -> UInt8[Tensor, "batch frames height width 3"]:
-        """What is seen of drawn latents."""
+        """Frames of denoised latents."""
         return self.frames(latents, decode_chunk_size)
 
     @torch.no_grad()
     def decode(
         self, latents: Float[Tensor, "batch frames channels rows cols"], decode_chunk_size: int | None = None
     ) -> Float[Tensor, "batch 3 frames height width"]:
-        """What the VAE returns for sampled latents: nominally -1..1, not clamped."""
+        """Decoded latents: nominally -1..1, not clamped."""
         clips = [torch.cat(list(self._decoded_chunks(clip, decode_chunk_size))) for clip in latents]
         return rearrange(torch.stack(clips), "b t c h w -> b c t h w")
 
@@ -276,7 +276,7 @@ def _guidance_ramp(options: VideoOptions, frames: int) -> Float[Tensor, "1 frame
 
 
 def _time_ids(batch: int, options: VideoOptions) -> Float[Tensor, "batch 3"]:
-    """What the UNet is told in numbers, in this order; in float32 whatever its type, to keep small ones exact."""
+    """Numbers that the UNet is conditioned on, in this order; always in float32, to keep small ones exact."""
     return torch.tensor([[options.fps, options.motion_bucket_id, options.noise_aug_strength]]).repeat(batch, 1)
 
 

@@ -11,7 +11,7 @@ __all__ = ["VideoOptions"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoOptions:
-    """How frames are drawn. The defaults are those of the released model."""
+    """Options of decoding frames. The defaults are those of the released model."""
 
     num_inference_steps: int = 25
     min_guidance_scale: float = 1.0

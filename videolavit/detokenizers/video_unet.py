@@ -139,7 +139,7 @@ class _OnePerFrame(Tensor):
 
 
 class _Cells(NamedTuple):
-    """What temporal cross-attention reads: the time steps of every cell, and the cell that covers each position."""
+    """Input of temporal cross-attention: the time steps of every cell, and the cell that covers each position."""
 
     vectors: Float[Tensor, "batch cells frames dim"]
     cell_of_position: Int[Tensor, " positions"]

@@ -1,4 +1,4 @@
-"""How well a model does, measured."""
+"""Measurements of how well a model does."""
 
 from __future__ import annotations
 

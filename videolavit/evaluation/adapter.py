@@ -25,10 +25,10 @@ Video = np.ndarray
 
 @runtime_checkable
 class AnsweringModel(Protocol):
-    """What a benchmark of questions needs of a model."""
+    """Methods of a model that a benchmark of questions needs."""
 
     def missing(self, parts: Sequence[str]) -> list[str]:
-        """Which of these parts of a checkpoint it does not have."""
+        """Those of these parts of a checkpoint that it does not have."""
         ...
 
     def identity(self, parts: Sequence[str]) -> str:
@@ -60,7 +60,7 @@ class AnsweringModel(Protocol):
 
 @runtime_checkable
 class LongVideoModel(AnsweringModel, Protocol):
-    """What a benchmark of long videos needs of a model."""
+    """Methods of a model that a benchmark of long videos needs."""
 
     def answer_about_clips(
         self, question: str, clips: Sequence[tuple[str, Callable[[], Video]]], *, context: str, notes: Sequence[str]
@@ -75,7 +75,10 @@ class LongVideoModel(AnsweringModel, Protocol):
 
 @runtime_checkable
 class ModelAdapter(AnsweringModel, Protocol):
-    """What takes prompts takes a batch of them; `seeds` make what is generated repeatable, each by itself."""
+    """Methods of a model that benchmarks of generation need.
+
+    Those with prompts take a batch of them; `seeds` make each result repeatable by itself.
+    """
 
     def num_patches(self) -> int:
         """Largest number of visual ids of an image."""

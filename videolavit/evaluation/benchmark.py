@@ -41,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkOptions:
-    """What a user says about a benchmark on the command line."""
+    """Options of a benchmark on the command line."""
 
     data: Path | None = None
     """Folder with the official files, as they are unpacked."""
@@ -57,16 +57,16 @@ class BenchmarkOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Outcome:
-    """What one sample gave. Everything but `arrays` becomes a line of the record."""
+    """Result of one sample. Everything but `arrays` becomes a line of the record."""
 
     id: str
     """As the official files call the sample."""
     values: Values
-    """What was measured."""
+    """Measured values."""
     group: str = ""
     """Video or image that the sample is about: intervals are bootstrapped over these, not over questions on them."""
     said: Mapping[str, Any] = field(default_factory=dict)
-    """What else belongs into the record: prompt, answer, options; JSON values."""
+    """Further entries of the record: prompt, answer, options; JSON values."""
     failure: str = ""
     """Why the sample is counted as wrong without a word of the model; empty if all went well."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Benchmark(Protocol):
 
     @property
     def about(self) -> str:
-        """What is done, in a line."""
+        """Summary of the task in a line."""
         ...
 
     @property
@@ -99,7 +99,7 @@ class Benchmark(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many samples are measured together."""
+        """Number of samples that are measured together."""
         ...
 
     @property
@@ -112,7 +112,7 @@ class Benchmark(Protocol):
         ...
 
     def count(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
         ...
 
     def sample(self, number: int) -> Any:

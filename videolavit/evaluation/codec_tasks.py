@@ -34,7 +34,7 @@ MARKS = 2
 
 
 def autoencoder(model: ModelAdapter, sample: SceneSample) -> Result:
-    """What is left of an image after encoding and decoding, without any tokens."""
+    """Loss of encoding and decoding an image, without any tokens."""
     (actor,) = sample.scene.actors
     restored = model.autoencode(sample.first_frame)
     seen = _seen(restored, sample.scene)
@@ -44,7 +44,7 @@ def autoencoder(model: ModelAdapter, sample: SceneSample) -> Result:
 
 
 def visual_tokenizer(model: ModelAdapter, sample: SceneSample) -> Result:
-    """How many ids an image has, by what it shows."""
+    """Number of ids of an image, by what it shows."""
     [count] = model.visual_counts([sample.first_frame])
     kind = "two objects" if len(sample.scene.actors) > 1 else "one object"
     return {
@@ -56,7 +56,7 @@ def visual_tokenizer(model: ModelAdapter, sample: SceneSample) -> Result:
 
 
 def reconstructed_keyframes(model: ModelAdapter, sample: SceneSample) -> Result:
-    """Whether the keyframe that is drawn from an image's own ids still shows the same."""
+    """True if the keyframe that is drawn from an image's own ids still shows the same."""
     reconstructed = model.reconstruct_image(sample.first_frame, sample.seed)
     seen = _seen(reconstructed, sample.scene)
     sizes = {f"shape, {actor.size}": seen["shape"] for actor in sample.scene.actors[:1]}

@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables for a terminal and as JSON; `page.py` makes a page of it."""
+"""Findings of an evaluation, as tables for a terminal and as JSON; `page.py` makes a page of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether the target is met: "yes", "least", "no", or nothing where there is none."""
+        """True if the target is met: "yes", "least", "no", or nothing where there is none."""
         return "" if self.target is None else self.target.met(self.estimate.value)
 
     def cells(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Report:
     skipped: Mapping[str, str]
     """Why a task was not done, by its name."""
     samples: int
-    """That were wanted of each task."""
+    """Samples that were wanted of each task."""
     seed: int
     machine: str = field(default_factory=lambda: machine())
     version: str = __version__

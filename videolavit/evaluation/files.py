@@ -21,9 +21,9 @@ class DataFile:
     name: str
     """Relative to the data folder, with `/`; also found deeper, or without its own folders."""
     holds: str
-    """What is in it, and how much of it."""
+    """Content of the file, with its amount."""
     source: str
-    """Where its authors offer it."""
+    """Place where its authors offer it."""
     optional: bool = False
 
 

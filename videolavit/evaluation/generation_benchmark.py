@@ -133,7 +133,7 @@ class GenerationBenchmark(ABC):
 
     @property
     def protocol(self) -> ClipProtocol:
-        """Which frames are compared."""
+        """Frames that are compared."""
         return PROTOCOLS.get(self.variant, PROTOCOLS["paper24"])
 
     def settings(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ LEAST_DIFFERENCE = 0.25
 
 
 def text_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
-    """Whether a video shows the colour, shape and direction that its caption says."""
+    """True if a video shows the colour, shape and direction that its caption says."""
     prompts = [captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     videos = model.generate_videos(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
@@ -44,7 +44,7 @@ def text_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[R
 
 
 def text_to_image(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
-    """Whether an image shows the colour, shape and size that its caption says."""
+    """True if an image shows the colour, shape and size that its caption says."""
     prompts = [_caption_with_size(sample) for sample in samples]
     images = model.generate_images(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
@@ -56,7 +56,7 @@ def text_to_image(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[R
 
 
 def image_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
-    """Whether a given object moves as a text says, and is still itself at the end."""
+    """True if a given object moves as a text says, and is still itself at the end."""
     prompts = [motion_captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     images = [sample.first_frame for sample in samples]
     videos = model.generate_videos(prompts, [sample.seed for sample in samples], images)
@@ -64,7 +64,7 @@ def image_to_video(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[
 
 
 def jumps_at_borders(model: ModelAdapter, samples: Sequence[SceneSample]) -> list[Result]:
-    """How much more a video changes where a new keyframe starts than elsewhere, by how that keyframe starts."""
+    """Change of a video where a new keyframe starts over that elsewhere, by how that keyframe starts."""
     prompts = [captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     seeds = [sample.seed for sample in samples]
     drawn = model.generate_long_videos(prompts, seeds, clips=CLIPS, continuations=CONTINUATIONS)
@@ -72,7 +72,7 @@ def jumps_at_borders(model: ModelAdapter, samples: Sequence[SceneSample]) -> lis
 
 
 def something_always_moves(scene: Scene) -> bool:
-    """Whether no part of a scene is without motion; a border cannot be seen against stillness alone."""
+    """True if no part of a scene is without motion; a border cannot be seen against stillness alone."""
     return all(event.direction != "still" for actor in scene.actors for event in actor.events)
 
 
@@ -131,7 +131,7 @@ def _border_ratio(video: np.ndarray) -> float:
 
 
 def _by_kind(scene: Scene, right: bool) -> dict[str, bool]:
-    """What of the extended world a scene has, each with the same verdict."""
+    """Features of the extended world that a scene has, each with the same verdict."""
     kinds = {
         "two objects": len(scene.actors) > 1,
         "growing or shrinking": any(event.growth for actor in scene.actors for event in actor.events),

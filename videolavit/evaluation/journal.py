@@ -23,12 +23,12 @@ __all__ = ["Journal", "Stored", "load_arrays", "outcome_from_json", "outcome_to_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """What one sample gave."""
+    """Result of one sample."""
 
     outcome: Outcome | None
     """None for a sample that could not be used."""
     seconds: float
-    """That it took, on average over its batch."""
+    """Seconds that it took, on average over its batch."""
 
 
 class Journal:

@@ -1,4 +1,4 @@
-"""What an evaluation found as a page of the documentation (docs/results.md)."""
+"""Findings of an evaluation as a page of the documentation (docs/results.md)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def questions_on_image(model: ModelAdapter, sample: SceneSample) -> Result:
 
 
 def order_questions(model: ModelAdapter, sample: SceneSample) -> Result:
-    """What happens in which part of a video, and after what."""
+    """Questions on what happens in which part of a video, and after what."""
     asked = [question for question in questions(sample.scene, sample.seed) if question.topic == "order"]
     return {"all": _right(asked, _answers(model, asked, video=sample.frames))}
 

@@ -66,7 +66,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """What a chunk gave."""
+    """Results of a chunk."""
 
     chunk: Chunk
     outcomes: tuple[Outcome | None, ...]
@@ -105,7 +105,7 @@ class Runner:
         return self.part.numbers(self.benchmarks[task].count())
 
     def pending(self) -> list[Chunk]:
-        """What is still to be measured, in the order of the benchmarks."""
+        """Samples that are still to be measured, in the order of the benchmarks."""
         found = []
         for name, benchmark in self.benchmarks.items():
             done = self.journal.of(name)
@@ -120,7 +120,7 @@ class Runner:
         self.journal.add(measured.chunk.task, measured.chunk.numbers, measured.outcomes, measured.seconds)
 
     def stored(self, task: str) -> dict[int, Stored]:
-        """What there is of a benchmark and this part, by number of the sample."""
+        """Outcomes of a benchmark and this part, by number of the sample."""
         done = self.journal.of(task)
         return {number: done[number] for number in self.numbers(task) if number in done}
 

@@ -1,4 +1,4 @@
-"""What a model is evaluated on: scenes of the shapes world that training never drew, and one's own videos.
+"""Samples that a model is evaluated on: scenes of the shapes world that training never drew, and one's own videos.
 
 A sample is a number. It stands for the same images on every machine, so a run can go on where it was stopped.
 """
@@ -41,7 +41,7 @@ class Samples(Protocol):
         ...
 
     def count(self, wanted: int) -> int:
-        """How many of `wanted` samples there are."""
+        """Number of samples, at most `wanted`."""
         ...
 
     def sample(self, number: int, seed: int) -> Any:
@@ -85,7 +85,7 @@ class ShapesWorld:
     num_clips: int = 1
     extended: bool = False
     wanted: Callable[[Scene], bool] = lambda scene: True
-    """Which scenes count."""
+    """Scenes that count."""
 
     def check(self) -> None:
         """Raise ConfigError where the photographs of the extended world are missing."""

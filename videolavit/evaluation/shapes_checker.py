@@ -63,13 +63,13 @@ class ObjectReading:
 
     @property
     def change(self) -> str:
-        """Whether the object "grows", "shrinks" or is "constant"."""
+        """True if the object "grows", "shrinks" or is "constant"."""
         first, last = (float(np.median(areas)) for areas in (self.areas[:3], self.areas[-3:]))
         ratio = last / max(first, 1.0)
         return "grows" if ratio >= GROWS_FROM else "shrinks" if ratio <= SHRINKS_TO else "constant"
 
     def area_is_kept(self, shape: str, radii: Sequence[float] | np.ndarray) -> bool:
-        """Whether the area stays within `AREA_TOLERANCE` of that of a clean object of one radius for each frame."""
+        """True if the area stays within `AREA_TOLERANCE` of that of a clean object of one radius for each frame."""
         unit = template_area(shape, RADII["large"]) / RADII["large"] ** 2
         expected = unit * np.square(np.asarray(radii)[: len(self.areas)])
         return len(expected) == len(self.areas) and bool(
@@ -97,7 +97,7 @@ def read_video(frames: UInt8[np.ndarray, "frames height width 3"], num_objects: 
 
 
 def shows_actor(reading: ObjectReading, actor: Actor, clip: int = 0) -> dict[str, bool]:
-    """Which attributes of an actor a reading agrees with; `clean` is the rule against smears."""
+    """Attributes of an actor that a reading agrees with; `clean` is the rule against smears."""
     event, radii = actor.events[clip], actor.path()[1][clip * FRAMES_PER_CLIP : (clip + 1) * FRAMES_PER_CLIP]
     changes = "grows" if event.growth > 0 else "shrinks"
     return {
@@ -135,14 +135,14 @@ def check_readings(readings: Sequence[VideoReading], scene: Scene) -> dict[str, 
 
 
 def direction_of(velocity: Float[np.ndarray, "2"]) -> str:
-    """What a motion of (x, y) pixels per frame is called."""
+    """Name of a motion of (x, y) pixels per frame."""
     if float(np.linalg.norm(velocity)) < STILL_BELOW:
         return "still"
     return max((name for name in DIRECTIONS if name != "still"), key=lambda name: float(velocity @ DIRECTIONS[name]))
 
 
 def object_mask(frame: UInt8[np.ndarray, "height width 3"]) -> Bool[np.ndarray, "height width"]:
-    """Where a frame is as saturated as objects are."""
+    """Mask of pixels that are as saturated as objects are."""
     values = frame.astype(np.float32) / 255
     return values.max(axis=2) - values.min(axis=2) > CHROMA_THRESHOLD
 
@@ -254,6 +254,6 @@ def template_area(shape: str, radius: float) -> float:
 
 @cache
 def _centroid_offset(shape: str) -> float:
-    """How far below its centre the centroid of a shape lies, in radii."""
+    """Distance of a shape's centroid below its centre, in radii."""
     template = _template((129, 129), shape, 40.0, 64.0, 64.0)
     return (_centroid(template)[1] - 64.0) / 40.0

@@ -13,7 +13,7 @@ from jaxtyping import Float64
 __all__ = ["Bootstrap", "Estimate", "mean_interval", "wilson_interval"]
 
 _NORMAL_95 = 1.959964
-"""How many standard deviations from its mean 95 % of a normal distribution lie."""
+"""Standard deviations from its mean within which 95 % of a normal distribution lie."""
 _CHUNK = 50
 """Draws of a bootstrap that are computed at a time."""
 
@@ -110,7 +110,7 @@ class Bootstrap:
 
     @cached_property
     def _times(self) -> list[np.ndarray]:
-        """How often each group is drawn, in chunks of some draws: (chunk, groups)."""
+        """Number of times that each group is drawn, in chunks of some draws: (chunk, groups)."""
         random = np.random.default_rng(self._seed)
         return [self._draw(random, min(_CHUNK, self._draws - start)) for start in range(0, self._draws, _CHUNK)]
 

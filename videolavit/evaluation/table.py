@@ -82,7 +82,7 @@ def _row(name: str, task: str, published: Published, line: Mapping[str, Any], re
 
 
 def _is_raw(published: Published) -> bool:
-    """Whether a share is printed from 0 to 1 and not in per cent."""
+    """True if a share is printed from 0 to 1 and not in per cent."""
     return published.measure in ("CLIPSIM", "frame similarity")
 
 

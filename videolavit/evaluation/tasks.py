@@ -16,7 +16,7 @@ from videolavit.evaluation.statistics import Estimate
 __all__ = ["Result", "Task", "choose_tasks", "each"]
 
 Result = Mapping[str, bool | float | list[bool] | list[float]]
-"""What was measured on one sample: by name of the measure one value, or one for each thing that was counted."""
+"""Values measured on one sample: by name of the measure one value, or one for each thing that was counted."""
 
 REVISION = 1
 """To be counted up when a task measures something else than before, so that results kept in files are not mixed."""
@@ -28,7 +28,7 @@ class Task:
 
     name: str
     about: str
-    """What is done, in a line."""
+    """Summary of the task in a line."""
     needs: tuple[str, ...]
     """Parts of the checkpoint."""
     samples: Samples
@@ -40,7 +40,7 @@ class Task:
     cost: float = 1.0
     """About how long one sample takes, relative to other tasks; for the progress bar."""
     is_core: bool = True
-    """Whether it is about the core world, on which targets are set."""
+    """True if it is about the core world, on which targets are set."""
     seed: int = 0
     """Another one gives other scenes, and other draws of the model."""
     wanted: int = 500

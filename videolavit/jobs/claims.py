@@ -55,7 +55,7 @@ class ClaimWatch:
         self._seen: dict[Path, tuple[int, float]] = {}
 
     def is_free(self, path: Path) -> bool:
-        """Whether the work that makes `path` can be claimed; a stale claim on it is removed."""
+        """True if the work that makes `path` can be claimed; a stale claim on it is removed."""
         claim = _claim_of(path)
         try:
             touched = claim.stat().st_mtime_ns
@@ -71,7 +71,7 @@ class ClaimWatch:
 
 
 class Attempts:
-    """How often work that makes `path` was begun and not ended, by this launch and by others.
+    """Number of times that work on `path` was begun and not ended, by this launch and by others.
 
     A launch that is still there after an attempt of its own ended without a word knows that the work killed its
     process. An attempt of another launch may have been ended by whoever ended that launch.
@@ -118,7 +118,7 @@ def _take(claim: Path) -> bool:
 
 
 def _is_dead(claim: Path) -> bool:
-    """Whether a claim was made by a process of this machine that runs no more."""
+    """True if a claim was made by a process of this machine that runs no more."""
     try:
         note = json.loads(claim.read_text(encoding="utf-8"))
         host, _, process = note["by"].rpartition("-")
@@ -131,7 +131,7 @@ def _is_dead(claim: Path) -> bool:
 
 
 def _start_of(process: int) -> str:
-    """When a process began, in its system's own count: numbers of processes are used again. Empty if unknown."""
+    """Start of a process, in its system's own count: numbers of processes are used again. Empty if unknown."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""Which accelerator a worker computes on, where there are several."""
+"""Choice of the accelerator of a worker, where there are several."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def this_process() -> str:
 
 
 def partial_path(path: Path) -> Path:
-    """Where to write what will be renamed to `path`: hidden, beside it, and of this process alone."""
+    """Temporary path of what will be renamed to `path`: hidden, beside it, and of this process alone."""
     return path.with_name(f".{path.name}.{this_process()}.partial")
 
 
@@ -66,7 +66,7 @@ def remove_abandoned(path: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine runs."""
+    """True if a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -53,7 +53,7 @@ def for_each(
 
 
 def survives(task: Callable[[Item], Any], item: Item) -> bool:
-    """Whether a process lives through `task(item)`; what the task raises is raised here."""
+    """True if a process lives through `task(item)`; what the task raises is raised here."""
     return next(for_each(_nothing_of, [(task, item)], workers=1, died=_dead, isolated=True))
 
 

@@ -53,7 +53,7 @@ def for_each_on_ray(tasks: list[Task], *, workers: int) -> Iterator[Outcome]:
 
 
 class _Worker:
-    """What an actor does with a row."""
+    """Work of an actor on a row."""
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         return asdict(do_and_tell(pickle.loads(row["task"])))

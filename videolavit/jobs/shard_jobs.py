@@ -74,7 +74,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobOptions:
-    """Who does the work."""
+    """Engine that does the work."""
 
     workers: int = 1
     """Processes of this launch; actors with Ray."""
@@ -98,7 +98,7 @@ class ShardJob(Protocol):
         ...
 
     def is_current(self) -> bool:
-        """Whether the shard is there and still fits what it is made of."""
+        """True if the shard is there and still fits what it is made of."""
         ...
 
     def write(self) -> None:
@@ -116,7 +116,7 @@ class ShardJob(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How one piece of work went; small, since it may travel between machines."""
+    """Outcome of one piece of work; small, since it may travel between machines."""
 
     number: int
     name: str

@@ -26,7 +26,7 @@ SYSTEM = (
 )
 
 ANSWER_END = " \\n "
-"""What an answer ends in, before `</s>`."""
+"""Ending of an answer, before `</s>`."""
 
 ANSWER_ENDED = re.compile(r"(?:^|\s)\\n\s")
 """Found in a text that goes on after the mark; not in `the operator \\nabla`, which only starts like it."""

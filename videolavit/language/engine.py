@@ -62,16 +62,16 @@ class RunningRequest:
 
     @property
     def finished(self) -> bool:
-        """Whether every block was written."""
+        """True if every block was written."""
         return self.walk.finished
 
     @property
     def done(self) -> bool:
-        """Whether nothing more will come."""
+        """True if nothing more will come."""
         return self.finished or self.cancelled or self.error is not None
 
     def result(self) -> Generated:
-        """What was written.
+        """Ids that were written.
 
         Raises:
             GenerationError: the model's logits were not finite.
@@ -119,7 +119,7 @@ class DecodingEngine:
 
     @property
     def busy(self) -> bool:
-        """Whether a step would do anything."""
+        """True if a step would do anything."""
         return bool(self._slots.running or self._line)
 
     def submit(self, request: GenerationRequest) -> RunningRequest:
@@ -239,7 +239,7 @@ class DecodingEngine:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What requests have in common whose next ids are chosen together."""
+    """Values shared by requests whose next ids are chosen together."""
 
     block: Block
     options: SamplingOptions
@@ -276,7 +276,7 @@ def _likelihoods(
 
 
 def _column(new_id: int, choices: tuple[range, ...]) -> int:
-    """Where an id stands among the choices."""
+    """Index of an id among the choices."""
     offset = 0
     for part in choices:
         if new_id in part:

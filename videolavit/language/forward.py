@@ -36,7 +36,7 @@ _forwards: WeakKeyDictionary[nn.Module, LlamaForward] = WeakKeyDictionary()
 
 
 def is_llama_shaped(decoder: nn.Module) -> bool:
-    """Whether `LlamaForward` computes what this transformers decoder does."""
+    """True if `LlamaForward` computes what this transformers decoder does."""
     config: Any = getattr(decoder, "config", None)
     if type(decoder).__name__ not in DECODERS or config.rope_parameters.get("rope_type") not in ROTATIONS:
         return False
@@ -71,7 +71,7 @@ class LlamaForward:
         self.rotary = _Rotary(decoder.rotary_emb)
 
     def is_current(self) -> bool:
-        """Whether the decoder still has the weights that were joined."""
+        """True if the decoder still has the weights that were joined."""
         return all(layer.attention_in.is_current() and layer.mlp_in.is_current() for layer in self.layers)
 
     @property

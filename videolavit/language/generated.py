@@ -38,7 +38,7 @@ class GeneratedBlock:
     ids: Int[Tensor, "n"]
     """Without the opening and closing mark."""
     closed: bool
-    """Whether the closing mark came."""
+    """True if the closing mark came."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Generated:
     """All new ids, marks included. Prompt and these together are the context of what follows."""
     blocks: tuple[GeneratedBlock, ...]
     finished: bool
-    """Whether every block was written; False where the sample was ended early."""
+    """True if every block was written; False where the sample was ended early."""
 
     def of(self, modality: Modality) -> list[Int[Tensor, "_"]]:
         """Contents of the blocks of one modality, in order."""
@@ -57,7 +57,7 @@ class Generated:
 
 
 def generated(written: Sequence[NewId], walk: Walk) -> Generated:
-    """What `walk` has gone through, sorted into blocks."""
+    """Steps of `walk`, sorted into blocks."""
     blocks = []
     for index, block in enumerate(walk.blocks):
         ids = [new.id for new in written if new.block == index]

@@ -1,4 +1,4 @@
-"""Which ids may come next (paper section 3.3, reference sections 1 and 7).
+"""Ids that may come next (paper section 3.3, reference sections 1 and 7).
 
 What is to be written is a row of blocks; a `Walk` goes through them id by id and says, before each, whether the next
 id is forced or which ids there are to choose from:
@@ -28,7 +28,7 @@ __all__ = ["Block", "GrammarConfig", "Modality", "Walk", "fit_motion", "only_vis
 
 
 class Modality(StrEnum):
-    """What a block is made of."""
+    """Form of a block."""
 
     KEYFRAME = "keyframe"
     MOTION = "motion"
@@ -135,7 +135,7 @@ class GrammarConfig:
 
 
 class Walk:
-    """Where one sequence is in its blocks. Ask for `forced` and `may_close`, then `take` the id that came."""
+    """State of one sequence in its blocks. Ask for `forced` and `may_close`, then `take` the id that came."""
 
     def __init__(self, blocks: Sequence[Block], vocabulary: Vocabulary, room: int):
         """Start before the first block; `room` is how many ids the context still holds.
@@ -166,7 +166,7 @@ class Walk:
 
     @property
     def at_opening(self) -> bool:
-        """Whether the next id is the mark that opens a block."""
+        """True if the next id is the mark that opens a block."""
         return not self.finished and self._opening is not None
 
     @property
@@ -178,7 +178,7 @@ class Walk:
 
     @property
     def may_close(self) -> bool:
-        """Whether the closing mark is among the choices."""
+        """True if the closing mark is among the choices."""
         return self._count >= self.block.min_ids
 
     def take(self, new_id: int) -> None:

@@ -1,4 +1,4 @@
-"""Where new positions stand in the cache, and what they see: one id behind each of several rows, or whole prompts.
+"""Places of new positions in the cache, and the keys that they see: one id behind each of several rows, or prompts.
 
 A forward pass knows neither. For every layer it hands queries, keys and values to a place, which writes keys and values
 to the cache and gives back what attention makes of them.
@@ -25,7 +25,7 @@ takes about as long as another call."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heads:
-    """How attention divides its width."""
+    """Division of the width of attention into heads."""
 
     queries: int
     keys: int
@@ -69,7 +69,7 @@ class NextIds:
         return first, last, width, self.mask(first, last, width)
 
     def mask(self, first: int, last: int, width: int) -> Float[Tensor, "rows 1 1 width"]:
-        """What is added to the scores of some rows."""
+        """Mask that is added to the scores of some rows."""
         tensor = self.cache.tensor
         unseen = torch.arange(width, device=tensor.device) > self.positions[first:last, None]
         return tensor.new_zeros(unseen.shape).masked_fill_(unseen, torch.finfo(tensor.dtype).min)[:, None, None]
@@ -108,7 +108,7 @@ class PromptBlock:
         return seen.transpose(1, 2).flatten(0, 1).flatten(1)
 
     def mask(self) -> Float[Tensor, "new all"]:
-        """What is added to the scores."""
+        """Mask that is added to the scores."""
         tensor = self.cache.tensor
         unseen = torch.full(
             (self.new, self.end), torch.finfo(tensor.dtype).min, dtype=tensor.dtype, device=tensor.device

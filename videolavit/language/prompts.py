@@ -37,7 +37,7 @@ __all__ = [
 
 @runtime_checkable
 class TextTokenizer(Protocol):
-    """What is used of a transformers tokenizer."""
+    """Methods of a transformers tokenizer that are used."""
 
     def __call__(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> Any: ...
 
@@ -46,7 +46,7 @@ class TextTokenizer(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Prompt:
-    """What a model reads before it writes: ids and, between them, continuous features, in order."""
+    """Input of a model before it writes: ids and, between them, continuous features, in order."""
 
     parts: tuple[Tensor, ...]
     """1-D integer tensors of ids and (n, width) float tensors of features."""

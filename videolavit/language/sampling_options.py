@@ -12,7 +12,7 @@ __all__ = ["Sampling", "SamplingOptions"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingOptions:
-    """How the ids of one modality are chosen."""
+    """Options of sampling the ids of one modality."""
 
     greedy: bool = False
     """Take the likeliest id; temperature, top-k and top-p do nothing then."""
@@ -22,7 +22,7 @@ class SamplingOptions:
     top_p: float = 1.0
     """Only the likeliest ids that together reach this probability; 1 keeps all."""
     guidance: float = 1.0
-    """How far to go from what the unconditional branch says to what the prompt says, and beyond; 1 is no guidance."""
+    """Guidance scale: step from the unconditional logits to those of the prompt, and beyond; 1 is no guidance."""
 
     def __post_init__(self) -> None:
         wrong = {

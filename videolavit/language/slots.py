@@ -44,9 +44,9 @@ class Slot:
     """Positions in its row."""
     unconditional_length: int = 0
     next_id: int | None = None
-    """What was chosen and is not in the cache yet."""
+    """Ids that were chosen and are not in the cache yet."""
     restarts: bool = False
-    """Whether `next_id` begins an unconditional branch."""
+    """True if `next_id` begins an unconditional branch."""
     hidden: Tensor = field(default_factory=lambda: torch.empty(0))
     """Hidden state of the last position, (width)."""
     unconditional_hidden: Tensor = field(default_factory=lambda: torch.empty(0))

@@ -25,7 +25,7 @@ _BYTES = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextTokenizerConfig:
-    """What is learnt, and what is given."""
+    """Sizes and special tokens."""
 
     size: int = 640
     """Ids, the three special ones, 256 bytes and the phrases included; fewer where the texts give no more merges."""

@@ -1,4 +1,4 @@
-"""Which words of a prompt a small model has never seen.
+"""Words of a prompt that a small model has never seen.
 
 A text tokenizer of few ids, trained on the words of a data set (`text_tokenizer.py`), has learnt those words whole: one
 id each. Any other word falls into pieces that the model has met in other words only, and means nothing to it. Large

@@ -1,4 +1,4 @@
-"""Which clips of a long video a question is asked about: all, the last ones, a budget of ids, or those that fit it.
+"""Clips of a long video that a question is asked about: all, the last ones, a budget of ids, or those that fit it.
 
 None of the four needs training. Positions are those of the prompt that is built, so they are contiguous whatever was
 left out.
@@ -28,12 +28,12 @@ NEAR = 0.75
 """Share of the best score that a clip must reach to be looked at beside it: others would only distract the model."""
 
 Scorer = Callable[[TokenMemory, str], Float[np.ndarray, " clips"]]
-"""How well each clip of a memory fits a question; more is better."""
+"""Score of each clip of a memory for a question; more is better."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContextOptions:
-    """How a question about a long video is given clips."""
+    """Options of choosing clips for a question about a long video."""
 
     context: Literal["whole", "window", "budget", "retrieval"] = "retrieval"
     """`whole`: all clips, or evenly spaced ones where they do not fit; `window`: the last ones; `budget`: the first

@@ -17,7 +17,7 @@ from videolavit.errors import ConfigError
 __all__ = ["CrossAttention", "SelfAttention", "attend"]
 
 PLAIN_BELOW_KEYS = 512
-"""Where the fused CPU kernel's backward pass in half precision loses to plain products (measured, see `attend`)."""
+"""Keys from which the fused CPU kernel's backward pass in half precision is faster (measured, see `attend`)."""
 
 
 def attend(

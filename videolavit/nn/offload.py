@@ -16,20 +16,20 @@ from torch import Tensor, nn
 __all__ = ["Offload", "compute_device", "is_offloaded"]
 
 _ENTRIES = ("forward", "encode", "decode", "features", "language_features", "code_vectors", "condition")
-"""What is called from outside on the parts of a model; each of them has some of these."""
+"""Methods that are called from outside on the parts of a model; each of them has some of these."""
 
 _STATED = "compute_device"
 """Attribute of a module whose weights are not where it computes."""
 
 
 def compute_device(module: nn.Module) -> torch.device:
-    """Where `module` computes and its inputs belong: not where its weights wait, if it is offloaded."""
+    """Device on which `module` computes and its inputs belong: not where its weights wait, if it is offloaded."""
     stated = getattr(module, _STATED, None)
     return next(module.parameters()).device if stated is None else stated
 
 
 def is_offloaded(module: nn.Module) -> bool:
-    """Whether the weights of `module` come to its device only while it computes."""
+    """True if the weights of `module` come to its device only while it computes."""
     return hasattr(module, _STATED)
 
 

@@ -111,7 +111,7 @@ def quantize_linears(module: nn.Module, precision: str, *, keep: tuple[nn.Module
 
 
 def is_quantized(module: nn.Module) -> bool:
-    """Whether any layer inside `module` is."""
+    """True if any layer inside `module` is."""
     return any(isinstance(child, Int8Linear | Int4Linear) for child in module.modules())
 
 

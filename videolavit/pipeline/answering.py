@@ -42,7 +42,7 @@ History = Answer | Sequence[Turn] | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VisualEncoding:
-    """How images and videos are looked at."""
+    """Encoding of images and videos for questions."""
 
     max_clips: int
     patch_selection: PatchSelection

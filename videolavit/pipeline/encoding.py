@@ -81,7 +81,7 @@ def seen_images(
     patch_selection: PatchSelection,
     seed: int,
 ) -> list[ImageInput]:
-    """What the language model sees of images that it is asked about: features, or ids if it was trained on those."""
+    """Input of the language model for images that it is asked about: features, or ids if it was trained on those."""
     if visual_input == "discrete":
         codes = keyframe_codes(tokenizer, images, patch_selection, seed)
         return [ImageInput(ids=vocabulary.visual_ids(row)) for row in codes]
@@ -103,7 +103,7 @@ def seen_video(
     patch_selection: PatchSelection,
     seed: int,
 ) -> VideoInput:
-    """What the language model sees of a video that it is asked about: keyframes as images are, motion as ids."""
+    """Input of the language model for a video that it is asked about: keyframes as images are, motion as ids."""
     keyframes = seen_images(visual, [clip.keyframe for clip in clips], vocabulary, visual_input, patch_selection, seed)
     moved = motion_codes(motion, [clip.motion for clip in clips])
     return VideoInput(

@@ -1,4 +1,4 @@
-"""What was seen is not looked at twice: results kept by the content of the image or video they were made from.
+"""Cache of encoded images and videos: results kept by the content of the image or video they were made from.
 
 A second question about a video costs no decoding and no network but the language model, which reads only what is new.
 """
@@ -31,7 +31,7 @@ class EncodingCache:
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def recall(self, source: Any, settings: Hashable, look: Callable[[], T]) -> T:
-        """What `look` gave for this content and these settings before, or else what it gives now."""
+        """Result of `look` for this content and these settings, kept from before or computed now."""
         content = fingerprint(source)
         if content is None:
             return look()

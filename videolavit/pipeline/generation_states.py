@@ -1,4 +1,4 @@
-"""Where generation begins: with a prompt, with an image, or where another video ends (paper, section 3.2)."""
+"""Starts of generation: with a prompt, with an image, or where another video ends (paper, section 3.2)."""
 
 from __future__ import annotations
 

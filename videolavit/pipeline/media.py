@@ -1,4 +1,4 @@
-"""What people hand over as images and videos: one or several, from files, memory, or the model itself."""
+"""Images and videos as callers hand them over: one or several, from files, memory, or the model itself."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def as_video(source: Any) -> Any:
 
 
 def is_image(source: Any) -> bool:
-    """Whether this is one still image."""
+    """True if this is one still image."""
     if isinstance(source, np.ndarray):
         return source.ndim == 3
     return isinstance(source, Image.Image | GeneratedImage) or is_still(source)
@@ -66,12 +66,12 @@ def _is_whole_video(item: Any) -> bool:
 
 
 def is_still(source: Any) -> bool:
-    """Whether a source is a file of an image that does not move."""
+    """True if a source is a file of an image that does not move."""
     return is_file(source) and image_kind(source) == "image"
 
 
 def check_video(source: Any) -> VideoInfo | None:
-    """What is known of a file before it is read. Raises unless `source` may be a video: a still image is none.
+    """Facts about a file before it is read. Raises unless `source` may be a video: a still image is none.
 
     Raises:
         PromptError: an image in memory.

@@ -640,7 +640,7 @@ class VideoLaVIT(Components):
     def _options(
         self, options: GenerationOptions | None, changes: dict[str, Any], *, after_image: bool = False
     ) -> GenerationOptions:
-        """What was asked for, completed by the model's own values."""
+        """Options that were asked for, completed by the model's own values."""
         asked = (options or GenerationOptions()).changed(**changes)
         return asked.completed(self.settings, after_image=after_image)
 
@@ -677,7 +677,7 @@ class VideoLaVIT(Components):
         return ids_as_tokens(torch.tensor(list(tokens)), self.vocabulary)
 
     def _segments(self, source: Any, reader: SegmentReader, size: tuple[int, int]) -> list[Segment]:
-        """What is to be decoded again, from whatever shows it."""
+        """Video to decode again, from anything that shows one."""
         if isinstance(source, GeneratedVideo) and source.tokens:
             return segments_of_tokens(source.tokens)
         if isinstance(source, Tokens | Tensor) or _is_list_of(source, ClipTokens | int):

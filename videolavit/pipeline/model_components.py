@@ -54,7 +54,7 @@ class Components:
 
     @cached_property
     def settings(self) -> ModelSettings:
-        """How the model sees, and its own options of generation."""
+        """Video processing of the model, and its own options of generation."""
         return self.parts.settings
 
     @cached_property

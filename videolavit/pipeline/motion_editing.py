@@ -40,7 +40,7 @@ class MotionEdit:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether motion comes out as it went in."""
+        """True if motion comes out as it went in."""
         return self == MotionEdit()
 
     def apply(self, motion: MotionField) -> MotionField:
@@ -92,7 +92,7 @@ def scale(motion: MotionField, factor: float | int) -> MotionField:
 def _next_vectors(
     field: Float[np.ndarray, "2 rows cols"], place: Float[np.ndarray, "2 n m"], before: Float[np.ndarray, "2 n m"]
 ) -> tuple[Float[np.ndarray, "2 n m"], Bool[np.ndarray, "n m"]]:
-    """Where points go from `place`, and for which of them that is known: others have gone behind something.
+    """Points to which those of `place` go, and for which of them that is known: others have gone behind something.
 
     A vector stands where content arrives, so the one that takes a point from here to there is looked up there.
     """

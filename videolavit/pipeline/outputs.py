@@ -1,4 +1,4 @@
-"""What the pipeline hands back: answers, images, videos, and the codes between."""
+"""Results of the pipeline: answers, images, videos, and the codes between."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Answer:
 
     @property
     def seconds(self) -> float:
-        """That the work took."""
+        """Seconds that the work took."""
         return sum(self.timings.values(), 0.0)
 
 
@@ -83,7 +83,7 @@ class GeneratedImage:
 
     @property
     def seconds(self) -> float:
-        """That the work took."""
+        """Seconds that the work took."""
         return sum(self.timings.values(), 0.0)
 
     def save(
@@ -130,12 +130,12 @@ class GeneratedVideo:
 
     @property
     def seconds(self) -> float:
-        """That the work took."""
+        """Seconds that the work took."""
         return sum(self.timings.values(), 0.0)
 
     @property
     def duration_seconds(self) -> float:
-        """That the video lasts."""
+        """Seconds that the video lasts."""
         return len(self.frames) / self.fps
 
     @classmethod
@@ -200,7 +200,7 @@ class Reconstruction(GeneratedVideo):
     """A video through the model and back, beside what it was made from."""
 
     original: UInt8[np.ndarray, "frames height width 3"]
-    """What is to be compared with `frames`: the same ticks at the same size."""
+    """Original to compare with `frames`: the same ticks at the same size."""
     psnr_db: float
     """Mean over the frames."""
     ssim: float
@@ -208,7 +208,7 @@ class Reconstruction(GeneratedVideo):
     num_ids: int
     """Ids that the tokens take, marks not counted; what stays raw has none."""
     num_bits: float
-    """That keyframes and motion take: an id as many as its codebook needs, raw pixels 8 each, raw vectors 2 x 32."""
+    """Bits of keyframes and motion: an id as many as its codebook needs, raw pixels 8 each, raw vectors 2 x 32."""
 
     @property
     def ids_per_second(self) -> float:

@@ -157,7 +157,7 @@ class _ClipWriter:
         return self.state.keyframe is not None and self.clip == self.state.num_clips
 
     def plan(self) -> _Plan:
-        """What to read, and how many clips to write after it."""
+        """Prompt to read, and the number of clips to write after it."""
         generator = self.generator
         longest = sum(block.max_ids + 2 for block in generator.grammar.video())
         length = generator.model.language_model.context_length

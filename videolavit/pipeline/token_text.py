@@ -71,7 +71,7 @@ class Tokens(Sequence[ClipTokens]):
 
     @property
     def seconds(self) -> float:
-        """That the work took."""
+        """Seconds that the work took."""
         return sum(self.timings.values(), 0.0)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
@@ -109,7 +109,7 @@ def parse_tokens(text: str) -> tuple[ClipTokens, ...]:
 
 
 def read_note(text: str) -> dict[str, Any]:
-    """What `format_tokens` was given as `note`; empty where there is none."""
+    """Note that `format_tokens` was given; empty where there is none."""
     first = text.partition("\n")[0]
     if not first.startswith(_NOTE):
         return {}

@@ -166,7 +166,7 @@ class _Job:
         self.left = len(choices)
 
     def result(self) -> AnswerResult:
-        """What the ticket gets."""
+        """Results for the ticket."""
         media = [one for turn in self.turns for one in turn.media]
         return AnswerResult(
             choices=tuple(self.choices),

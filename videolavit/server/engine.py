@@ -174,7 +174,7 @@ class Ticket:
 
     @property
     def status(self) -> Literal["queued", "running", "done"]:
-        """Where the work is."""
+        """State of the work."""
         return "done" if self.future.done() else "queued" if self.started is None else "running"
 
     def cancel(self) -> None:
@@ -232,7 +232,7 @@ class _Line:
         self.running: dict[Ticket, float | int] = {}
         self.cost_per_second = 0.0
         self.measured = time.monotonic()
-        """When the speed was last measured, or the lane was last empty."""
+        """Time at which the speed was last measured, or the lane last empty."""
 
     @property
     def cost(self) -> float | int:
@@ -323,7 +323,7 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
+        """True if nothing waits and nothing runs."""
         return not any(sum(pair) for pair in self.counts.values())
 
     def pause(self) -> None:

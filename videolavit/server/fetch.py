@@ -78,7 +78,7 @@ class Fetcher:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is global, and so is any that is written inside it: IPv4 in IPv6, NAT64, 6to4, Teredo."""
+    """True if an address is global, and so is any that is written inside it: IPv4 in IPv6, NAT64, 6to4, Teredo."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -61,7 +61,7 @@ class Job:
     error: dict[str, Any] | None = None
     """With code and message."""
     request: dict[str, Any] = field(default_factory=dict)
-    """What was asked for, to do it again with other words."""
+    """Request, to do it again with other words."""
 
     @property
     def as_api(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class JobStore:
         return self.update(job_id, status="failed", completed_at=now, expires_at=expires, error=error)
 
     def path(self, job_id: str, variant: str = "video") -> Path:
-        """Where a file of a job is, or is to be written.
+        """Path of a file of a job, there or to be written.
 
         Raises:
             OutputError: this is no id of a job.

@@ -111,7 +111,7 @@ class KeyCheck:
         await self.app(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:
-        """Whether the request has a key; every key is compared, and in constant time."""
+        """True if the request has a key; every key is compared, and in constant time."""
         scheme, _, key = _header(scope, b"authorization").partition(b" ")
         digest = hashlib.sha256(key.strip()).digest()
         known = [hmac.compare_digest(digest, one) for one in self._digests]

@@ -34,7 +34,7 @@ class RequestLimits:
     read_seconds: float | int = 10.0
     """Of wall time and of processor time to read one image or video."""
     read_memory_bytes: int = 400 * _MB
-    """That reading one may take beyond what the reading process has at its start."""
+    """Bytes that reading one may take beyond those of the reading process at its start."""
     frames_bytes: int = 256 * _MB
     """Of the frames that a video is kept as."""
     answer_ids: int = 1024

@@ -67,7 +67,7 @@ class Message(_Body):
 
 
 class StreamOptions(_Body):
-    """What a stream tells besides text."""
+    """Options of a stream."""
 
     include_usage: bool = False
     include_obfuscation: Ignored = None

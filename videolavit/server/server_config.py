@@ -34,7 +34,7 @@ class ServerConfig:
     """Answers that are written at once."""
     media_workers: int = 2
     keep_seconds: float | int = 86400.0
-    """How long finished videos are kept."""
+    """Time that finished videos are kept."""
     store_bytes: int = 10_000_000_000
     """Most that they take."""
     drain_seconds: float | int = 30.0

@@ -45,7 +45,7 @@ class Services:
     files: Executor
     """Threads that encode and write files."""
     created: int
-    """When the server was started, in seconds since 1970."""
+    """Start of the server, in seconds since 1970."""
 
     def check_model(self, name: str | None) -> None:
         """Refuse another model than the one that is served; None is that one."""

@@ -26,7 +26,7 @@ class StopText:
         return text
 
     def rest(self) -> str:
-        """What was held back, at the end of the text."""
+        """Text that was held back, at the end."""
         text, self._held = self._held, ""
         return text
 

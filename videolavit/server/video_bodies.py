@@ -125,7 +125,7 @@ def remixed(job: Job, prompt: str) -> VideoBody:
 def _way(
     body: VideoBody, way: Way, prompt: str, image: Any, video: Any, motion_of: Any, changes: dict[str, Any]
 ) -> Literal["generate", "extend", "edit", "tokens"]:
-    """Which of the pipeline's methods does it; fields that have no place there are refused."""
+    """Method of the pipeline that does it; fields that have no place there are refused."""
     if way == "extend":
         _refuse(image is not None or motion_of is not None or changes, "an extension takes a video and a prompt alone")
         _refuse(video is None, "needs the video to go on from", "video")

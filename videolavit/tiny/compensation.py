@@ -28,7 +28,7 @@ __all__ = ["NUM_HINTS", "Compensated", "compensate"]
 NUM_HINTS = 3
 
 _ON_TOP, _APART = 20.0, 2 / 128
-"""How much more than the ground a pixel counts, where both arrive, that has come so many sides apart from it."""
+"""Weight of a pixel over the ground, where both arrive, by the sides that it has come apart from it."""
 _LIKE_GROUND = 0.03
 """Sides apart from the ground from which on a pixel says nothing of what lies behind."""
 
@@ -39,7 +39,7 @@ class Compensated:
 
     frames: Float[Tensor, "batch frames 3 height width"]
     hints: Float[Tensor, "batch frames 3 height width"]
-    """How far each pixel has come, x and y over a quarter of the image's sides, and what share of it nothing has come
+    """Displacement of each pixel, x and y over a quarter of the image's sides, and its share that nothing has come
     to, so that it is a continuation of the ground; negative where things meet."""
 
 

@@ -1,4 +1,4 @@
-"""Where every pixel of a keyframe goes, when things move as a whole.
+"""Displacement of every pixel of a keyframe, when things move as a whole.
 
 A codec's blocks cover the edges of things badly, and drawn motion covers them worse: whoever moves pixels by the block
 that they lie in tears things apart. Here the keyframe decides what belongs together. A lattice of points is followed
@@ -37,12 +37,12 @@ _NEAR_THING, _NEAR_GROUND, _NEAR_PIXEL = 0.2, 0.4, 0.05
 """Distances, in sides of the image, from which on points of a thing, of the ground, and a pixel and a point hardly
 move together."""
 _SHARPNESS = 8.0
-"""How decidedly a pixel goes with those points that it is most like: at 1 it would go half way with one thing and half
-way with another."""
+"""Sharpness with which a pixel goes with those points that it is most like: at 1 it would go half way with one thing
+and half way with another."""
 _EDGE = 2
 """Pixels around what moves apart from the ground that are partly it, and go with it."""
 _LEAST_EVIDENCE = 0.3 / 128
-"""What a point of a thing counts if it finds no motion, in sides of motion: a codec says "still" also where it finds
+"""Weight of a point of a thing that finds no motion, in sides of motion: a codec says "still" also where it finds
 nothing better."""
 _MAJORITY, _MAJORITY_LEAST = 0.4, 0.4 / 128
 """Motion agrees with a first estimate if it differs by about this share of it, and so many sides."""
@@ -63,7 +63,7 @@ class _Points(NamedTuple):
 def displacement_of_pixels(
     images: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
 ) -> Float[Tensor, "batch frames 2 height width"]:
-    """How far, in sides of the image, (x, y), each pixel has come in each frame of a clip; 0 in the first.
+    """Displacement of each pixel in each frame of a clip, (x, y) in sides of the image; 0 in the first.
 
     Args:
         images: RGB keyframes, 0..1, of any size.
@@ -77,7 +77,7 @@ def displacement_of_pixels(
 
 
 def has_ground(images: Float[Tensor, "batch 3 height width"]) -> Bool[Tensor, " batch"]:
-    """Which images, RGB in 0..1, are things before a ground: most of each has one hue, and little stands out.
+    """Images, RGB in 0..1, that are things before a ground: most of each has one hue, and little stands out.
 
     What belongs together can be told by its looks only there.
     """
@@ -127,7 +127,7 @@ def _centres(rows: int, cols: int, device: torch.device) -> Float[Tensor, "cells
 def _of_points(
     points: _Points, motion: Float[Tensor, "batch 2 frames rows cols"]
 ) -> Float[Tensor, "batch frames points 2"]:
-    """How far each point has come, in sides, when every one follows what those like it find where they are.
+    """Displacement of each point, in sides, when every one follows the motion that those like it find where they are.
 
     Of what they find, larger motion counts more, and what is far from the weighted mean counts less.
     """
@@ -151,7 +151,7 @@ def _of_points(
 
 
 def _moving_together(points: _Points) -> tuple[Tensor, Tensor]:
-    """How much each point is one thing with each: by likeness and nearness.
+    """Affinity of each point to each: by likeness and nearness.
 
     What has a colour of its own is a thing as far as it reaches; what looks like most of the image may be several.
     """
@@ -162,7 +162,7 @@ def _moving_together(points: _Points) -> tuple[Tensor, Tensor]:
 
 
 def _unusual(points: _Points) -> Float[Tensor, "batch points"]:
-    """How far each point is from the hue of most of its image, 0 to 1."""
+    """Distance of each point from the hue of most of its image, 0 to 1."""
     chroma = points.looks[..., 1:]
     difference = torch.linalg.vector_norm(chroma - chroma.median(dim=1, keepdim=True).values, dim=-1)
     return (difference / _UNUSUAL).clamp(max=1)

@@ -40,7 +40,7 @@ class LearnedCompensationConfig:
     blocks: int = 3
     """Residual blocks at an eighth of the size, which see far around."""
     fills: bool = True
-    """Whether the network draws what the keyframe does not show; without, it only chooses among moved pixels."""
+    """True if the network draws what the keyframe does not show; without, it only chooses among moved pixels."""
 
     def __post_init__(self) -> None:
         if self.width < 16 or self.width % 16 or self.blocks < 1:
@@ -185,7 +185,7 @@ def moved(
 
 
 def _told(displacement: Tensor, step: Tensor) -> Tensor:
-    """What a frame's coarse displacement says of overlaps, (n, 7, rows, cols).
+    """Overlaps by a frame's coarse displacement, (n, 7, rows, cols).
 
     Where two places show the same source, one of them hides in truth something that the keyframe does not show: most
     often the one that has moved less.
@@ -205,7 +205,7 @@ def _told(displacement: Tensor, step: Tensor) -> Tensor:
 
 
 def _sides(flow: Tensor) -> Tensor:
-    """What a layer gives as a change of the displacement: small steps, in float32."""
+    """Change of the displacement by a layer: small steps, in float32."""
     return flow.float() / 32
 
 

@@ -1,4 +1,4 @@
-"""How the codebook of a tokenizer learns: k-means start, running means, revival of dead codes (reference section 9).
+"""Learning of a tokenizer's codebook: k-means start, running means, revival of dead codes (reference section 9).
 
 Beside `VectorQuantizer`, which only looks codes up. A training step:
 
@@ -32,7 +32,7 @@ __all__ = ["CodebookConfig", "CodebookLearner", "CodebookUsage"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodebookConfig:
-    """How a codebook learns. The defaults are what the authors advise."""
+    """Options of learning a codebook. The defaults are those that the authors advise."""
 
     decay: float = 0.995
     """Of the running means, per step."""
@@ -41,7 +41,7 @@ class CodebookConfig:
     start_iterations: int = 10
     """Of k-means. With 0, rows start as features drawn at random."""
     start_features_per_code: int = 16
-    """How many features per code the start sees at most, the newest ones."""
+    """Features per code that the start sees at most, the newest ones."""
     revive_every: int = 100
     """Steps between searches for dead codes."""
     dead_below: float = 0.01
@@ -56,7 +56,7 @@ class CodebookConfig:
 
 
 class CodebookUsage(NamedTuple):
-    """How evenly codes are used, by the running means."""
+    """Perplexity of the codes, by the running means."""
 
     used: float
     """Share of codes that are not dead, 0 to 1."""
@@ -94,7 +94,7 @@ class CodebookLearner(KeepsFloat32):
 
     @property
     def quantizing(self) -> bool:
-        """Whether the codebook has started, that is whether the next step should quantise."""
+        """True if the codebook has started, that is whether the next step should quantise."""
         return int(self.step) >= self.config.warm_up_steps
 
     @torch.no_grad()

@@ -47,7 +47,7 @@ class Merger(nn.Module):
 
 
 def causal_policy(keep: Float[Tensor, "batch n"]) -> Float[Tensor, "batch n n"]:
-    """How much position i counts position j: as far as j is kept, itself fully, later ones not at all."""
+    """Weight of position j for position i: as far as j is kept, itself fully, later ones not at all."""
     own = torch.eye(keep.shape[1], dtype=keep.dtype, device=keep.device)
     return (own + (1 - own) * keep[:, None]).tril()
 

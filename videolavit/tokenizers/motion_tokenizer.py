@@ -101,7 +101,7 @@ class MotionTokenizerConfig:
 
 
 class MotionReconstruction(NamedTuple):
-    """What a training step sees of the tokenizer."""
+    """Output of the tokenizer for a training step."""
 
     motion: Float32[Tensor, "batch 2 frames rows cols"]
     """In tokenizer units."""
@@ -109,7 +109,7 @@ class MotionReconstruction(NamedTuple):
     features: Float[Tensor, "batch tokens code_dim"]
     """Before quantisation, of any length."""
     commitment: Float32[Tensor, ""]
-    """How far features point from their codes' rows: the loss that keeps them near."""
+    """Distance of features from their codes' rows: the loss that keeps them near."""
 
 
 class MotionTokenizer(nn.Module):
@@ -137,7 +137,7 @@ class MotionTokenizer(nn.Module):
         return self.quantizer.codes(check_finite(self.features(motion), "the motion tokenizer"))
 
     def features(self, motion: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch tokens code_dim"]:
-        """What is quantised, in float32. Its length carries no meaning.
+        """Features to quantise, in float32. Its length carries no meaning.
 
         Raises:
             ShapeError: the motion is not of the configured size.

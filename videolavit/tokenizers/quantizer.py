@@ -19,7 +19,7 @@ LARGEST_DISTANCE_TABLE = 2**26
 
 
 class Quantized(NamedTuple):
-    """What a training step sees of quantisation."""
+    """Output of quantisation for a training step."""
 
     vectors: Float32[Tensor, "*batch code_dim"]
     """Codebook rows; gradients pass straight through them to `directions`."""

@@ -49,10 +49,10 @@ class VisualTokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class VisualTokens:
-    """What a batch of images was turned into; images differ in how many tokens they have, none included."""
+    """Tokens of a batch of images; images differ in how many tokens they have, none included."""
 
     keep: Bool[Tensor, "batch n"]
-    """Which patches, row by row, became tokens."""
+    """Mask of the patches, row by row, that became tokens."""
     codes: list[Int[Tensor, " _"]]
     """For each image the codes of its kept patches, in order."""
     features: list[Float[Tensor, "_ width"]]
@@ -91,7 +91,7 @@ class VisualTokenizer(nn.Module):
         self.language_proj = nn.Linear(width, config.language_width)
 
     def preprocess(self, images: Images) -> Float32[Tensor, "batch 3 size size"]:
-        """What `encode` takes, from images of any size: Pillow's bicubic, no crop, CLIP's mean and deviation.
+        """Input of `encode`, from images of any size: Pillow's bicubic, no crop, CLIP's mean and deviation.
 
         Raises:
             ShapeError: no image, or an array that is not RGB uint8.
@@ -143,7 +143,7 @@ class VisualTokenizer(nn.Module):
         return list(projected.split(keep.sum(1).tolist()))
 
     def code_features(self, merged: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch code_dim"]:
-        """What the quantiser takes, from merged features."""
+        """Input of the quantiser, from merged features."""
         return self.code_head(merged)
 
     def code_vectors(self, codes: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch code_dim"]:

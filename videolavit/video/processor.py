@@ -1,4 +1,4 @@
-"""How a model sees videos: at which size, where motion is searched, and which clips it takes.
+"""Video processing of a model: at which size, where motion is searched, and which clips it takes.
 
 Its tokenizers learnt this, so it is kept with the model, and data for training and videos for use go through the same
 functions. The whole image is brought to the model's size whatever its shape, as the visual tokenizer does it.
@@ -42,7 +42,7 @@ _NONE = Limits(max_duration_seconds=math.inf)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoProcessorConfig:
-    """How a model's videos go through the front end. The defaults are those of the released model."""
+    """Options of processing a model's videos. The defaults are those of the released model."""
 
     height: int | None = None
     width: int | None = None

@@ -16,7 +16,7 @@ __all__ = ["ClipOptions", "CodingOptions", "refuse_pipe"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CodingOptions:
-    """How keyframes and motion are found. The defaults are those of the released model."""
+    """Options by which keyframes and motion are found. The defaults are those of the released model."""
 
     motion: Annotated[str, arg(metavar="reencode|source")] = "reencode"
     """From re-encoding, as the release does, or from the vectors that an H.264 or MPEG video already carries: several
@@ -40,7 +40,7 @@ class CodingOptions:
     shots: Literal["ignore", "encoder", "difference"] = "ignore"
     """Let clips end at cuts, found by the encoder or by comparing images."""
     limits: Limits = field(default_factory=Limits)
-    """What to refuse, against files made to exhaust memory or time."""
+    """Limits of what is read, against files made to exhaust memory or time."""
 
     def for_library(self) -> DecomposeOptions:
         """The same for `iter_clips`, but for the limits. Raises `ConfigError` for an option out of range."""
@@ -50,10 +50,10 @@ class CodingOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipOptions(CodingOptions):
-    """What the clips of a video depend on. The defaults are those of the released model."""
+    """Options that the clips of a video depend on. The defaults are those of the released model."""
 
     select: Annotated[str, arg(metavar="reference|all|every-K|uniform-N")] = "reference"
-    """Which keyframes start a clip. `reference`: as the model is asked questions about a video."""
+    """Keyframes that start a clip. `reference`: as the model is asked questions about a video."""
     max_clips: int = 16
     """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""
 

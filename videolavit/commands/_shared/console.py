@@ -1,4 +1,4 @@
-"""What the commands share: one JSON document on stdout, and progress bars where a person watches."""
+"""Output of all commands: one JSON document on stdout, and progress bars where a person watches."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def be_quiet(quiet: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether `--quiet` was given."""
+    """True if `--quiet` was given."""
     return _QUIET[0]
 
 

@@ -62,18 +62,18 @@ class Job:
     cols: int = 36
     """Grid that `motion` is resized to."""
     images: bool = True
-    """Whether to draw."""
+    """True to write images."""
     redo: bool = False
     """Do it even where an earlier run did it."""
 
     def recorded(self) -> dict[str, Any]:
-        """What the results depend on, as the metadata says it."""
+        """Options that the results depend on, as the metadata have them."""
         return {**asdict(self.clips), "rows": self.rows, "cols": self.cols, "images": self.images}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of a job; plain values, so that it passes between processes and into JSON."""
+    """Outcome of a job; plain values, so that it passes between processes and into JSON."""
 
     source: str
     folder: str
@@ -124,7 +124,7 @@ def _complete(job: Job) -> dict[str, Any] | None:
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """What has to be equal for an earlier result to be used."""
+    """Values that must be equal for an earlier result to be used."""
     stat = os.stat(job.source)
     file = {"name": Path(job.source).name, "num_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
     return {"format": FORMAT, "videolavit": __version__, "file": file, "options": job.recorded()}

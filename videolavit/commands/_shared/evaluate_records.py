@@ -33,7 +33,7 @@ class MergeConfig:
     records: Annotated[tuple[Path, ...], Positional, arg(metavar="RECORD ...")]
     """Records of all parts of one run."""
     output: Annotated[Path, arg(metavar="RECORD.jsonl", aliases=("-o",))]
-    """Where the whole record is written."""
+    """File of the whole record."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class AgreementConfig:
     judge_model: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the model at that address."""
     protocol: str = "video-qa"
-    """What the judge is asked: video-qa or mm-vet."""
+    """Protocol of the judge: video-qa or mm-vet."""
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
 

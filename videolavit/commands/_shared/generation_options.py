@@ -73,7 +73,7 @@ class TokenOptions:
     top_p: float | None = None
     """Choose among the likeliest tokens that together have this probability; 1 for all."""
     guidance_scale: float | None = None
-    """How strictly tokens follow the prompt; 1 is no guidance."""
+    """Strength with which tokens follow the prompt; 1 is no guidance."""
 
     def changes(self, own: Sampling) -> dict[str, Any]:
         """The option of the pipeline that stands for these, if any was chosen; `own` is the model's way.

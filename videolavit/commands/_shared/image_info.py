@@ -1,4 +1,4 @@
-"""What `videolavit info` tells of still images, and of animated WebP, which the video libraries cannot read."""
+"""Facts that `videolavit info` shows of still images, and of animated WebP, which the video libraries cannot read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImageInfo:
 
 
 def look_at_image(path: Path, limits: Limits) -> ImageInfo | None:
-    """What an image file holds, None if it is none.
+    """Facts about an image file, None if it is none.
 
     Raises:
         LimitError: it is larger than `limits` allow.

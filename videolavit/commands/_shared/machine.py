@@ -1,4 +1,4 @@
-"""What this machine computes with: device, cores, memory."""
+"""Hardware of this machine: device, cores, memory."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Machine:
     device: str
     device_name: str
     cores: int
-    """That this process may use."""
+    """Cores that this process may use."""
     threads: int
-    """That torch computes with on a CPU."""
+    """Threads that torch computes with on a CPU."""
     memory_bytes: int | None
     """Of the device; None where it cannot be told."""
     free_bytes: int | None

@@ -87,7 +87,7 @@ def _exists(name: str) -> bool:
 
 
 def _in_its_place(words: Sequence[str], kind: str, marks: str) -> list[str]:
-    """What a sentence says instead of a file: nothing before it begins and after it has ended."""
+    """Words of a sentence in place of a file: nothing before it begins and after it has ended."""
     if not words or words[-1][-1:] in ".?!:":
         return []
     return [kind + marks] if words[-1].lower() in ("the", "this", "that", "my") else [f"the {kind}{marks}"]

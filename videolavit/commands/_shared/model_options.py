@@ -19,14 +19,14 @@ __all__ = ["ModelOptions", "choose_device", "choose_dtype", "open_model"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOptions:
-    """Which model, and where and how exactly it computes."""
+    """Model, device and precision."""
 
     model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny")] = None
     """A checkpoint: a folder, owner/name on the Hugging Face hub, or tiny: the one of this package (default)."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Branch, tag or commit on the hub."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
-    """Where to compute; auto is a GPU that CUDA or ROCm knows, else the CPU."""
+    """Device to compute on; auto is a GPU that CUDA or ROCm knows, else the CPU."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Type of the numbers; auto is the type that they are stored in, but float32 for float16 on a CPU."""
     quantize: Literal["int8", "int4"] | None = None

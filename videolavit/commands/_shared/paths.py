@@ -1,4 +1,4 @@
-"""Where results go: refused before any work if they cannot be written, and never written over what they come from."""
+"""Targets of results: refused before any work if they cannot be written, and never written over what they come from."""
 
 from __future__ import annotations
 

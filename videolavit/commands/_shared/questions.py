@@ -49,7 +49,7 @@ def warn_of_small_model(model: str | None, files: Sequence[str]) -> None:
 
 
 def _is_ours(file: str) -> bool:
-    """Whether this package wrote the file, as far as that can be told; what cannot be read is told elsewhere."""
+    """True if this package wrote the file, as far as that can be told; what cannot be read is told elsewhere."""
     if not Path(file).is_file() or Path(file).suffix.lower() not in EXTENSIONS:
         return not Path(file).is_file()
     try:

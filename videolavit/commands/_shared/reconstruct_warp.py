@@ -102,7 +102,7 @@ def _frames(moments: Iterator[Moment], compare: bool) -> Iterator[np.ndarray]:
 
 
 def _metadata(file: str, coding: CodingOptions, compare: bool) -> dict[str, Any]:
-    """What the file says about itself; `videolavit info` shows it."""
+    """Metadata of the file; `videolavit info` shows it."""
     return {
         "made_by": f"videolavit {__version__} reconstruct",
         "source": Path(file).name,

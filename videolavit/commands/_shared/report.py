@@ -63,7 +63,7 @@ def tell(
 
 
 def named(**sources: Source) -> dict[str, Any]:
-    """What metadata tell of the files that something was made from: their names, and not where they were."""
+    """Names in metadata of the files that something was made from: their names, and not where they were."""
     given = {kind: source for kind, source in sources.items() if source}
     return {
         kind: Path(source).name if isinstance(source, str) else [Path(file).name for file in source]

@@ -27,7 +27,7 @@ _SEEDS = 2**31
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HowMany:
-    """How many results, and of which prompts."""
+    """Number of results, and their prompts."""
 
     num_outputs: int = 1
     """Results for each prompt, with the seeds that follow one another."""

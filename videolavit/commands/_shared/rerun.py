@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What a task was asked for; of an unknown one, nothing."""
+    """Options that a task was asked with; of an unknown one, nothing."""
 
     file: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def options(self) -> GenerationOptions:
-        """How it was drawn.
+        """Options that it was generated with.
 
         Raises:
             ConfigError: the options are those of another version.
@@ -88,7 +88,7 @@ def remembered(file: Path | None, task: str) -> Run:
 
 
 def chosen_tokens(tokens: TokenOptions, model: VideoLaVIT, before: Run, *, after_image: bool) -> dict[str, Any]:
-    """What the command line says of sampling, over what the earlier run or the model says."""
+    """Sampling options of the command line, over those of the earlier run or the model."""
     if not any(value is not None for value in (tokens.temperature, tokens.top_k, tokens.top_p, tokens.guidance_scale)):
         return {}
     settings = model.settings

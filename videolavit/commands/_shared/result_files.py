@@ -1,4 +1,4 @@
-"""Where the results of one command line go: named by the user, or after the prompt; never over a file unasked."""
+"""Files for the results of one command line: named by the user, or after the prompt; never over a file unasked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST_NAME = 48
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultFile:
-    """Where the result goes."""
+    """File for the result."""
 
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
     """File to write; its extension names the format, and - is stdout. By default a new name in this folder."""
@@ -76,7 +76,7 @@ class ResultFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoFile(ResultFile):
-    """Where the video goes."""
+    """File for the video."""
 
     fps: float | None = None
     """Frames per second of the file; the model makes 6 for a second, so that 12 plays twice as fast."""

@@ -21,7 +21,7 @@ MOST_BYTES = 64 * 2**20
 
 
 def holds_tokens(file: str) -> bool:
-    """Whether a file has tokens, by its name."""
+    """True if a file has tokens, by its name."""
     return file == "-" or Path(file).suffix.lower() in TOKENS
 
 
@@ -42,7 +42,7 @@ def read_tokens(file: str) -> list[ClipTokens]:
 
 
 def read_token_note(file: str) -> dict[str, Any]:
-    """What a file of tokens says it was made from; empty where it says nothing."""
+    """Note in a file of tokens on what it was made from; empty where it says nothing."""
     from videolavit.pipeline.token_text import read_note
 
     return read_note(_text(file))

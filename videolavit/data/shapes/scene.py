@@ -68,7 +68,7 @@ Split = Literal["train", "held-out"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """What an object does during one clip."""
+    """Action of an object during one clip."""
 
     direction: str
     speed: str = "slowly"
@@ -104,7 +104,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ground:
-    """What lies behind the objects. Always less saturated than any object."""
+    """Ground behind the objects. Always less saturated than any object."""
 
     kind: str
     tone: float
@@ -134,7 +134,7 @@ class Scene:
 
 
 def is_held_out(shape: str, colour: str, direction: str) -> bool:
-    """Whether training never shows this combination: one in ten or so, each single value and pair of values is seen."""
+    """True if training never shows this combination: one in ten or so, each single value and pair of values is seen."""
     index = 3 * SHAPES.index(shape) + 7 * COLOURS.index(colour) + list(DIRECTIONS).index(direction)
     return index % 10 == 4
 

@@ -1,4 +1,4 @@
-"""What can be said about a scene of the shapes world: captions in several wordings, questions with their answers.
+"""Sentences about a scene of the shapes world: captions in several wordings, questions with their answers.
 
 Every sentence is true of the scene by construction, but need not say everything. Questions come in several wordings,
 too. Answers are one or a few words and always the same word for the same thing, so that they can be compared letter by
@@ -181,7 +181,7 @@ def image_questions(scene: Scene, seed: int = 0) -> list[Question]:
 
 
 def names_size(caption: str, actor: Actor) -> bool:
-    """Whether a caption says what size an actor has."""
+    """True if a caption says what size an actor has."""
     return any(f"{word} {actor.colour}" in caption for word in _SIZE_WORDS[actor.size])
 
 
@@ -225,7 +225,7 @@ def _way(event: Event) -> str:
 
 
 def _position(actor: Actor) -> str | None:
-    """Which ninth of the image the start lies in; None where it is too close to a border between two to ask."""
+    """Ninth of the image that the start lies in; None where it is too close to a border between two to ask."""
     words = []
     for value, names in zip(actor.start, (("left", "middle", "right"), ("top", "middle", "bottom")), strict=True):
         third = SIZE / 3
@@ -246,7 +246,7 @@ def _caption(scene: Scene, random: np.random.Generator) -> str:
 
 
 def _story(events: Sequence[Event], form: int | None, random: np.random.Generator) -> str:
-    """What happens clip after clip; `form` is 0 for a sentence, 1 for a thing that does something, None for either."""
+    """Phrases for clip after clip; `form` is 0 for a sentence, 1 for a thing that does something, None for either."""
     form = int(random.random() < 0.5) if form is None else form
     between = _pick(random, (", then ", ", and then ", " and after that "))
     parts = [_deed(event, form, random) for event in events]
@@ -283,7 +283,7 @@ def _noun(actor: Actor, random: np.random.Generator) -> str:
 
 
 def _name(actor: Actor, scene: Scene, random: np.random.Generator) -> str:
-    """How a question calls an object: by its colour where there are two, which is never equal."""
+    """Name of an object in a question: by its colour where there are two, which is never equal."""
     return _pick(random, ("the object", "it")) if len(scene.actors) == 1 else f"the {actor.colour} object"
 
 

@@ -18,19 +18,19 @@ _BETWEEN = (", then ", ", and then ", " and after that ")
 
 
 def captions(scene: Scene, seed: int, count: int = 8) -> list[str]:
-    """What a video shows and what happens in it."""
+    """Captions of what a video shows and what happens in it."""
     return [_caption(scene, _random(seed, 1, number)) for number in range(count)]
 
 
 def motion_captions(scene: Scene, seed: int, count: int = 2) -> list[str]:
-    """What happens, without saying to what: for a video that starts with a given image; only of one thing."""
+    """Captions of what happens, without saying to what: for videos that start with a given image; only of one thing."""
     if len(scene.actors) != 1:
         return []
     return [_motion_caption(scene, _random(seed, 2, number)) for number in range(count)]
 
 
 def image_captions(scene: Scene, seed: int, count: int = 8) -> list[str]:
-    """What the first frame shows."""
+    """Captions of the first frame."""
     return [_image_caption(scene, _random(seed, 3, number)) for number in range(count)]
 
 
@@ -50,7 +50,7 @@ def _caption(scene: Scene, random: np.random.Generator) -> str:
 
 
 def _relation(scene: Scene, random: np.random.Generator, form: int) -> str:
-    """How one thing goes with another."""
+    """Phrase for how one thing goes with another."""
     first, second = scene.actors
     one, other, event = noun(first, random), noun(second, random), first.events[0]
     if random.random() < 0.25:  # said plainly, as of any two things

@@ -12,7 +12,7 @@ from typing import Literal
 __all__ = ["HELD_OUT_STYLES", "PLACES", "STEPS", "THINGS", "Facing", "Gait", "Place", "Thing", "place", "thing"]
 
 Gait = Literal["walks", "drives", "flies", "swims", "floats", "rolls"]
-"""What carries a thing: `walks`, `drives` and `rolls` stand on the ground, the others need none."""
+"""Support of a thing: `walks`, `drives` and `rolls` stand on the ground, the others need none."""
 Facing = Literal["left", "right", "front"]
 
 STEPS = (24, 64, 117)

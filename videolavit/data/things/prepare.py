@@ -28,7 +28,7 @@ PATCH = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThingsData:
-    """Which scenes of the world of things a data set holds."""
+    """Scenes of the world of things that a data set holds."""
 
     sources: str = "data/things_sources.npz"
     """File that `videolavit prepare things-sources` wrote."""
@@ -36,7 +36,7 @@ class ThingsData:
     first_seed: int = 0
     split: Split = "train"
     things: int = STEPS[0]
-    """How many things there are: 24, 64 or 117."""
+    """Number of things: 24, 64 or 117."""
     clips: tuple[int, ...] = (1,)
     """Numbers of clips, taken in turn."""
     wordings: int = 8

@@ -22,7 +22,7 @@ class Question:
     answer: str
     topic: str
     about_image: bool
-    """Whether the first frame alone answers it."""
+    """True if the first frame alone answers it."""
 
 
 _CAMERA_ANSWERS = {
@@ -155,7 +155,7 @@ def _position(scene: Scene, random: np.random.Generator, things: tuple[Thing, ..
 
 
 def _which_side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    """Which of two things is further left, right, up or down."""
+    """Questions on which of two things is further left, right, up or down."""
     if len(scene.actors) != 2:
         return []
     axis = int(random.random() < 0.5)
@@ -233,7 +233,7 @@ def _camera(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
 
 
 def _relates(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    """Who chases, meets or passes whom."""
+    """Questions on who chases, meets or passes whom."""
     if scene.relation == "apart" or scene.num_clips != 1:
         return []
     first, second = scene.actors
@@ -242,7 +242,7 @@ def _relates(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...
 
 
 def _order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    """What happens in which part, before and after."""
+    """Questions on what happens in which part, before and after."""
     if scene.num_clips == 1:
         return []
     actor = pick(random, scene.actors)

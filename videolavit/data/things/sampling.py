@@ -54,10 +54,10 @@ _NIGHT, _MOVING_CAMERA, _TWO_THINGS = 0.25, 0.35, 0.35
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SceneOptions:
-    """Which scenes there are."""
+    """Kinds of scenes."""
 
     things: int = STEPS[-1]
-    """How many of the catalogue's things, from its beginning; at least 24."""
+    """Number of the catalogue's things, from its beginning; at least 24."""
     split: Split = "train"
     num_clips: int = 1
     num_things: int = 0
@@ -268,7 +268,7 @@ def _room(scene: Scene) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _is_good(scene: Scene) -> bool:
-    """Whether all cells are inside, and two things stand as their relation says."""
+    """True if all cells are inside, and two things stand as their relation says."""
     paths = scene.paths()
     for path in paths:
         left_top, right_bottom = path.centre - path.side[:, None] / 2, path.centre + path.side[:, None] / 2

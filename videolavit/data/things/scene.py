@@ -86,7 +86,7 @@ PAN_DEGREES = 24.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """What a thing does during one clip."""
+    """Action of a thing during one clip."""
 
     motion: str
     direction: str = ""
@@ -102,7 +102,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Path:
-    """Where a thing is in each frame."""
+    """Place of a thing in each frame."""
 
     centre: Float64[np.ndarray, "frames 2"]
     """Of the cell, (x, y) in pixels."""
@@ -149,7 +149,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """Where a video is seen from and when."""
+    """Camera, place and time of a video."""
 
     place: str
     yaw: float
@@ -195,7 +195,7 @@ class Scene:
 
 
 def is_held_out(name: str, place: str, event: Event) -> bool:
-    """Whether training never shows this thing in this place, or never shows it move so.
+    """True if training never shows this thing in this place, or never shows it move so.
 
     One in ten of either kind; every thing, place and motion by itself is seen.
     """

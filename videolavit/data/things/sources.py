@@ -89,7 +89,7 @@ def load_sources(file: str | Path) -> Sources:
 
 
 def missing_packages(node_modules: Path) -> list[str]:
-    """What `build_sources` needs and does not find: npm packages as `name@version`, modules of Python by name."""
+    """Sources that `build_sources` does not find: npm packages as `name@version`, modules of Python by name."""
     import importlib.util
 
     missing = [f"{name}@{version}" for name, version in PACKAGES.items() if not (node_modules / name).is_dir()]

@@ -98,7 +98,7 @@ def the(thing: Thing) -> str:
 
 
 def deed(event: Event, what: Thing, random: np.random.Generator, form: int) -> str:
-    """What happens, as a verb ("flies up", form 0) or a participle ("flying up", form 1)."""
+    """Action as a verb ("flies up", form 0) or a participle ("flying up", form 1)."""
     if event.motion != "moves":
         return pick(random, _DEEDS[event.motion])[form]
     way = pick(random, _WAYS[event.direction])
@@ -110,14 +110,14 @@ def deed(event: Event, what: Thing, random: np.random.Generator, form: int) -> s
 
 
 def motion_name(event: Event) -> str:
-    """What happens, in the one wording of answers."""
+    """Action in the one wording of answers."""
     if event.motion != "moves":
         return {"rests": "it does not move"}.get(event.motion, f"it {event.motion}")
     return f"it moves {event.direction.replace('-', ' and ')}"
 
 
 def place_phrase(view: View, random: np.random.Generator | None = None) -> str:
-    """Where it is, as "in a forest"; by one name if nothing is to be random."""
+    """Place as a phrase, "in a forest"; by one name if nothing is to be random."""
     where = place(view.place)
     if random is None:
         return f"{where.preposition} {where.article} {where.name}"

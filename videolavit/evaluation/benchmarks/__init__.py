@@ -42,7 +42,7 @@ BENCHMARKS = {
     "long_video": f"{_HERE}.long_video:LongVideo",
     "reconstruction": f"{_HERE}.reconstruction:Reconstruction",
 }
-"""Where each benchmark is: a class that takes options, or a function that gives several benchmarks."""
+"""Place of each benchmark: a class that takes options, or a function that gives several benchmarks."""
 
 
 def benchmark_names() -> list[str]:
@@ -76,7 +76,7 @@ def describe_benchmarks() -> list[dict[str, Any]]:
 
 
 def find_benchmark(name: str) -> Callable[[BenchmarkOptions], Any]:
-    """What makes a benchmark of options.
+    """Function or class that makes a benchmark of options.
 
     Raises:
         ConfigError: there is none of that name, or it cannot be imported.

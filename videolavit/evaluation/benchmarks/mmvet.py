@@ -60,7 +60,7 @@ class MmVet(QuestionBenchmark):
 
 
 def contains_truth(answer: str, truth: str) -> bool:
-    """Whether an answer contains a truth with its <AND> and <OR> marks, both normalised as VQA does it."""
+    """True if an answer contains a truth with its <AND> and <OR> marks, both normalised as VQA does it."""
     said = normalize(answer)
     if not said:
         return False

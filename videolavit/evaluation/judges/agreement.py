@@ -1,4 +1,4 @@
-"""How well a judge agrees with verdicts that are known: of people, or of another judge, stored as JSON lines."""
+"""Agreement of a judge with verdicts that are known: of people, or of another judge, stored as JSON lines."""
 
 from __future__ import annotations
 

@@ -146,5 +146,5 @@ def _graded(outcome: Outcome, protocol: GradingProtocol, reply: str | None) -> O
 
 
 def judge_facts(judge: Judge, protocols: Sequence[GradingProtocol]) -> dict[str, Any]:
-    """What a record says of the judge: who it is, and the digests of what it was told."""
+    """Entry of the judge in a record: who it is, and the digests of what it was told."""
     return {**judge.identity(), "prompts": {one.name: one.digest for one in protocols}}

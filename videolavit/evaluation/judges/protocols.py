@@ -22,7 +22,7 @@ __all__ = ["PROTOCOLS", "GradingProtocol", "Verdict", "find_protocol"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What a reply says."""
+    """Verdict of a reply."""
 
     right: bool | None = None
     """None where the protocol asks for no yes or no, or the reply has neither."""
@@ -53,7 +53,7 @@ class GradingProtocol:
         return self.user.format(question=question, truth=truth, answer=answer)
 
     def parse(self, reply: str) -> Verdict:
-        """What a reply says; malformed if it is not of the form."""
+        """Verdict of a reply; malformed if it is not of the form."""
         return _PARSERS[self.name](reply)
 
 

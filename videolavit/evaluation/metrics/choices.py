@@ -1,4 +1,4 @@
-"""Which option an answer to a multiple-choice question means, by the rules of each benchmark.
+"""Option that an answer to a multiple-choice question means, by the rules of each benchmark.
 
 Options are lettered A, B, C ... An answer from which no letter can be read is wrong, and counted as unreadable; no rule
 here guesses.

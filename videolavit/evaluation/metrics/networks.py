@@ -197,7 +197,7 @@ class Networks:
         return self._made[name]
 
     def recipes(self) -> dict[str, Any]:
-        """What records say of each."""
+        """Entry of each in a record."""
         plain = {name: {"sha256": file_sha256(path)} for name, path in self.paths.items() if name not in self._made}
         return plain | {name: one.recipe() for name, one in self._made.items()}
 

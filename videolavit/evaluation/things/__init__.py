@@ -1,1 +1,1 @@
-"""What is seen in videos of the world of things, read from pixels, and whether it is what was asked for."""
+"""Judge of videos of the world of things: reads from pixels what is seen, and compares it with what was asked for."""

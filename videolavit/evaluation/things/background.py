@@ -1,4 +1,4 @@
-"""What lies around things: how the camera moves, and what appears in a frame that belongs to nothing."""
+"""Surroundings of things: how the camera moves, and what appears in a frame that belongs to nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEP = 4
 def camera_motion(
     frames: UInt8[np.ndarray, "frames height width 3"], hidden: Bool[np.ndarray, "frames height width"]
 ) -> Camera:
-    """How the camera moves, from how the place moves where nothing hides it."""
+    """Motion of the camera, from the place where nothing hides it."""
     grey, hidden = _halved(frames.astype(np.float32).mean(3)), _halved(hidden.astype(np.float32)) > 0
     total, apart = np.zeros(2), 0.0
     for first in range(0, len(frames) - _STEP, _STEP):

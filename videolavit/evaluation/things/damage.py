@@ -136,5 +136,5 @@ def _box(rendered: Rendering, frame: int) -> tuple[int, int, int, int]:
 
 
 def moves_somewhere(event: Event) -> bool:
-    """Whether a video of it played backwards, or standing still, shows something else."""
+    """True if a video of it played backwards, or standing still, shows something else."""
     return event.motion in ("moves", "comes nearer", "goes away")

@@ -27,7 +27,7 @@ __all__ = ["Bounds", "ThingVerdict", "Verdict", "judge_image", "judge_video"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """What still counts as clean; differences are 0 to 255."""
+    """Bounds of what counts as clean; differences are 0 to 255."""
 
     error: float = 24.0
     """Mean difference between a thing and its artwork."""
@@ -57,12 +57,12 @@ class ThingVerdict:
     clean: bool
     read: MotionReading
     problems: tuple[str, ...] = ()
-    """Where it is not clean, for people."""
+    """Places that are not clean, for people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What is right about a video."""
+    """Verdict on a video."""
 
     things: tuple[ThingVerdict, ...]
     place: bool
@@ -156,7 +156,7 @@ def judge_video(
 
 
 def _found(image: np.ndarray, scene: Scene, sources: Sources) -> list[Match]:
-    """Where each thing is, one after the other."""
+    """Masks of the things, one after the other."""
     return [
         best_match(
             image,
@@ -249,7 +249,7 @@ def _of_video(actor: Actor, track: Sequence[Match], first: ThingVerdict, scene: 
 
 
 def _is_edge_on(actor: Actor, frame: int) -> bool:
-    """Whether a thing that turns round is seen from its edge, of which there is no artwork."""
+    """True if a thing that turns round is seen from its edge, of which there is no artwork."""
     first, last = TURN_FRAMES
     turns = actor.events[frame // FRAMES_PER_CLIP].motion == "turns round"
     return turns and first <= frame % FRAMES_PER_CLIP <= last
@@ -276,7 +276,7 @@ def _better_name(image: np.ndarray, match: Match, sources: Sources, num_things: 
 
 
 def _hidden(matches: Sequence[Match], sources: Sources, size: tuple[int, ...]) -> Bool[np.ndarray, "height width"]:
-    """Where things and their shadows are, with a margin."""
+    """Mask of things and their shadows, with a margin."""
     from scipy.ndimage import binary_dilation
 
     hidden = np.zeros(size, bool)

@@ -25,7 +25,7 @@ _TURNED = 150.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionReading:
-    """What a thing is seen to do."""
+    """Observed action of a thing."""
 
     motion: str
     direction: str = ""
@@ -79,7 +79,7 @@ def read_motion(track: Track, what: Thing) -> MotionReading:
 
 
 def _on_the_spot(track: Track, what: Thing, few: int) -> str:
-    """What a thing does that ends where it began."""
+    """Observed action of a thing that ends where it began."""
     (x, y), side = track.centre.T, float(np.median(track.side))
     if what.facing != "front" and np.mean(track.right[:few]) + np.mean(track.right[-few:]) == 1:
         return "turns round"
@@ -96,7 +96,7 @@ def _on_the_spot(track: Track, what: Thing, few: int) -> str:
 
 
 def is_same_motion(read: MotionReading, asked: Event, what: Thing) -> bool:
-    """Whether what is seen is what was asked for, in its direction, and the thing faces where it goes."""
+    """True if what is seen is what was asked for, in its direction, and the thing faces where it goes."""
     if read.motion != asked.motion:
         return False
     sided = what.facing != "front" and what.nose is None and abs(asked.velocity[0]) > 0.1
@@ -105,5 +105,5 @@ def is_same_motion(read: MotionReading, asked: Event, what: Thing) -> bool:
 
 
 def is_same_speed(read: MotionReading, asked: Event) -> bool:
-    """Whether a thing that was to move is as fast as was asked for."""
+    """True if a thing that was to move is as fast as was asked for."""
     return asked.motion != "moves" or read.speed == asked.speed

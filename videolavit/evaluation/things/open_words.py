@@ -13,7 +13,7 @@ __all__ = ["Said", "said_in"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """What a caption says; the rest may be either way."""
+    """Demands of a caption; the rest may be either way."""
 
     place: bool
     time: bool

@@ -60,7 +60,7 @@ class ThingsWorld:
     """Scenes of a split, from seeds that training never draws."""
 
     file: Path | None
-    """That `videolavit prepare things-sources` wrote."""
+    """File that `videolavit prepare things-sources` wrote."""
     scenes: SceneOptions
 
     def check(self) -> None:

@@ -36,7 +36,7 @@ MOTION_TOPICS = ("motion", "direction", "speed", "camera")
 
 
 def text_to_image(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list[Result]:
-    """Whether an image shows the things and the place of its caption."""
+    """True if an image shows the things and the place of its caption."""
     prompts = [image_captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     images = model.generate_images(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
@@ -48,7 +48,7 @@ def text_to_image(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list[
 
 
 def text_to_video(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list[Result]:
-    """Whether a video shows the things and motions of its caption, clean in every frame."""
+    """True if a video shows the things and motions of its caption, clean in every frame."""
     prompts = [captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     videos = model.generate_videos(prompts, [sample.seed for sample in samples])
     results: list[Result] = []
@@ -61,7 +61,7 @@ def text_to_video(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list[
 
 
 def image_to_video(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list[Result]:
-    """Whether the thing of a given image moves as a text says, and stays clean."""
+    """True if the thing of a given image moves as a text says, and stays clean."""
     prompts = [motion_captions(sample.scene, sample.seed, 1)[0] for sample in samples]
     images = [sample.first_frame for sample in samples]
     videos = model.generate_videos(prompts, [sample.seed for sample in samples], images)
@@ -95,7 +95,7 @@ def motion_questions(model: ModelAdapter, sample: ThingsSample) -> Result:
 
 
 def reconstructed_keyframes(model: ModelAdapter, sample: ThingsSample) -> Result:
-    """What the judge recognises in an image that went through its ids."""
+    """Recognition of an image that went through its ids."""
     (count,) = model.visual_counts([sample.first_frame])
     shown = model.reconstruct_image(sample.first_frame, sample.seed)
     verdict = judge_image(shown, sample.scene, sample.sources, num_things=sample.num_things)

@@ -40,7 +40,7 @@ class Appearance:
     pose: int
     side: float
     right: bool
-    """Whether it faces right."""
+    """True if it faces right."""
     angle: float = 0.0
     night: bool = False
     style: str = "rendered"
@@ -48,7 +48,7 @@ class Appearance:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Where a thing is best explained by one of its looks."""
+    """Place where one of its looks explains a thing best."""
 
     look: Appearance
     centre: tuple[float, float]

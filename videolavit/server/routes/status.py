@@ -1,4 +1,4 @@
-"""What a server says about itself: models, health, readiness, version, measures."""
+"""Status of a server: models, health, readiness, version, measures."""
 
 from __future__ import annotations
 

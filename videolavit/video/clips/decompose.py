@@ -36,7 +36,7 @@ __all__ = ["VideoSource", "coded_frames", "decompose", "file_or_frames", "iter_c
 logger = logging.getLogger(__name__)
 
 VideoSource = Source | Frames | Iterable[np.ndarray]
-"""What can be taken apart; images that come without a rate are one per tick."""
+"""Sources that can be taken apart; images that come without a rate are one per tick."""
 
 
 def decompose(

@@ -1,4 +1,4 @@
-"""What one can choose when a video is taken apart."""
+"""Options of taking a video apart."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _LARGEST = {"frames_per_clip": 100_000, "max_clips": 2**31, "cell": 8192, "threa
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecomposeOptions:
-    """How a video is taken apart. The defaults are those of the release."""
+    """Options of taking a video apart. The defaults are those of the release."""
 
     fps: float | int = 6.0
     """Ticks per second: frames that motion is measured between."""
     frames_per_clip: int = 24
     select: str = "reference"
-    """Which keyframes start a clip: `reference`, `all`, `every k` or `uniform n`, see `Selection`."""
+    """Keyframes that start a clip: `reference`, `all`, `every k` or `uniform n`, see `Selection`."""
     max_clips: int = 16
     """At most so many, by the selection `reference`; the release uses 8 or 16."""
     shots: Literal["ignore", "encoder", "difference"] = "ignore"
-    """Whether clips end at cuts, and what finds these: the encoder, which sets an I-frame early, or `cut_detector`,
+    """Detection of cuts, at which clips end: the encoder, which sets an I-frame early, or `cut_detector`,
     which compares images and finds those too that fall where an I-frame was due."""
     motion: str = "reencode"
     """Source of motion: `reencode` as the release does, or `source`, the vectors that an H.264 or MPEG video carries
@@ -46,7 +46,7 @@ class DecomposeOptions:
     selective: bool = True
     """Leave out decoding what no tick shows. The result does not depend on it."""
     memory_bytes: int = 256 * 2**20
-    """What may be kept until the list of keyframes is complete, where the selection needs all of it. A video that
+    """Memory for frames until the list of keyframes is complete, where the selection needs all of it. A video that
     needs more is read twice."""
 
     def __post_init__(self) -> None:

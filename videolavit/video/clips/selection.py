@@ -1,4 +1,4 @@
-"""Which keyframes clips start at (reference section 2, last paragraphs). Pure: ticks in, ticks out."""
+"""Keyframes that clips start at (reference section 2, last paragraphs). Pure: ticks in, ticks out."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Selection:
 
     @property
     def needs_whole_list(self) -> bool:
-        """Whether the choice depends on keyframes yet to come."""
+        """True if the choice depends on keyframes yet to come."""
         return self.rule in ("reference", "uniform")
 
     def takes(self, position: int) -> bool:
-        """Whether the keyframe at this position starts a clip, for rules that need not know the whole list."""
+        """True if the keyframe at this position starts a clip, for rules that need not know the whole list."""
         return position % self.count == 0
 
     def __str__(self) -> str:

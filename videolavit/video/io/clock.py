@@ -25,7 +25,7 @@ _LONGEST_SANE_SECONDS = 30 * 3600
 _RUNS_BACK_SECONDS = Fraction(1, 10)
 """Less is disorder among neighbours, which sorting by display time mends."""
 _LONGEST_DELAY_SECONDS = 5
-"""How much later a frame may be displayed than decoded, beyond what was usual before."""
+"""Delay from decoding to display that a frame may have, beyond what was usual before."""
 _MOST_WARNINGS = 5
 
 

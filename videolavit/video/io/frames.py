@@ -37,12 +37,12 @@ class Frames:
 
     @property
     def can_repeat(self) -> bool:
-        """Whether the images can be gone through twice."""
+        """True if the images can be gone through twice."""
         return iter(self.images) is not self.images
 
     @property
     def name(self) -> str:
-        """What stands where a file has its path."""
+        """Name in place of a path."""
         return f"<frames at {self.fps:g} fps>"
 
 

@@ -122,7 +122,7 @@ def describe_image(source: Any) -> ImageFile:
 
 
 def _is_turned(image: Image.Image) -> bool:
-    """Whether an image lies on its side. Pillow tells the upright size of a TIFF, and decodes a PNG to know."""
+    """True if an image lies on its side. Pillow tells the upright size of a TIFF, and decodes a PNG to know."""
     if image.format == "TIFF" or image.width * image.height > _MOST_PIXELS:
         return False
     try:

@@ -1,4 +1,4 @@
-"""How large and how long a video may be before it is refused: a guard against files made to exhaust memory."""
+"""Bounds on the size and length of a video: a guard against files made to exhaust memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Limits:
     five sound tracks have 12 million."""
 
     video_stream: int | None = None
-    """Which of several video streams is read, counted from 0; by default the one that libav calls best."""
+    """Number of the video stream that is read, counted from 0; by default the one that libav calls best."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,4 +1,4 @@
-"""How much an MP4 or MOV file makes libav remember: counted from its tables before libav sees them (ISO/IEC 14496-12).
+"""Memory that an MP4 or MOV file makes libav use: counted from its tables before libav sees them (ISO/IEC 14496-12).
 
 libav makes a record of 24 to 70 bytes for every sample that the tables declare. A few bytes can declare thousands of
 millions: samples that are all of one size, runs in fragments, edits that repeat the track. Files of other formats

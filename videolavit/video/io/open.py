@@ -35,7 +35,7 @@ _READ_SIZE = 256 * 1024
 _NO_PROTOCOL = "none"
 """A playlist or concat script inside the file may not open other files or addresses."""
 _MOST_PIXELS = 2**31 - 1
-"""What libav's option holds."""
+"""Largest value that libav's option holds."""
 _MOST_STREAMS = "100"
 """libav opens a decoder for each, of about a megabyte."""
 _SIGNATURES = {
@@ -101,7 +101,7 @@ class VideoReader:
 
     @property
     def can_rewind(self) -> bool:
-        """Whether `rewind` works: not for a pipe."""
+        """True if `rewind` works: not for a pipe."""
         return self._file.can_seek
 
     @property
@@ -298,7 +298,7 @@ class VideoReader:
             )
 
     def _damaged_or_large(self) -> str:
-        """What to make of it where libav gives no reason."""
+        """Error message where libav gives no reason."""
         if not self.can_rewind:
             return (
                 "it comes from a pipe, where formats with an index at the end, such as most MP4, cannot be read: "
@@ -366,7 +366,7 @@ def _decodable(stream: Any, name: str) -> VideoStream:
 
 
 def _remarks(stream: VideoStream) -> Iterator[str]:
-    """What a video has that is not honoured."""
+    """Warnings about what a video has that is not honoured."""
     aspect = stream.sample_aspect_ratio
     if aspect and aspect != 1:
         yield f"has pixels of {aspect.numerator} : {aspect.denominator}, which are taken for square"

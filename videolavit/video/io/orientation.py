@@ -1,4 +1,4 @@
-"""How a stored image is turned and mirrored for display (reference section 2: the display matrix is applied)."""
+"""Rotation and mirroring of a stored image for display (reference section 2: the display matrix is applied)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a PNG file makes libav unpack beside its image: texts and colour profiles (ISO/IEC 15948, section 11.3).
+"""Memory that a PNG file makes libav unpack beside its image: texts and colour profiles (ISO/IEC 15948, section 11.3).
 
 Both are compressed and not limited by the size of the image, so that some hundred kilobytes may become gigabytes.
 """

@@ -1,4 +1,4 @@
-"""What a video is, without taking it apart: `probe` and the value it returns."""
+"""Facts about a video, without taking it apart: `probe` and the value it returns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class VideoInfo:
     coded_height: int
     """As stored: before the rotation."""
     rotation_degrees: int
-    """How far the stored image is turned clockwise for display: 0, 90, 180 or 270."""
+    """Clockwise turn of the stored image for display, in degrees: 0, 90, 180 or 270."""
     duration_seconds: float | None
     frame_rate: Fraction | None
     """Average frames per second."""

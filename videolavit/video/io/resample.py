@@ -54,7 +54,7 @@ def video_on_ticks(video: VideoReader, fps: Fraction, *, selective: bool = True)
 def read_ticks(
     video: VideoReader, fps: Fraction, read: Callable[[Iterator[Stamped]], Iterator[Item]], *, selective: bool
 ) -> Iterator[Item]:
-    """What `read` makes of a video's frames, selectively decoded if possible.
+    """Result of `read` on a video's frames, selectively decoded if possible.
 
     Args:
         video: just opened; it is read to its end.
@@ -137,7 +137,7 @@ class _Clock:
         # AVI has no display times, and those that libav makes up are wrong where images are reordered.
         self.decoding_times = video.container.format.name == "avi"
         self.end = self._start
-        """Where the frame that was seen last ends."""
+        """End of the frame that was seen last."""
 
     def tick(self, time: int) -> int:
         """The tick that a time is rounded to."""

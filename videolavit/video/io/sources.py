@@ -1,4 +1,4 @@
-"""Where a video comes from: a path, bytes or a file object, opened in Python so that libav never interprets a name.
+"""Sources of videos: a path, bytes or a file object, opened in Python so that libav never interprets a name.
 
 libav reads names such as `concat:`, `http://` or `%03d.png` as instructions. It is therefore handed an object that can
 read and seek and has no name at all.
@@ -57,7 +57,7 @@ class NamelessFile:
             raise
 
     def view(self) -> _View:
-        """What libav is given; a new one starts at the beginning."""
+        """Input for libav; a new one starts at the beginning."""
         if self.can_seek:
             self._file.seek(0)
         return _View(self)
@@ -98,7 +98,7 @@ class NamelessFile:
         return self._file.read(size)
 
     def whole(self, read: Callable[[Any, str, Limits], bytes], limits: Limits) -> bytes:
-        """What `read(file, name, limits)` makes of the file object."""
+        """Result of `read(file, name, limits)` on the file object."""
         return read(self._file, self.name, limits)
 
     def holds_after(self, position: int, signature: re.Pattern[bytes]) -> int | None:
@@ -180,12 +180,12 @@ class _View:
 
 
 def is_file(source: object) -> bool:
-    """Whether this is a path, the bytes of a file, or a file object, rather than a sequence of images."""
+    """True if this is a path, the bytes of a file, or a file object, rather than a sequence of images."""
     return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read")
 
 
 def can_read_again(source: Any) -> bool:
-    """Whether the same source can be opened a second time: not a pipe, and not a generator of images."""
+    """True if the same source can be opened a second time: not a pipe, and not a generator of images."""
     if isinstance(source, str | os.PathLike):
         return os.path.isfile(local_path(source))
     if isinstance(source, bytes | bytearray | memoryview):
@@ -194,7 +194,7 @@ def can_read_again(source: Any) -> bool:
 
 
 def is_url(source: object) -> bool:
-    """Whether this is the address of something on a network, or holds its data, in place of a path."""
+    """True if this is the address of something on a network, or holds its data, in place of a path."""
     return isinstance(source, str | os.PathLike) and bool(_URL.match(os.fsdecode(source)))
 
 

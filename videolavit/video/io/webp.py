@@ -23,7 +23,7 @@ _SHORTEST = 10
 
 
 def is_animated_webp(head: bytes) -> bool:
-    """Whether a file that begins with these 21 bytes or more is a WebP with several frames."""
+    """True if a file that begins with these 21 bytes or more is a WebP with several frames."""
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20:21] and head[20] & _ANIMATION)
 
 

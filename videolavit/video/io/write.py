@@ -126,7 +126,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `write_video` was given as `metadata`; empty where a file carries none.
+    """Metadata that `write_video` was given; empty where a file carries none.
 
     Raises:
         MediaError: the file is none of these formats, or cannot be read.
@@ -280,7 +280,7 @@ def _common_palette(images: list[Image.Image]) -> Image.Image:
 
 
 def _durations(count: int, fps: Fraction, *, per_second: int) -> list[int]:
-    """How long each frame stays, in units of a format; rounding errors do not add up."""
+    """Duration of each frame, in units of a format; rounding errors do not add up."""
     ends = [max(i, round(i * per_second / fps)) for i in range(count + 1)]
     return [end - start for start, end in pairwise(ends)]
 

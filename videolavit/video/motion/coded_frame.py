@@ -13,7 +13,7 @@ __all__ = ["CodedFrame"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CodedFrame:
-    """What clips are made of. Any iterator of these, one per tick from tick 0, can be taken apart into clips."""
+    """Input of clips. Any iterator of these, one per tick from tick 0, can be taken apart into clips."""
 
     tick: int
     height: int
@@ -24,7 +24,7 @@ class CodedFrame:
     keyframe: Callable[[], UInt8[np.ndarray, "height width 3"]] | None
     """Decodes the image, RGB; present where a clip may start."""
     starts_shot: bool = False
-    """Whether a cut lies right before it. Only where a clip may start."""
+    """True if a cut lies right before it. Only where a clip may start."""
     packet_bytes: int = 0
     """Size of what `keyframe` keeps to decode the image from."""
 
@@ -35,5 +35,5 @@ class CodedFrame:
 
     @property
     def is_keyframe(self) -> bool:
-        """Whether a clip may start here."""
+        """True if a clip may start here."""
         return self.keyframe is not None

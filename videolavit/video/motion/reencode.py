@@ -34,7 +34,7 @@ _BATCH = 8
 """Packets that are decoded in a row: taking turns with the encoder at every tick costs 5 % by cold caches."""
 
 _LARGEST = 2**31 - 1
-"""What libav's options hold."""
+"""Largest value that libav's options hold."""
 _VECTOR_DECODER = {
     "mpeg4": {"flags2": "+export_mvs", "lowres": "3"},
     "h264": {"flags2": "+export_mvs"},
@@ -55,7 +55,7 @@ class Reencoding:
     codec: Literal["mpeg4", "h264"] = "mpeg4"
     """`h264` gives quarter pels and blocks down to 8 x 8 (docs/motion.md compares them); it takes even sides only."""
     four_vectors: bool = False
-    """Whether a block of 16 x 16 may have a vector for each quarter; then use `cell=8`. H.264 always may."""
+    """True if a block of 16 x 16 may have a vector for each quarter; then use `cell=8`. H.264 always may."""
     quarter_pel: bool = False
     """Vectors in quarters instead of halves of a pixel. H.264 always has quarters."""
 
@@ -140,7 +140,7 @@ class _Coder:
         return packet
 
     def decoded(self, encoded: list[tuple[int, Packet, bool]], cell: int) -> Iterator[CodedFrame]:
-        """What ticks, their packets and whether they start a shot come to."""
+        """Coded frames of ticks, from their packets and whether they start a shot."""
         for tick, packet, starts_shot in encoded:
             keyframe = partial(_decode_keyframe, packet, self._codec, self._name) if packet.is_keyframe else None
             yield CodedFrame(

@@ -29,12 +29,12 @@ _SAMPLES = 48
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CutDetectorConfig:
-    """When two images are so different that a cut lies between them."""
+    """Thresholds of the difference between two images that is a cut."""
 
     threshold: float = 0.25
     """Share of the samples, 0 to 1, whose brightness or colour must have changed within their part of the image."""
     ratio: float = 2.5
-    """How many times the usual change of the images before it must be: strong motion changes every image."""
+    """Factor over the usual change of the images before: strong motion changes every image."""
     memory: int = 6
     """Images that tell what is usual."""
 
@@ -52,7 +52,7 @@ class CutDetector:
         self._changes: deque[float] = deque(maxlen=self._config.memory)
 
     def is_cut(self, image: VideoFrame) -> bool:
-        """Whether a cut lies between the image before and this one (8-bit planar). The first is none."""
+        """True if a cut lies between the image before and this one (8-bit planar). The first is none."""
         histograms = _histograms(image)
         last, self._last = self._last, histograms
         if last is None:

@@ -28,7 +28,7 @@ from videolavit.video.motion.velocities import MovedFrame, Step, moved_frames
 __all__ = ["SOURCE_DECODER_OPTIONS", "source_motion"]
 
 SOURCE_DECODER_OPTIONS = {"flags2": "+export_mvs"}
-"""What `open_video` must be told for `source_motion`."""
+"""Options of `open_video` for `source_motion`."""
 
 _CODECS = (
     "flv",
@@ -119,7 +119,7 @@ def _num_bytes(frame: VideoFrame) -> int:
 
 
 class _Image:
-    """How frames become images: upright, of the first one's size, and by the same conversion as in re-encoding."""
+    """Conversion of frames to images: upright, of the first one's size, and as in re-encoding."""
 
     def __init__(self, first: VideoFrame) -> None:
         self._stored = first.width, first.height
@@ -134,7 +134,7 @@ class _Image:
 
 
 def _without_gaps(ticks: Iterator[_Tick]) -> Iterator[_Tick]:
-    """Where an I-frame hides all motion, the mean of the ticks before and after, as in reference section 2.5."""
+    """Motion with that of hidden ticks, the mean of the ticks before and after, as in reference section 2.5."""
     before, held = None, next(ticks, None)
     while held is not None:
         after = next(ticks, None)
@@ -145,7 +145,7 @@ def _without_gaps(ticks: Iterator[_Tick]) -> Iterator[_Tick]:
 
 
 def _ticks(stamped: Iterator[Stamped], video: VideoReader, fps: Fraction, cell: int) -> Iterator[_Tick]:
-    """What every tick shows, with the steps of all frames since the tick before composed."""
+    """Frame of every tick, with the steps of all frames since the tick before composed."""
     passed: deque[MovedFrame] = deque()
     last: MovedFrame | None = None
 

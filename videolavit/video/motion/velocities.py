@@ -100,7 +100,7 @@ class _Frame:
     order: int
     """Of decoding."""
     is_reference: bool
-    """Whether other frames refer to it."""
+    """True if other frames refer to it."""
     fields: dict[int, tuple[np.ndarray, np.ndarray]]
     """Motion, and where it is known: since an earlier frame under -1, until a later one under 1."""
     grid: tuple[int, int]
@@ -260,7 +260,7 @@ def _is_h264_reference(packet: Packet, length_bytes: int) -> bool:
 
 
 def _nal_units(data: memoryview, length_bytes: int) -> Iterator[int]:
-    """Where each unit of a packet begins."""
+    """Offsets of the units of a packet."""
     if length_bytes:
         position = 0
         while position + length_bytes < len(data):
