@@ -12,7 +12,7 @@ from pages import PROJECT
 
 CLAUSE = re.compile(r"(What|How|Where|Which|Whether|That|Who|When)\b")
 PACKAGE = PROJECT / "videolavit"
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "training")
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if PACKAGE / "training" not in path.parents)
 
 
 def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
