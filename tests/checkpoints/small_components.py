@@ -8,10 +8,10 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from videolavit.checkpoints.components import ModelComponents
+from videolavit.checkpoints.model_components import Components
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.detokenizers.video_unet import VideoUNet
-from videolavit.pipeline.model_components import Components
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.vocabulary import Vocabulary

@@ -11,11 +11,11 @@ import torch
 from checkpoints.small_components import small_model, small_modules
 from torch import nn
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.detokenizers import continuation, denoise, keyframe_detokenizer, video_detokenizer
 from videolavit.detokenizers.condition import ConditionDecoder
 from videolavit.nn.offload import Offload, compute_device
 from videolavit.nn.random import sample_generators
-from videolavit.pipeline.model_components import Components
 
 META = torch.device("meta")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.clip import Clip
 from videolavit.errors import CheckpointError
 from videolavit.language.conversation import Turn, conversation
@@ -22,7 +23,6 @@ from videolavit.memory.context import ContextOptions, Scorer, choose_clips
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.encoding import keyframe_codes, seen_video
-from videolavit.pipeline.model_components import Components
 from videolavit.video.clips.decompose import VideoSource
 from videolavit.video.processor import whole_video_clips
 

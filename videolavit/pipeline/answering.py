@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.errors import PromptError
 from videolavit.language.conversation import Turn, conversation, placeholders
 from videolavit.language.generate import NewId
@@ -22,7 +23,6 @@ from videolavit.language.unknown_words import check_words
 from videolavit.pipeline.encoding import seen_images, seen_video
 from videolavit.pipeline.encoding_cache import EncodingCache
 from videolavit.pipeline.media import ImageSource, as_list_of_images, as_list_of_videos, check_video, read_image
-from videolavit.pipeline.model_components import Components
 from videolavit.pipeline.outputs import Answer
 from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection

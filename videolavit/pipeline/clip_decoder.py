@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.clip import MotionField
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import ConfigError
 from videolavit.generation_options import GenerationOptions
-from videolavit.pipeline.model_components import Components
 from videolavit.progress import Progress
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.warp import warp

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import GenerationOptions
@@ -18,7 +19,6 @@ from videolavit.language.prompts import Prompt
 from videolavit.pipeline.clip_decoder import generated_size, size_for_shape
 from videolavit.pipeline.encoding import clip_codes, keyframe_codes, tokens_as_ids
 from videolavit.pipeline.media import as_list_of_images, as_video, check_video, read_image
-from videolavit.pipeline.model_components import Components
 from videolavit.pipeline.outputs import GeneratedVideo
 from videolavit.pipeline.token_generation import GenerationState
 from videolavit.progress import Progress
@@ -116,6 +116,8 @@ def first_images(image: Any, count: int) -> list[np.ndarray]:
         PromptError: another number of images.
         MediaError: one of them cannot be read.
     """
+    if image is None:
+        return []
     images = [read_image(one) for one in as_list_of_images(image)]
     if images and len(images) not in (1, count):
         raise PromptError(f"got {len(images)} images for {count} prompts, expected one for all or one for each")

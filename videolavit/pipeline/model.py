@@ -33,6 +33,7 @@ from videolavit import __version__
 from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.components import ModelComponents
 from videolavit.checkpoints.hooks import compile_steps, quantizer_of
+from videolavit.checkpoints.model_components import Components
 from videolavit.checkpoints.shipped import named_model, shipped_model
 from videolavit.clip_tokens import ClipTokens
 from videolavit.config import to_dict
@@ -61,7 +62,6 @@ from videolavit.pipeline.media import (
     is_image,
     read_image,
 )
-from videolavit.pipeline.model_components import Components
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
 from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
@@ -174,7 +174,8 @@ class VideoLaVIT(Components):
         prompts, work = _listed(prompt), Progress(progress)
         samples = sample_options(self, prompts, options, changes)
         size = generated_size(self, samples[0], moving=False)
-        codes = image_codes(self, [read_image(one) for one in as_list_of_images(image)], samples[0], work)
+        images = [] if image is None else [read_image(one) for one in as_list_of_images(image)]
+        codes = image_codes(self, images, samples[0], work)
 
         states = image_states(self, prompts, samples, codes, candidates)
         blocks = TokenGenerator(self, work, constrained=samples[0].constrained).keyframes(states)

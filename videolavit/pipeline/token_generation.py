@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
 from videolavit.language.grammar import Block, GrammarConfig, Modality, fit_motion, only_visual
 from videolavit.language.prompts import Prompt
-from videolavit.pipeline.model_components import Components
 from videolavit.pipeline.ranking import best_of
 from videolavit.progress import Progress
 from videolavit.vocabulary import Vocabulary

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from videolavit.checkpoints.model_components import Components
 from videolavit.clip import Clip
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import LimitError, MediaError
@@ -20,7 +21,6 @@ from videolavit.generation_options import GenerationOptions
 from videolavit.pipeline.clip_decoder import EncodedClip
 from videolavit.pipeline.encoding import keyframe_codes, motion_codes
 from videolavit.pipeline.media import check_video
-from videolavit.pipeline.model_components import Components
 from videolavit.progress import Progress
 from videolavit.video.clips.decompose import file_or_frames
 from videolavit.video.io.pixels import resize_image
