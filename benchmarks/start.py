@@ -42,8 +42,9 @@ def seconds(command: list[str], folder: str) -> float:
 
 
 def measure(runs: int, folder: str) -> dict[str, float]:
-    frames = np.random.default_rng(0).integers(0, 255, (60, 128, 128, 3), dtype=np.uint8)
-    write_video(frames, Path(folder) / "video.mp4", fps=6)
+    ramp = np.linspace(0, 255, 128).astype(np.uint8)
+    image = np.stack([np.tile(ramp, (128, 1)), np.tile(ramp[:, None], (1, 128)), np.full((128, 128), 90, np.uint8)], 2)
+    write_video([np.roll(image, 2 * frame, axis=1) for frame in range(60)], Path(folder) / "video.mp4", fps=6)
     videolavit = [sys.executable, "-m", "videolavit"]
     subprocess.run(
         [*videolavit, "image", "a red circle", "-o", "image.png", "--seed", "0", "-q"], cwd=folder, check=True
