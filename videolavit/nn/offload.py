@@ -1,12 +1,13 @@
-"""Parts of a model that wait in the memory of the CPU and visit the accelerator when they compute.
+"""Components of a model that wait in the memory of the CPU and visit the accelerator when they compute.
 
-At most one part is there at a time: a part comes when one of its methods is called, and the one that was there goes
-back. So the accelerator needs to hold the largest part, not their sum.
+At most one component is there at a time: it comes when one of its public methods is called, and the one that was there
+goes back. So the accelerator needs to hold the largest component, not their sum.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,9 +15,6 @@ import torch
 from torch import Tensor, nn
 
 __all__ = ["Offload", "compute_device", "is_offloaded"]
-
-_ENTRIES = ("forward", "encode", "decode", "features", "language_features", "code_vectors", "condition")
-"""Methods that are called from outside on the parts of a model; each of them has some of these."""
 
 _STATED = "compute_device"
 """Attribute of a module whose weights are not where it computes."""
@@ -49,9 +47,8 @@ class Offload:
         part.to(self.home)
         for module in _entered(part):
             setattr(module, _STATED, self.device)
-            for name in _ENTRIES:
-                if callable(getattr(module, name, None)):
-                    setattr(module, name, self._bringing(part, getattr(module, name)))
+            for name in _public_methods(type(module)):
+                setattr(module, name, self._bringing(part, getattr(module, name)))
 
     def bring(self, part: nn.Module) -> None:
         """Make `part` the one on the device."""
@@ -81,6 +78,14 @@ class Offload:
 
     def _placed(self, argument: Any) -> Any:
         return argument.to(self.device) if isinstance(argument, Tensor) else argument
+
+
+def _public_methods(kind: type[nn.Module]) -> Iterator[str]:
+    """`forward`, and the methods that a class adds to those of every module; getters compute nothing."""
+    for name in dir(kind):
+        is_own = not hasattr(nn.Module, name) and not name.startswith(("_", "get_", "set_"))
+        if (is_own or name == "forward") and inspect.isfunction(inspect.getattr_static(kind, name)):
+            yield name
 
 
 def _entered(part: nn.Module) -> Iterator[nn.Module]:
