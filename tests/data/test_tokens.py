@@ -8,6 +8,7 @@ from movies import write_movie
 from safetensors.torch import save_file
 from training.small_language import make_text_tokenizer, make_video, make_vocabulary
 
+from videolavit.checkpoints.artifacts import write_artifact
 from videolavit.config import save_config
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_records, tokenize_shards, tokenize_videos
 from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData, shapes_record
@@ -20,7 +21,6 @@ from videolavit.jobs.shard_jobs import JobOptions
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
-from videolavit.training.exports import save_trained
 from videolavit.vocabulary import Vocabulary
 
 VOCABULARY = make_vocabulary(make_text_tokenizer())
@@ -150,8 +150,8 @@ def prepared(tmp_path_factory):
             code_dim=4,
         )
     ).eval()
-    save_trained("visual_tokenizer", visual, folder / "visual")
-    (folder / "motion").mkdir()
+    write_artifact(folder / "visual", {"visual_tokenizer": visual})
+    (folder / "motion").mkdir()  # as an earlier version exported it
     save_config(motion.config, folder / "motion" / "config.json")
     save_file(motion.state_dict(), folder / "motion" / "motion_tokenizer.safetensors")
     return folder, records, visual, motion
@@ -214,7 +214,7 @@ def test_a_collapsed_selector_stops_the_work(prepared, tmp_path):
         last = [layer for layer in broken.selector.modules() if isinstance(layer, torch.nn.Linear)][-1]
         last.weight.zero_()
         last.bias.copy_(torch.tensor([-9.0, 9.0]))
-    save_trained("visual_tokenizer", broken, tmp_path / "visual")
+    write_artifact(tmp_path / "visual", {"visual_tokenizer": broken})
     changed = options(folder, visual_tokenizer=str(tmp_path / "visual"))
     for _ in range(2):  # nothing is left behind that would pass for a finished shard
         with pytest.raises(CheckpointError, match="keeps nothing"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
@@ -15,7 +16,6 @@ from videolavit.tiny.learned_compensation import (
     chained_displacement,
     moved,
 )
-from videolavit.training.exports import load_trained, save_trained
 
 SMALL = LearnedCompensationConfig(width=16, blocks=1)
 
@@ -96,8 +96,8 @@ def test_it_learns_to_fill_what_is_uncovered():
 def test_a_file_gives_the_same_frames(tmp_path):
     torch.manual_seed(0)
     network = LearnedCompensation(LearnedCompensationConfig(width=16, blocks=1, fills=False)).eval()
-    save_trained("video_compensation", network, tmp_path)
-    again = load_trained("video_compensation", tmp_path)
+    write_artifact(tmp_path, {"video_compensation": network})
+    again = load_artifact("video_compensation", tmp_path)
     keyframe, motion = sliding()
     assert torch.equal(again(keyframe, motion).frames, network(keyframe, motion).frames)
     assert again.config == network.config

@@ -171,7 +171,7 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(tmp_path):
             built.append(super().build())
             return built[-1]
 
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step == 14:
                 with torch.no_grad():
                     built[0].layers[0].weight.fill_(float("inf"))

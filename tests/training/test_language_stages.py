@@ -107,7 +107,7 @@ def test_resume_is_exact(folder, tmp_path):
     stop_at = [9]
 
     class Stopping(PretrainingStage):
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step in stop_at:
                 raise KeyboardInterrupt
 
@@ -201,10 +201,10 @@ def test_a_start_that_does_not_fit_is_refused(folder, pretrained, tmp_path):
 def test_alarms_tell_what_a_loss_does_not(folder):
     stage = pretraining(folder)
     fine = {"motion_of_uniform": 0.2, "keyframe_of_uniform": 0.9, "motion_nats": 1.0, "moving_as_still": 0.2}
-    assert stage.alarm(fine, 1000) is None
-    assert "collapsed" in stage.alarm(fine | {"moving_as_still": 0.97}, 1000)
-    assert "no better than guessing" in stage.alarm(fine | {"motion_of_uniform": 0.99}, 1000)
-    assert stage.alarm(fine | {"motion_of_uniform": 0.99}, 10) is None
+    assert stage.check(fine, 1000) is None
+    assert "collapsed" in stage.check(fine | {"moving_as_still": 0.97}, 1000)
+    assert "no better than guessing" in stage.check(fine | {"motion_of_uniform": 0.99}, 1000)
+    assert stage.check(fine | {"motion_of_uniform": 0.99}, 10) is None
 
 
 def test_a_model_that_only_says_still_is_seen_in_the_report(folder):

@@ -91,7 +91,7 @@ def test_latents_are_trained_on_and_resume_exactly(prepared, tmp_path):
     assert (tmp_path / "whole" / "images" / "clips-00000006.png").exists()
 
     class Stopping(VideoDetokenizerStage):
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step == 4:
                 raise KeyboardInterrupt
 

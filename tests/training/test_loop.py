@@ -49,7 +49,7 @@ def test_what_happens_is_written_down(tmp_path):
     train(stage, tmp_path, quiet=True)
     entries = log(tmp_path)
     assert {"step", "loss", "gradient_norm", "learning_rate", "samples_per_second"} <= entries[0].keys()
-    assert any(entry.get("alarm") == "the loss is low" for entry in entries)
+    assert any(entry.get("warning") == "the loss is low" for entry in entries)
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [
         "weights-00000020.png",
         "weights-00000040.png",
@@ -85,7 +85,7 @@ def test_a_run_stopped_after_any_checkpoint_ends_with_the_same_bits(tmp_path):
     stop_after = [9, 15, 30]
 
     class Stopping(ToyStage):
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step in stop_after:
                 stop_after.remove(step)
                 raise KeyboardInterrupt
@@ -202,9 +202,25 @@ def test_batches_from_a_later_step_are_those_of_the_whole_run():
     assert draws(first_step=4) == draws()[4:]
 
 
+def test_any_number_of_processes_shares_a_batch():
+    whole = draws(batch_size=7)
+    shared = [draws(batch_size=7, parts=2, rank=rank, num_processes=3) for rank in range(3)]
+    for step in range(6):
+        cut = [part for rank in shared for part in rank[2 * step : 2 * step + 2]]
+        assert list(itertools.chain(*cut)) == whole[step]
+        assert {len(part) for part in cut} == {1, 2}
+
+
 def test_a_batch_that_cannot_be_shared_is_refused():
-    with pytest.raises(ConfigError, match="multiple of 3"):
-        draws(num_processes=3)
+    with pytest.raises(ConfigError, match="at least 5"):
+        draws(num_processes=5)
+
+
+def test_the_last_step_of_a_long_run_needs_no_list_of_the_others():
+    started = time.process_time()
+    last = batches(Shuffled(Numbers(), 3), list, batch_size=2048, parts=1, first_step=10**9, num_steps=2 * 10**9)
+    assert len(next(last)) == 2048
+    assert time.process_time() - started < 5
 
 
 def test_a_mixture_keeps_its_shares_and_skips_nothing():

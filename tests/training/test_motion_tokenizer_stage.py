@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from videolavit.checkpoints.artifacts import load_artifact
 from videolavit.clip import MotionField
 from videolavit.config import load_config
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
-from videolavit.training.exports import load_motion_tokenizer
 from videolavit.training.loop import train
 from videolavit.training.stages.motion_tokenizer import MotionFields, MotionTokenizerStage, endpoint_errors
 from videolavit.training.training_options import TrainingOptions
@@ -67,7 +67,7 @@ def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
     first = train(small_stage(shards), tmp_path / "first", quiet=True)
     stage = replace(small_stage(shards, steps=60, learning_rate=2e-3), keep_ids_of=str(first))
     further = train(stage, tmp_path / "further", quiet=True)
-    before, after = (load_motion_tokenizer(folder) for folder in (first, further))
+    before, after = (load_artifact("motion_tokenizer", folder) for folder in (first, further))
     motion = stage.collate([stage.samples()[draw] for draw in range(16)])["motion"]
     codes = before.encode(motion)
     assert torch.equal(codes, after.encode(motion))
@@ -83,7 +83,7 @@ def test_a_resumed_run_has_the_same_codebook(shards, tmp_path):
     whole = load_file(train(stage, tmp_path / "whole", quiet=True) / "motion_tokenizer.safetensors")
 
     class Stopping(MotionTokenizerStage):
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step == 19:
                 raise KeyboardInterrupt
 
@@ -96,9 +96,9 @@ def test_a_resumed_run_has_the_same_codebook(shards, tmp_path):
 
 def test_a_collapsed_codebook_raises_an_alarm(shards):
     stage = small_stage(shards)
-    assert "collapsed: perplexity 1.20 of 32" in stage.alarm({"perplexity": 1.2}, step=30)
-    assert stage.alarm({"perplexity": 9.0}, step=30) is None
-    assert stage.alarm({"perplexity": 0.0}, step=15) is None  # quantisation has hardly begun
+    assert "collapsed: perplexity 1.20 of 32" in stage.check({"perplexity": 1.2}, step=30)
+    assert stage.check({"perplexity": 9.0}, step=30) is None
+    assert stage.check({"perplexity": 0.0}, step=15) is None  # quantisation has hardly begun
 
 
 def test_mirrored_motion_is_the_motion_of_the_mirrored_video(shards):

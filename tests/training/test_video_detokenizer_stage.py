@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from training.small_motion import MOTION
 
+from videolavit.checkpoints.artifacts import load_artifact, open_artifact
 from videolavit.config import save_config
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.prepared_clips import ClipFrames
@@ -16,7 +17,6 @@ from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
-from videolavit.training.exports import load_trained, read_trained_scheduler
 from videolavit.training.loop import train
 from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig, start_from
 from videolavit.training.training_options import TrainingOptions
@@ -81,9 +81,9 @@ def test_a_run_writes_parts_scheduler_and_images(shards, tmp_path, residual_scal
     export = train(stage, tmp_path, quiet=True)
     assert np.isfinite([entry["loss"] for entry in log(tmp_path)]).all()
     assert (tmp_path / "images" / "clips-00000002.png").exists()
-    assert load_trained("video_unet", export).config["residual_scale"] == residual_scale
-    assert load_trained("motion_encoder", export).config == stage.motion_encoder
-    assert read_trained_scheduler("video_scheduler", export)["sigma_max"] == 20.0
+    assert load_artifact("video_unet", export).config["residual_scale"] == residual_scale
+    assert load_artifact("motion_encoder", export).config == stage.motion_encoder
+    assert open_artifact(export).scheduler("video_scheduler")["sigma_max"] == 20.0
 
 
 def test_a_resumed_run_has_the_same_weights(shards, tmp_path):
@@ -91,7 +91,7 @@ def test_a_resumed_run_has_the_same_weights(shards, tmp_path):
     whole = train(stage, tmp_path / "whole", quiet=True)
 
     class Stopping(VideoDetokenizerStage):
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step == 7:
                 raise KeyboardInterrupt
 
@@ -184,9 +184,9 @@ def test_a_released_unet_gives_all_but_the_parts_that_see_other_things(shards, t
 
 def test_residuals_of_another_size_raise_an_alarm(shards):
     stage = small_stage(shards, 0.1)
-    assert "deviation of 0.900" in stage.alarm({"residual_scale": 0.9}, step=1)
-    assert stage.alarm({"residual_scale": 0.12}, step=1) is None
-    assert small_stage(shards, 0.0).alarm({"residual_scale": 0.9}, step=1) is None
+    assert "deviation of 0.900" in stage.check({"residual_scale": 0.9}, step=1)
+    assert stage.check({"residual_scale": 0.12}, step=1) is None
+    assert small_stage(shards, 0.0).check({"residual_scale": 0.9}, step=1) is None
 
 
 def test_a_wrong_latent_factor_is_refused(shards):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from videolavit.checkpoints.artifacts import load_artifact, open_artifact
 from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, label_image
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shapes.scene import COLOURS, SHAPES, SIZE, sample_scene
@@ -17,10 +18,9 @@ from videolavit.errors import CheckpointError, ConfigError
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
-from videolavit.training.exports import load_trained, read_trained_scheduler
 from videolavit.training.loop import train
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
-from videolavit.training.stages.vision_encoder import VisionEncoderStage, load_vision_encoder
+from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage, novelty
 from videolavit.training.training_options import TrainingOptions
 
@@ -107,7 +107,7 @@ def trained_twice(stage, folder, stop_at):
     whole = train(stage, folder / "whole", quiet=True)
 
     class Stopping(type(stage)):
-        def alarm(self, metrics, step):
+        def check(self, metrics, step):
             if step == stop_at:
                 raise KeyboardInterrupt
 
@@ -160,7 +160,7 @@ def test_the_vision_encoder_learns_and_resumes_exactly(shards, tmp_path):
     assert mean(entries[-5:], "loss") < 0.8 * mean(entries[:5], "loss")
     assert (tmp_path / "whole" / "images" / "pixels-00000040.png").exists()
     assert same_weights(whole / "vision_encoder.safetensors", resumed / "vision_encoder.safetensors")
-    assert load_vision_encoder(whole).config == VIT
+    assert load_artifact("vision_encoder", whole).config == VIT
 
 
 def test_the_visual_tokenizer_learns_quantises_late_and_keeps_its_encoder(shards, tmp_path):
@@ -173,8 +173,8 @@ def test_the_visual_tokenizer_learns_quantises_late_and_keeps_its_encoder(shards
     assert entries[-1]["perplexity"] > 3
     assert 0.1 < mean(entries[-10:], "kept") < 0.6  # on its way to a third, from 0 or 1
     assert (tmp_path / "run" / "images" / "kept-00000120.png").exists()
-    tokenizer, decoder = load_trained("visual_tokenizer", export), load_trained("condition_decoder", export)
-    trained_vit = load_vision_encoder(encoder).state_dict()
+    tokenizer, decoder = load_artifact("visual_tokenizer", export), load_artifact("condition_decoder", export)
+    trained_vit = load_artifact("vision_encoder", encoder).state_dict()
     assert all(torch.equal(value, trained_vit[name]) for name, value in tokenizer.vit.state_dict().items())
     assert decoder.config == DECODER
 
@@ -219,11 +219,11 @@ def test_a_resumed_tokenizer_run_has_the_same_weights_and_codebook(shards, tmp_p
 def test_a_collapsed_selector_or_codebook_raises_an_alarm(shards):
     stage = tokenizer_stage(shards)
     healthy = {"kept": 0.3, "perplexity": 9.0}
-    assert stage.alarm(healthy, step=500) is None
-    assert "selector has collapsed: it keeps 0.020" in stage.alarm(healthy | {"kept": 0.02}, step=500)
-    assert "selector has collapsed" in stage.alarm(healthy | {"kept": 0.9}, step=500)
-    assert "codebook has collapsed: perplexity 1.10 of 32" in stage.alarm(healthy | {"perplexity": 1.1}, step=500)
-    assert stage.alarm({"kept": 0.02, "perplexity": 0.0}, step=5) is None  # nothing is decided yet
+    assert stage.check(healthy, step=500) is None
+    assert "selector has collapsed: it keeps 0.020" in stage.check(healthy | {"kept": 0.02}, step=500)
+    assert "selector has collapsed" in stage.check(healthy | {"kept": 0.9}, step=500)
+    assert "codebook has collapsed: perplexity 1.10 of 32" in stage.check(healthy | {"perplexity": 1.1}, step=500)
+    assert stage.check({"kept": 0.02, "perplexity": 0.0}, step=5) is None  # nothing is decided yet
 
 
 def test_the_loss_teaches_the_selector_the_rate(shards):
@@ -257,9 +257,9 @@ def test_tokenizer_and_decoder_must_fit(shards):
 
 def test_parts_of_another_stage_are_missed_with_a_name(tmp_path):
     with pytest.raises(CheckpointError, match="no condition_decoder; train the stage"):
-        load_trained("condition_decoder", tmp_path)
+        load_artifact("condition_decoder", tmp_path)
     with pytest.raises(CheckpointError, match="no vision encoder"):
-        load_vision_encoder(tmp_path)
+        load_artifact("vision_encoder", tmp_path)
 
 
 @pytest.mark.parametrize("map_channels", [0, 4])
@@ -269,10 +269,10 @@ def test_the_keyframe_detokenizer_learns(shards, tmp_path, map_channels):
     entries = log(tmp_path)
     assert mean(entries[-10:], "loss") < 0.9 * mean(entries[:3], "loss")
     assert (tmp_path / "images" / "drawn-00000040.png").exists()
-    unet = load_trained("keyframe_unet", export)
+    unet = load_artifact("keyframe_unet", export)
     assert unet.config["in_channels"] == 8
     assert [8 * side for side in unet.config["sample_size"]] == [64, 64]
-    assert read_trained_scheduler("keyframe_scheduler", export)["_class_name"] == "DDIMScheduler"
+    assert open_artifact(export).scheduler("keyframe_scheduler")["_class_name"] == "DDIMScheduler"
 
 
 def test_keyframe_training_changes_the_condition_but_not_the_decoded_features(shards, tmp_path):
@@ -296,8 +296,8 @@ def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
 
 def test_images_without_codes_raise_an_alarm(shards):
     stage = keyframe_stage(shards)
-    assert "50% of the images have no code" in stage.alarm({"without_codes": 0.5}, step=1)
-    assert stage.alarm({"without_codes": 0.0}, step=1) is None
+    assert "50% of the images have no code" in stage.check({"without_codes": 0.5}, step=1)
+    assert stage.check({"without_codes": 0.0}, step=1) is None
 
 
 def test_an_image_without_codes_is_drawn_without_condition(shards):

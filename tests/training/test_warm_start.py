@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from videolavit.checkpoints import open_checkpoint
+from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, load_text_tokenizer, weights_files
 from videolavit.checkpoints.registry import load_component
 from videolavit.checkpoints.shipped import SHIPPED_MODEL
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards
@@ -14,13 +15,6 @@ from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import write_shard
 from videolavit.errors import CheckpointError
 from videolavit.tokenizers.codebook import CodebookConfig
-from videolavit.training.exports import (
-    load_autoencoder,
-    load_motion_tokenizer,
-    load_text_tokenizer,
-    load_trained,
-    weights_file,
-)
 from videolavit.training.language_parts import load_language
 from videolavit.training.loop import train
 from videolavit.training.model_folder import ModelExports, write_model
@@ -48,7 +42,7 @@ def shipped(name):
 def test_a_stage_of_the_preset_takes_over_what_the_shipped_model_has(name):
     stage = TINY[name]
     module = stage.build()
-    parts = stage.parts(module)
+    parts = stage.trainable(module)
     warm_start(parts, "tiny")
     for path, part in parts.items():
         whole, _, inside = path.partition(".")
@@ -65,7 +59,7 @@ def test_an_encoder_of_its_own_stage_is_not_overwritten(tmp_path):
     tokenizer_stage = replace(TINY["visual_tokenizer"], encoder=str(tmp_path))
     module = tokenizer_stage.build()
     before = module.tokenizer.vit.pos_embed.clone()
-    warm_start(tokenizer_stage.parts(module), "tiny")
+    warm_start(tokenizer_stage.trainable(module), "tiny")
     assert torch.equal(module.tokenizer.vit.pos_embed, before)
 
 
@@ -73,7 +67,7 @@ def test_what_is_new_is_named(caplog):
     stage = TINY["motion_tokenizer"]
     wider = replace(stage, model=replace(stage.model, num_codes=7))
     with caplog.at_level(logging.INFO, logger="videolavit.training.warm_start"):
-        warm_start(wider.parts(wider.build()), "tiny")
+        warm_start(wider.trainable(wider.build()), "tiny")
     assert "new: quantizer.codebook" in caplog.text
 
 
@@ -86,7 +80,7 @@ def motion_stage(shards, steps):
     return replace(
         TINY["motion_tokenizer"],
         data=str(shards),
-        model=load_motion_tokenizer("tiny").config,
+        model=load_artifact("motion_tokenizer", "tiny").config,
         codebook=CodebookConfig(warm_up_steps=100),
         training=TrainingOptions(
             steps=steps, batch_size=2, learning_rate=1e-12, warmup_steps=1, checkpoint_every=1, images_every=0
@@ -96,7 +90,7 @@ def motion_stage(shards, steps):
 
 def test_a_run_begins_with_the_weights_of_the_model_and_resumes_with_its_own(shards, tmp_path):
     def exported(steps, model):
-        return load_motion_tokenizer(train(motion_stage(shards, steps), tmp_path, model=model, quiet=True))
+        return load_artifact("motion_tokenizer", train(motion_stage(shards, steps), tmp_path, model=model, quiet=True))
 
     first = exported(1, "tiny")
     expected = shipped("motion_tokenizer").state_dict()
@@ -106,16 +100,16 @@ def test_a_run_begins_with_the_weights_of_the_model_and_resumes_with_its_own(sha
 
 def test_a_run_that_has_begun_does_not_begin_again(shards, tmp_path):
     stage = motion_stage(shards, 1)
-    first = load_motion_tokenizer(train(stage, tmp_path, quiet=True))
-    again = load_motion_tokenizer(train(stage, tmp_path, model="tiny", quiet=True))
+    first = load_artifact("motion_tokenizer", train(stage, tmp_path, quiet=True))
+    again = load_artifact("motion_tokenizer", train(stage, tmp_path, model="tiny", quiet=True))
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
 
 
 def test_the_parts_of_a_model_are_taken_like_exports(shards, tmp_path):
-    assert load_trained("visual_tokenizer", "tiny").config == shipped("visual_tokenizer").config
+    assert load_artifact("visual_tokenizer", "tiny").config == shipped("visual_tokenizer").config
     assert load_autoencoder("tiny").config["latent_channels"] == shipped("keyframe_vae").config["latent_channels"]
     words = load_text_tokenizer("tiny")
-    assert weights_file("autoencoder", "tiny").is_file()
+    assert [file.is_file() for file in weights_files("keyframe_vae", "tiny")] == [True]
     options = TokenizeOptions(visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(words))
     reader = tokenize_shards(shards, tmp_path / "tokens", options)
     assert reader.vocabulary == open_checkpoint(SHIPPED_MODEL).vocabulary

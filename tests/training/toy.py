@@ -12,6 +12,7 @@ from torch import nn
 
 from videolavit.training.batches import Shuffled
 from videolavit.training.loop import train
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
 
@@ -46,7 +47,7 @@ class Regression(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToyStage:
+class ToyStage(Stage[Regression]):
     name: str = "toy"
     nan_at: int = -1
     width: int = 32
@@ -65,13 +66,13 @@ class ToyStage:
     def collate(self, samples):
         return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
-    def images(self, module):
+    def visualize(self, module):
         return {"weights": np.zeros((4, 4, 3), dtype=np.uint8)}
 
-    def alarm(self, metrics, step):
+    def check(self, metrics, step):
         return "the loss is low" if metrics["loss"] < 1.0 else None
 
-    def parts(self, module):
+    def trainable(self, module):
         return {"video_unet": module}
 
     def export(self, module, folder: Path):

@@ -6,7 +6,8 @@
     language_model.tokenizer/           text tokenizer of a language model, as transformers saves it
 
 A part is in config.json exactly if its file is there, or if it is {"same_as": part}: then it has that one's
-configuration and weights. Unknown keys and versions are errors.
+configuration and weights. Unknown keys and versions are errors. A stage of training exports the same layout, with the
+parts that it has trained (`videolavit.checkpoints.artifacts`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from videolavit.checkpoints.checksums import check_file, damaged_files, file_has
 from videolavit.checkpoints.files import open_tensors
 from videolavit.checkpoints.registry import (
     ANSWERING,
+    BETWEEN_STAGES,
     COMPONENTS,
     SCHEDULERS,
     Checkpoint,
@@ -58,6 +60,8 @@ class NativeCheckpoint(Checkpoint):
 
     @property
     def vocabulary(self) -> Vocabulary:
+        if "vocabulary" not in self._config:
+            raise CheckpointError(f"{self.name}: is the export of a stage without a vocabulary; give a whole model")
         return from_dict(Vocabulary, self._config["vocabulary"], where=f"{self.name}/{CONFIG_FILE}: vocabulary")
 
     @property
@@ -124,12 +128,15 @@ def is_native(source: Source) -> bool:
 
 def write_native(
     folder: Path,
-    vocabulary: Vocabulary,
+    vocabulary: Vocabulary | None,
     parts: Iterable[StoredComponent],
     schedulers: Mapping[str, Mapping[str, Any]],
-    settings: ModelSettings,
+    settings: ModelSettings | None,
 ) -> None:
-    """Write a checkpoint into an empty folder, one tensor in memory at a time."""
+    """Write a checkpoint into an empty folder, one tensor in memory at a time.
+
+    What a stage exports has no settings, and a vocabulary only with a language model.
+    """
     configs: dict[str, dict[str, Any]] = {}
     for part in parts:
         if part.same_as is not None:
@@ -143,8 +150,8 @@ def write_native(
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "vocabulary": to_dict(vocabulary),
-        "settings": to_dict(settings),
+        **({} if vocabulary is None else {"vocabulary": to_dict(vocabulary)}),
+        **({} if settings is None else {"settings": to_dict(settings)}),
         "parts": configs,
         "schedulers": {name: dict(values) for name, values in schedulers.items()},
         "files": file_hashes(folder),
@@ -167,11 +174,11 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
             f"{where}: format version {version!r}, expected {FORMAT_VERSION}; a newer videolavit may have written it, "
             "update yours"
         )
-    needed = {"format", "format_version", "vocabulary", "parts", "schedulers"}
-    may_lack = {"settings", "files"}
+    needed = {"format", "format_version", "parts", "schedulers"}
+    may_lack = {"vocabulary", "settings", "files"}
     if set(config) - may_lack != needed:
         raise CheckpointError(f"{where}: has the keys {sorted(config)}, expected {sorted(needed | may_lack)}")
-    unknown = [name for name in config["parts"] if name not in COMPONENTS]
+    unknown = [name for name in config["parts"] if name not in (*COMPONENTS, *BETWEEN_STAGES)]
     unknown += [name for name in config["schedulers"] if name not in SCHEDULERS]
     if unknown:
         raise CheckpointError(

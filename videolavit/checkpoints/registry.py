@@ -22,6 +22,7 @@ from videolavit.vocabulary import Vocabulary
 
 __all__ = [
     "ANSWERING",
+    "BETWEEN_STAGES",
     "COMPONENTS",
     "SCHEDULERS",
     "Checkpoint",
@@ -55,6 +56,8 @@ class _Kind:
         """The module of a configuration."""
         if not self.classes:
             return _causal_lm(config)
+        if self.classes == (_LINEAR,):
+            return nn.Linear(**config)
         if self.config_class is not None:
             return _imported(self.classes[0])(config)
         return self._build_diffusers_model(config)
@@ -84,6 +87,7 @@ def _causal_lm(config: Mapping[str, Any]) -> nn.Module:
     return AutoModelForCausalLM.from_config(library_config, trust_remote_code=False, attn_implementation="sdpa")
 
 
+_LINEAR = "torch.nn:Linear"
 _PATCH_VAE = "videolavit.tiny.autoencoder:PatchAutoencoderKL"
 _VAE = "diffusers.models.autoencoders.autoencoder_kl:AutoencoderKL"
 _TEMPORAL_VAE = "diffusers.models.autoencoders.autoencoder_kl_temporal_decoder:AutoencoderKLTemporalDecoder"
@@ -119,6 +123,10 @@ _KINDS: dict[str, _Kind] = {
     ),
     "video_unet": _Kind(("videolavit.detokenizers.video_unet:VideoUNet",)),
     "video_vae": _Kind((_TEMPORAL_VAE, _VAE, _PATCH_VAE)),
+    "vision_encoder": _Kind(
+        ("videolavit.tokenizers.vit:VisionTransformer",), "videolavit.tokenizers.vit:VisionTransformerConfig"
+    ),
+    "language_proj": _Kind((_LINEAR,)),
 }
 """Every kind of component, by its name in a checkpoint."""
 
@@ -129,9 +137,15 @@ def video_form(video_unet_config: Mapping[str, Any]) -> str:
     return "videolavit.tiny.residual" if is_residual else "videolavit.detokenizers.video_detokenizer"
 
 
+BETWEEN_STAGES = ("vision_encoder", "language_proj")
+"""What stages of training hand to one another, and a whole model holds as a module of its visual tokenizer."""
+
 _ANSWERING_KINDS = ("language_model", "visual_tokenizer", "motion_tokenizer")
 
-COMPONENTS = (*_KINDS, *(ANSWERING + kind for kind in _ANSWERING_KINDS))
+COMPONENTS = (
+    *(kind for kind in _KINDS if kind not in BETWEEN_STAGES),
+    *(ANSWERING + kind for kind in _ANSWERING_KINDS),
+)
 """Every part that has weights. One with the prefix `ANSWERING` is of the kind that stands behind the prefix."""
 
 
@@ -252,8 +266,11 @@ def component_with_dtype(part: StoredComponent, dtype: torch.dtype) -> StoredCom
 
 def live_component(name: str, module: nn.Module, text_tokenizer: Path | None = None) -> StoredComponent:
     """A module in memory as a part that can be written."""
-    config: Any = module.config
-    if _kind(name).config_class is None:
+    if isinstance(module, nn.Linear):
+        config: Any = {"in_features": module.in_features, "out_features": module.out_features}
+    else:
+        config = module.config
+    if _kind(name).config_class is None and not isinstance(module, nn.Linear):
         describes_itself: Any = config if hasattr(config, "to_json_string") else module
         config = json.loads(describes_itself.to_json_string())
     tensors = stored(distinct_tensors(module), where="memory")

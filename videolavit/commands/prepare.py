@@ -294,9 +294,9 @@ def _texts(reader: ShardReader) -> Iterator[str]:
 
 
 def _tokens(task: Tokens) -> int:
+    from videolavit.checkpoints.artifacts import load_text_tokenizer
     from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
     from videolavit.language.text_tokenizer import vocabulary_digest
-    from videolavit.training.exports import load_text_tokenizer
 
     _check(task.videos_per_shard, task.clips_per_piece)
     text_tokenizer, jobs, problems = load_text_tokenizer(task.text_tokenizer), task.launch.options(), []

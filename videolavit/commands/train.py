@@ -26,6 +26,7 @@ examples:
   videolavit train motion_tokenizer --model.num-codes 256 -o runs/motion-256
   videolavit train pretraining --from-model tiny --data data/my_tokens
   torchrun --nproc-per-node 2 -m videolavit train pretraining --data data/tokens
+  videolavit train pretraining --preset paper --dry-run --processes 64 --tokens-per-second 6000
 """
 
 from __future__ import annotations
@@ -60,6 +61,12 @@ class Config:
     model as --start-from."""
     quiet: bool = False
     """Show no progress bar."""
+    dry_run: bool = False
+    """Print the memory, tokens and hours that the run would take, and start nothing."""
+    processes: int = 1
+    """Of a dry run."""
+    tokens_per_second: float = 0.0
+    """Of one process, to tell the hours of a dry run; docs/scale.md has measured ones."""
     options: Annotated[tuple[str, ...], arg(constructor=lambda: ())] = ()
     """Rest of the command line, for the stage."""
 
@@ -85,7 +92,17 @@ def parse(arguments: Sequence[str]) -> Config:
 
 def run(config: Config) -> int:
     """Train, and say where the result is."""
+    if config.processes < 1 or config.tokens_per_second < 0:
+        raise ConfigError(
+            f"got --processes {config.processes} and --tokens-per-second {config.tokens_per_second}, expected at least "
+            "1 process and a speed that is not negative"
+        )
     stage = _stage(config)
+    if config.dry_run:
+        from videolavit.training.planning import plan
+
+        print(*plan(stage, processes=config.processes, tokens_per_second=config.tokens_per_second).lines(), sep="\n")
+        return 0
     from videolavit.training.loop import train
 
     folder = config.output or Path("runs") / config.stage
@@ -100,9 +117,9 @@ def _stage(config: Config) -> Any:
     import tyro
 
     from videolavit.commands._shared.arguments import quiet_parse
-    from videolavit.training.presets import PRESETS
+    from videolavit.training.presets import stages_of
 
-    stages = PRESETS[config.preset]
+    stages = stages_of(config.preset)
     if config.stage not in stages:
         close = difflib.get_close_matches(config.stage, stages, n=1)
         hint = f"did you mean {close[0]}?" if close else f"stages are {', '.join(stages)}"

@@ -11,12 +11,13 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from videolavit.checkpoints.artifacts import load_artifact, weights_files
 from videolavit.data.made_of import SourceNote, digest_of_shards
 from videolavit.data.shards import Record, ShardReader
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo, TokenReader, TokenShard, TokensMadeBy, write_tokens
@@ -30,7 +31,6 @@ from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
-from videolavit.training.exports import load_motion_tokenizer, load_trained, weights_file
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["TokenizeOptions", "tokenize_records", "tokenize_shards", "tokenize_videos"]
@@ -284,11 +284,11 @@ def _claimed(target: Path, options: TokenizeOptions) -> TokenizeOptions:
     digest = sha256(repr((options.num_text, options.features, options.patch_selection, options.seed)).encode())
     digests = dict(options.digests)
     for folder, name in ((options.visual_tokenizer, "visual"), (options.motion_tokenizer, "motion")):
-        weights = weights_file(f"{name}_tokenizer", folder)
-        if not weights.is_file():
-            raise CheckpointError(f"{weights}: no such file; train the {name} tokenizer first, or check the folder")
-        with weights.open("rb") as file:
-            content = file_digest(file, "sha256")
+        content = sha256()
+        for weights in weights_files(f"{name}_tokenizer", folder):
+            with weights.open("rb") as file:
+                for part in iter(lambda: file.read(2**20), b""):
+                    content.update(part)
         digest.update(content.digest())
         digests[name] = content.hexdigest()
     try:
@@ -304,6 +304,6 @@ def _claimed(target: Path, options: TokenizeOptions) -> TokenizeOptions:
 @lru_cache(maxsize=1)
 def _tokenizers(options: TokenizeOptions) -> tuple[VisualTokenizer, MotionTokenizer]:
     device = worker_device()
-    visual = load_trained("visual_tokenizer", options.visual_tokenizer)
-    motion = load_motion_tokenizer(options.motion_tokenizer)
+    visual = load_artifact("visual_tokenizer", options.visual_tokenizer)
+    motion = load_artifact("motion_tokenizer", options.motion_tokenizer)
     return visual.to(device), motion.to(device)

@@ -7,12 +7,14 @@ the order depends neither on the number of loading processes nor on where a run 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from videolavit.errors import ConfigError
+from videolavit.training.permutation import permuted
 
 __all__ = ["Mixture", "Samples", "Shuffled", "batches"]
 
@@ -24,10 +26,15 @@ class Samples(Protocol):
     def __getitem__(self, draw: int, /) -> Any: ...
 
 
+LISTED_ITEMS = 2**16
+"""Up to so many items the order of an epoch is drawn as a list; of more, each place is computed when asked for."""
+
+
 class Shuffled:
     """A finite data set, endlessly: every epoch shows each item once, in an order of its own.
 
-    Items are `dataset[index, draw]`: the second number seeds augmentation, so that no two epochs see the same.
+    Memory and time do not grow with the data set. Items are `dataset[index, draw]`: the second number seeds
+    augmentation, so that no two epochs see the same.
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
@@ -38,10 +45,15 @@ class Shuffled:
 
     def __getitem__(self, draw: int) -> Any:
         epoch, position = divmod(draw, len(self._dataset))
+        return self._dataset[self._item(epoch, position), draw]
+
+    def _item(self, epoch: int, position: int) -> int:
+        if len(self._dataset) > LISTED_ITEMS:
+            return permuted(position, len(self._dataset), key=(self._seed, epoch))
         if epoch != self._epoch:
             self._epoch = epoch
             self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._dataset))
-        return self._dataset[int(self._order[position]), draw]
+        return int(self._order[position])
 
 
 class Mixture:
@@ -77,24 +89,41 @@ def batches(
 ) -> Iterator[Any]:
     """Collated parts of batches from `first_step` to before `num_steps`; `parts` of them for each step.
 
+    A batch is cut into runs of draws, one for each part of each process, whose lengths differ by one at most.
+
     Raises:
-        ConfigError: a batch cannot be cut into equal parts for all processes.
+        ConfigError: a batch has fewer samples than parts.
     """
-    if batch_size % (num_processes * parts):
+    if batch_size < num_processes * parts:
         raise ConfigError(
-            f"a batch of {batch_size} cannot be cut into {parts} equal parts for each of {num_processes} processes; "
-            f"try a multiple of {num_processes * parts}"
+            f"a batch of {batch_size} cannot be cut into {parts} parts for each of {num_processes} processes; "
+            f"make it at least {num_processes * parts}, better a multiple of that"
         )
-    size = batch_size // (num_processes * parts)
-    draws = [
-        list(range(start, start + size))
-        for step in range(first_step, num_steps)
-        for start in range(step * batch_size + rank * parts * size, step * batch_size + (rank + 1) * parts * size, size)
-    ]
-    loader = DataLoader(
-        _Indexed(samples), batch_sampler=draws, collate_fn=collate, num_workers=workers, persistent_workers=False
-    )
+    draws = _Draws(batch_size, range(rank * parts, (rank + 1) * parts), num_processes * parts, first_step, num_steps)
+    sampler: Any = draws  # any sized iterable of lists will do
+    loader = DataLoader(_Indexed(samples), batch_sampler=sampler, collate_fn=collate, num_workers=workers)
     return iter(loader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """Numbers of the samples of each part, computed when asked for."""
+
+    batch_size: int
+    own: range
+    """Parts of this process, counted over all processes."""
+    num_parts: int
+    first_step: int
+    num_steps: int
+
+    def __len__(self) -> int:
+        return (self.num_steps - self.first_step) * len(self.own)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.first_step, self.num_steps):
+            for part in self.own:
+                ends = [self.batch_size * number // self.num_parts for number in (part, part + 1)]
+                yield list(range(step * self.batch_size + ends[0], step * self.batch_size + ends[1]))
 
 
 class _Indexed(Dataset):

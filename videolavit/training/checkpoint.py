@@ -38,9 +38,10 @@ logger = logging.getLogger(__name__)
 _NAME = re.compile(r"step-(\d{8})")
 _RUN_FILE = "run.json"
 _MAY_CHANGE = frozenset(
-    f"training.{name}" for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision")
-)
-"""What one changes to go on after a loss that was not finite. The run then has not the bits of either."""
+    f"training.{name}" for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision", "accumulate")
+) | {"processes"}
+"""What one changes to go on after a loss that was not finite, or on more or fewer machines. The run then has not the
+bits of either; the loss of a step means the same."""
 
 
 def save_checkpoint(

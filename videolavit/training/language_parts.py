@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from videolavit.checkpoints.registry import load_component
-from videolavit.config import load_config, save_config
+from videolavit.checkpoints.artifacts import open_artifact, read_artifact, write_artifact
+from videolavit.checkpoints.registry import live_component, load_component
 from videolavit.errors import CheckpointError
 from videolavit.language.text_tokenizer import load_text_tokenizer
-from videolavit.training.exports import load_trained, save_trained, whole_model
 from videolavit.training.language_loss import LanguageTraining
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["TrainedLanguage", "has_language", "load_language", "load_text_model", "save_language"]
-
-_PROJECTION = "language_proj.safetensors"
-_PROJECTED_BY = "language_proj"
-"""The same in the visual tokenizer of a whole model."""
+__all__ = ["TrainedLanguage", "load_language", "load_text_model", "save_language"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -41,19 +36,12 @@ def save_language(module: LanguageTraining, folder: Path) -> None:
     causal_lm = module.model.causal_lm
     if hasattr(causal_lm, "merge_and_unload"):
         causal_lm = causal_lm.merge_and_unload()
-    save_trained("language_model", causal_lm, folder)
-    save_config(module.model.vocabulary, folder / "vocabulary.json")
+    projection = {} if module.projection is None else {"language_proj": module.projection}
     tokenizer: Any = module.model.text_tokenizer
-    tokenizer.save_pretrained(folder / "text_tokenizer")
-    if module.projection is not None:
-        save_file(
-            {name: value.contiguous() for name, value in module.projection.state_dict().items()}, folder / _PROJECTION
-        )
-
-
-def has_language(folder: str | Path) -> bool:
-    """Whether `load_language` finds something there."""
-    return (Path(folder) / "language_model.json").is_file() or whole_model(folder) is not None
+    with tempfile.TemporaryDirectory() as words:
+        tokenizer.save_pretrained(words)
+        language = live_component("language_model", causal_lm, text_tokenizer=Path(words))
+        write_artifact(folder, {"language_model": language, **projection}, vocabulary=module.model.vocabulary)
 
 
 def load_language(folder: str | Path) -> TrainedLanguage:
@@ -62,24 +50,14 @@ def load_language(folder: str | Path) -> TrainedLanguage:
     Raises:
         CheckpointError: a file is missing or damaged.
     """
-    if (model := whole_model(folder)) is not None:
-        part = model.part("language_model")
-        visual = model.part("visual_tokenizer").tensors
-        projection = {name: visual[f"{_PROJECTED_BY}.{name}"].load().float() for name in ("weight", "bias")}
-        return TrainedLanguage(
-            causal_lm=load_component(part, dtype=torch.float32),
-            vocabulary=model.vocabulary,
-            text_tokenizer=load_text_tokenizer(part.text_tokenizer or folder),
-            projection=projection,
-        )
-    folder = Path(folder)
-    causal_lm = load_trained("language_model", folder)
-    projection = folder / _PROJECTION
+    artifact, language = open_artifact(folder), read_artifact("language_model", folder)
+    has_projection = bool({"language_proj", "visual_tokenizer"} & set(artifact.held()))
+    projection = read_artifact("language_proj", folder).tensors if has_projection else {}
     return TrainedLanguage(
-        causal_lm=causal_lm,
-        vocabulary=load_config(Vocabulary, folder / "vocabulary.json"),
-        text_tokenizer=load_text_tokenizer(folder / "text_tokenizer"),
-        projection=load_file(projection) if projection.is_file() else None,
+        causal_lm=load_component(language, dtype=torch.float32),
+        vocabulary=artifact.vocabulary,
+        text_tokenizer=load_text_tokenizer(language.text_tokenizer or folder),
+        projection={name: value.load().float() for name, value in projection.items()} or None,
     )
 
 

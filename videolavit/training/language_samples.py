@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
+from videolavit.checkpoints.artifacts import load_artifact
 from videolavit.clip import MotionField
 from videolavit.data.tokens import TokenizedVideo, TokenReader
 from videolavit.language.conversation import Turn, conversation
@@ -18,7 +19,6 @@ from videolavit.language.prompts import ClipInput, ImageInput, Prompt, Text, Vid
 from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import answer
 from videolavit.nn.random import sample_generators
-from videolavit.training.exports import load_motion_tokenizer
 from videolavit.training.language_loss import LanguageTraining
 from videolavit.training.sequences import SequenceMaker
 from videolavit.video.visualize import draw_colors
@@ -47,7 +47,7 @@ def shown_motion(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Mean motion that captions ask for: what the videos show, above what the model draws."""
     vocabulary = module.model.vocabulary
-    tokenizer = load_motion_tokenizer(motion_tokenizer)
+    tokenizer = load_artifact("motion_tokenizer", motion_tokenizer)
     videos = _first(reader, "captions", count)
     prompts = [assemble([Text(video.captions[0])], vocabulary, module.model.text_tokenizer) for video in videos]
     most = max(len(video.clips[0].visual_ids) for video in videos)

@@ -8,7 +8,7 @@ would have drawn them. Shards appear only when complete, so a run that was inter
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import file_digest, sha256
@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from videolavit.data.made_of import claim, digest_of_shards
-from videolavit.errors import CheckpointError, ConfigError, MediaError, OutputError
+from videolavit.errors import ConfigError, MediaError, OutputError
 from videolavit.jobs.devices import worker_device
 from videolavit.jobs.partial_files import create_once, partial_path
 from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
@@ -133,16 +133,10 @@ def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, jobs: J
     return LatentClips(target, stage.frozen())
 
 
-def frozen_digest(files: Mapping[str, Path], *options: Any) -> str:
-    """A name for the work of frozen parts: of their weights, by what they are, and of options.
-
-    Raises:
-        CheckpointError: a file is missing.
-    """
+def frozen_digest(files: Sequence[Path], *options: Any) -> str:
+    """A name for the work of frozen parts: of their weights, by what they are, and of options."""
     digest = sha256(repr(options).encode())
-    for name, path in files.items():
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file; train the {name} first, or check the folder")
+    for path in files:
         with path.open("rb") as file:
             digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()

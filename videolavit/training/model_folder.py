@@ -9,19 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, open_artifact, read_artifact
 from videolavit.checkpoints.native import write_native
 from videolavit.checkpoints.registry import StoredComponent, component_with_dtype, live_component
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
-from videolavit.training.exports import (
-    load_autoencoder,
-    load_motion_tokenizer,
-    load_trained,
-    read_trained,
-    read_trained_scheduler,
-)
 from videolavit.training.language_parts import load_language
 
 __all__ = ["ModelExports", "with_projection", "write_model"]
@@ -57,8 +51,8 @@ def write_model(
             codes, or the folder exists and is not to be overwritten.
     """
     language = load_language(exports.language_model)
-    visual = load_trained("visual_tokenizer", exports.visual_tokenizer)
-    motion = load_motion_tokenizer(exports.motion_tokenizer)
+    visual = load_artifact("visual_tokenizer", exports.visual_tokenizer)
+    motion = load_artifact("motion_tokenizer", exports.motion_tokenizer)
     told = language.vocabulary.num_visual_codes, language.vocabulary.num_motion_codes
     if told != (visual.config.num_codes, motion.config.num_codes):
         raise CheckpointError(
@@ -70,8 +64,8 @@ def write_model(
     settings = replace(settings, visual_input="discrete" if language.projection is None else "continuous")
     parts = _parts(exports, visual, motion)
     schedulers = {
-        "keyframe_scheduler": read_trained_scheduler("keyframe_scheduler", exports.keyframe_detokenizer),
-        "video_scheduler": read_trained_scheduler("video_scheduler", exports.video_detokenizer),
+        "keyframe_scheduler": open_artifact(exports.keyframe_detokenizer).scheduler("keyframe_scheduler"),
+        "video_scheduler": open_artifact(exports.video_detokenizer).scheduler("video_scheduler"),
     }
     with new_folder(folder, overwrite=overwrite) as target:
         converted = (part if dtype is None else component_with_dtype(part, dtype) for part in parts)
@@ -88,14 +82,13 @@ def with_projection(visual: VisualTokenizer, projection: dict[str, Tensor]) -> V
 
 
 def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Iterator[StoredComponent]:
-    language = read_trained("language_model", exports.language_model)
-    yield replace(language, text_tokenizer=language.text_tokenizer or Path(exports.language_model) / "text_tokenizer")
+    yield read_artifact("language_model", exports.language_model)
     yield live_component("visual_tokenizer", visual)
     yield live_component("motion_tokenizer", motion)
-    yield read_trained("condition_decoder", exports.keyframe_detokenizer)
-    yield read_trained("keyframe_unet", exports.keyframe_detokenizer)
+    yield read_artifact("condition_decoder", exports.keyframe_detokenizer)
+    yield read_artifact("keyframe_unet", exports.keyframe_detokenizer)
     autoencoder = live_component("keyframe_vae", load_autoencoder(exports.autoencoder))
     yield autoencoder
-    yield read_trained("motion_encoder", exports.video_detokenizer)
-    yield read_trained("video_unet", exports.video_detokenizer)
+    yield read_artifact("motion_encoder", exports.video_detokenizer)
+    yield read_artifact("video_unet", exports.video_detokenizer)
     yield replace(autoencoder, name="video_vae", same_as="keyframe_vae")

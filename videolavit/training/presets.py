@@ -7,12 +7,14 @@ Stages stand in an order in which they can be run.
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Any
 
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
 from videolavit.detokenizers.video_options import VideoOptions
+from videolavit.errors import ConfigError
 from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.codebook import CodebookConfig
@@ -23,6 +25,7 @@ from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageModelSizes
 from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.autoencoder import AutoencoderStage
+from videolavit.training.stages.base import Stage
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.learned_compensation import LearnedCompensationStage
@@ -33,7 +36,7 @@ from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
 from videolavit.training.training_options import TrainingOptions
 
-__all__ = ["PAPER", "PRESETS", "THINGS", "TINY", "TINY_SETTINGS"]
+__all__ = ["PAPER", "PRESETS", "THINGS", "TINY", "TINY_SETTINGS", "stages_of"]
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, marks are forced, and a question has two or three ids of answer beside a hundred of video.
@@ -209,3 +212,24 @@ THINGS: dict[str, Any] = {**TINY, "learned_compensation": LearnedCompensationSta
 """The tiny model for the world of things, shapes and photographs: the same sizes, and motion compensation is learnt."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
+
+STAGES_GROUP = "videolavit.stages"
+"""Entry points of other packages: their name is that of the stage, what they load a class derived from `Stage`."""
+
+
+def stages_of(preset: str) -> dict[str, Any]:
+    """Stages by name: those of a preset, then those of other packages with the defaults of their classes.
+
+    Raises:
+        ConfigError: another package's entry point cannot be loaded, or is no stage.
+    """
+    stages = dict(PRESETS[preset])
+    for point in entry_points(group=STAGES_GROUP):
+        try:
+            made = point.load()()
+        except (ImportError, AttributeError, TypeError) as error:
+            raise ConfigError(f"the stage {point.name} of {point.value} cannot be loaded: {error}") from error
+        if not isinstance(made, Stage):
+            raise ConfigError(f"{point.value} is a {type(made).__name__}, expected a class derived from Stage")
+        stages.setdefault(point.name, made)
+    return stages

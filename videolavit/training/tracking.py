@@ -22,16 +22,20 @@ class Tracker:
         self, folder: Path, *, name: str, first_step: int, num_steps: int, batch_size: int, quiet: bool
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._batch_size = folder, batch_size
+        self._folder, self._batch_size, self._num_steps = folder, batch_size, num_steps
         self._log = (folder / "log.jsonl").open("a")
         self._board = _tensorboard(folder)
         self._bar = tqdm(total=num_steps, initial=first_step, desc=name, unit="step", disable=quiet or None)
         self._time, self._step = time.monotonic(), first_step
 
-    def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Numbers after `step` steps; speed since the last call is added."""
+    def metrics(self, step: int, values: dict[str, float], *, tokens_per_step: float = 0) -> None:
+        """Numbers after `step` steps; speed since the last call and the time left are added."""
         now = time.monotonic()
-        values = dict(values, samples_per_second=(step - self._step) * self._batch_size / max(now - self._time, 1e-9))
+        steps_per_second = (step - self._step) / max(now - self._time, 1e-9)
+        values = dict(values, samples_per_second=steps_per_second * self._batch_size)
+        if tokens_per_step:
+            values["tokens_per_second"] = steps_per_second * tokens_per_step
+        values["hours_left"] = (self._num_steps - step) / max(steps_per_second, 1e-9) / 3600
         self._time, self._step = now, step
         self.event(step=step, **values)
         if self._board is not None:

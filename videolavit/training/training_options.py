@@ -20,7 +20,7 @@ class TrainingOptions:
     batch_size: int = 16
     """Samples per optimiser step, over all processes and accumulated parts."""
     accumulate: int = 1
-    """Parts that a process cuts its share of a batch into, to save memory."""
+    """Parts that a process cuts its share of a batch into, to save memory; the loss stays that of the whole batch."""
     learning_rate: float = 1e-3
     """At the peak, right after the warm-up."""
     final_learning_rate: float = 0.0
@@ -42,6 +42,12 @@ class TrainingOptions:
     keep_checkpoints: int = 2
     images_every: int = 1000
     """Steps between sample images; 0 writes none."""
+    recompute_activations: bool = False
+    """Keep only what enters each block and compute the rest again for the gradient: less memory, a third more time."""
+    compile: bool = False
+    """Compile each block with torch.compile: faster steps on a GPU after some minutes."""
+    timeout_minutes: float = 30.0
+    """Longest wait for another process before a run of several gives up."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
@@ -49,6 +55,8 @@ class TrainingOptions:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")
         if self.warmup_steps > self.steps:
             raise ConfigError(f"got {self.warmup_steps} warm-up steps of {self.steps}, expected at most all of them")
+        if self.timeout_minutes <= 0:
+            raise ConfigError(f"got timeout_minutes={self.timeout_minutes}, expected more than 0")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"got ema_decay={self.ema_decay}, expected 0 (off) to under 1, such as 0.999")
 

@@ -6,6 +6,7 @@ The paper takes those of SDXL and SVD; a laptop wants one that is a thousand tim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from einops import rearrange
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_autoencoder, write_artifact
 from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import DeadLeaves, Photographs, VideoFrames
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.training.batches import Mixture, Samples, Shuffled
-from videolavit.training.exports import load_autoencoder
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["AutoencoderStage", "AutoencoderTraining"]
@@ -29,8 +31,8 @@ _AROUND = 4
 """Pixels around saturated ones that are weighted like them."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoencoderStage:
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderStage(Stage["AutoencoderTraining"]):
     """Absolute error on pixels, saturated ones and those around them weighted, and a little KL divergence."""
 
     name: str = "autoencoder"
@@ -57,7 +59,7 @@ class AutoencoderStage:
         )
     )
 
-    def build(self) -> nn.Module:
+    def build(self) -> AutoencoderTraining:
         """The autoencoder with its loss."""
         if self.keep_latents_of:
             autoencoder = load_autoencoder(self.keep_latents_of)
@@ -72,9 +74,14 @@ class AutoencoderStage:
         )
         return AutoencoderTraining(autoencoder, self.saturated_weight, self.kl_weight)
 
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
+
     def samples(self) -> Samples:
         """Images of all three kinds."""
-        frames = Shuffled(VideoFrames(ShardReader(self.data)), self.training.seed)
+        frames = Shuffled(VideoFrames(self.reader), self.training.seed)
         kinds: list[Samples] = [frames, Photographs(self.height, self.width), DeadLeaves(self.height, self.width)]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
 
@@ -82,31 +89,27 @@ class AutoencoderStage:
         """Images as (batch, 3, height, width), uint8."""
         return {"images": torch.from_numpy(rearrange(np.stack(samples), "b h w c -> b c h w").copy())}
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: AutoencoderTraining) -> dict[str, np.ndarray]:
         """Images above what comes back of them."""
-        batch = self.collate([self.samples()[draw] for draw in range(10)])["images"]
-        autoencoder = _autoencoder(module)
+        samples, autoencoder = self.samples(), module.autoencoder
+        batch = self.collate([samples[draw] for draw in range(10)])["images"]
         shown = _decoded(autoencoder, _posterior(autoencoder, _normalised(batch)).mode())
         rows = torch.stack([batch, ((shown + 1) * 127.5).round().clamp(0, 255).byte()])
         return {"reconstructions": rearrange(rows, "r b c h w -> (r h) (b w) c").numpy()}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
-        """Nothing here goes wrong silently."""
-        return None
-
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: AutoencoderTraining) -> dict[str, nn.Module]:
         """The autoencoder."""
-        return {"keyframe_vae": _autoencoder(module)}
+        return {"keyframe_vae": module.autoencoder}
 
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """diffusers' own layout, with the factor that brings latents to variance 1."""
-        autoencoder = _autoencoder(module)
+    def export(self, module: AutoencoderTraining, folder: Path) -> None:
+        """The autoencoder, with the factor that brings latents to variance 1."""
+        samples, autoencoder = self.samples(), module.autoencoder
         if not self.keep_latents_of:
             with torch.inference_mode():
-                images = self.collate([self.samples()[draw] for draw in range(256)])["images"]
+                images = self.collate([samples[draw] for draw in range(256)])["images"]
                 latents = torch.cat([_posterior(autoencoder, _normalised(part)).mode() for part in images.split(32)])
             autoencoder.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
-        autoencoder.save_pretrained(folder)
+        write_artifact(folder, {"keyframe_vae": autoencoder})
 
 
 class AutoencoderTraining(nn.Module):
@@ -142,11 +145,6 @@ def _edge_error(one: Tensor, other: Tensor) -> Tensor:
 def _normalised(images: Tensor) -> Tensor:
     """Bytes to -1..1."""
     return (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
-
-
-def _autoencoder(module: nn.Module) -> PatchAutoencoderKL:
-    assert isinstance(module, AutoencoderTraining)
-    return module.autoencoder
 
 
 def _decoded(autoencoder: PatchAutoencoderKL, latents: Tensor) -> Tensor:

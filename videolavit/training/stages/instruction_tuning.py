@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
-
 from videolavit.errors import ConfigError
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageTraining
@@ -31,7 +29,7 @@ class LoraOptions:
             raise ConfigError(f"rank must not be negative and dropout from 0 to under 1; got {self}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class InstructionTuningStage(LanguageStage):
     """Questions about images and videos. Where drawing has a share, it is learnt on, so that it is not forgotten."""
 
@@ -46,10 +44,9 @@ class InstructionTuningStage(LanguageStage):
         )
     )
 
-    def build(self) -> nn.Module:
+    def build(self) -> LanguageTraining:
         """The language model with its loss, adapted if asked for."""
         module = LanguageStage.build(self)
-        assert isinstance(module, LanguageTraining)
         if self.lora.rank:
             module.model.causal_lm = _adapted(module.model.causal_lm, self.lora)
         return module

@@ -7,6 +7,7 @@ its condition of the features. The condition is dropped now and then, for guidan
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, write_artifact
 from videolavit.data.keyframes import Keyframes
 from videolavit.data.shards import ShardReader
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
@@ -29,7 +31,7 @@ from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tokenizers.image_processor import preprocess_images
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.exports import load_autoencoder, load_trained, save_trained, save_trained_scheduler
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.io.pixels import resize_image
 
@@ -79,8 +81,8 @@ class KeyframeUNetConfig:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyframeDetokenizerStage:
+@dataclass(frozen=True, kw_only=True)
+class KeyframeDetokenizerStage(Stage["KeyframeDetokenizerTraining"]):
     """Squared error of what the scheduler wants predicted, at timesteps drawn evenly."""
 
     name: str = "keyframe_detokenizer"
@@ -113,11 +115,11 @@ class KeyframeDetokenizerStage:
         if not 0 <= self.dropped_conditions < 1:
             raise ConfigError(f"got dropped_conditions={self.dropped_conditions}, expected 0 to less than 1")
 
-    def build(self) -> nn.Module:
+    def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
         if self.tokenizer:
-            tokenizer = load_trained("visual_tokenizer", self.tokenizer)
-            decoder = load_trained("condition_decoder", self.tokenizer)
+            tokenizer = load_artifact("visual_tokenizer", self.tokenizer)
+            decoder = load_artifact("condition_decoder", self.tokenizer)
         else:
             tokenizer, decoder = VisualTokenizer(self.visual), ConditionDecoder(self.decoder)
         vae = load_autoencoder(self.autoencoder) if self.autoencoder else PatchAutoencoderKL()
@@ -142,9 +144,14 @@ class KeyframeDetokenizerStage:
             timestep_spacing=self.timestep_spacing,
         )
 
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
+
     def samples(self) -> Samples:
         """One keyframe at a time."""
-        return Shuffled(Keyframes(ShardReader(self.data)), self.training.seed)
+        return Shuffled(Keyframes(self.reader), self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Images as the tokenizer reads them, and at the size that is drawn."""
@@ -152,24 +159,22 @@ class KeyframeDetokenizerStage:
         drawn = _images_of_size(samples, self.height, self.width)
         return {"images": preprocess_images(samples, image_size), "drawn": drawn}
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: KeyframeDetokenizerTraining) -> dict[str, np.ndarray]:
         """Keyframes above what is drawn from their codes."""
-        assert isinstance(module, KeyframeDetokenizerTraining)
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(8)])
         shown = module.draw(batch["images"], self.height, self.width, self.draw_steps)
         rows = torch.stack([batch["drawn"].float() / 255, shown])
         return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+    def check(self, metrics: dict[str, float], step: int) -> str | None:
         """Images without codes: the tokenizer is broken."""
         if metrics["without_codes"] > 0.2:
             return f"{metrics['without_codes']:.0%} of the images have no code: train the visual tokenizer again"
         return None
 
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: KeyframeDetokenizerTraining) -> dict[str, nn.Module]:
         """UNet, and what stands between it and the features that the condition decoder restores."""
-        assert isinstance(module, KeyframeDetokenizerTraining)
         decoder = module.detokenizer.condition_decoder
         between = {"prompt_projs": decoder.prompt_projs, "pool": decoder.pool}
         return {
@@ -177,12 +182,11 @@ class KeyframeDetokenizerStage:
             **{f"condition_decoder.{name}": child for name, child in between.items()},
         }
 
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """UNet, condition decoder and scheduler, as parts of a native checkpoint."""
-        assert isinstance(module, KeyframeDetokenizerTraining)
-        save_trained("keyframe_unet", module.detokenizer.unet, folder)
-        save_trained("condition_decoder", module.detokenizer.condition_decoder, folder)
-        save_trained_scheduler("keyframe_scheduler", module.detokenizer.scheduler, folder)
+    def export(self, module: KeyframeDetokenizerTraining, folder: Path) -> None:
+        """UNet, condition decoder and scheduler."""
+        detokenizer = module.detokenizer
+        components = {"keyframe_unet": detokenizer.unet, "condition_decoder": detokenizer.condition_decoder}
+        write_artifact(folder, components, schedulers={"keyframe_scheduler": detokenizer.scheduler})
 
 
 class KeyframeDetokenizerTraining(nn.Module):

@@ -7,6 +7,7 @@ still. The moved pixels alone are held to the frames too, where they can show th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import TOKENIZER_GAIN
 from videolavit.data.prepared_clips import ClipFrames
 from videolavit.data.shards import ShardReader
@@ -23,14 +25,14 @@ from videolavit.errors import ConfigError
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.exports import load_motion_tokenizer, save_trained
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LearnedCompensationStage:
+@dataclass(frozen=True, kw_only=True)
+class LearnedCompensationStage(Stage["LearnedCompensationTraining"]):
     """Error of frames made of keyframe and motion in one step."""
 
     name: str = "learned_compensation"
@@ -57,14 +59,19 @@ class LearnedCompensationStage:
         if not 0 <= self.tokenized_motion <= 1 or self.frames_per_clip < 1:
             raise ConfigError(f"tokenized_motion must be 0 to 1 and frames_per_clip at least 1, got {self}")
 
-    def build(self) -> nn.Module:
+    def build(self) -> LearnedCompensationTraining:
         """The network, a frozen motion tokenizer if there is one, and the loss."""
-        tokenizer = load_motion_tokenizer(self.motion_tokenizer) if self.motion_tokenizer else None
+        tokenizer = load_artifact("motion_tokenizer", self.motion_tokenizer) if self.motion_tokenizer else None
         return LearnedCompensationTraining(self, LearnedCompensation(self.model), tokenizer)
+
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
 
     def samples(self) -> Samples:
         """One clip at a time."""
-        return Shuffled(ClipFrames(ShardReader(self.data)), self.training.seed)
+        return Shuffled(ClipFrames(self.reader), self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Keyframes and frames in uint8, motion in the tokenizer's units."""
@@ -75,9 +82,8 @@ class LearnedCompensationStage:
             "motion": torch.from_numpy(np.stack([sample.motion.for_tokenizer(*grid) for sample in samples])),
         }
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: LearnedCompensationTraining) -> dict[str, np.ndarray]:
         """Every sixth frame: true, and made."""
-        assert isinstance(module, LearnedCompensationTraining)
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(6)])
         made = module.network(
@@ -87,19 +93,13 @@ class LearnedCompensationStage:
         rows = torch.stack([rearrange(batch["frames"], "b t h w c -> b t c h w"), made], 1)[:, :, 5::6]
         return {"clips": rearrange(rows, "b r t c h w -> (b r h) (t w) c").numpy()}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
-        """Nothing here goes wrong silently."""
-        return None
-
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: LearnedCompensationTraining) -> dict[str, nn.Module]:
         """The network."""
-        assert isinstance(module, LearnedCompensationTraining)
         return {"video_compensation": module.network}
 
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """The network, as a part of a native checkpoint."""
-        assert isinstance(module, LearnedCompensationTraining)
-        save_trained("video_compensation", module.network, folder)
+    def export(self, module: LearnedCompensationTraining, folder: Path) -> None:
+        """The network."""
+        write_artifact(folder, {"video_compensation": module.network})
 
 
 class LearnedCompensationTraining(nn.Module):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import MotionField
-from videolavit.config import save_config
 from videolavit.data.shards import ShardReader
 from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.exports import load_motion_tokenizer
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.visualize import draw_colors
 
@@ -36,8 +36,8 @@ _MOVING_WEIGHT = 0.5
 _IMAGE_PIXELS_PER_CELL = 8
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MotionTokenizerStage:
+@dataclass(frozen=True, kw_only=True)
+class MotionTokenizerStage(Stage["MotionTokenizerTraining | MotionDecoderTraining"]):
     """Squared error of the reconstructed motion and commitment to the codes; quantisation starts late.
 
     Then, with `keep_ids_of`, endpoint errors of the decoder alone.
@@ -58,16 +58,21 @@ class MotionTokenizerStage:
         )
     )
 
-    def build(self) -> nn.Module:
+    def build(self) -> MotionTokenizerTraining | MotionDecoderTraining:
         """The tokenizer, its codebook's learner and the loss."""
         if self.keep_ids_of:
-            return MotionDecoderTraining(load_motion_tokenizer(self.keep_ids_of))
+            return MotionDecoderTraining(load_artifact("motion_tokenizer", self.keep_ids_of))
         return MotionTokenizerTraining(MotionTokenizer(self.model), self.codebook, self.commitment_weight)
+
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
 
     def samples(self) -> Samples:
         """One clip's motion at a time."""
-        model = load_motion_tokenizer(self.keep_ids_of).config if self.keep_ids_of else self.model
-        return Shuffled(MotionFields(ShardReader(self.data), model.rows, model.cols), self.training.seed)
+        model = load_artifact("motion_tokenizer", self.keep_ids_of).config if self.keep_ids_of else self.model
+        return Shuffled(MotionFields(self.reader, model.rows, model.cols), self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Motion in tokenizer units, and the pixels that one unit stands for."""
@@ -76,18 +81,18 @@ class MotionTokenizerStage:
             "pixels_per_unit": torch.from_numpy(np.stack([unit for _, unit in samples])),
         }
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: MotionTokenizerTraining | MotionDecoderTraining) -> dict[str, np.ndarray]:
         """Mean motion of eight clips as colours, above what comes back of it."""
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(8)])
         units = batch["pixels_per_unit"].numpy()
-        fields = batch["motion"].numpy(), _tokenizer(module)(batch["motion"]).motion.numpy()
+        fields = batch["motion"].numpy(), module.tokenizer(batch["motion"]).motion.numpy()
         rows = [
             np.concatenate([_colours(*pair) for pair in zip(motion, units, strict=True)], axis=1) for motion in fields
         ]
         return {"motion": np.concatenate(rows, axis=0)}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+    def check(self, metrics: dict[str, float], step: int) -> str | None:
         """A collapsed codebook."""
         if self.keep_ids_of:
             return None
@@ -98,16 +103,13 @@ class MotionTokenizerStage:
             )
         return None
 
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: MotionTokenizerTraining | MotionDecoderTraining) -> dict[str, nn.Module]:
         """The tokenizer."""
-        return {"motion_tokenizer": _tokenizer(module)}
+        return {"motion_tokenizer": module.tokenizer}
 
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """Configuration and weights."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer = _tokenizer(module)
-        save_config(tokenizer.config, folder / "config.json")
-        save_file(tokenizer.state_dict(), folder / "motion_tokenizer.safetensors")
+    def export(self, module: MotionTokenizerTraining | MotionDecoderTraining, folder: Path) -> None:
+        """The tokenizer."""
+        write_artifact(folder, {"motion_tokenizer": module.tokenizer})
 
 
 class MotionFields:
@@ -203,8 +205,3 @@ def _colours(motion: np.ndarray, pixels_per_unit: np.ndarray) -> np.ndarray:
     values = (motion * pixels_per_unit[:, None, None, None]).astype(np.float32)
     height, width = (_IMAGE_PIXELS_PER_CELL * cells for cells in values.shape[-2:])
     return draw_colors(MotionField(values=values, height=height, width=width))
-
-
-def _tokenizer(module: nn.Module) -> MotionTokenizer:
-    assert isinstance(module, MotionTokenizerTraining | MotionDecoderTraining)
-    return module.tokenizer

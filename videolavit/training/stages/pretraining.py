@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from videolavit.checkpoints.artifacts import is_artifact, load_text_tokenizer
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
 from videolavit.language.language_model import LanguageModel
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.training.batches import Samples
-from videolavit.training.exports import load_text_tokenizer
 from videolavit.training.language_data import Shares, language_samples
 from videolavit.training.language_loss import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
-from videolavit.training.language_parts import has_language, load_language, load_text_model, save_language
+from videolavit.training.language_parts import load_language, load_text_model, save_language
 from videolavit.training.language_samples import shown_motion, shown_words
+from videolavit.training.memory import kept_bytes
 from videolavit.training.packing import pack
 from videolavit.training.sequences import LossWeights, SequenceMaker
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
+from videolavit.vocabulary import Vocabulary
 
 __all__ = ["LanguageStage", "PretrainingStage"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LanguageStage:
+@dataclass(frozen=True, kw_only=True)
+class LanguageStage(Stage[LanguageTraining]):
     """What all training of the language model shares; a stage adds its defaults."""
 
     name: str
@@ -56,6 +64,8 @@ class LanguageStage:
     """Folder of the exported motion tokenizer, only to show drawn motion during training."""
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
+    blocks_in_bf16: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         for name in ("prompt_dropout", "described_as_ids"):
             if not 0 <= getattr(self, name) <= 1:
@@ -66,24 +76,42 @@ class LanguageStage:
                 "make row_length smaller or model.context_length larger"
             )
 
-    def build(self) -> nn.Module:
+    @cached_property
+    def reader(self) -> TokenReader:
+        """The token shards."""
+        return TokenReader(self.data)
+
+    @cached_property
+    def maker(self) -> SequenceMaker:
+        """Sequences of what the reader holds."""
+        return SequenceMaker(
+            vocabulary=self.reader.vocabulary,
+            text_tokenizer=load_text_tokenizer(self.text_tokenizer),
+            continuous=self.visual_input == "continuous",
+            max_length=self.row_length,
+        )
+
+    @property
+    def feature_width(self) -> int:
+        """Width of the continuous features, 0 where images enter as ids."""
+        return self.reader.feature_width if self.visual_input == "continuous" else 0
+
+    def build(self) -> LanguageTraining:
         """The language model with its loss."""
-        reader = TokenReader(self.data)
+        reader = self.reader
         causal_lm, projection = self._start(reader)
         model = LanguageModel(causal_lm, reader.vocabulary, load_text_tokenizer(self.text_tokenizer))
-        width = reader.feature_width if self.visual_input == "continuous" else 0
-        module = LanguageTraining(model, width, self.weights, self.shares.learnt)
+        module = LanguageTraining(model, self.feature_width, self.weights, self.shares.learnt)
         if module.projection is not None and projection is not None:
             module.projection.load_state_dict(projection)
         return module
 
     def samples(self) -> Samples:
         """The mixture."""
-        reader = TokenReader(self.data)
         return language_samples(
             self.shares,
-            reader,
-            self._maker(reader),
+            self.reader,
+            self.maker,
             prompt_dropout=self.prompt_dropout,
             described_as_ids=self.described_as_ids,
             texts=self.texts,
@@ -93,21 +121,49 @@ class LanguageStage:
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Packed rows."""
         sequences = [sequence for sample in samples for sequence in sample]
-        width = TokenReader(self.data).feature_width if self.visual_input == "continuous" else 0
-        return pack(sequences, self.row_length, width)
+        return pack(sequences, self.row_length, self.feature_width)
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    @property
+    def tokens_of_sample(self) -> int:
+        """A whole row."""
+        return self.row_length
+
+    def sketch(self) -> LanguageTraining:
+        """The released vocabulary and features where there are no token shards yet; sizes are those in `model`."""
+        has_data = any(Path(self.data).glob("*.tokens.json"))
+        vocabulary = self.reader.vocabulary if has_data else Vocabulary()
+        width = self.feature_width if has_data else VisualTokenizerConfig().vit.width
+        causal_lm = build_causal_lm(self.model, vocabulary)
+        continuous = self.visual_input == "continuous"
+        return LanguageTraining(
+            LanguageModel(causal_lm, vocabulary), width if continuous else 0, self.weights, self.shares.learnt
+        )
+
+    def activation_bytes(self, samples: int) -> int:
+        """Of full rows, one for each sample, in which every id is learnt."""
+        with FakeTensorMode():
+            module = self.sketch()
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.training.precision == "bf16"):
+                return kept_bytes(module, lambda: _loss_of_full_rows(module, samples, self.row_length))
+
+    def weight(self, batch: dict[str, Tensor]) -> float:
+        """The sum of the weights of all ids that are learnt."""
+        return float(torch.tensor(self.weights.by_target(), dtype=torch.float64)[batch["targets"][:, 1:]].sum())
+
+    def tokens(self, batch: dict[str, Tensor]) -> int:
+        """Positions that are no padding."""
+        return int((batch["segments"] >= 0).sum())
+
+    def visualize(self, module: LanguageTraining) -> dict[str, np.ndarray]:
         """Answers as text, and drawn motion as colours if the motion tokenizer is named."""
-        assert isinstance(module, LanguageTraining)
-        reader = TokenReader(self.data)
         shown = {}
         if self.shares.answer_video or self.shares.answer_image or self.shares.describe_video:
-            shown["words"] = shown_words(module, reader, self._maker(reader))
+            shown["words"] = shown_words(module, self.reader, self.maker)
         if self.motion_tokenizer and self.shares.draw_video:
-            shown["motion"] = shown_motion(module, reader, self.motion_tokenizer)
+            shown["motion"] = shown_motion(module, self.reader, self.motion_tokenizer)
         return shown
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+    def check(self, metrics: dict[str, float], step: int) -> str | None:
         """Nothing learnt of a modality, or motion that has collapsed to "still"."""
         if step < max(4 * self.training.warmup_steps, 500):
             return None
@@ -124,22 +180,20 @@ class LanguageStage:
             )
         return None
 
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: LanguageTraining) -> dict[str, nn.Module]:
         """The language model, and the projection of visual features if there is one."""
-        assert isinstance(module, LanguageTraining)
         projection = {} if module.projection is None else {"visual_tokenizer.language_proj": module.projection}
         return {"language_model": module.model.causal_lm, **projection}
 
-    def export(self, module: nn.Module, folder: Path) -> None:
+    def export(self, module: LanguageTraining, folder: Path) -> None:
         """Language model, text tokenizer, vocabulary and projection of visual features."""
-        assert isinstance(module, LanguageTraining)
         save_language(module, folder)
 
     def _start(self, reader: TokenReader) -> tuple[Any, dict[str, Tensor] | None]:
         """The causal LM to start from, and the projection that goes with it."""
         if not self.start_from:
             return build_causal_lm(self.model, reader.vocabulary), None
-        if has_language(self.start_from):
+        if is_artifact(self.start_from):
             start = load_language(self.start_from)
             if start.vocabulary != reader.vocabulary:
                 raise ConfigError(f"{self.start_from} has {start.vocabulary}, {self.data} has {reader.vocabulary}")
@@ -148,16 +202,18 @@ class LanguageStage:
         grow_vocabulary(causal_lm, reader.vocabulary)
         return causal_lm, None
 
-    def _maker(self, reader: TokenReader) -> SequenceMaker:
-        return SequenceMaker(
-            vocabulary=reader.vocabulary,
-            text_tokenizer=load_text_tokenizer(self.text_tokenizer),
-            continuous=self.visual_input == "continuous",
-            max_length=self.row_length,
-        )
+
+def _loss_of_full_rows(module: LanguageTraining, rows: int, columns: int) -> Tensor:
+    """What `LanguageTraining.forward` computes where nothing is padding: it needs no values to know its shapes."""
+    shape = rows, columns
+    batch = {name: torch.zeros(shape, dtype=torch.long) for name in ("ids", "segments", "positions")}
+    width = 0 if module.projection is None else module.projection.in_features
+    batch |= {"features": torch.zeros(0, width), "feature_places": torch.zeros(0, dtype=torch.long)}
+    logits = module.model.logits(module.hidden(batch)[:, :-1].flatten(0, 1)).float()
+    return F.cross_entropy(logits, batch["ids"][:, 1:].flatten(), reduction="none").sum()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class PretrainingStage(LanguageStage):
     """Images, videos of several clips and plain text, text first and text last, mixed within every batch."""
 

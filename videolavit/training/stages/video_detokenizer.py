@@ -8,6 +8,7 @@ and then, for guidance. With `residual_scale` the UNet learns residuals to motio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from diffusers import EulerDiscreteScheduler
 from einops import rearrange
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, weights_files, write_artifact
 from videolavit.checkpoints.files import find_tensors, open_tensors
 from videolavit.clip import MotionField
 from videolavit.data.prepared_clips import ClipFrames
@@ -32,14 +34,8 @@ from videolavit.tiny.compensation import NUM_HINTS
 from videolavit.tiny.residual import video_detokenizer
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples, Shuffled
-from videolavit.training.exports import (
-    load_autoencoder,
-    load_motion_tokenizer,
-    save_trained,
-    save_trained_scheduler,
-    weights_file,
-)
 from videolavit.training.latents import LatentClips, frozen_digest, has_latents
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.io.pixels import resize_image
 
@@ -79,8 +75,8 @@ class VideoUNetConfig:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VideoDetokenizerStage:
+@dataclass(frozen=True, kw_only=True)
+class VideoDetokenizerStage(Stage["VideoDetokenizerTraining"]):
     """EDM's weighted squared error of the denoised latents."""
 
     name: str = "video_detokenizer"
@@ -123,14 +119,14 @@ class VideoDetokenizerStage:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected 0 to 1")
 
-    def build(self) -> nn.Module:
+    def build(self) -> VideoDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
         vae = load_autoencoder(self.autoencoder) if self.autoencoder else PatchAutoencoderKL()
         if vae_factor(vae) != self.latent_factor:
             raise ConfigError(f"the autoencoder's factor is {vae_factor(vae)}, latent_factor says {self.latent_factor}")
         tokenizer = MotionTokenizer(self.motion)
         if self.motion_tokenizer:
-            tokenizer = load_motion_tokenizer(self.motion_tokenizer)
+            tokenizer = load_artifact("motion_tokenizer", self.motion_tokenizer)
         unet = self.unet.build(vae.config["latent_channels"], self.motion.frames, self.motion_encoder)
         if self.start:
             start_from(unet, self.start)
@@ -155,18 +151,23 @@ class VideoDetokenizerStage:
             steps_offset=1,
         )
 
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
+
     def samples(self) -> Samples:
         """One clip at a time."""
         if has_latents(self.data):
             return Shuffled(LatentClips(self.data, self.frozen()), self.training.seed)
-        return Shuffled(ClipFrames(ShardReader(self.data)), self.training.seed)
+        return Shuffled(ClipFrames(self.reader), self.training.seed)
 
     def frozen(self) -> str:
         """All that decides what the frozen parts make of a clip."""
-        weights = {
-            "autoencoder": weights_file("autoencoder", self.autoencoder),
-            "motion tokenizer": weights_file("motion_tokenizer", self.motion_tokenizer),
-        }
+        weights = [
+            *weights_files("keyframe_vae", self.autoencoder),
+            *weights_files("motion_tokenizer", self.motion_tokenizer),
+        ]
         # Shards of an earlier way of compensating motion hold other residuals.
         form = "residual to things, and blocks where there is no ground" if self.unet.residual_scale else "plain"
         return frozen_digest(weights, form, self.height, self.width, self.latent_factor, self.tokenized_motion)
@@ -192,9 +193,8 @@ class VideoDetokenizerStage:
     def _raw(self, motion: MotionField) -> np.ndarray:
         return motion.for_detokenizer(self.height // self.latent_factor, self.width // self.latent_factor)
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: VideoDetokenizerTraining) -> dict[str, np.ndarray]:
         """Every sixth frame and the last: true, compensated where the UNet repairs that, and drawn."""
-        assert isinstance(module, VideoDetokenizerTraining)
         samples = self.samples()
         clips = module.prepared(self.collate([samples[draw] for draw in range(4)]))
         keyframes, motion, detokenizer = clips["keyframes"], clips["motion"], module.detokenizer
@@ -205,7 +205,7 @@ class VideoDetokenizerStage:
         shown = [*range(0, motion.shape[2] - 1, 6), motion.shape[2] - 1]
         return {"clips": rearrange(torch.stack(rows, 1)[:, :, shown], "b r t h w c -> (b r h) (t w) c").numpy()}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+    def check(self, metrics: dict[str, float], step: int) -> str | None:
         """Residuals of another size than the UNet is told."""
         scale = self.unet.residual_scale
         if scale and not 0.25 < metrics["residual_scale"] / scale < 4:
@@ -215,17 +215,15 @@ class VideoDetokenizerStage:
             )
         return None
 
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: VideoDetokenizerTraining) -> dict[str, nn.Module]:
         """UNet and motion encoder."""
-        assert isinstance(module, VideoDetokenizerTraining)
         return {"video_unet": module.detokenizer.unet, "motion_encoder": module.detokenizer.motion_encoder}
 
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """UNet, motion encoder and scheduler, as parts of a native checkpoint."""
-        assert isinstance(module, VideoDetokenizerTraining)
-        save_trained("video_unet", module.detokenizer.unet, folder)
-        save_trained("motion_encoder", module.detokenizer.motion_encoder, folder)
-        save_trained_scheduler("video_scheduler", module.detokenizer.scheduler, folder)
+    def export(self, module: VideoDetokenizerTraining, folder: Path) -> None:
+        """UNet, motion encoder and scheduler."""
+        detokenizer = module.detokenizer
+        components = {"video_unet": detokenizer.unet, "motion_encoder": detokenizer.motion_encoder}
+        write_artifact(folder, components, schedulers={"video_scheduler": detokenizer.scheduler})
 
 
 class VideoDetokenizerTraining(nn.Module):

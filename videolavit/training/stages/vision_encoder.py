@@ -9,6 +9,7 @@ known for. Codes are made of these features and have no place of their own: what
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +17,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from videolavit.checkpoints.checksums import check_folder
-from videolavit.config import load_config, save_config
+from videolavit.checkpoints.artifacts import write_artifact
 from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, SceneLabels, unknown_labels
 from videolavit.data.shapes.scene import COLOURS, GROUNDS, RADII, SHAPES
 from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import DeadLeaves, Photographs
-from videolavit.errors import CheckpointError
 from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
 from videolavit.tokenizers.vit import VisionTransformer, VisionTransformerConfig
 from videolavit.training.batches import Mixture, Samples, Shuffled
-from videolavit.training.exports import load_weights
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
-__all__ = ["VisionEncoderStage", "VisionEncoderTraining", "load_vision_encoder"]
-
-_CONFIG_FILE, _WEIGHTS_FILE = "vision_encoder.json", "vision_encoder.safetensors"
+__all__ = ["VisionEncoderStage", "VisionEncoderTraining"]
 
 _PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(RADII))
 _IMAGE_CLASSES = (len(SHAPES), len(COLOURS), len(RADII), len(GROUNDS))
 _NAMES = ("shape", "colour", "size", "ground")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VisionEncoderStage:
+@dataclass(frozen=True, kw_only=True)
+class VisionEncoderStage(Stage["VisionEncoderTraining"]):
     """Cross-entropy of what patches and images show, error of where objects are, error of pixels."""
 
     name: str = "vision_encoder"
@@ -66,14 +62,19 @@ class VisionEncoderStage:
         )
     )
 
-    def build(self) -> nn.Module:
+    def build(self) -> VisionEncoderTraining:
         """The encoder, heads that only training has, and the loss."""
         return VisionEncoderTraining(self, VisionTransformer(self.model))
+
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
 
     def samples(self) -> Samples:
         """Images with their labels."""
         size, patch = self.model.image_size, self.model.patch_size
-        keyframes = Shuffled(LabelledKeyframes(ShardReader(self.data), patch), self.training.seed)
+        keyframes = Shuffled(LabelledKeyframes(self.reader, patch), self.training.seed)
         others = [_Unlabelled(kind(size, size), patch) for kind in (Photographs, DeadLeaves)]
         kinds: list[Samples] = [keyframes, *others]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
@@ -88,45 +89,21 @@ class VisionEncoderStage:
             "image": torch.from_numpy(np.stack([label.image for label in labels])),
         }
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: VisionEncoderTraining) -> dict[str, np.ndarray]:
         """Images above what a linear map reads of them in the features."""
-        assert isinstance(module, VisionEncoderTraining)
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(10)])["images"]
         rows = torch.stack([batch, module.pixels(module.normalised_features(batch))])
         values = rearrange(rows, "r b c h w -> (r h) (b w) c") * torch.tensor(CLIP_STD) + torch.tensor(CLIP_MEAN)
         return {"pixels": (values * 255).round().clamp(0, 255).byte().numpy()}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
-        """Nothing here goes wrong silently."""
-        return None
-
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: VisionEncoderTraining) -> dict[str, nn.Module]:
         """The encoder without heads."""
-        assert isinstance(module, VisionEncoderTraining)
         return {"visual_tokenizer.vit": module.vit}
 
-    def export(self, module: nn.Module, folder: Path) -> None:
+    def export(self, module: VisionEncoderTraining, folder: Path) -> None:
         """The encoder without heads."""
-        assert isinstance(module, VisionEncoderTraining)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_config(module.vit.config, folder / _CONFIG_FILE)
-        save_file(module.vit.state_dict(), folder / _WEIGHTS_FILE)
-
-
-def load_vision_encoder(folder: str | Path) -> VisionTransformer:
-    """What the stage exported.
-
-    Raises:
-        CheckpointError: files are missing or do not fit one another.
-    """
-    config, weights = Path(folder) / _CONFIG_FILE, Path(folder) / _WEIGHTS_FILE
-    if not config.is_file() or not weights.is_file():
-        raise CheckpointError(f"{folder}: holds no vision encoder; train the stage vision_encoder first")
-    check_folder(Path(folder))
-    vit = VisionTransformer(load_config(VisionTransformerConfig, config))
-    load_weights(vit, weights, name="vision_encoder")
-    return vit
+        write_artifact(folder, {"vision_encoder": module.vit})
 
 
 class VisionEncoderTraining(nn.Module):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.data.keyframes import Keyframes
 from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import Photographs
@@ -35,8 +37,7 @@ from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preproces
 from videolavit.tokenizers.selector import PatchSelection, draw_gumbel_noise, straight_through_keep
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.training.batches import Mixture, Samples, Shuffled
-from videolavit.training.exports import save_trained
-from videolavit.training.stages.vision_encoder import load_vision_encoder
+from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["Selection", "VisualTokenizerStage", "VisualTokenizerTraining", "novelty"]
@@ -44,8 +45,8 @@ __all__ = ["Selection", "VisualTokenizerStage", "VisualTokenizerTraining", "nove
 Selection = Literal["gradient", "novelty"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VisualTokenizerStage:
+@dataclass(frozen=True, kw_only=True)
+class VisualTokenizerStage(Stage["VisualTokenizerTraining"]):
     """Cosine loss of reconstructed features, keep-rate term, commitment to the codes."""
 
     name: str = "visual_tokenizer"
@@ -86,18 +87,23 @@ class VisualTokenizerStage:
                 f"{(self.model.code_dim, vit.num_patches, vit.width)}; make them equal"
             )
 
-    def build(self) -> nn.Module:
+    def build(self) -> VisualTokenizerTraining:
         """Tokenizer with its frozen encoder, condition decoder, the codebook's learner and the loss."""
         tokenizer = VisualTokenizer(self.model)
         if self.encoder:
-            tokenizer.vit.load_state_dict(load_vision_encoder(self.encoder).state_dict())
+            tokenizer.vit.load_state_dict(load_artifact("vision_encoder", self.encoder).state_dict())
         return VisualTokenizerTraining(self, tokenizer, ConditionDecoder(self.decoder))
+
+    @cached_property
+    def reader(self) -> ShardReader:
+        """The prepared videos."""
+        return ShardReader(self.data)
 
     def samples(self) -> Samples:
         """One image at a time."""
         size = self.model.vit.image_size
         kinds: list[Samples] = [
-            Shuffled(Keyframes(ShardReader(self.data)), self.training.seed),
+            Shuffled(Keyframes(self.reader), self.training.seed),
             Photographs(size, size),
         ]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
@@ -106,9 +112,9 @@ class VisualTokenizerStage:
         """Normalised images."""
         return {"images": preprocess_images(samples, self.model.vit.image_size)}
 
-    def images(self, module: nn.Module) -> dict[str, np.ndarray]:
+    def visualize(self, module: VisualTokenizerTraining) -> dict[str, np.ndarray]:
         """Images above the patches of them that are kept."""
-        tokenizer = _parts(module)[0]
+        tokenizer = module.tokenizer
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(10)])["images"]
         keep = tokenizer.encode(batch).keep
@@ -120,7 +126,7 @@ class VisualTokenizerStage:
         )
         return {"kept": (values * 255).round().clamp(0, 255).byte().numpy()}
 
-    def alarm(self, metrics: dict[str, float], step: int) -> str | None:
+    def check(self, metrics: dict[str, float], step: int) -> str | None:
         """A collapsed selector or codebook."""
         if step > self.random_choice_steps + 200 and not 0.4 < metrics["kept"] / self.keep_rate < 2:
             return (
@@ -134,17 +140,17 @@ class VisualTokenizerStage:
             )
         return None
 
-    def parts(self, module: nn.Module) -> dict[str, nn.Module]:
+    def trainable(self, module: VisualTokenizerTraining) -> dict[str, nn.Module]:
         """Tokenizer and condition decoder, without an encoder that came from its own stage."""
-        tokenizer, decoder = _parts(module)
-        own = {name: child for name, child in tokenizer.named_children() if name != "vit" or not self.encoder}
-        return {**{f"visual_tokenizer.{name}": child for name, child in own.items()}, "condition_decoder": decoder}
+        own = {name: child for name, child in module.tokenizer.named_children() if name != "vit" or not self.encoder}
+        return {
+            **{f"visual_tokenizer.{name}": child for name, child in own.items()},
+            "condition_decoder": module.decoder,
+        }
 
-    def export(self, module: nn.Module, folder: Path) -> None:
-        """Tokenizer and condition decoder, as parts of a native checkpoint."""
-        tokenizer, decoder = _parts(module)
-        save_trained("visual_tokenizer", tokenizer, folder)
-        save_trained("condition_decoder", decoder, folder)
+    def export(self, module: VisualTokenizerTraining, folder: Path) -> None:
+        """Tokenizer and condition decoder."""
+        write_artifact(folder, {"visual_tokenizer": module.tokenizer, "condition_decoder": module.decoder})
 
 
 class VisualTokenizerTraining(nn.Module):
@@ -250,8 +256,3 @@ def _commitment(tokenizer: VisualTokenizer, directions: Tensor) -> Tensor:
     """Squared distance of kept directions from their codes."""
     rows = tokenizer.quantizer.vectors(tokenizer.quantizer.codes(directions))
     return (directions - rows).square().sum() / max(1, len(rows))
-
-
-def _parts(module: nn.Module) -> tuple[VisualTokenizer, ConditionDecoder]:
-    assert isinstance(module, VisualTokenizerTraining)
-    return module.tokenizer, module.decoder

@@ -1,0 +1,84 @@
+"""One optimiser step: the loss over all parts and processes, its gradient, and the update.
+
+The loss of a step is one mean, however the batch is cut: every part counts with its weight (`Stage.weight`) over the
+weight of the whole step. So neither the number of processes nor that of parts changes what is learnt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.optim import AdamW
+
+from videolavit.errors import TrainingError
+from videolavit.training.processes import Processes
+from videolavit.training.stages.base import Stage
+from videolavit.training.training_options import TrainingOptions, learning_rate
+
+__all__ = ["NotFiniteError", "seed_all", "take_step"]
+
+
+class NotFiniteError(TrainingError):
+    """A loss or gradient that is no number; `train` says how to go on."""
+
+
+def take_step(
+    stage: Stage[Any], module: nn.Module, optimiser: AdamW, data: Iterator[Any], step: int, group: Processes
+) -> tuple[dict[str, Tensor], int]:
+    """Update the weights once; this process's scalars and its number of tokens.
+
+    The mean of `loss` over all processes is the loss of the step; other scalars are those of the last part.
+
+    Raises:
+        NotFiniteError: loss or gradient norm is not finite; nothing was updated.
+    """
+    options = stage.training
+    for parameters in optimiser.param_groups:
+        parameters["lr"] = learning_rate(options, step)
+    parts = [next(data) for _ in range(options.accumulate)]
+    scalars = _gradient(stage, module, parts, step, group)
+    norm = nn.utils.clip_grad_norm_(module.parameters(), options.clip_norm)
+    scalars["gradient_norm"] = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    loss, size = scalars["loss"].item(), scalars["gradient_norm"].item()
+    if not math.isfinite(loss) or not math.isfinite(size):
+        raise NotFiniteError(f"step {step}: loss {loss}, gradient norm {size}")
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return scalars, sum(stage.tokens(part) for part in parts)
+
+
+def _gradient(stage: Stage[Any], module: nn.Module, parts: list[Any], step: int, group: Processes) -> dict[str, Tensor]:
+    """Accumulate the gradient of all parts, reduced over processes with the last; this process's scalars."""
+    weights = [stage.weight(part) for part in parts]
+    total = group.sum(sum(weights))
+    scalars: dict[str, Tensor] = {}
+    loss = torch.zeros((), device=group.device)
+    for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+        if isinstance(module, FSDPModule):
+            module.set_requires_gradient_sync(number == len(parts) - 1)
+        batch = {name: value.to(group.device, non_blocking=True) for name, value in part.items()}
+        seed_all(stage.training.seed, step, number, group.rank)
+        with _precision(stage.training, group):
+            scalars = module(batch, step)
+        # Gradients are averaged over processes, hence their number; alone and in one part the factor is exactly 1.
+        share = scalars["loss"] * 0.0 if not weight else scalars["loss"] / (total / (weight * group.count))
+        share.backward()
+        loss = loss + share.detach()
+    return {**scalars, "loss": loss}
+
+
+def _precision(options: TrainingOptions, group: Processes) -> AbstractContextManager[Any]:
+    return torch.autocast(group.device.type, torch.bfloat16, enabled=options.precision == "bf16")
+
+
+def seed_all(seed: int, step: int, part: int, rank: int) -> None:
+    """Seed all random numbers of one part of a step: with them a function of its number, there is no state to save."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, step, part, rank]).generate_state(1, np.uint64)[0] >> 1))
