@@ -1,0 +1,86 @@
+"""Plans of runs against what small real runs hold."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training.uneven import UnevenStage
+
+from videolavit.training.blocks import recompute_activations, trained_blocks
+from videolavit.training.language_data import Shares
+from videolavit.training.language_loss import LanguageModelSizes
+from videolavit.training.memory import kept_bytes
+from videolavit.training.planning import plan
+from videolavit.training.sequences import Target
+from videolavit.training.stages.pretraining import PretrainingStage
+from videolavit.training.training_options import TrainingOptions
+
+SIZES = LanguageModelSizes(width=64, mlp_width=128, layers=3, heads=4, context_length=96)
+
+
+def language_stage(**options):
+    training = TrainingOptions(**{"steps": 10, "batch_size": 4, "warmup_steps": 1} | options)
+    return PretrainingStage(
+        data="", model=SIZES, row_length=96, shares=Shares(words=1), visual_input="discrete", training=training
+    )
+
+
+def full_rows(vocabulary, rows, columns):
+    ids = torch.randint(0, vocabulary.num_text, (rows, columns), generator=torch.Generator().manual_seed(0))
+    return {
+        "ids": ids,
+        "targets": torch.full((rows, columns), int(Target.WORDS)),
+        "segments": torch.zeros(rows, columns, dtype=torch.long),
+        "positions": torch.arange(columns).expand(rows, -1),
+        "feature_places": torch.zeros(0, dtype=torch.long),
+    }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_activations_are_those_that_a_real_step_keeps(precision):
+    stage = language_stage(precision=precision)
+    module = stage.sketch()
+    batch = full_rows(module.model.vocabulary, 4, 96)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        real = kept_bytes(module, lambda: module(batch, 0)["loss"])
+    assert stage.activation_bytes(4) == pytest.approx(real, rel=0.1)
+
+
+def test_weights_gradients_and_optimiser_are_those_of_a_real_run():
+    stage = UnevenStage()
+    module, samples = stage.build(), stage.samples()
+    optimiser = torch.optim.AdamW(module.parameters())
+    module(stage.collate([samples[draw] for draw in range(4)]), 0)["loss"].backward()
+    optimiser.step()
+    planned = plan(stage)
+    weights = list(module.parameters())
+    state = [value for entry in optimiser.state.values() for value in entry.values() if value.ndim]
+    assert planned.parameter_bytes == sum(weight.nbytes for weight in weights)
+    assert planned.gradient_bytes == sum(weight.grad.nbytes for weight in weights)
+    assert planned.optimiser_bytes == sum(value.nbytes for value in state)
+
+
+def test_processes_share_what_is_held_and_hours_add_up():
+    stage = language_stage()
+    alone, shared = plan(stage), plan(stage, processes=4, tokens_per_second=100.0)
+    assert shared.parameter_bytes == pytest.approx(alone.parameter_bytes / 4, abs=1)
+    largest = max(sum(weight.numel() for weight in block.parameters()) for block in trained_blocks(stage.sketch()))
+    assert (alone.gathered_bytes, shared.gathered_bytes) == (0, 2 * 2 * largest)
+    assert shared.tokens_per_step == 4 * 96
+    assert shared.gpu_hours == pytest.approx(10 * 4 * 96 / 100 / 3600)
+    assert alone.gpu_hours is None
+    assert any("GPU-hours" in line for line in shared.lines())
+
+
+def test_a_running_mean_of_the_weights_takes_its_room():
+    stage = UnevenStage()
+    with_mean = replace(stage, training=replace(stage.training, ema_decay=0.9))
+    assert plan(with_mean).optimiser_bytes == 1.5 * plan(stage).optimiser_bytes
+
+
+def test_blocks_that_compute_again_keep_less():
+    module = language_stage().sketch()
+    batch = full_rows(module.model.vocabulary, 2, 96)
+    kept = kept_bytes(module, lambda: module(batch, 0)["loss"])
+    recompute_activations(module)
+    assert kept_bytes(module, lambda: module(batch, 0)["loss"]) < 0.8 * kept
