@@ -111,7 +111,7 @@ def _report(
     options = stage.training
     if step % options.log_every == 0 or step == options.steps:
         metrics = group.mean(scalars)  # all processes take part
-        tokens_of_step, memory = group.sum(tokens), group.most(memory_in_use(group.device))
+        tokens_of_step, memory = group.sum(float(tokens)), group.most(memory_in_use(group.device))
         if tracker is not None:
             told = {"learning_rate": learning_rate(options, step - 1), "memory_gib": memory / 2**30}
             tracker.metrics(step, {**metrics, **told}, tokens_per_step=tokens_of_step)

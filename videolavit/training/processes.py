@@ -84,9 +84,9 @@ def processes(timeout_minutes: float = 30.0) -> Iterator[Processes]:
 def memory_in_use(device: torch.device) -> float:
     """Most bytes that this process has used so far: of a GPU's memory, or of the machine's."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return float(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def shard(module: nn.Module, group: Processes, *, blocks_in_bf16: bool = False) -> None:
