@@ -17,7 +17,7 @@
 set -euo pipefail
 : "${STAGE:?name the stage, such as pretraining}" "${DATA:?name the folder of the data}" "${OUTPUT:?name the folder of the run}"
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk 'NR == 1')  # reads all: a closed pipe would end the script
 address=$(srun --nodes 1 --ntasks 1 --nodelist "$head" hostname --ip-address | awk '{print $1}')
 export OMP_NUM_THREADS=1
 

@@ -221,7 +221,7 @@ def test_a_collapsed_selector_stops_the_work(prepared, tmp_path):
             tokenize_shards(folder / "data", tmp_path / "tokens", changed)
     with pytest.raises(ConfigError, match="other tokenizers or options"):
         tokenize_shards(folder / "data", tmp_path / "tokens", options(folder))
-    with pytest.raises(CheckpointError, match="train the motion tokenizer first"):
+    with pytest.raises(CheckpointError, match="holds no motion_tokenizer; train the stage"):
         tokenize_shards(folder / "data", tmp_path / "tokens", options(folder, motion_tokenizer=str(tmp_path)))
 
 

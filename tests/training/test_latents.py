@@ -154,7 +154,7 @@ def test_latents_of_other_frozen_parts_are_refused(stage, prepared, tmp_path):
     assert replace(prepared, unet=replace(stage.unet, residual_scale=0.3)).samples()[0]
     with pytest.raises(ConfigError, match="not those of this autoencoder"):
         prepare_latents(replace(stage, height=64), prepared_folder(prepared), 1)
-    with pytest.raises(CheckpointError, match="train the autoencoder first"):
+    with pytest.raises(CheckpointError, match="no folder is given for the keyframe_vae"):
         prepare_latents(replace(stage, autoencoder=""), tmp_path / "new", 1)
 
 

@@ -8,11 +8,10 @@ from safetensors.torch import load_file
 
 from videolavit.checkpoints.artifacts import load_artifact
 from videolavit.clip import MotionField
-from videolavit.config import load_config
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.tokenizers.codebook import CodebookConfig
-from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
 from videolavit.training.loop import train
 from videolavit.training.stages.motion_tokenizer import MotionFields, MotionTokenizerStage, endpoint_errors
 from videolavit.training.training_options import TrainingOptions
@@ -59,8 +58,7 @@ def test_a_few_steps_lower_the_error_and_use_the_codebook(shards, tmp_path):
     assert entries[5]["perplexity"] == 0  # not quantised yet
     assert entries[-1]["perplexity"] > 2
     assert (tmp_path / "images" / "motion-00000040.png").exists()
-    tokenizer = MotionTokenizer(load_config(MotionTokenizerConfig, export / "config.json"))
-    tokenizer.load_state_dict(load_file(export / "motion_tokenizer.safetensors"))
+    assert load_artifact("motion_tokenizer", export).config == stage.model
 
 
 def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):

@@ -81,6 +81,6 @@ def test_a_running_mean_of_the_weights_takes_its_room():
 def test_blocks_that_compute_again_keep_less():
     module = language_stage().sketch()
     batch = full_rows(module.model.vocabulary, 2, 96)
-    kept = kept_bytes(module, lambda: module(batch, 0)["loss"])
+    kept = kept_bytes(module, lambda: module.hidden(batch))  # the logits of a small model outweigh its blocks
     recompute_activations(module)
-    assert kept_bytes(module, lambda: module(batch, 0)["loss"]) < 0.8 * kept
+    assert kept_bytes(module, lambda: module.hidden(batch)) < 0.5 * kept
