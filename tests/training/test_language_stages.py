@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -111,9 +111,9 @@ def test_resume_is_exact(folder, tmp_path):
             if step in stop_at:
                 raise KeyboardInterrupt
 
-    fields = {name: getattr(stage, name) for name in stage.__dataclass_fields__}
+    values = {field.name: getattr(stage, field.name) for field in fields(stage)}
     with pytest.raises(KeyboardInterrupt):
-        train(Stopping(**fields), tmp_path / "stopped", quiet=True)
+        train(Stopping(**values), tmp_path / "stopped", quiet=True)
     resumed = load_file(train(stage, tmp_path / "stopped", quiet=True) / "language_model.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

@@ -21,6 +21,7 @@ from videolavit.training.loop import train
 from videolavit.training.training_options import TrainingOptions, learning_rate
 
 TOY = Path(__file__).parent / "toy.py"
+PYTHONPATH = os.pathsep.join([str(TOY.parent.parent), os.environ.get("PYTHONPATH", "")])
 
 
 def log(folder):
@@ -61,7 +62,7 @@ def test_what_happens_is_written_down(tmp_path):
 def test_a_run_killed_at_any_step_ends_with_the_same_bits(tmp_path):
     train(ToyStage(), tmp_path / "whole", quiet=True)
     killed = tmp_path / "killed"
-    environment = {**os.environ, "PYTHONPATH": str(TOY.parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH}
     for enough in (3, 12, 26):  # log lines after which the process is killed
         process = subprocess.Popen([sys.executable, TOY, killed], env=environment, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
@@ -108,7 +109,7 @@ def test_accumulation_and_loading_processes_do_not_change_what_is_seen(tmp_path)
 
 @pytest.mark.slow
 def test_two_processes_train_and_resume_one_model(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(TOY.parent.parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(TOY)]
     subprocess.run([*command, tmp_path / "whole"], env=environment, check=True, capture_output=True)
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")

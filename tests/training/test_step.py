@@ -59,7 +59,7 @@ def test_processes_give_the_loss_of_one(tmp_path):
 def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
     train(stage_of(1), tmp_path / "one", quiet=True)
     folder = tmp_path / "changing"
-    train(stage_of(1, checkpoint_every=4, steps=12), folder, quiet=True)
+    train(stage_of(1, checkpoint_every=4, keep_checkpoints=3), folder, quiet=True)
     for step in (8, 12):
         for path in sorted((folder / "checkpoints" / f"step-{step:08d}").iterdir()):
             path.unlink()

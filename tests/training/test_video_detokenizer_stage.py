@@ -161,7 +161,7 @@ def test_trained_parts_of_other_stages_are_read(shards, tmp_path):
     module = stage.build()
     assert module.detokenizer.unet.config["in_channels"] == 4 + 4 + 2
     assert torch.equal(module.motion_tokenizer.quantizer.codebook, tokenizer.quantizer.codebook)
-    with pytest.raises(CheckpointError, match="no motion tokenizer"):
+    with pytest.raises(CheckpointError, match="no motion_tokenizer"):
         replace(stage, motion_tokenizer=str(tmp_path)).build()
 
 

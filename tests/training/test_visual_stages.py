@@ -258,7 +258,7 @@ def test_tokenizer_and_decoder_must_fit(shards):
 def test_parts_of_another_stage_are_missed_with_a_name(tmp_path):
     with pytest.raises(CheckpointError, match="no condition_decoder; train the stage"):
         load_artifact("condition_decoder", tmp_path)
-    with pytest.raises(CheckpointError, match="no vision encoder"):
+    with pytest.raises(CheckpointError, match="no vision_encoder"):
         load_artifact("vision_encoder", tmp_path)
 
 
