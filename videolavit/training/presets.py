@@ -7,7 +7,6 @@ Stages stand in an order in which they can be run.
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any
 
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
@@ -16,6 +15,7 @@ from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfi
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.language.sampling_options import Sampling, SamplingOptions
+from videolavit.plugins import STAGES, load_plugin, plugins
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
@@ -213,23 +213,23 @@ THINGS: dict[str, Any] = {**TINY, "learned_compensation": LearnedCompensationSta
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
 
-STAGES_GROUP = "videolavit.stages"
-"""Entry points of other packages: their name is that of the stage, what they load a class derived from `Stage`."""
-
 
 def stages_of(preset: str) -> dict[str, Any]:
     """Stages by name: those of a preset, then those of other packages with the defaults of their classes.
 
     Raises:
-        ConfigError: another package's entry point cannot be loaded, or is no stage.
+        ConfigError: another package's stage cannot be imported or made, or is none.
     """
     stages = dict(PRESETS[preset])
-    for point in entry_points(group=STAGES_GROUP):
-        try:
-            made = point.load()()
-        except (ImportError, AttributeError, TypeError) as error:
-            raise ConfigError(f"the stage {point.name} of {point.value} cannot be loaded: {error}") from error
-        if not isinstance(made, Stage):
-            raise ConfigError(f"{point.value} is a {type(made).__name__}, expected a class derived from Stage")
-        stages.setdefault(point.name, made)
+    for name, point in plugins(STAGES).items():
+        stages.setdefault(name, _made(load_plugin(point, "stage"), name))
     return stages
+
+
+def _made(kind: Any, name: str) -> Stage[Any]:
+    if not (isinstance(kind, type) and issubclass(kind, Stage)):
+        raise ConfigError(f"the stage {name}: got {kind!r}, expected a class derived from Stage")
+    try:
+        return kind()
+    except TypeError as error:
+        raise ConfigError(f"the stage {name}: {kind.__name__}() fails: {error}; give its fields defaults") from error
