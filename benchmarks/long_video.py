@@ -18,10 +18,9 @@ from pathlib import Path
 
 from videolavit.data.shapes import render, sample_scene
 from videolavit.evaluation.benchmarks.long import NOTES
-from videolavit.memory.context import ContextOptions
-from videolavit.memory.long_video import answer_about, remembered_clips
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.pipeline import VideoLaVIT
+from videolavit.pipeline.remembering import remembered_clips
 from videolavit.video.processor import whole_video_clips
 
 LENGTHS = (8, 32, 128, 512)
@@ -55,7 +54,7 @@ def ask(model: VideoLaVIT, clips: list[RememberedClip]) -> tuple[float, int]:
                 times = {"start_seconds": 4.0 * number, "end_seconds": 4.0 * number + 4}
                 memory.append(dataclasses.replace(clip, **times), sync=False)
         started = time.perf_counter()
-        answer_about(model, TokenMemory(folder), "What colour is the star?", ContextOptions(), max_new_tokens=8)
+        model.answer("What colour is the star?", video=folder, max_new_tokens=8)
         seconds = time.perf_counter() - started
         return seconds, sum(path.stat().st_size for path in Path(folder).iterdir())
 

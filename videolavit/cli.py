@@ -31,6 +31,7 @@ COMMANDS = {
     "animate": "bring an image to life",
     "continue": "draw what happens next in a video",
     "answer": "answer questions about images and videos",
+    "remember": "read a long video into a memory, to ask about it",
     "chat": "talk about images and videos in the terminal",
     "tokenize": "an image or a video to tokens, as text",
     "detokenize": "tokens to an image or a video",

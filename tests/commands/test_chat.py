@@ -108,7 +108,7 @@ from types import SimpleNamespace
 from videolavit.commands import chat
 
 class Stream:
-    answer = SimpleNamespace(text="slow", question="", seconds=0.0)
+    answer = SimpleNamespace(text="slow", question="", seconds=0.0, moments=())
     def __iter__(self):
         for i in range(1000):
             yield f"word{i} "

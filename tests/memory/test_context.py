@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from videolavit.errors import ConfigError
-from videolavit.memory.context import Chosen, ContextOptions, choose_clips, description_scores
+from videolavit.memory.context import Chosen, ContextOptions, choose_clips
+from videolavit.memory.description_scores import description_scores
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.vocabulary import Vocabulary
 

@@ -17,13 +17,14 @@ from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(num_text=12, num_visual_codes=24, num_motion_codes=16)
-FILES = ("ids.bin", "features.bin", "words.bin", "clips.bin")
+FILES = ("ids.bin", "features.bin", "words.bin", "keyframes.bin", "clips.bin")
 
 
 def clip(number: int, width: int = 0) -> RememberedClip:
     random = torch.Generator().manual_seed(number)
     visual, motion = VOCABULARY.visual_range, VOCABULARY.motion_range
-    count = 1 + number % 5
+    count = (4 + number) % 6
+    """Every sixth clip goes on without a keyframe."""
     return RememberedClip(
         visual_ids=torch.randint(visual.start, visual.stop, (count,), generator=random),
         motion_ids=torch.randint(motion.start, motion.stop, (4,), generator=random),
@@ -31,6 +32,7 @@ def clip(number: int, width: int = 0) -> RememberedClip:
         end_seconds=4.0 * number + 3.5,
         features=torch.randn(count, width, generator=random).half().float() if width else None,
         descriptions=(f"clip {number}", "ein Würfel"),
+        jpeg=bytes(range(8 + number % 7)),
     )
 
 
@@ -38,7 +40,7 @@ def assert_equal(one: RememberedClip, other: RememberedClip) -> None:
     assert torch.equal(one.visual_ids, other.visual_ids)
     assert torch.equal(one.motion_ids, other.motion_ids)
     assert (one.start_seconds, one.end_seconds) == (other.start_seconds, other.end_seconds)
-    assert one.descriptions == other.descriptions
+    assert (one.descriptions, one.jpeg) == (other.descriptions, other.jpeg)
     assert (one.features is None) == (other.features is None)
     if one.features is not None and other.features is not None:
         assert torch.equal(one.features, other.features)
@@ -62,7 +64,7 @@ def test_what_is_appended_is_read_again(tmp_path: Path, width: int):
         assert memory.visual_ids(number).tolist() == read.visual_ids.tolist()
     assert memory.descriptions() == [clip(number).descriptions for number in range(7)]
     keyframes, motion = memory.lengths()
-    assert keyframes.tolist() == [len(clip(number).visual_ids) + 2 for number in range(7)]
+    assert keyframes.tolist() == [len(clip(number).visual_ids) + 2 * (number != 2) for number in range(7)]
     assert motion.tolist() == [6] * 7
     with pytest.raises(IndexError, match="clip 7 of 7"):
         memory[7]

@@ -2,25 +2,29 @@
 
 The answer appears as it is written. Several questions are answered together, each for itself,
 and the images and videos are looked at once. `<image>` and `<video>` in a question say where
-each one belongs; otherwise images come first, then videos.
+each one belongs; otherwise images come first, then videos. A video may be a folder that `remember`
+made of a long one: the moments that were looked at are told on stderr.
 
 examples:
   videolavit answer "What colour is the object?" --image image.png
   videolavit answer "Which way does it move?" --video video.mp4
   videolavit answer "What moves?" "Does the camera move?" --video video.mp4 --json
+  videolavit answer "When does the star come?" --video memory --show moments
   videolavit answer "Does the <image> appear in the <video>?" --image a.png --video b.mp4
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
+from videolavit.commands._shared.memories import MemoryOptions, new_folder, tell_moments, write_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.questions import check_questions, warn_of_small_model
 from videolavit.errors import ConfigError, PromptError
@@ -41,9 +45,12 @@ class Config:
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
     """An image to ask about; may be repeated."""
     video: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
-    """A video to ask about; may be repeated."""
-    max_clips: int = 8
-    """Look at so many clips of a video at most."""
+    """A video to ask about, or a memory of one; may be repeated."""
+    max_clips: int | None = None
+    """Look at so many clips of a video at most; by default as many as the model was made for."""
+    memory: Annotated[MemoryOptions, OmitArgPrefixes] = field(default_factory=MemoryOptions)
+    show: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Write the keyframes of the moments of a memory that were looked at."""
     max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
     seed: int = 0
@@ -61,16 +68,22 @@ def run(config: Config) -> int:
         refuse_pipe(file)
     check_questions(config.questions)
     warn_of_small_model(config.model.model, (*config.image, *config.video))
+    folder = None if config.show is None else new_folder(config.show)
     model = open_model(config.model)
     if len(config.questions) == 1 and not config.json:
-        _print_stream(config, model)
+        answers = [_print_stream(config, model)]
+    else:
+        answers = _answers(config, model)
+    if folder is not None:
+        write_moments(folder, model, answers)
+    if len(config.questions) == 1 and not config.json:
         return 0
-    answers = _answers(config, model)
     if config.json:
         print_json({"answers": [_as_json(answer) for answer in answers]})
     else:
         for answer in answers:
             print(printable(f"{answer.question}\n  {answer.text}", keep="\n"))
+            tell_moments(answer)
     return 0 if len(answers) == len(config.questions) else 1
 
 
@@ -91,19 +104,24 @@ def _answers(config: Config, model: VideoLaVIT) -> list[Answer]:
         return answers
 
 
-def _print_stream(config: Config, model: VideoLaVIT) -> None:
+def _print_stream(config: Config, model: VideoLaVIT) -> Answer:
     with StageBars(quiet=False) as progress:
-        for piece in model.stream_answer(config.questions[0], progress=until_words(progress), **_options(config)):
+        stream = model.stream_answer(config.questions[0], progress=until_words(progress), **_options(config))
+        for piece in stream:
             progress.close()
             print(printable(piece, keep="\n"), end="", flush=True)
     print()
+    tell_moments(stream.answer)
+    return stream.answer
 
 
 def _options(config: Config) -> dict[str, Any]:
     options = {"max_new_tokens": config.max_new_tokens, "max_clips": config.max_clips, "seed": config.seed}
+    options |= {"context": config.memory.context_options(config.max_clips)}
     return {"image": list(config.image) or None, "video": list(config.video) or None, **options}
 
 
 def _as_json(answer: Answer) -> dict[str, Any]:
     ids = {"num_prompt_ids": answer.num_prompt_ids, "num_ids": answer.num_ids}
-    return {"question": answer.question, "answer": answer.text, **ids, "timings": dict(answer.timings)}
+    moments = {"moments": list(map(asdict, answer.moments))} if answer.moments else {}
+    return {"question": answer.question, "answer": answer.text, **ids, **moments, "timings": dict(answer.timings)}

@@ -2,6 +2,8 @@
 
 A line is a question. Names of files in it are images and videos to ask about; a line of nothing
 else shows them for the next question. What was said and shown before stays in mind until /new.
+A folder that `remember` made of a long video, written with a slash, stays in view: each question
+looks for moments of its own in it, which are told on stderr.
 
   /new    forget what was said and shown      /help   show this
   Ctrl-C  stop an answer                      Ctrl-D  leave, as /quit does
@@ -20,13 +22,14 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import StageBars, printable, until_words
-from videolavit.commands._shared.media_arguments import find_media, media_file
+from videolavit.commands._shared.media_arguments import Shown, find_media, media_file
+from videolavit.commands._shared.memories import MemoryOptions, is_memory_folder, tell_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.errors import MediaError, VideoLaVITError
 
@@ -45,8 +48,9 @@ class Config:
 
     files: Annotated[tuple[str, ...], Positional, arg(metavar="[FILE ...]")] = ()
     """Images and videos for the first question."""
-    max_clips: int = 8
-    """Look at so many clips of a video at most."""
+    max_clips: int | None = None
+    """Look at so many clips of a video at most; by default as many as the model was made for."""
+    memory: Annotated[MemoryOptions, OmitArgPrefixes] = field(default_factory=MemoryOptions)
     max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
     seed: int = 0
@@ -93,12 +97,14 @@ class Chat:
         self._last: Answer | None = None
         self._images: list[str] = []
         self._videos: list[str] = []
+        self._memories: list[str] = []
+        """In view until /new."""
 
     def take(self, line: str) -> None:
         """Do what a line asks for; what cannot be done is told, and the conversation goes on."""
         try:
             if line == "/new":
-                self._last, self._images, self._videos = None, [], []
+                self._last, self._images, self._videos, self._memories = None, [], [], []
             elif line.startswith("/help"):
                 print((__doc__ or "").split("\n\nexamples")[0])
             elif line:
@@ -118,14 +124,16 @@ class Chat:
             MediaError: one of them does not exist.
         """
         for file in files:
-            shown = media_file(file)
-            self._images += shown.images
-            self._videos += shown.videos
+            self._take_media(media_file(file))
+
+    def _take_media(self, shown: Shown) -> None:
+        self._images += shown.images
+        for video in shown.videos:
+            (self._memories if is_memory_folder(video) else self._videos).append(video)
 
     def _hear(self, line: str) -> None:
         said = find_media(line)
-        self._images += said.images
-        self._videos += said.videos
+        self._take_media(said)
         if said.text:
             self._answer(said.text)
 
@@ -135,10 +143,11 @@ class Chat:
             stream = self._model.stream_answer(
                 question,
                 image=self._images or None,
-                video=self._videos or None,
+                video=[*self._videos, *self._memories] or None,
                 history=self._last,
                 max_new_tokens=config.max_new_tokens,
                 max_clips=config.max_clips,
+                context=config.memory.context_options(config.max_clips),
                 seed=config.seed,
                 progress=until_words(bars),
             )
@@ -146,9 +155,11 @@ class Chat:
                 bars.close()
                 if not config.json:
                     print(printable(piece, keep="\n"), end="", flush=True)
-        self._last = stream.answer
+        self._last = _without_moments(stream.answer, question)
         self._images, self._videos = [], []
         print(_as_json(stream.answer) if config.json else "")
+        if not config.json:
+            tell_moments(stream.answer)
 
     @contextlib.contextmanager
     def _forgetting_bad_media(self) -> Iterator[None]:
@@ -156,9 +167,20 @@ class Chat:
         try:
             yield
         except MediaError:
-            self._images, self._videos = [], []
+            self._images, self._videos, self._memories = [], [], []
             raise
 
 
+def _without_moments(answer: Answer, question: str) -> Answer:
+    """The answer as the next question remembers it: what was said, without the moments that this one looked at."""
+    if not answer.moments:
+        return answer
+    *before, last = answer.turns
+    kept = tuple(one for one in last.media if not any(clip.moment for clip in getattr(one, "clips", ())))
+    return replace(answer, turns=(*before, replace(last, question=question, media=kept)))
+
+
 def _as_json(answer: Answer) -> str:
-    return json.dumps({"question": answer.question, "answer": answer.text, "seconds": round(answer.seconds, 3)})
+    moments = {"moments": list(map(asdict, answer.moments))} if answer.moments else {}
+    facts = {"question": answer.question, "answer": answer.text, "seconds": round(answer.seconds, 3)}
+    return json.dumps({**facts, **moments})

@@ -46,6 +46,8 @@ class Config:
     """Listen to other machines without keys."""
     store: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder of the videos; by default a folder of this user's cache."""
+    memories: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder of memories that `remember` made: clients ask about one as the video memory:NAME."""
     keep_hours: float = 24.0
     """Time that finished videos are kept."""
     store_gigabytes: float = 10.0
@@ -99,6 +101,7 @@ def _server_config(config: Config) -> ServerConfig:
     answers = LaneConfig(max_cost=EngineConfig().answers.max_cost, max_wait_seconds=config.answer_wait_seconds)
     return ServerConfig(
         store=config.store or _default_store(),
+        memories=config.memories,
         model_name=config.name or _name(config.model.model),
         keys=keys,
         hosts=config.allow_host or (() if config.host in _HERE else ("*",)),

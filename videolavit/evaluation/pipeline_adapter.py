@@ -27,16 +27,18 @@ from videolavit.language.conversation import conversation
 from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompts import Prompt
 from videolavit.memory.context import ContextOptions
-from videolavit.memory.long_video import answer_about, remembered_clips
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.answering import PromptBuilder, VisualEncoding
 from videolavit.pipeline.clip_decoder import ClipDecoder, as_field, generated_size
 from videolavit.pipeline.encoding import keyframe_codes, motion_codes
+from videolavit.pipeline.remembering import remembered_clips
 from videolavit.progress import Progress
 from videolavit.video.processor import whole_video_clips
 
 __all__ = ["PipelineAdapter"]
+
+_ANSWER_IDS = 64
 
 
 class PipelineAdapter:
@@ -129,7 +131,7 @@ class PipelineAdapter:
                     seconds = clip.end_seconds - clip.start_seconds
                     start = memory.seconds
                     memory.append(replace(clip, start_seconds=start, end_seconds=start + seconds), sync=False)
-                found = answer_about(self.model, memory, question, options)
+                found = self.model.answer(question, video=memory, context=options, max_new_tokens=_ANSWER_IDS)
         return found.text, [moment.clip for moment in found.moments]
 
     def _remembered(self, name: str, frames: Callable[[], Video], notes: Sequence[str]) -> RememberedClip:

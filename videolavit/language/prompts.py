@@ -25,6 +25,7 @@ __all__ = [
     "ClipInput",
     "Ids",
     "ImageInput",
+    "Moment",
     "Piece",
     "Prompt",
     "Text",
@@ -108,12 +109,39 @@ class ImageInput:
             raise PromptError("an image has no ids or features at all; the visual tokenizer kept nothing of it")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """One clip of a longer video that a question is asked about: where it is, and how it was found."""
+
+    clip: int
+    """Its number."""
+    num_clips: int
+    """Of the whole video."""
+    start_seconds: float
+    end_seconds: float
+    with_motion: bool = True
+    """False where the keyframe alone is looked at."""
+    score: float | None = None
+    """How well it fits the question, where clips were compared."""
+    source: str = ""
+    """Folder of the memory that it comes from."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ClipInput:
-    """A keyframe and its motion ids (without marks)."""
+    """A keyframe and its motion ids (without marks); one of the two may be left out.
 
-    keyframe: ImageInput
-    motion_ids: Int[Tensor, "k"]
+    Motion without a keyframe goes on from the clip before, and a keyframe without motion is a still moment.
+    """
+
+    keyframe: ImageInput | None = None
+    motion_ids: Int[Tensor, "k"] | None = None
+    moment: Moment | None = None
+    """Of clips that were chosen from a longer video."""
+
+    def __post_init__(self) -> None:
+        if self.keyframe is None and self.motion_ids is None:
+            raise PromptError("a clip has neither keyframe nor motion; give it one of them")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -175,7 +203,8 @@ def _parts(piece: Piece, vocabulary: Vocabulary, tokenizer: TextTokenizer | None
         case ImageInput():
             return _image_parts(piece, vocabulary)
         case ClipInput(keyframe=keyframe, motion_ids=motion_ids):
-            return [*_image_parts(keyframe, vocabulary), _motion_part(motion_ids, vocabulary)]
+            seen = [] if keyframe is None else _image_parts(keyframe, vocabulary)
+            return seen if motion_ids is None else [*seen, _motion_part(motion_ids, vocabulary)]
         case VideoInput(clips=clips):
             return [part for clip in clips for part in _parts(clip, vocabulary, tokenizer)]
         case _:

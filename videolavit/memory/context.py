@@ -1,31 +1,34 @@
 """Clips of a long video that a question is asked about: all, the last ones, a budget of ids, or those that fit it.
 
 None of the four needs training. Positions are those of the prompt that is built, so they are contiguous whatever was
-left out.
+left out. A clip that has motion alone is never looked at without the clips that it goes on from.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from videolavit.errors import ConfigError
+from videolavit.memory.description_scores import description_scores
 from videolavit.memory.token_memory import TokenMemory
 
-__all__ = ["Chosen", "ContextOptions", "Scorer", "choose_clips", "description_scores"]
+__all__ = ["CONTEXTS", "Chosen", "ContextOptions", "Scorer", "choose_clips"]
 
 logger = logging.getLogger(__name__)
 
+CONTEXTS = ("whole", "window", "budget", "retrieval")
+
 NEAR = 0.75
 """Share of the best score that a clip must reach to be looked at beside it: others would only distract the model."""
+
+_MOST = 4
 
 Scorer = Callable[[TokenMemory, str], Float[np.ndarray, " clips"]]
 """Score of each clip of a memory for a question; more is better."""
@@ -39,14 +42,23 @@ class ContextOptions:
     """`whole`: all clips, or evenly spaced ones where they do not fit; `window`: the last ones; `budget`: the first
     keyframe, the last clips whole, of older ones first the motion is dropped and then the keyframes that show least
     news; `retrieval`: those that fit the question best, in order of time."""
-    max_clips: int = 4
-    """Most clips of window and retrieval, and of the last ones that the budget keeps whole."""
+    max_clips: int | None = None
+    """Most clips of window and retrieval, and of the last ones that the budget keeps whole; None for as many as the
+    model was made for."""
+    scorer: Scorer | Literal["words", "likelihood"] | Path = "words"
+    """Of retrieval. `words`: what the model said about each clip when it was read; `likelihood`: the model's own
+    likelihood of the question after each clip alone; a folder: an image-text encoder of transformers, such as CLIP; or
+    a function of yours."""
+    times: bool = False
+    """Tell the model, in words, when each part of the video was. Only for models that know such words."""
 
     def __post_init__(self) -> None:
-        if self.context not in ("whole", "window", "budget", "retrieval"):
+        if self.context not in CONTEXTS:
             raise ConfigError(f'got context={self.context!r}, expected "whole", "window", "budget" or "retrieval"')
-        if self.max_clips < 1:
+        if self.max_clips is not None and self.max_clips < 1:
             raise ConfigError(f"got max_clips={self.max_clips}, expected at least 1")
+        if isinstance(self.scorer, str) and self.scorer not in ("words", "likelihood"):
+            raise ConfigError(f'got scorer={self.scorer!r}, expected "words", "likelihood", a Path or a function')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,103 +81,115 @@ def choose_clips(
         question: it is asked; only retrieval reads it.
         options: which way.
         room: positions of the context that clips may take.
-        scorer: of retrieval; by default `description_scores`.
+        scorer: of retrieval, as a function; by default `description_scores`.
 
     Raises:
         ConfigError: the memory is empty, or not even one clip fits.
     """
     if not len(memory):
         raise ConfigError(f"{memory.folder}: holds no clip yet")
-    keyframes, motion = memory.lengths()
-    clips = keyframes + motion
+    video, most = _Lengths(memory), options.max_clips or _MOST
     if options.context == "budget":
-        chosen = _budget(memory, room, options.max_clips)
+        chosen = _budget(memory, video, room, most)
     elif options.context == "whole":
-        chosen = _whole(clips, room)
+        chosen = [Chosen(number=number) for number in _whole(video, room)]
     elif options.context == "window":
-        chosen = _fitting(range(len(clips) - 1, -1, -1), clips, room, options.max_clips)
+        last_first = range(len(memory) - 1, -1, -1)
+        chosen = [Chosen(number=number) for number in _fitting(last_first, video, room, most)]
     else:
         scores = (scorer or description_scores)(memory, question)
-        # Of equally good ones the latest: what happened last is asked about most.
-        order = sorted(range(len(clips)), key=lambda number: (-scores[number], -number))
-        best = float(scores.max())
-        near = [number for number in order if best <= 0 or scores[number] >= NEAR * best]
-        fitting = _fitting(near, clips, room, options.max_clips)
-        chosen = [Chosen(number=one.number, score=float(scores[one.number])) for one in fitting]
+        numbers = _fitting(_best_first(scores), video, room, most)
+        chosen = [Chosen(number=number, score=float(scores[number])) for number in numbers]
     if not chosen:
         raise ConfigError(f"the context has room for {room} ids, less than one clip takes; ask a shorter question")
+    _tell(len(memory), chosen)
     return sorted(chosen, key=lambda one: one.number)
 
 
-def description_scores(memory: TokenMemory, question: str) -> Float[np.ndarray, " clips"]:
-    """Share of the descriptions of each clip that have the words of a question, rare words counting most.
+class _Lengths:
+    """Positions that clips take, and the keyframes that they go on from."""
 
-    The model has described each clip by itself when it was read, so a question costs no look at any clip. Several
-    sampled descriptions make a score a measure of how sure it was, too.
+    def __init__(self, memory: TokenMemory) -> None:
+        self.keyframes, self.motion = memory.lengths()
+        numbers = np.arange(len(self.keyframes))
+        self.anchors: Int[np.ndarray, " clips"] = np.maximum.accumulate(np.where(self.keyframes > 0, numbers, 0))
+        """The last clip with a keyframe, itself included."""
+
+    def __len__(self) -> int:
+        return len(self.keyframes)
+
+    def with_anchor(self, number: int) -> set[int]:
+        """A clip and all since the keyframe that it goes on from."""
+        return set(range(int(self.anchors[number]), number + 1))
+
+    def size(self, numbers: set[int]) -> int:
+        """Positions that whole clips take."""
+        places = sorted(numbers)
+        return int((self.keyframes[places] + self.motion[places]).sum())
+
+
+def _best_first(scores: Float[np.ndarray, " clips"]) -> list[int]:
+    """Clips that fit nearly as well as the best one; of equally good ones the latest, which is asked about most.
+
+    Scores that are not positive, such as log-likelihoods, have no share of the best: then all are in the running.
     """
-    asked = set(_words(question))
-    shares = np.array([[share.get(word, 0.0) for word in asked] for share in map(_shares, memory.descriptions())])
-    shares = shares.reshape(len(memory), len(asked))
-    mean = shares.mean(axis=0)
-    return shares @ np.array([math.log((1 + 1 / len(memory)) / (one + 1 / len(memory))) for one in mean])
+    best = float(scores.max())
+    order = sorted(range(len(scores)), key=lambda number: (-scores[number], -number))
+    return [number for number in order if best <= 0 or scores[number] >= NEAR * best]
 
 
-def _shares(descriptions: Sequence[str]) -> dict[str, float]:
-    counts = Counter(word for text in descriptions for word in set(_words(text)))
-    return {word: count / len(descriptions) for word, count in counts.items()}
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
-def _whole(clips: np.ndarray, room: int) -> list[Chosen]:
+def _whole(video: _Lengths, room: int) -> set[int]:
     """As many evenly spaced ones as fit."""
-    for count in range(min(len(clips), room // int(clips.min())), 0, -1):
-        numbers = [number * len(clips) // count for number in range(count)]
-        if clips[numbers].sum() <= room:
-            return [Chosen(number=number) for number in numbers]
-    return []
+    for count in range(len(video), 0, -1):
+        numbers = {number * len(video) // count for number in range(count)}
+        shown = set().union(*map(video.with_anchor, numbers))
+        if video.size(shown) <= room:
+            return shown
+    return set()
 
 
-def _fitting(order: Sequence[int], clips: np.ndarray, room: int, most: int) -> list[Chosen]:
+def _fitting(order: Sequence[int], video: _Lengths, room: int, most: int) -> set[int]:
     """The first ones of an order, up to a number and as long as they fit."""
-    chosen: list[Chosen] = []
-    for number in order:
-        room -= int(clips[number])
-        if room < 0 or len(chosen) == most:
+    shown: set[int] = set()
+    for number in order[:most]:
+        more = shown | video.with_anchor(number)
+        if video.size(more) > room:
             break
-        chosen.append(Chosen(number=number))
-    return chosen
+        shown = more
+    return shown
 
 
-def _budget(memory: TokenMemory, room: int, recent: int) -> list[Chosen]:
-    keyframes, motion = memory.lengths()
-    count = len(memory)
+def _budget(memory: TokenMemory, video: _Lengths, room: int, recent: int) -> list[Chosen]:
+    count = len(video)
     with_motion, kept = np.ones(count, bool), np.ones(count, bool)
-    recent_from = max(count - recent, 0)
+    recent_from = int(video.anchors[max(count - recent, 0)])
 
     def size() -> int:
-        return int(keyframes[kept].sum() + motion[kept & with_motion].sum())
+        return int(video.keyframes[kept].sum() + video.motion[kept & with_motion].sum())
 
-    for number in range(recent_from):  # motion, from the oldest on
+    for first in _blocks(video, recent_from):  # motion, from the oldest on
         if size() <= room:
             break
-        with_motion[number] = False
+        with_motion[video.anchors == first] = False
+        kept &= with_motion | (video.keyframes > 0)
     novelty = _novelty(memory)
-    for number in sorted(range(1, recent_from), key=lambda number: (novelty[number], number)):
+    for number in sorted(np.flatnonzero(kept[1:recent_from]) + 1, key=lambda number: (novelty[number], number)):
         if size() <= room:
             break
-        kept[number] = False
-    for number in range(recent_from, count - 1):  # not even the last clips fit
+        kept[video.anchors == number] = False
+    for first in _blocks(video, int(video.anchors[-1]), recent_from):  # not even the last clips fit
         if size() <= room:
             break
-        kept[number] = False
+        kept[video.anchors == first] = False
     if size() > room:
-        kept[0] = count == 1
-    _tell(kept, with_motion)
-    chosen = [Chosen(number=int(number), with_motion=bool(with_motion[number])) for number in np.flatnonzero(kept)]
-    return chosen if size() <= room else []
+        kept[video.anchors == 0] = video.anchors[-1] == 0
+    numbers = np.flatnonzero(kept) if size() <= room else []
+    return [Chosen(number=int(number), with_motion=bool(with_motion[number])) for number in numbers]
+
+
+def _blocks(video: _Lengths, end: int, start: int = 0) -> list[int]:
+    """Keyframes from `start` to before `end`, oldest first, each with the clips that go on from it."""
+    return [number for number in range(start, end) if video.anchors[number] == number]
 
 
 def _novelty(memory: TokenMemory) -> Float[np.ndarray, " clips"]:
@@ -174,11 +198,11 @@ def _novelty(memory: TokenMemory) -> Float[np.ndarray, " clips"]:
     for number in range(len(memory)):
         ids = set(memory.visual_ids(number).tolist())
         found[number] = 1 - len(ids & before) / max(len(ids), 1)
-        before = ids
+        before = ids or before
     return found
 
 
-def _tell(kept: np.ndarray, with_motion: np.ndarray) -> None:
-    dropped, still = int((~kept).sum()), int((kept & ~with_motion).sum())
-    if dropped or still:
-        logger.info("of %d clips %d are left out and %d are looked at without their motion", len(kept), dropped, still)
+def _tell(num_clips: int, chosen: Sequence[Chosen]) -> None:
+    left_out, still = num_clips - len(chosen), sum(not one.with_motion for one in chosen)
+    if left_out or still:
+        logger.info("of %d clips %d are left out and %d are looked at without their motion", num_clips, left_out, still)

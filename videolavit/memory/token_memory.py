@@ -6,11 +6,12 @@ A folder holds
     ids.bin         `[IMG] v.. [/IMG] [MOV] m.. [/MOV]` of each clip, 2 bytes an id (4 for large vocabularies)
     features.bin    float16, what a model with continuous visual input reads in place of the visual ids
     words.bin       descriptions of each clip, as JSON
-    clips.bin       a record of 56 bytes for each clip: where it ends in the others, its time, a checksum
+    keyframes.bin   small JPEG images of the keyframes, to be shown to people and to image-text encoders
+    clips.bin       a record of 64 bytes for each clip: where it ends in the others, its time, a checksum
 
 All are only appended to, and a clip counts from when its record is whole, so a process that is killed loses at most the
-clip that it was writing. The records are a memory map and
-clips are read one by one, so that memory does not grow with the video.
+clip that it was writing. The records are a memory map and clips are read one by one, so that memory does not grow with
+the video. A clip whose keyframe says nothing new has motion alone: `[MOV] m.. [/MOV]`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,18 +33,19 @@ from torch import Tensor
 
 from videolavit.config import from_dict
 from videolavit.errors import MediaError, OutputError
-from videolavit.language.prompts import ClipInput, ImageInput
+from videolavit.language.prompts import ClipInput, ImageInput, Moment
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["RememberedClip", "TokenMemory"]
 
 _ABOUT = "memory.json"
-_VERSION = 1
+_VERSION = 2
 _RECORD = np.dtype(
     [
         ("ids", "<i8"),
         ("features", "<i8"),
         ("words", "<i8"),
+        ("keyframes", "<i8"),
         ("num_visual", "<i8"),
         ("start", "<f8"),
         ("end", "<f8"),
@@ -51,6 +53,8 @@ _RECORD = np.dtype(
     ]
 )
 """Ends in the other files, number of visual ids, seconds, and the CRC-32 of what the clip has in the other files."""
+_FILES = ("ids", "features", "words", "keyframes")
+"""The other files, without `.bin`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -58,6 +62,7 @@ class RememberedClip:
     """One clip of a memory."""
 
     visual_ids: Int[Tensor, "n"]
+    """None at all where the clip goes on from the one before without a keyframe."""
     motion_ids: Int[Tensor, "m"]
     start_seconds: float
     end_seconds: float
@@ -65,20 +70,25 @@ class RememberedClip:
     """In place of the visual ids, for a model that reads features."""
     descriptions: tuple[str, ...] = ()
     """Words of the model about this clip alone."""
+    jpeg: bytes = b""
+    """A small image of the keyframe; may be left out."""
 
-    def as_input(self) -> ClipInput:
+    def as_input(self, *, with_motion: bool = True, moment: Moment | None = None) -> ClipInput:
         """The clip as a part of a prompt."""
-        return ClipInput(keyframe=self.keyframe(), motion_ids=self.motion_ids)
+        motion = self.motion_ids if with_motion else None
+        return ClipInput(keyframe=self.keyframe(), motion_ids=motion, moment=moment)
 
-    def keyframe(self) -> ImageInput:
+    def keyframe(self) -> ImageInput | None:
         """Its keyframe as a part of a prompt."""
+        if not len(self.visual_ids):
+            return None
         return ImageInput(ids=self.visual_ids) if self.features is None else ImageInput(features=self.features)
 
 
 class TokenMemory:
     """The clips of one video, by number; open for reading, or with `append=True` for adding to it as well."""
 
-    def __init__(self, folder: str | Path, *, append: bool = False) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, append: bool = False) -> None:
         """Open a memory that exists; `create` makes one.
 
         Raises:
@@ -109,8 +119,8 @@ class TokenMemory:
         about = {"version": _VERSION, "vocabulary": asdict(vocabulary), "feature_width": feature_width}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in ("ids.bin", "features.bin", "words.bin", "clips.bin"):
-                (folder / name).write_bytes(b"")
+            for name in (*_FILES, "clips"):
+                (folder / f"{name}.bin").write_bytes(b"")
             unfinished = folder / f".{_ABOUT}.{os.getpid()}"
             unfinished.write_text(json.dumps(about, indent=2) + "\n")
             unfinished.replace(folder / _ABOUT)
@@ -144,7 +154,8 @@ class TokenMemory:
 
     def lengths(self) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " clips"]]:
         """Positions that keyframe and motion of each clip take in a prompt, marks included."""
-        keyframes = np.asarray(self._records["num_visual"]) + 2
+        visual = np.asarray(self._records["num_visual"])
+        keyframes = np.where(visual > 0, visual + 2, 0)
         return keyframes, np.diff(self._records["ids"], prepend=0) - keyframes
 
     def __getitem__(self, number: int) -> RememberedClip:
@@ -157,28 +168,34 @@ class TokenMemory:
         if not 0 <= number < len(self):
             raise IndexError(f"clip {number} of {len(self)}")
         record = self._records[number]
-        ids, features, words = self._bytes(number)
-        if zlib.crc32(ids + features + words) != record["checksum"]:
+        parts = self._bytes(number)
+        if zlib.crc32(b"".join(parts.values())) != record["checksum"]:
             raise MediaError(f"{self.folder}: clip {number} is damaged; read the video again")
+        ids, features, words, jpeg = parts.values()
         numbers = torch.from_numpy(np.frombuffer(ids, self._id_type).astype(np.int64))
         count = int(record["num_visual"])
+        motion_start = count + 3 if count else 1
         rows = np.frombuffer(features, "<f2").reshape(-1, self.feature_width or 1).astype(np.float32)
         return RememberedClip(
-            visual_ids=numbers[1 : 1 + count],
-            motion_ids=numbers[3 + count : -1],
+            visual_ids=numbers[1 : 1 + count] if count else numbers[:0],
+            motion_ids=numbers[motion_start:-1],
             start_seconds=float(record["start"]),
             end_seconds=float(record["end"]),
             features=torch.from_numpy(rows) if self.feature_width else None,
             descriptions=tuple(json.loads(words)),
+            jpeg=jpeg,
         )
 
     def visual_ids(self, number: int) -> Shaped[np.ndarray, " n"]:
         """The visual ids of one clip, read alone and unchecked."""
-        start = 0 if number == 0 else int(self._records["ids"][number - 1])
+        start = self._start(number, "ids")
         count, size = int(self._records["num_visual"][number]), self._id_type.itemsize
-        return np.frombuffer(
-            _slice(self.folder / "ids.bin", (start + 1) * size, (start + 1 + count) * size), self._id_type
-        )
+        data = _slice(self.folder / "ids.bin", (start + 1) * size, (start + 1 + count) * size)
+        return np.frombuffer(data, self._id_type)
+
+    def jpeg(self, number: int) -> bytes:
+        """The small image of one clip's keyframe, read alone and unchecked; empty where there is none."""
+        return self._part(number, "keyframes")
 
     def descriptions(self) -> list[tuple[str, ...]]:
         """Descriptions of all clips."""
@@ -206,19 +223,17 @@ class TokenMemory:
         last = self._records[-1] if len(self) else np.zeros((), _RECORD)
         record = np.array(
             (
-                last["ids"] + len(parts[0]) // self._id_type.itemsize,
-                last["features"] + (len(clip.visual_ids) if width else 0),
-                last["words"] + len(parts[2]),
+                *(int(last[name]) + len(data) // self._unit(name) for name, data in parts.items()),
                 len(clip.visual_ids),
                 clip.start_seconds,
                 clip.end_seconds,
-                zlib.crc32(b"".join(parts)),
+                zlib.crc32(b"".join(parts.values())),
             ),
             _RECORD,
         )
         try:
-            for name, data in zip(("ids.bin", "features.bin", "words.bin"), parts, strict=True):
-                _append(self.folder / name, data, sync)
+            for name, data in parts.items():
+                _append(self.folder / f"{name}.bin", data, sync)
             _append(self.folder / "clips.bin", record.tobytes(), sync)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error}; is there space?") from error
@@ -251,34 +266,36 @@ class TokenMemory:
         while len(self) and not self._is_whole(len(self) - 1):
             self._records = self._records[:-1]
         last = self._records[-1] if len(self) else np.zeros((), _RECORD)
-        sizes = {
-            "clips.bin": len(self) * _RECORD.itemsize,
-            "ids.bin": int(last["ids"]) * self._id_type.itemsize,
-            "features.bin": int(last["features"]) * self.feature_width * 2,
-            "words.bin": int(last["words"]),
-        }
-        for name, size in sizes.items():
-            os.truncate(self.folder / name, size)
+        sizes = {name: int(last[name]) * self._unit(name) for name in _FILES}
+        for name, size in {**sizes, "clips": len(self) * _RECORD.itemsize}.items():
+            os.truncate(self.folder / f"{name}.bin", size)
 
     def _is_whole(self, number: int) -> bool:
-        return zlib.crc32(b"".join(self._bytes(number))) == int(self._records["checksum"][number])
+        return zlib.crc32(b"".join(self._bytes(number).values())) == int(self._records["checksum"][number])
 
-    def _bytes(self, number: int) -> tuple[bytes, bytes, bytes]:
-        before = self._records[number - 1] if number else np.zeros((), _RECORD)
-        record, size = self._records[number], self._id_type.itemsize
-        row = 2 * self.feature_width
-        return (
-            _slice(self.folder / "ids.bin", int(before["ids"]) * size, int(record["ids"]) * size),
-            _slice(self.folder / "features.bin", int(before["features"]) * row, int(record["features"]) * row),
-            _slice(self.folder / "words.bin", int(before["words"]), int(record["words"])),
-        )
+    def _unit(self, name: str) -> int:
+        """Bytes of what a file holds: ids, rows of features, or bytes."""
+        return {"ids": self._id_type.itemsize, "features": 2 * self.feature_width or 1}.get(name, 1)
 
-    def _as_bytes(self, clip: RememberedClip) -> tuple[bytes, bytes, bytes]:
+    def _start(self, number: int, name: str) -> int:
+        return int(self._records[name][number - 1]) if number else 0
+
+    def _bytes(self, number: int) -> dict[str, bytes]:
+        return {name: self._part(number, name) for name in _FILES}
+
+    def _part(self, number: int, name: str) -> bytes:
+        start, end, unit = self._start(number, name), int(self._records[name][number]), self._unit(name)
+        return _slice(self.folder / f"{name}.bin", start * unit, end * unit)
+
+    def _as_bytes(self, clip: RememberedClip) -> Mapping[str, bytes]:
+        """What the clip adds to each of the files."""
         marks = self.vocabulary
-        ids = [marks.image_start, *clip.visual_ids.tolist(), marks.image_end]
+        ids = [marks.image_start, *clip.visual_ids.tolist(), marks.image_end] if len(clip.visual_ids) else []
         ids += [marks.motion_start, *clip.motion_ids.tolist(), marks.motion_end]
         features = b"" if clip.features is None else clip.features.detach().cpu().numpy().astype("<f2").tobytes()
-        return np.array(ids, self._id_type).tobytes(), features, json.dumps(list(clip.descriptions)).encode()
+        words = json.dumps(list(clip.descriptions)).encode()
+        data = np.array(ids, self._id_type).tobytes()
+        return {"ids": data, "features": features, "words": words, "keyframes": clip.jpeg}
 
 
 def _read_about(folder: Path) -> dict[str, Any]:

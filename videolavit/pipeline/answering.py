@@ -9,21 +9,27 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import torch
 
 from videolavit.checkpoints.model_components import Components
 from videolavit.errors import PromptError
 from videolavit.language.conversation import Turn, conversation, placeholders
 from videolavit.language.generate import NewId
 from videolavit.language.language_model import LanguageModel
-from videolavit.language.prompts import ImageInput, Prompt, VideoInput
+from videolavit.language.prompts import ClipInput, ImageInput, Prompt, VideoInput
 from videolavit.language.stream_answer import stream_answer
 from videolavit.language.unknown_words import check_words
+from videolavit.memory.context import ContextOptions
+from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline.encoding import seen_images, seen_video
 from videolavit.pipeline.encoding_cache import EncodingCache
 from videolavit.pipeline.media import ImageSource, as_list_of_images, as_list_of_videos, check_video, read_image
+from videolavit.pipeline.moment_times import with_times
 from videolavit.pipeline.outputs import Answer
+from videolavit.pipeline.remembering import chosen_video, is_memory, open_memory
 from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.processor import looked_at_clips
@@ -36,6 +42,8 @@ _LONG_SECONDS = 600
 
 _ROOM_FOR_ANSWER = 24
 """Ids of the context that clips of a video must leave: a short sentence, or what is asked for next."""
+_ROOM_FOR_TIMES = 24
+"""Ids of the words that say when a moment was."""
 
 History = Answer | Sequence[Turn] | None
 
@@ -47,6 +55,8 @@ class VisualEncoding:
     max_clips: int
     patch_selection: PatchSelection
     seed: int
+    context: ContextOptions = field(default_factory=ContextOptions)
+    """Which clips of a memory a question is asked about."""
 
 
 class PromptBuilder:
@@ -76,9 +86,7 @@ class PromptBuilder:
             check_words(" ".join(re.split("<image>|<video>", question)), tokenizer)
         images, videos = self._seen(image, video, look)
         before = history.turns if isinstance(history, Answer) else tuple(history or ())
-        turns = [
-            (*before, Turn(question=question, media=_in_order(question, images, videos))) for question in questions
-        ]
+        turns = [(*before, self._turn(question, images, videos, before, look)) for question in questions]
         fitting = [self._fitting(asked) for asked in turns]
         return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
 
@@ -100,6 +108,32 @@ class PromptBuilder:
             prompts += read
         return turns, prompts
 
+    def _turn(
+        self,
+        question: str,
+        images: list[ImageInput],
+        videos: list[VideoInput | TokenMemory],
+        before: tuple[Turn, ...],
+        look: VisualEncoding,
+    ) -> Turn:
+        """A question with its media; of each memory those clips that it is asked about."""
+        media = _in_order(question, images, videos)
+        tiny = ClipInput(motion_ids=torch.tensor([self.model.vocabulary.motion_range.start]))
+        stand_in = VideoInput(clips=(tiny,))
+        without = tuple(stand_in if isinstance(one, TokenMemory) else one for one in media)
+        memories = [one for one in media if isinstance(one, TokenMemory)]
+        if not memories:
+            return Turn(question=question, media=without)
+        taken = len(self._conversation((*before, Turn(question=question, media=without))))
+        room = (self._reader.context_length - _ROOM_FOR_ANSWER - taken) // len(memories)
+        room -= _ROOM_FOR_TIMES * look.max_clips * look.context.times
+        context = look.context if look.context.max_clips else replace(look.context, max_clips=look.max_clips)
+        shown = [
+            chosen_video(self.model, one, question, context, room=room) if isinstance(one, TokenMemory) else one
+            for one in media
+        ]
+        return with_times(question, shown) if context.times else Turn(question=question, media=tuple(shown))
+
     def _fitting(self, turns: tuple[Turn, ...]) -> tuple[tuple[Turn, ...], Prompt]:
         """The conversation with as many clips of every video as the context has room for, evenly spaced."""
         most = max((len(one.clips) for turn in turns for one in turn.media if isinstance(one, VideoInput)), default=1)
@@ -116,7 +150,9 @@ class PromptBuilder:
     def _conversation(self, turns: tuple[Turn, ...]) -> Prompt:
         return conversation(turns, self.model.vocabulary, self._reader.text_tokenizer)
 
-    def _seen(self, image: Any, video: Any, look: VisualEncoding) -> tuple[list[ImageInput], list[VideoInput]]:
+    def _seen(
+        self, image: Any, video: Any, look: VisualEncoding
+    ) -> tuple[list[ImageInput], list[VideoInput | TokenMemory]]:
         images, videos = as_list_of_images(image), as_list_of_videos(video)
         total = len(images) + len(videos)
         if not total:
@@ -131,7 +167,8 @@ class PromptBuilder:
                 report(done)
             for done, one in enumerate(videos, start=1 + len(images)):
                 encode = lambda one=one: self._video(one, look)  # noqa: E731
-                encoded_videos.append(self.memory.recall(one, ("video", look), encode))
+                is_read = is_memory(one)
+                encoded_videos.append(open_memory(one) if is_read else self.memory.recall(one, ("video", look), encode))
                 report(done)
         return encoded_images, encoded_videos
 
@@ -251,7 +288,9 @@ def _with_at_most(limit: int, turn: Turn) -> Turn:
     return replace(turn, media=tuple(thinned(one) for one in turn.media))
 
 
-def _in_order(question: str, images: list[ImageInput], videos: list[VideoInput]) -> tuple[ImageInput | VideoInput, ...]:
+def _in_order(
+    question: str, images: list[ImageInput], videos: list[VideoInput | TokenMemory]
+) -> tuple[ImageInput | VideoInput | TokenMemory, ...]:
     """Media in the order in which the question names them; those that it does not name come behind."""
     waiting: dict[str, list[Any]] = {"<image>": list(images), "<video>": list(videos)}
     named = [waiting[name].pop(0) for name in placeholders(question) if waiting[name]]

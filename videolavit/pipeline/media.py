@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from videolavit.errors import MediaError, PromptError
+from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 from videolavit.video import Frames, VideoInfo, probe
 from videolavit.video.io.images import image_kind, read_image
@@ -62,7 +63,7 @@ def is_image(source: Any) -> bool:
 def _is_whole_video(item: Any) -> bool:
     if isinstance(item, np.ndarray):
         return item.ndim == 4
-    return isinstance(item, GeneratedVideo | Frames) or is_file(item)
+    return isinstance(item, GeneratedVideo | Frames | TokenMemory) or is_file(item)
 
 
 def is_still(source: Any) -> bool:

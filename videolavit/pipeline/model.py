@@ -8,6 +8,7 @@ Each method shows its steps (paper, section 3); what a step does is in the file 
 
     token_generation   the language model writes keyframes and motion
     clip_decoder       the detokenizers turn them into pixels
+    remembering        a long video is read into a memory, and clips of it are chosen for a question
     encoding           the tokenizers turn images and clips into codes and features
     answering          questions and what they show become prompts, and ids become words
     video_segments, reconstruction, motion_editing    a video's clips, decoded again as they are or with other motion
@@ -23,7 +24,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -42,6 +43,8 @@ from videolavit.generation_options import GenerationOptions
 from videolavit.language.conversation import Turn
 from videolavit.language.grammar import Modality
 from videolavit.language.prompts import Prompt
+from videolavit.memory.context import ContextOptions
+from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline.answering import AnswerStream, PromptBuilder, VisualEncoding
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
 from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
@@ -65,6 +68,7 @@ from videolavit.pipeline.media import (
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
 from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
+from videolavit.pipeline.remembering import read_video
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
 from videolavit.pipeline.token_text import Tokens, parse_tokens
 from videolavit.pipeline.video_segments import Form, Segment, SegmentReader, segments_of_tokens
@@ -80,6 +84,7 @@ Images = ImageSource | GeneratedImage
 Videos = VideoSource | GeneratedVideo
 Coded = Tokens | Sequence[ClipTokens] | Sequence[int] | Tensor | str
 Prompts = str | Prompt
+Context = Literal["whole", "window", "budget", "retrieval"]
 Preview = Callable[[np.ndarray, int], None]
 """Called with the frames of a clip as motion compensation gives them, (frames, height, width, 3) uint8, and its
 number, before diffusion of the frames starts."""
@@ -396,6 +401,7 @@ class VideoLaVIT(Components):
         history: Answer | Sequence[Turn] | None = None,
         max_new_tokens: int = 512,
         max_clips: int | None = None,
+        context: ContextOptions | Context = "retrieval",
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
@@ -411,10 +417,13 @@ class VideoLaVIT(Components):
                 Of several questions each is answered for itself, about what all share or, as
                 `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along.
             image: one image or several.
-            video: one video or several; a list of images is one.
+            video: one video or several; a list of images is one. Or a memory that `remember` made, by its folder or
+                as it is: the answer's `moments` say which clips were looked at.
             history: the last answer of a conversation to go on with, or turns.
             max_new_tokens: length limit of the answer.
             max_clips: most clips of a video that are encoded; None for as many as the model was made for.
+            context: which clips of a memory a question is asked about: "whole", "window", "budget", "retrieval", or
+                `ContextOptions` that say more.
             patch_selection: which patches become tokens; "gumbel" is how the released model does it.
             seed: for that draw.
             progress: is told how far the work is.
@@ -427,7 +436,7 @@ class VideoLaVIT(Components):
         questions = [question] if isinstance(question, str) else list(question)
         shared = {"image": image, "video": video, "history": history}
         builder = PromptBuilder(self, self.memory, Progress(progress))
-        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens)
+        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens, context)
         turns, prompts = builder.all_prompts(questions, shared, encoding)
         answers = builder.answers(turns, prompts, max_new_tokens)
         return answers[0] if isinstance(question, str) else answers
@@ -441,15 +450,56 @@ class VideoLaVIT(Components):
         history: Answer | Sequence[Turn] | None = None,
         max_new_tokens: int = 512,
         max_clips: int | None = None,
+        context: ContextOptions | Context = "retrieval",
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
     ) -> AnswerStream:
         """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it."""
         builder = PromptBuilder(self, self.memory, Progress(progress))
-        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens)
+        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens, context)
         [turns], [prompt] = builder.prompts([question], image, video, history, encoding)
         return builder.stream(turns, prompt, max_new_tokens)
+
+    def remember(
+        self,
+        video: Videos,
+        folder: str | os.PathLike[str],
+        *,
+        append: bool = False,
+        ask: Sequence[str] = (),
+        describe: bool = True,
+        images: bool = True,
+        progress: ProgressCallback | None = None,
+    ) -> TokenMemory:
+        """Read a video of any length into a memory on the disk, to be asked about by `answer(video=folder)`.
+
+        A memory that is there is gone on with from where it ends, as after a run that was killed.
+
+        Args:
+            video: a file, a pipe, images as they come, or a generated video.
+            folder: for the memory.
+            append: add all of the video behind what the memory holds.
+            ask: questions that each clip is asked by itself; retrieval compares their answers with a question's words.
+                Without any, the model describes clips freely.
+            describe: False to note nothing, for scorers that need no words.
+            images: keep a small image of each keyframe, for people and image-text encoders.
+            progress: is told how many clips were read.
+
+        Raises:
+            MediaError: the video cannot be read, or the memory is damaged.
+            OutputError: the folder cannot be written, or another process appends to the memory.
+            CheckpointError: the memory was made by a model of another vocabulary.
+            ConfigError: the folder holds something else.
+        """
+        work = Progress(progress)
+        with work.step("load"):
+            _ = self.answering.language_model, self.answering.visual_tokenizer, self.answering.motion_tokenizer
+        options: Any = {"append": append, "ask": ask, "describe": describe, "images": images}
+        with work.step("encode") as report:
+            for memory in read_video(self, as_video(video), folder, **options):
+                report(len(memory))
+        return TokenMemory(folder)
 
     # Videos as tokens, and tokens as videos ---------------------------------------------------------------------------
 
@@ -646,14 +696,21 @@ class VideoLaVIT(Components):
         return asked.completed(self.settings, after_image=after_image)
 
     def _visual_encoding(
-        self, max_clips: int | None, patch_selection: PatchSelection, seed: int, max_new_tokens: int
+        self,
+        max_clips: int | None,
+        patch_selection: PatchSelection,
+        seed: int,
+        max_new_tokens: int,
+        context: ContextOptions | Context,
     ) -> VisualEncoding:
         if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
             raise ConfigError(f"got max_new_tokens={max_new_tokens}, expected at least 1")
         max_clips = self.settings.max_clips if max_clips is None else max_clips
         if isinstance(max_clips, bool) or not isinstance(max_clips, int) or max_clips < 1:
             raise ConfigError(f"got max_clips={max_clips}, expected at least 1")
-        return VisualEncoding(max_clips=max_clips, patch_selection=patch_selection, seed=seed)
+        if not isinstance(context, ContextOptions):
+            context = ContextOptions(context=context)
+        return VisualEncoding(max_clips=max_clips, patch_selection=patch_selection, seed=seed, context=context)
 
     def _video_codes(self, video: Any, options: GenerationOptions, work: Progress) -> list[ClipTokens]:
         """Codes of a video of any length; a few clips are in memory at a time."""

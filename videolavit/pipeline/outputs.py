@@ -19,6 +19,7 @@ from torch import Tensor
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import OutputError, ShapeError
 from videolavit.language.conversation import Turn
+from videolavit.language.prompts import Moment, VideoInput
 from videolavit.video.io.write import write_video
 
 __all__ = ["Answer", "ClipTokens", "GeneratedImage", "GeneratedVideo", "Reconstruction", "encoded"]
@@ -41,6 +42,12 @@ class Answer:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """Clips of a memory that this question was asked about, in order of time; none of ordinary videos."""
+        videos = [one for one in self.turns[-1:] for one in one.media if isinstance(one, VideoInput)]
+        return tuple(clip.moment for video in videos for clip in video.clips if clip.moment is not None)
 
     @property
     def seconds(self) -> float:

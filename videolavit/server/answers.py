@@ -13,9 +13,10 @@ from videolavit.language.conversation import Turn, conversation
 from videolavit.language.engine import DecodingEngine, GenerationRequest, RunningRequest
 from videolavit.language.generated import NewId
 from videolavit.language.grammar import Block
-from videolavit.language.prompts import ImageInput, Prompt, VideoInput
+from videolavit.language.prompts import ClipInput, ImageInput, Moment, Prompt, VideoInput
 from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import AnswerText
+from videolavit.memory.context import ContextOptions
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.answering import PromptBuilder, VisualEncoding
 from videolavit.progress import Progress
@@ -50,6 +51,8 @@ class AnswerRequest:
     stop: tuple[str, ...] = ()
     n: int = 1
     """Answers to the same conversation."""
+    context: ContextOptions = field(default_factory=ContextOptions)
+    """Which clips of long videos are looked at."""
     top_logprobs: int | None = None
     """Most likely ids whose scores are told with each id; None for no scores at all."""
 
@@ -83,6 +86,8 @@ class AnswerResult:
     """Positions that the conversation takes, features of images included."""
     num_image_ids: int
     num_video_ids: int
+    moments: tuple[Moment, ...] = ()
+    """Clips of long videos that were looked at."""
 
 
 class AnswerWriter:
@@ -168,16 +173,13 @@ class _Job:
     def result(self) -> AnswerResult:
         """Results for the ticket."""
         media = [one for turn in self.turns for one in turn.media]
+        videos = [one for one in media if isinstance(one, VideoInput)]
         return AnswerResult(
             choices=tuple(self.choices),
             num_prompt_ids=len(self.prompt),
             num_image_ids=sum(_length(one) for one in media if isinstance(one, ImageInput)),
-            num_video_ids=sum(
-                _length(clip.keyframe) + len(clip.motion_ids) + 2
-                for one in media
-                if isinstance(one, VideoInput)
-                for clip in one.clips
-            ),
+            num_video_ids=sum(_clip_length(clip) for one in videos for clip in one.clips),
+            moments=tuple(clip.moment for one in videos for clip in one.clips if clip.moment is not None),
         )
 
 
@@ -234,7 +236,9 @@ def _conversation(model: Any, request: AnswerRequest) -> tuple[tuple[Turn, ...],
     """The conversation as the model reads it; each question's media are looked at."""
     *before, last = request.turns
     builder = PromptBuilder(model, model.memory, Progress(None))
-    look = VisualEncoding(max_clips=model.settings.max_clips, patch_selection="likeliest", seed=request.seed)
+    look = VisualEncoding(
+        max_clips=model.settings.max_clips, patch_selection="likeliest", seed=request.seed, context=request.context
+    )
     history: list[Turn] = []
     for turn in before:
         [[*_, seen]], _ = builder.prompts([turn.question], list(turn.images), _videos(turn), (), look)
@@ -255,6 +259,11 @@ def _check_room(model: Any, prompt: Prompt) -> None:
     length = model.answering.language_model.context_length
     if len(prompt) >= length:
         raise PromptError(f"the conversation takes {len(prompt)} positions of a context of {length}; shorten it")
+
+
+def _clip_length(clip: ClipInput) -> int:
+    keyframe = 0 if clip.keyframe is None else _length(clip.keyframe)
+    return keyframe + (0 if clip.motion_ids is None else len(clip.motion_ids) + 2)
 
 
 def _length(image: ImageInput) -> int:

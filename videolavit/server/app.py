@@ -64,6 +64,7 @@ def create_app(load: Callable[[], Any], config: ServerConfig) -> FastAPI:
         jobs=JobStore(config.store, keep_seconds=config.keep_seconds, max_bytes=config.store_bytes),
         metrics=metrics,
         files=ThreadPoolExecutor(2, thread_name_prefix="videolavit-files"),
+        memories=config.memories,
         created=int(time.time()),
     )
     metrics.watch(lambda: engine.counts, services.jobs.counts, services.jobs.num_bytes)

@@ -44,7 +44,7 @@ class ImagePart(_Body):
 
 
 class VideoPart(_Body):
-    """A video: MP4, WebM, MOV, MKV, AVI or GIF."""
+    """A video: MP4, WebM, MOV, MKV, AVI or GIF; or `memory:NAME`, a long one that this server has read."""
 
     type: Literal["video_url"]
     video_url: Url
@@ -102,6 +102,9 @@ class ChatBody(_Body):
     tool_choice: Literal["none", "auto"] | None = None
     logit_bias: dict[str, float] | None = Field(None, max_length=0)
     modalities: list[Literal["text"]] | None = None
+    context: Literal["whole", "window", "budget", "retrieval"] | None = Field(
+        None, description="Which clips of a `memory:NAME` are looked at; those that fit the question by default"
+    )
     user: Ignored = None
     metadata: Ignored = None
     store: Ignored = None

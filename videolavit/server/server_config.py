@@ -18,6 +18,8 @@ class ServerConfig:
 
     store: Path
     """Folder for videos; one server at a time uses it."""
+    memories: Path | None = None
+    """Folder of the memories of long videos that clients may name."""
     model_name: str = "tiny"
     """By which clients call the model."""
     keys: tuple[str, ...] = ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -44,6 +46,8 @@ class Services:
     metrics: Metrics
     files: Executor
     """Threads that encode and write files."""
+    memories: Path | None
+    """Folder of the memories of long videos that clients may name."""
     created: int
     """Start of the server, in seconds since 1970."""
 
@@ -52,6 +56,18 @@ class Services:
         if name is not None and name != self.model_name:
             message = f"there is no model {name[:80]!r} here, only {self.model_name!r}"
             raise ApiError(message, status=404, code="model_not_found", param="model")
+
+    def memory(self, name: str, param: str) -> str:
+        """The folder of a long video that was read before.
+
+        Raises:
+            ApiError: there is none by that name.
+        """
+        folder = None if self.memories is None or not _NAME.fullmatch(name) else self.memories / name
+        if folder is None or not (folder / "memory.json").is_file():
+            message = f"{param}: there is no memory {name[:80]!r} here"
+            raise ApiError(message, status=404, code="memory_not_found", param=param)
+        return str(folder)
 
     def refusal_at_the_door(self, lane: Lane) -> ApiError | None:
         """The answer to any work for a lane that has no room; None where the least work would be taken."""
@@ -128,6 +144,9 @@ class Services:
             ticket.cancel()  # does nothing to work that is done
             gone.cancel()
 
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+"""Of a memory: one plain folder."""
 
 _STATES = {
     "loading": "the model is being loaded; try again soon",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from videolavit.commands._shared.memories import is_memory_folder
 from videolavit.errors import MediaError
 
 __all__ = ["Shown", "find_media", "media_file"]
@@ -32,7 +33,8 @@ def find_media(line: str) -> Shown:
     """Take names of images and videos out of a line; within a sentence "the image" stands in their place.
 
     Words are names if they end like those of images and videos. A name with spaces is quoted, or has a backslash
-    before each, as terminals write files that are dragged into them.
+    before each, as terminals write files that are dragged into them. A folder is a name if it is a memory of a video
+    and is written with a slash, as in `./film`.
 
     Raises:
         MediaError: a word ends as names of images and videos do, and there is no such file.
@@ -51,17 +53,21 @@ def find_media(line: str) -> Shown:
 
 
 def media_file(name: str) -> Shown:
-    """A file that is an image or a video, whatever its name.
+    """A file that is an image or a video, whatever its name, or a memory of a video.
 
     Raises:
         MediaError: there is no such file.
     """
+    if is_memory_folder(name):
+        return Shown("", (), (name,))
     if not _exists(name):
         raise MediaError(f"{name}: no such file")
     return Shown("", (name,)) if _kind(name) == "image" else Shown("", (), (name,))
 
 
 def _kind(name: str) -> str:
+    if is_memory_folder(name):
+        return "video"
     from videolavit.pipeline.media import is_still
 
     return "image" if is_still(name) else "video"
@@ -71,6 +77,8 @@ def _file(word: str) -> tuple[str | None, str]:
     """The file that a word names, None for other words, and the marks behind it."""
     bare = word.rstrip(_MARKS)
     name = bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"" else bare
+    if "/" in name and is_memory_folder(name):
+        return str(Path(name).expanduser()), word[len(bare) :]
     if not _MEDIA.search(name):
         return None, ""
     for path in (name, re.sub(r"\\(.)", r"\1", name)):

@@ -13,7 +13,7 @@ Any TorchScript module with the same inputs and outputs will do, under its own h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from jaxtyping import Float32, UInt8
 
 from videolavit.errors import ConfigError, MediaError
 from videolavit.evaluation.files import file_sha256
+from videolavit.memory.image_text import ClipEncoder
 
 __all__ = ["ClipNetwork", "FrameNetwork", "Networks", "VideoNetwork", "resized"]
 
@@ -112,67 +113,19 @@ class FrameNetwork:
         return load_torchscript(self.path)
 
 
-class ClipNetwork:
+class ClipNetwork(ClipEncoder):
     """A CLIP model of transformers in a folder: unit vectors of frames and of texts."""
-
-    def __init__(self, path: Path) -> None:
-        if not (path / "config.json").is_file():
-            raise ConfigError(f"{path}: holds no CLIP model of transformers (config.json)")
-        self.path = path
 
     def recipe(self) -> dict[str, Any]:
         """Folder, hash and input of the network, for records."""
         weights = sorted(self.path.glob("*.safetensors"))
         digest = hashlib.sha256("".join(file_sha256(path) for path in weights).encode()).hexdigest()
-        size = self._loaded[1].config.vision_config.image_size
-        text = "77 tokens, then cut"
         return {
             "folder": self.path.name,
             "sha256": digest,
-            "input": f"short side {size}, bicubic, centre",
-            "text": text,
+            "input": f"short side {self.size}, bicubic, centre",
+            "text": "77 tokens, then cut",
         }
-
-    def features(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float32[np.ndarray, "frames dim"]:
-        """One unit vector for each frame."""
-        import torch
-
-        _, model = self._loaded
-        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
-        with torch.inference_mode():
-            seen = model.vision_model(pixel_values=pixels).pooler_output
-            return _unit(model.visual_projection(seen)).numpy()
-
-    def text_features(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
-        """One unit vector for each text."""
-        import torch
-
-        tokenizer, model = self._loaded
-        most = model.config.text_config.max_position_embeddings
-        ids = tokenizer(list(texts), padding=True, truncation=True, max_length=most, return_tensors="pt")
-        given = {name: ids[name] for name in ("input_ids", "attention_mask")}
-        with torch.inference_mode():
-            return _unit(model.text_projection(model.text_model(**given).pooler_output)).numpy()
-
-    def _pixels(self, frame: np.ndarray) -> np.ndarray:
-        """Short side to the model's size by Pillow's bicubic filter, centre cropped, normalised."""
-        from PIL import Image
-
-        size = self._loaded[1].config.vision_config.image_size
-        height, width = frame.shape[:2]
-        scale = size / min(height, width)
-        new = (max(size, round(width * scale)), max(size, round(height * scale)))
-        image = np.asarray(Image.fromarray(frame).resize(new, Image.Resampling.BICUBIC), dtype=np.float32) / 255
-        top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
-        crop = image[top : top + size, left : left + size]
-        return ((crop - _CLIP_MEAN) / _CLIP_STD).transpose(2, 0, 1)
-
-    @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        from transformers import AutoTokenizer, CLIPModel
-
-        model = CLIPModel.from_pretrained(self.path, local_files_only=True)
-        return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.eval()
 
 
 class Networks:
@@ -229,12 +182,6 @@ def load_torchscript(path: Path) -> Any:
         raise ConfigError(f"{path}: is no TorchScript module: {str(error).splitlines()[0]}") from error
 
 
-def _unit(vectors: Any) -> Any:
-    return vectors / vectors.norm(dim=-1, keepdim=True)
-
-
-_CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-_CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 _KINDS: Mapping[str, Any] = {
     "i3d": VideoNetwork,
     "c3d": lambda path: VideoNetwork(path, size=112, num_frames=16),

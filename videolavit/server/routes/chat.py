@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from videolavit.language.prompts import Moment
 from videolavit.language.sampling_options import SamplingOptions
+from videolavit.memory.context import ContextOptions
 from videolavit.server.answers import AnswerChoice, AnswerRequest, AnswerResult, AskedTurn, TokenScore
 from videolavit.server.api_error import ApiError
 from videolavit.server.engine import Event, Ticket
@@ -52,7 +56,8 @@ async def create_chat_completion(body: ChatBody, request: Request) -> Response:
         return await EventStream(_chunks(events, head, asked, with_usage)).start()
     result: AnswerResult = await services.run(request, submit)
     choices = [_choice(index, choice, asked) for index, choice in enumerate(result.choices)]
-    return JSONResponse({**head, "object": "chat.completion", "choices": choices, "usage": _usage(result)})
+    moments = {"moments": list(map(_moment, result.moments))} if result.moments else {}
+    return JSONResponse({**head, "object": "chat.completion", "choices": choices, "usage": _usage(result), **moments})
 
 
 async def _request(body: ChatBody, services: Services) -> AnswerRequest:
@@ -77,6 +82,7 @@ async def _request(body: ChatBody, services: Services) -> AnswerRequest:
         stop=stops,
         n=body.n or 1,
         top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+        context=ContextOptions(context=body.context or "retrieval"),
     )
 
 
@@ -135,10 +141,16 @@ async def _turn(questions: list[tuple[int, Message]], services: Services, answer
                 images.append(await services.gate.image(part.image_url.url, param))
                 pieces.append("<image>")
             else:
-                processor = services.engine.model.settings.video_processor
-                videos.append(await services.gate.video(part.video_url.url, param, processor))
+                videos.append(await _video(part.video_url.url, param, services))
                 pieces.append("<video>")
     return AskedTurn(question=_question(pieces), images=tuple(images), videos=tuple(videos), answer=answer)
+
+
+async def _video(url: str, param: str, services: Services) -> Any:
+    """Frames of a video, or the folder of one that was read before, by `memory:NAME`."""
+    if url.startswith("memory:"):
+        return services.memory(url.removeprefix("memory:"), param)
+    return await services.gate.video(url, param, services.engine.model.settings.video_processor)
 
 
 def _question(pieces: list[str]) -> str:
@@ -189,9 +201,15 @@ async def _chunks(
                     yield chunk(index, {}, choice.finish_reason, [])
                 if with_usage:
                     usage = {"choices": [], "usage": _usage(content)}
+                    usage |= {"moments": list(map(_moment, content.moments))} if content.moments else {}
                     yield {**head, "object": "chat.completion.chunk", **usage}
     finally:
         await events.aclose()  # type: ignore[attr-defined] - a generator
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    """A moment of a long video for a client: its memory by name, and not where it lies."""
+    return {**asdict(moment), "source": Path(moment.source).name}
 
 
 def _choice(index: int, choice: AnswerChoice, asked: AnswerRequest) -> dict[str, Any]:
