@@ -22,11 +22,11 @@ KEYFRAME, CLIP = 5 + 2, 5 + 2 + 4 + 2
 
 
 def memory_of(folder: Path, texts: Sequence[str], codes: Sequence[int] | None = None) -> TokenMemory:
-    """A clip for each text; `codes` say which keyframes are alike."""
+    """A clip for each text; `codes` say which keyframes are alike, -1 that there is none."""
     memory = TokenMemory.create(folder, VOCABULARY)
     for number, text in enumerate(texts):
         code = number if codes is None else codes[number]
-        visual = VOCABULARY.visual_range.start + torch.arange(code, code + 5)
+        visual = VOCABULARY.visual_range.start + (torch.arange(code, code + 5) if code >= 0 else torch.arange(0))
         motion = torch.full((4,), VOCABULARY.motion_range.start)
         times = {"start_seconds": float(number), "end_seconds": number + 1.0}
         memory.append(RememberedClip(visual_ids=visual, motion_ids=motion, descriptions=(text,), **times), sync=False)
@@ -137,3 +137,28 @@ def test_impossible_options_are_refused(tmp_path: Path):
         ContextOptions(max_clips=0)
     with pytest.raises(ConfigError, match="no clip yet"):
         choose_clips(memory_of(tmp_path / "memory", []), "?", ContextOptions(), room=100)
+
+
+def test_motion_alone_is_never_looked_at_without_its_keyframe(tmp_path: Path):
+    texts = ["a red circle moves left"] * 8
+    texts[4] = "a blue star moves up"
+    memory = memory_of(tmp_path / "memory", texts, [0, -1, 2, -1, -1, 5, 6, -1])
+    motion = CLIP - KEYFRAME
+    assert memory.lengths()[0].tolist() == [KEYFRAME, 0, KEYFRAME, 0, 0, KEYFRAME, KEYFRAME, 0]
+
+    def looked_at(context: str, room: int, most: int = 1) -> list[str]:
+        options = ContextOptions(context=context, max_clips=most)  # type: ignore[arg-type]
+        chosen = choose_clips(memory, "the star", options, room=room)
+        return [f"{one.number}{'' if one.with_motion else 's'}" for one in chosen]
+
+    assert looked_at("retrieval", 1000) == ["2", "3", "4"]
+    with pytest.raises(ConfigError, match="room for"):
+        looked_at("retrieval", KEYFRAME + 3 * motion - 1)
+    assert looked_at("window", 1000) == ["6", "7"]
+    assert looked_at("whole", KEYFRAME + motion) == ["0"]
+    everything = 4 * KEYFRAME + 8 * motion
+    assert looked_at("budget", everything) == [str(number) for number in range(8)]
+    assert looked_at("budget", everything - 1) == ["0s", "2", "3", "4", "5", "6", "7"]
+    assert looked_at("budget", everything - 2 * motion - 1) == ["0s", "2s", "5", "6", "7"]
+    assert looked_at("budget", 2 * KEYFRAME + 2 * motion) == ["0s", "6", "7"]
+    assert looked_at("budget", KEYFRAME + 2 * motion) == ["6", "7"]

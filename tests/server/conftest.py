@@ -24,7 +24,8 @@ def app(shipped, tmp_path_factory):
     from videolavit.server.app import create_app
     from videolavit.server.server_config import ServerConfig
 
-    config = ServerConfig(store=tmp_path_factory.mktemp("store"), keys=(KEY,), limits=LIMITS, drain_seconds=5)
+    store, memories = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("memories")
+    config = ServerConfig(store=store, memories=memories, keys=(KEY,), limits=LIMITS, drain_seconds=5)
     return create_app(lambda: shipped, config)
 
 

@@ -49,6 +49,25 @@ def test_an_answer_is_that_of_python(client, shipped, asked, video_file):
     assert answer.object == "chat.completion"
 
 
+def test_a_long_video_that_was_read_before_is_named(client, shipped, app, video_file):
+    folder = app.state.services.memories / "film"
+    shipped.remember(video_file, folder, describe=False)
+
+    def ask(name, **options):
+        parts = [{"type": "video_url", "video_url": {"url": f"memory:{name}"}}, {"type": "text", "text": QUESTION}]
+        return client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": parts}], **options)
+
+    answer = ask("film")
+    assert answer.choices[0].message.content == shipped.answer(QUESTION, video=folder).text
+    [moment] = answer.moments
+    assert (moment["source"], moment["clip"], moment["start_seconds"], moment["end_seconds"]) == ("film", 0, 0.0, 4.0)
+    *_, last = ask("film", stream=True, stream_options={"include_usage": True}, extra_body={"context": "window"})
+    assert last.moments[0]["score"] is None
+    for name in ("none", "../film", "film/../film", "", "a" * 300):
+        with pytest.raises(openai.NotFoundError, match="no memory"):
+            ask(name)
+
+
 def test_a_stream_joins_to_the_answer(client, asked):
     whole = client.chat.completions.create(model="tiny", messages=asked)
     options = {"include_usage": True}

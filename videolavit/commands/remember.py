@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
-from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
+from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable, readable_size
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.errors import ConfigError
 
@@ -101,7 +101,5 @@ def _tell(config: Config, memory: TokenMemory, took: float) -> None:
     if config.json:
         print_json({"output": str(config.output), **facts, "num_bytes": num_bytes, "seconds": took})
     elif not is_quiet():
-        clips = (
-            f"{len(memory)} clips, {memory.seconds:.0f} s of video, {facts['num_ids']} ids, {num_bytes / 1e6:.1f} MB"
-        )
-        print(printable(f"{config.output}: {clips} in {took:.1f} s"))
+        clips = f"{len(memory)} clips, {memory.seconds:.0f} s of video, {facts['num_ids']} ids"
+        print(printable(f"{config.output}: {clips}, {readable_size(num_bytes)} in {took:.1f} s"))
