@@ -84,6 +84,7 @@ Images = ImageSource | GeneratedImage
 Videos = VideoSource | GeneratedVideo
 Coded = Tokens | Sequence[ClipTokens] | Sequence[int] | Tensor | str
 Prompts = str | Prompt
+LongVideos = Videos | TokenMemory
 Context = Literal["whole", "window", "budget", "retrieval"]
 Preview = Callable[[np.ndarray, int], None]
 """Called with the frames of a clip as motion compensation gives them, (frames, height, width, 3) uint8, and its
@@ -397,7 +398,7 @@ class VideoLaVIT(Components):
         question: str | Sequence[str | Mapping[str, Any]],
         *,
         image: Images | Sequence[Images] | None = None,
-        video: Videos | Sequence[Videos] | None = None,
+        video: LongVideos | Sequence[LongVideos] | None = None,
         history: Answer | Sequence[Turn] | None = None,
         max_new_tokens: int = 512,
         max_clips: int | None = None,
@@ -446,7 +447,7 @@ class VideoLaVIT(Components):
         question: str,
         *,
         image: Images | Sequence[Images] | None = None,
-        video: Videos | Sequence[Videos] | None = None,
+        video: LongVideos | Sequence[LongVideos] | None = None,
         history: Answer | Sequence[Turn] | None = None,
         max_new_tokens: int = 512,
         max_clips: int | None = None,

@@ -20,7 +20,7 @@ _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
 def camera_frames(
-    device: str, *, fps: float = 6.0, device_format: str | None = None, now: Callable[[], float] = time.monotonic
+    device: str, *, fps: float | int = 6.0, device_format: str | None = None, now: Callable[[], float] = time.monotonic
 ) -> Frames:
     """What a camera shows, `fps` times a second, until it ends or nobody asks for more.
 
@@ -40,7 +40,7 @@ def camera_frames(
 
 
 def _images(
-    device: str, fps: float, device_format: str, now: Callable[[], float]
+    device: str, fps: float | int, device_format: str, now: Callable[[], float]
 ) -> Iterator[UInt8[ndarray, "height width 3"]]:
     try:
         with av.open(device, format=device_format) as camera:
