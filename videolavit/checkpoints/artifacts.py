@@ -66,7 +66,7 @@ def open_artifact(where: str | Path) -> Checkpoint:
 
 
 def is_artifact(where: str | Path) -> bool:
-    """Whether `open_artifact` finds something, without asking the hub."""
+    """True if `open_artifact` finds something, without asking the hub."""
     folder = Path(named_model(str(where)))
     return _is_native(folder) or bool(_files_of(folder))
 

@@ -138,7 +138,7 @@ def video_form(video_unet_config: Mapping[str, Any]) -> str:
 
 
 BETWEEN_STAGES = ("vision_encoder", "language_proj")
-"""What stages of training hand to one another, and a whole model holds as a module of its visual tokenizer."""
+"""Modules that stages of training hand to one another, and a whole model holds as a module of its visual tokenizer."""
 
 _ANSWERING_KINDS = ("language_model", "visual_tokenizer", "motion_tokenizer")
 

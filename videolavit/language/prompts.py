@@ -122,7 +122,7 @@ class Moment:
     with_motion: bool = True
     """False where the keyframe alone is looked at."""
     score: float | None = None
-    """How well it fits the question, where clips were compared."""
+    """Fit to the question, where clips were compared."""
     source: str = ""
     """Folder of the memory that it comes from."""
 

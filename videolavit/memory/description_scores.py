@@ -1,4 +1,4 @@
-"""How well clips fit a question by the words that the model found for them when it read the video."""
+"""Scores of clips for a question by the words that the model found for them when it read the video."""
 
 from __future__ import annotations
 

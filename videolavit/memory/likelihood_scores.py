@@ -1,4 +1,4 @@
-"""How well clips fit a question by the model's own likelihood of the question after each clip alone."""
+"""Scores of clips for a question by the model's own likelihood of the question after each clip alone."""
 
 from __future__ import annotations
 

@@ -288,7 +288,7 @@ class TokenMemory:
         return _slice(self.folder / f"{name}.bin", start * unit, end * unit)
 
     def _as_bytes(self, clip: RememberedClip) -> Mapping[str, bytes]:
-        """What the clip adds to each of the files."""
+        """Bytes that the clip adds to each of the files."""
         marks = self.vocabulary
         ids = [marks.image_start, *clip.visual_ids.tolist(), marks.image_end] if len(clip.visual_ids) else []
         ids += [marks.motion_start, *clip.motion_ids.tolist(), marks.motion_end]

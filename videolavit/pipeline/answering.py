@@ -56,7 +56,7 @@ class VisualEncoding:
     patch_selection: PatchSelection
     seed: int
     context: ContextOptions = field(default_factory=ContextOptions)
-    """Which clips of a memory a question is asked about."""
+    """Choice of the clips of a memory that a question is asked about."""
 
 
 class PromptBuilder:

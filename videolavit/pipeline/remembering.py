@@ -51,7 +51,7 @@ _Write = Callable[[Sequence[Prompt], Sequence[torch.Generator]], list[str]]
 
 
 def is_memory(source: Any) -> bool:
-    """Whether this is a memory of a video, open or as a folder."""
+    """True if this is a memory of a video, open or as a folder."""
     if isinstance(source, TokenMemory):
         return True
     return isinstance(source, str | PathLike) and Path(source, "memory.json").is_file()

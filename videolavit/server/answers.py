@@ -52,7 +52,7 @@ class AnswerRequest:
     n: int = 1
     """Answers to the same conversation."""
     context: ContextOptions = field(default_factory=ContextOptions)
-    """Which clips of long videos are looked at."""
+    """Choice of the clips of long videos that are looked at."""
     top_logprobs: int | None = None
     """Most likely ids whose scores are told with each id; None for no scores at all."""
 

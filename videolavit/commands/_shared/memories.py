@@ -26,13 +26,13 @@ _MOST_TOLD = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryOptions:
-    """How clips of a memory are chosen for a question."""
+    """Choice of the clips of a memory that a question is asked about."""
 
     context: Literal["whole", "window", "budget", "retrieval"] = "retrieval"
-    """Which clips of a memory are looked at: those that fit the question, all or evenly spaced ones, the last ones, or
+    """Clips of a memory that are looked at: those that fit the question, all or evenly spaced ones, the last ones, or
     the first and last ones whole and of others what there is room for."""
     scorer: Annotated[str, arg(metavar="words|likelihood|FOLDER")] = "words"
-    """How retrieval compares clips with a question: by what the model noted, by the likelihood of the question after
+    """Comparison of clips with a question: by what the model noted, by the likelihood of the question after
     each clip, or by an image-text encoder such as CLIP in a folder."""
     times: bool = False
     """Tell the model in words when each moment was; only for models that know such words."""
@@ -56,7 +56,7 @@ class MemoryOptions:
 
 
 def is_memory_folder(name: str) -> bool:
-    """Whether `remember` made this folder."""
+    """True if `remember` made this folder."""
     try:
         return Path(name).expanduser().joinpath("memory.json").is_file()
     except (OSError, ValueError, RuntimeError):  # too long for a name, or nobody's home

@@ -22,7 +22,7 @@ _FORMATS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 def camera_frames(
     device: str, *, fps: float | int = 6.0, device_format: str | None = None, now: Callable[[], float] = time.monotonic
 ) -> Frames:
-    """What a camera shows, `fps` times a second, until it ends or nobody asks for more.
+    """Images of a camera, `fps` times a second, until it ends or nobody asks for more.
 
     Between two ticks the latest image counts; where the camera is slower, its last image is shown again. The camera is
     opened when the first image is asked for.
