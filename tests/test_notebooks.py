@@ -1,20 +1,36 @@
-"""The notebooks run from the first cell to the last, and are stored without results."""
+"""The notebooks are stored with the results of the cells that they have now, and run from the first to the last."""
 
 from __future__ import annotations
 
-import ast
+import base64
+import importlib.util
+import io
 import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-def cells(path: Path) -> list[dict]:
-    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+@pytest.fixture(scope="module")
+def execute():
+    specification = importlib.util.spec_from_file_location("execute_notebooks", FOLDER / "execute.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def cells(notebook: dict) -> list[dict]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def images(notebook: dict) -> list[Image.Image]:
+    data = [output["data"] for cell in cells(notebook) for output in cell["outputs"] if "data" in output]
+    return [Image.open(io.BytesIO(base64.b64decode(each["image/png"]))) for each in data if "image/png" in each]
 
 
 def test_there_is_one_for_each_of_the_release():
@@ -28,37 +44,40 @@ def test_there_is_one_for_each_of_the_release():
 
 
 @each_notebook
-def test_results_are_stripped(path):
-    for cell in cells(path):
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-    assert path.stat().st_size < 10_000
+def test_results_are_those_of_the_cells(path, execute):
+    notebook = json.loads(path.read_text())
+    assert notebook["metadata"]["videolavit"]["cells"] == execute.digest(notebook), "run notebooks/execute.py again"
+    assert [cell["execution_count"] for cell in cells(notebook)] == list(range(1, len(cells(notebook)) + 1))
+    assert all(min(image.size) >= 128 for image in images(notebook))
+    assert images(notebook)
+    assert path.stat().st_size < 1_500_000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("shipped_model")
 @each_notebook
-def test_runs_and_shows_images(path, tmp_path, monkeypatch):
+def test_runs_and_shows_images(path, tmp_path, monkeypatch, execute):
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "__notebook__"}
-    results = [run_cell("".join(cell["source"]), f"{path.name}[{i}]", names) for i, cell in enumerate(cells(path))]
-    images = [result for result in results if isinstance(result, Image.Image)]
-    assert images
-    assert all(min(image.size) >= 128 for image in images)
+    notebook = execute.execute(json.loads(path.read_text()), path.stem)
+    assert images(notebook)
+    assert all(min(image.size) >= 128 for image in images(notebook))
 
 
-def run_cell(source: str, name: str, names: dict[str, object]) -> object:
-    """What a notebook would show below the cell: the value of its last line, if that is an expression."""
-    tree = ast.parse(source, name)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, name, "exec"), names)
-    return None if last is None else eval(compile(ast.Expression(last.value), name, "eval"), names)
+def test_a_cell_is_kept_with_what_it_printed_and_showed(execute):
+    source = [["a = 2\n", "print('one')\n", "a + 1"], ["b = a"], ["from PIL import Image\n", "Image.new('L', (3, 2))"]]
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": each} for each in source]}
+    first, second, third = cells(execute.execute(notebook, "made"))
+    assert first["outputs"][0]["text"] == ["one\n"]
+    assert first["outputs"][1]["data"] == {"text/plain": ["3"]}
+    assert (second["outputs"], second["execution_count"]) == ([], 2)
+    assert Image.open(io.BytesIO(base64.b64decode(third["outputs"][0]["data"]["image/png"]))).size == (3, 2)
+    assert notebook["metadata"]["videolavit"]["cells"] == execute.digest(notebook)
+    notebook["cells"][1]["source"] = ["b = 3"]
+    assert notebook["metadata"]["videolavit"]["cells"] != execute.digest(notebook)
 
 
-def test_a_cell_gives_the_value_of_its_last_expression():
-    names: dict[str, object] = {}
-    assert run_cell("a = 2\na + 1", "cell", names) == 3
-    assert run_cell("b = a", "cell", names) is None
+def test_a_cell_that_fails_says_where(execute):
+    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": ["1 / 0"]}]}
     with pytest.raises(ZeroDivisionError):
-        run_cell("1 / 0", "cell", names)
+        execute.execute(notebook, "made")
