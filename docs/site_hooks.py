@@ -30,6 +30,19 @@ def modules() -> dict[str, list[str]]:
     return parts
 
 
+def on_config(config):
+    """Take the menu from the index of the documentation: its headings, and the pages that each lists."""
+    menu: list[dict[str, list[str]] | str] = ["index.md"]
+    for line in (PROJECT / "docs" / "index.md").read_text().splitlines():
+        if line.startswith("## "):
+            menu.append({line.removeprefix("## "): []})
+        elif (found := re.match(r"- \[[^\]]+\]\(([\w-]+\.md)\)", line)) and isinstance(menu[-1], dict):
+            next(iter(menu[-1].values())).append(found[1])
+    of_the_project = ["reference/index.md", *(f"project/{name}" for name in PAGES_OF_THE_PROJECT)]
+    config.nav = [*menu, {"Project": of_the_project}]
+    return config
+
+
 def on_files(files: Files, config):
     """Add the pages that are no files of docs/."""
     for part, names in modules().items():

@@ -1,5 +1,6 @@
 """The recipes hold together; a quick run of the whole takes minutes."""
 
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from videolavit import cli
 from videolavit.commands import train
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.training.presets import TINY
@@ -17,11 +19,22 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "tiny.py"
 
 @pytest.fixture(scope="module")
 def tiny():
+    sys.path.insert(0, str(RECIPE.parent))  # as if it was started by its name
     specification = importlib.util.spec_from_file_location("recipes_tiny", RECIPE)
     module = importlib.util.module_from_spec(specification)
     sys.modules["recipes_tiny"] = module
     specification.loader.exec_module(module)
+    sys.path.remove(str(RECIPE.parent))
     return module
+
+
+def test_every_option_of_every_command_exists(tiny, tmp_path):
+    """Folders may have blanks in their names; a command that is read without complaint has options that exist."""
+    for quick in (False, True):
+        for step in tiny.steps(tiny.Recipe(quick=quick, folder=tmp_path / "with a blank")):
+            if step.command and step.command[0] in ("prepare", "evaluate"):
+                name, *options = step.command
+                assert cli._parse(name, importlib.import_module(cli.module_name(name)), options)
 
 
 def test_every_stage_of_the_preset_is_a_step_with_options_that_exist(tiny):
