@@ -51,7 +51,7 @@ def main() -> int:
         seconds.append(f"  {time.perf_counter() - started:6.1f} s  {what}")
     print("\nTimes, the loading of libraries and of the model included", *seconds, sep="\n")
     print(f"""
-VisualEncoding at
+Look at
   {OUTPUT}/drawn.mp4                 what the model drew
   {OUTPUT}/apart/contact-sheet.png   keyframes of the real video and their times
   {OUTPUT}/apart/motion/             how each of its clips moves

@@ -100,7 +100,7 @@ class Gallery:
     def written(self) -> Path:
         """Clips from a sentence each, the first that come."""
         videos = [self.model.video(prompt, seed=self.options.seed) for prompt in WRITTEN]
-        return self.write(side_by_side([video.frames for video in videos], list(WRITTEN)), "written.webp")
+        return self.write(side_by_side([doubled(video.frames) for video in videos], list(WRITTEN)), "written.webp")
 
     def animated(self) -> Path:
         """An image from Pillow that moves as a sentence says."""
@@ -125,6 +125,11 @@ def one_clip(frames: UInt8[np.ndarray, "frames height width 3"]) -> Clip:
     """Video of one clip taken apart: its image is enlarged, so that blocks of 16 pixels make a grid of 8."""
     large = [np.asarray(Image.fromarray(frame).resize((256, 256), Image.Resampling.BICUBIC)) for frame in frames]
     return decompose(Frames(images=large, fps=FPS), select="every 2", slices=1)[0]
+
+
+def doubled(frames: UInt8[np.ndarray, "frames height width 3"]) -> UInt8[np.ndarray, "frames height width 3"]:
+    """Frames at twice their size, so that there is room for a sentence above them."""
+    return frames.repeat(2, axis=1).repeat(2, axis=2)
 
 
 def headings(names: tuple[str, ...]) -> RGB:

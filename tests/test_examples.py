@@ -36,7 +36,7 @@ def run_example(name: str, folder: Path, *arguments: str, **environment: str) ->
 def test_demo_draws_answers_reconstructs_and_says_where_to_look(tmp_path):
     video = write_movie(tmp_path / 'it\'s a $HOME; "video".mp4', seconds=4)
     answer = run_example("demo.py", tmp_path, DEMO_VIDEO=str(video))
-    times, shown = answer.stdout.split("VisualEncoding at\n")
+    times, shown = answer.stdout.split("Look at\n")
     names = [line.split()[0] for line in shown.splitlines()]
     assert len(names) == 6
     assert all((tmp_path / name).exists() for name in names)
@@ -54,7 +54,7 @@ def test_the_demo_stops_at_the_first_step_that_fails(tmp_path, monkeypatch, caps
     shown = capsys.readouterr()
     assert "missing.mp4" in shown.err
     assert "Two" not in shown.out
-    assert "VisualEncoding at" not in shown.out
+    assert "Look at" not in shown.out
 
 
 @pytest.mark.slow

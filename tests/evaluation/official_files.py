@@ -128,7 +128,7 @@ def write_scienceqa(folder: Path) -> None:
             "question": text,
             "choices": options,
             "answer": right,
-            "hint": "VisualEncoding at the image.",
+            "hint": "Look at the image.",
         }
         problems[str(index + 10)] |= {"image": "image.png", "subject": "natural science", "split": "test"}
     problems["99"] = {"question": "1 + 1?", "choices": ["1", "2"], "answer": 1, "hint": "", "image": None}

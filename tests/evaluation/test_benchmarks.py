@@ -119,7 +119,7 @@ def test_prompts_are_those_of_llava(official):
     vizwiz = made(official, "vizwiz").questions[0].prompts[0].splitlines()
     assert "Unanswerable" in vizwiz[1]
     science = made(official, "scienceqa").questions[0].prompts[0].splitlines()
-    assert science[0] == "Context: VisualEncoding at the image."
+    assert science[0] == "Context: Look at the image."
     assert science[2].startswith("A. ")
     assert science[-1] == "Answer with the option's letter from the given choices directly."
     mme = made(official, "mme").questions[0].prompts[0]

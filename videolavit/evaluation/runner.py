@@ -79,7 +79,7 @@ class Runner:
     def __init__(
         self, model: Any, benchmarks: Iterable[Benchmark], *, path: Path | None = None, part: Part | None = None
     ) -> None:
-        """VisualEncoding at what is there.
+        """Look at what is there.
 
         Args:
             model: a `ModelAdapter`.

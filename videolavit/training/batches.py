@@ -127,7 +127,7 @@ class _Draws:
 
 
 class _Indexed(Dataset):
-    """What DataLoader asks of a map-style data set."""
+    """Methods that DataLoader asks of a map-style data set."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples

@@ -40,8 +40,8 @@ _RUN_FILE = "run.json"
 _MAY_CHANGE = frozenset(
     f"training.{name}" for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision", "accumulate")
 ) | {"processes"}
-"""What one changes to go on after a loss that was not finite, or on more or fewer machines. The run then has not the
-bits of either; the loss of a step means the same."""
+"""Options that may change to go on after a loss that was not finite, or on more or fewer machines. The run then has not
+the bits of either; the loss of a step means the same."""
 
 
 def save_checkpoint(
@@ -259,7 +259,7 @@ def _explained_reading(checkpoint: Path) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    """What a library says happened, without the stack that it carries along."""
+    """Message of a library, without the stack that it carries along."""
     failures = getattr(error, "failures", None)  # of CheckpointException: what each process met
     if failures:
         inner = next(iter(failures.values()))

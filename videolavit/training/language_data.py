@@ -1,4 +1,4 @@
-"""What the language model is trained on: kinds of samples, how often each comes, what is drawn of a video for it."""
+"""Training data of the language model: kinds of samples, the share of each, and the part of a video that each takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Shares", "language_samples"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shares:
-    """How often each kind of sample comes, as whole numbers; every batch holds about the same mixture."""
+    """Shares of the kinds of samples, as whole numbers; every batch holds about the same mixture."""
 
     draw_image: int = 0
     """Caption, then the first keyframe."""
@@ -86,7 +86,7 @@ _WORDS_OF = {
     "answer_image": "image_questions",
     "answer_video": "questions",
 }
-"""Which words each kind of sample needs."""
+"""Texts that each kind of sample needs."""
 
 
 class _Videos:

@@ -24,7 +24,7 @@ from videolavit.vocabulary import Vocabulary
 __all__ = ["LanguageModelSizes", "LanguageTraining", "build_causal_lm", "grow_vocabulary"]
 
 _RUNNING_MEMORY = 0.95
-"""What running means of the report keep from one step to the next: a batch holds only some answers."""
+"""Share that running means of the report keep from one step to the next: a batch holds only some answers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ __all__ = ["TrainedLanguage", "load_language", "load_text_model", "save_language
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainedLanguage:
-    """What a language stage exported."""
+    """Export of a language stage."""
 
     causal_lm: Any
     vocabulary: Vocabulary
@@ -45,7 +45,7 @@ def save_language(module: LanguageTraining, folder: Path) -> None:
 
 
 def load_language(folder: str | Path) -> TrainedLanguage:
-    """What a language stage exported, or what a whole model has of it; "tiny" is the one in the package.
+    """Export of a language stage, or the same parts of a whole model; "tiny" is the one in the package.
 
     Raises:
         CheckpointError: a file is missing or damaged.

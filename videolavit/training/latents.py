@@ -82,7 +82,7 @@ class LatentClips:
 
 
 def has_latents(folder: str | Path) -> bool:
-    """Whether a folder holds latent shards."""
+    """True if a folder holds latent shards."""
     return bool(_shards(Path(folder)))
 
 

@@ -55,7 +55,7 @@ def pack(sequences: Sequence[TrainingSequence], row_length: int, feature_width: 
 
 
 def rows_of(lengths: Sequence[int], row_length: int) -> list[list[int]]:
-    """Which sequences stand in which row: the longest first, each where it leaves the least room.
+    """Assignment of sequences to rows: the longest first, each where it leaves the least room.
 
     Raises:
         ConfigError: a sequence is longer than a row, or there is none.

@@ -197,7 +197,7 @@ TINY_SETTINGS = ModelSettings(
     keyframe_guidance_scale=1.5,
     frames=TINY["video_detokenizer"].options,
 )
-"""How the tiny model is used; the paper's model is used as the release, by the defaults."""
+"""Settings of the tiny model; the paper's model is used as the release, by the defaults."""
 
 PAPER: dict[str, Any] = {
     "motion_tokenizer": MotionTokenizerStage(),

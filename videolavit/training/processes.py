@@ -22,7 +22,7 @@ __all__ = ["Processes", "processes", "shard"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Processes:
-    """Which process this is, of how many, and the device it works on."""
+    """Number of this process, the number of all, and its device."""
 
     rank: int
     count: int
@@ -30,7 +30,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes what is written once."""
+        """True if this process writes what is written once."""
         return self.rank == 0
 
     def sum(self, value: float) -> float:

@@ -44,7 +44,7 @@ __all__ = [
 
 
 class Target(IntEnum):
-    """What an id is to be learnt as."""
+    """Kind that an id is learnt as."""
 
     NONE = 0
     """Read only."""
@@ -63,7 +63,7 @@ class Target(IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossWeights:
-    """How much each kind of id counts in the loss; 0 leaves one out."""
+    """Weight of each kind of id in the loss; 0 leaves one out."""
 
     mark: float = 1.0
     caption: float = 1.0

@@ -1,4 +1,4 @@
-"""What a run tells while it runs: JSONL and TensorBoard files, a progress bar, sample images."""
+"""Reports of a run while it runs: JSONL and TensorBoard files, a progress bar, sample images."""
 
 from __future__ import annotations
 

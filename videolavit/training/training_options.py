@@ -1,4 +1,4 @@
-"""What every training run can set, whichever stage it is: steps, optimiser, schedule, checkpoints."""
+"""Options of every training run, of any stage: steps, optimiser, schedule, checkpoints."""
 
 from __future__ import annotations
 

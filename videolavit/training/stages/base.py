@@ -34,7 +34,7 @@ class Stage(ABC, Generic[Module]):
     training: TrainingOptions
 
     blocks_in_bf16: ClassVar[bool] = False
-    """Whether processes may gather the weights of blocks in bf16 when they train with that precision. Blocks must then
+    """True if processes may gather the weights of blocks in bf16 when they train with that precision. Blocks must then
     hold nothing that needs float32 outside of autocast."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Stage(ABC, Generic[Module]):
         return {}
 
     def weight(self, batch: dict[str, Tensor]) -> float:
-        """How much a batch counts in the loss of a step: the number that its loss is a mean over.
+        """Weight of a batch in the loss of a step: the number that its loss is a mean over.
 
         The loss of a step is the mean over all its parts and processes with these weights. By default samples count.
         """
@@ -74,7 +74,7 @@ class Stage(ABC, Generic[Module]):
         return 0
 
     def sketch(self) -> Module:
-        """What `build` builds, of the same sizes but perhaps without data or weights that are not there yet."""
+        """Module of the sizes that `build` builds, perhaps without data or weights that are not there yet."""
         return self.build()
 
     def activation_bytes(self, samples: int) -> int | None:

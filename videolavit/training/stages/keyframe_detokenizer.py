@@ -230,7 +230,7 @@ class KeyframeDetokenizerTraining(nn.Module):
         return encode_images(vae, signed_images(drawn, vae.device)) * vae.config["scaling_factor"]
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What the decoder makes of the codes of normalised images, and which images have any."""
+        """Conditions from the codes of normalised images, and which images have any."""
         tokens = self.tokenizer.encode(images)
         vectors, mask = pad_code_vectors([self.tokenizer.code_vectors(codes) for codes in tokens.codes])
         if vectors.shape[1] == 0:

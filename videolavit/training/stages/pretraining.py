@@ -35,7 +35,7 @@ __all__ = ["LanguageStage", "PretrainingStage"]
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageStage(Stage[LanguageTraining]):
-    """What all training of the language model shares; a stage adds its defaults."""
+    """Base of all training of the language model; a stage adds its defaults."""
 
     name: str
     data: str = "data/tokens"
@@ -48,7 +48,7 @@ class LanguageStage(Stage[LanguageTraining]):
     `model`."""
     model: LanguageModelSizes = field(default_factory=LanguageModelSizes)
     visual_input: Literal["continuous", "discrete"] = "continuous"
-    """How images enter that are described or asked about. The pipeline answers with continuous ones."""
+    """Form of the images that are described or asked about. The pipeline answers with continuous ones."""
     shares: Shares = field(default_factory=lambda: Shares(draw_video=1))
     weights: LossWeights = field(default_factory=LossWeights)
     prompt_dropout: float = 0.1
@@ -204,7 +204,7 @@ class LanguageStage(Stage[LanguageTraining]):
 
 
 def _loss_of_full_rows(module: LanguageTraining, rows: int, columns: int) -> Tensor:
-    """What `LanguageTraining.forward` computes where nothing is padding: it needs no values to know its shapes."""
+    """Loss of `LanguageTraining.forward` where nothing is padding: it needs no values to know its shapes."""
     shape = rows, columns
     batch = {name: torch.zeros(shape, dtype=torch.long) for name in ("ids", "segments", "positions")}
     width = 0 if module.projection is None else module.projection.in_features

@@ -48,7 +48,7 @@ class VideoUNetConfig:
 
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
     attention: tuple[bool, ...] = (True, True, True, False)
-    """Which blocks have any, from the largest feature map to the smallest."""
+    """Blocks that have any, from the largest feature map to the smallest."""
     layers_per_block: int = 2
     heads: tuple[int, ...] = (5, 10, 10, 20)
     addition_time_embed_dim: int = 256
@@ -266,7 +266,7 @@ class VideoDetokenizerTraining(nn.Module):
 
     @torch.no_grad()
     def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the frozen parts make of a batch of clips; latent clips are that already, in half precision.
+        """Output of the frozen parts for a batch of clips; latent clips are that already, in half precision.
 
         `keyframes`: uint8. `motion`: normalised, raw or through the tokenizer. `latents`: of the true frames, scaled.
         `compensated`, for the residual form: `ResidualBase.channels`.
@@ -285,7 +285,7 @@ class VideoDetokenizerTraining(nn.Module):
         return clips if base is None else clips | {"compensated": base.channels}
 
     def tokenized(self, motion: Tensor, rows: int, cols: int) -> Tensor:
-        """What the motion tokenizer keeps of motion, in normalised units at another size."""
+        """Motion that the motion tokenizer keeps, in normalised units at another size."""
         with torch.autocast(motion.device.type, enabled=False):  # in half precision some codes would be others
             return self.motion_tokenizer.condition(self.motion_tokenizer.encode(motion), rows, cols)
 

@@ -60,9 +60,9 @@ class VisualTokenizerStage(Stage["VisualTokenizerTraining"]):
     decoder: ConditionDecoderConfig = field(default_factory=ConditionDecoderConfig)
     codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
     patch_selection: PatchSelection = "likeliest"
-    """How patches are chosen in training, and should be later."""
+    """Selection of patches in training, and later."""
     selection: Selection = "gradient"
-    """Who teaches the selector."""
+    """Teacher of the selector."""
     keep_rate: float = 1 / 3
     keep_weight: float = 2.0
     """Of the keep-rate term."""
@@ -242,7 +242,7 @@ class _OwnPatch(nn.Module):
 
 
 def novelty(features: Float[Tensor, "batch patches width"]) -> Float[Tensor, "batch patches"]:
-    """How much each patch of a square of patches differs from the mean of those around it, as seen by the encoder.
+    """Difference of each patch of a square of patches from the mean of those around it, as seen by the encoder.
 
     What a place has in common in all images of the batch does not count: the decoder knows it without being told.
     """
