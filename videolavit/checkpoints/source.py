@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from videolavit.checkpoints.files import SUFFIXES, VARIANT_SUFFIXES
-from videolavit.errors import CheckpointError
+from videolavit.errors import CheckpointError, MediaError
+from videolavit.video.io.sources import local_path
 
 __all__ = ["Source", "read_json", "weight_patterns"]
 
@@ -24,7 +25,10 @@ class Source:
     def __init__(self, folder_or_hub_id: str | Path, revision: str | None = None) -> None:
         self.name = str(folder_or_hub_id)
         self._revision = revision
-        self._folder = Path(folder_or_hub_id).expanduser()
+        try:
+            self._folder = Path(local_path(folder_or_hub_id))
+        except MediaError as error:
+            raise CheckpointError(f"{error} (or give the id of a model on the hub, owner/name)") from error
         self._on_hub = not self._folder.is_dir()
         if self._on_hub and not _may_be_hub_id(self.name):
             raise CheckpointError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
 
 from videolavit.errors import MediaError
+from videolavit.video.io.images import read_image
 
 __all__ = ["as_image", "frames_at", "middle_frame"]
 
@@ -21,7 +20,7 @@ _READ_FPS = Fraction(6)
 
 
 def as_image(source: Any) -> Any:
-    """Bytes of an image file as a Pillow image; everything else as it is.
+    """Pixels of the bytes of an image file, as every other image is read; everything else as it is.
 
     Raises:
         MediaError: the bytes are no image.
@@ -29,11 +28,9 @@ def as_image(source: Any) -> Any:
     if not isinstance(source, bytes):
         return source
     try:
-        image = Image.open(io.BytesIO(source))
-        image.load()
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MediaError(f"an image inside a data file cannot be read: {error}") from error
-    return image
+        return read_image(source)
+    except MediaError as error:
+        raise MediaError(f"an image inside a data file: {error}") from error
 
 
 def middle_frame(video: Path, segment: Sequence[float] | None = None) -> UInt8[np.ndarray, "height width 3"]:

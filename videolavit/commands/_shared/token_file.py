@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from videolavit.errors import MediaError, PromptError
+from videolavit.video.io.sources import local_path
 
 if TYPE_CHECKING:
     from videolavit.clip_tokens import ClipTokens
@@ -53,7 +54,7 @@ def _text(file: str) -> str:
         if file == "-":
             data = sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
-            with Path(file).open("rb") as opened:
+            with Path(local_path(file)).open("rb") as opened:
                 data = opened.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise MediaError(f"{file}: is larger than the {MOST_BYTES} bytes that tokens may take")

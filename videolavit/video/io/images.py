@@ -182,6 +182,8 @@ def _opened(source: Any, name: str) -> tuple[Any, bool]:
     if isinstance(source, str | os.PathLike):
         try:
             return open(local_path(source), "rb"), True
+        except MediaError:
+            raise
         except FileNotFoundError as error:
             raise MediaError(f"{name}: no such file; relative paths start at {os.getcwd()!r}") from error
         except (OSError, ValueError) as error:
