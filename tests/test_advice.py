@@ -15,14 +15,26 @@ PACKAGE = Path(videolavit.__file__).parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*")
 COMMAND = re.compile(r"(?:`|^ +)videolavit ([a-z]+)", re.MULTILINE)
 SUBCOMMANDS = {
-    "prepare": ("videos", "shapes", "collages", "things", "things-sources", "images", "tokens", "latents"),
-    "train": ("pretraining", "motion_tokenizer", "visual_tokenizer"),
+    "prepare": (
+        "videos",
+        "shapes",
+        "collages",
+        "things",
+        "things-sources",
+        "images",
+        "tokens",
+        "latents",
+        "text-tokenizer",
+    ),
+    "train": ("pretraining", "motion_tokenizer", "visual_tokenizer", "keyframe_detokenizer", "video_detokenizer"),
     "evaluate": ("shapes", "agreement", "compare", "table", "export"),
     "data": ("verify", "stats", "merge"),
 }
 ELSEWHERE = {
     *("--node-modules", "--ship", "--note", "--name", "--prefix"),  # of recipes, and of the programs that they start
     *("--nproc-per-node", "--out", "--whole"),  # torchrun's, and of scripts beside the package
+    *("--jobs", "--folder", "--until", "--quick", "--only", "--show", "--accelerator"),  # of the recipes themselves
+    "--digits",  # of the command that docs/extending.md adds
 }
 OLD_NAMES = ("commands/_shared/arguments.py", "old_names.py")
 """Files that translate options of earlier versions and of other programs into those of today."""
