@@ -63,16 +63,20 @@ class Mixture:
         if not parts or any(share < 1 for share, _ in parts):
             raise ConfigError(f"got shares {[share for share, _ in parts]}, expected whole numbers of at least 1")
         self._parts = [samples for _, samples in parts]
-        shares = np.array([share for share, _ in parts])
+        self._shares = shares = np.array([share for share, _ in parts])
         # Spread evenly over a round, so that every batch holds about the same mixture.
         places = np.concatenate([(np.arange(share) + 0.5) / share for share in shares])
         self._round = np.repeat(np.arange(len(shares)), shares)[np.argsort(places, kind="stable")]
 
     def __getitem__(self, draw: int) -> Any:
-        turn, place = divmod(draw, len(self._round))
-        part = self._round[place]
-        before = int((self._round[:place] == part).sum())
-        return self._parts[part][turn * int((self._round == part).sum()) + before]
+        part = self._round[draw % len(self._round)]
+        return self._parts[part][self.taken(draw)[part]]
+
+    def taken(self, draws: int) -> list[int]:
+        """How many of the first `draws` samples come from each part."""
+        turns, place = divmod(draws, len(self._round))
+        counts = turns * self._shares + np.bincount(self._round[:place], minlength=len(self._shares))
+        return counts.tolist()
 
 
 def batches(

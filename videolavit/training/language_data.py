@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from videolavit.data.tokens import TokenizedVideo, TokenReader
+from videolavit.data.tokens import TokenizedVideo
 from videolavit.errors import ConfigError
 from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.data_folders import TokenFolder
 from videolavit.training.sequences import SequenceMaker, Target, TrainingSequence
 
-__all__ = ["Shares", "language_samples"]
+__all__ = ["LanguageSamples", "Shares"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,30 +55,73 @@ class Shares:
         return tuple(target for target, share in holds.items() if share)
 
 
-def language_samples(
-    shares: Shares,
-    reader: TokenReader,
-    maker: SequenceMaker,
-    *,
-    prompt_dropout: float,
-    described_as_ids: float,
-    texts: str,
-    seed: int,
-) -> Samples:
-    """Samples are lists of sequences: a video without its prompt comes apart into several.
+class LanguageSamples:
+    """Samples of every kind from every folder. A sample is a list of sequences: a video without its prompt comes
+    apart into several.
+
+    Kinds are mixed by their shares, and within each kind the folders that have it by theirs. So which folder sample
+    `draw` comes from is known without any other sample.
 
     Raises:
-        ConfigError: there is nothing of a kind that is asked for.
+        ConfigError: there is nothing of a kind that is asked for, or nothing in a folder of any kind.
     """
-    parts: list[tuple[int, Samples]] = []
-    for number, (kind, words) in enumerate(_WORDS_OF.items()):
-        if share := getattr(shares, kind):
-            videos = _Videos(reader, maker, kind, words, prompt_dropout, described_as_ids)
-            parts.append((share, Shuffled(videos, seed + number)))
-    if shares.words:
-        parts.append((shares.words, Shuffled(_Lines(texts, maker), seed + len(_WORDS_OF))))
-    return Mixture(parts)
 
+    def __init__(
+        self,
+        shares: Shares,
+        folders: Sequence[TokenFolder],
+        maker: SequenceMaker,
+        *,
+        prompt_dropout: float,
+        described_as_ids: float,
+        texts: str,
+        seed: int,
+    ) -> None:
+        self._folders = folders
+        self._kinds: list[_Kind] = []
+        for number, (kind, words) in enumerate(_WORDS_OF.items()):
+            if share := getattr(shares, kind):
+                videos = [_Videos(folder, maker, kind, words, prompt_dropout, described_as_ids) for folder in folders]
+                self._kinds.append(_Kind.mixed(share, videos, seed + number))
+        used = {name for kind in self._kinds for name in kind.folders}
+        if self._kinds and (unused := [folder.reader for folder in folders if folder.name not in used]):
+            raise ConfigError(f"{unused[0]!r} has no words of the kinds that are asked for ({shares}); leave it out")
+        parts: list[tuple[int, Samples]] = [(kind.share, kind.samples) for kind in self._kinds]
+        if shares.words:
+            parts.append((shares.words, Shuffled(_Lines(texts, maker), seed + len(_WORDS_OF))))
+        self._mixture = Mixture(parts)
+
+    def __getitem__(self, draw: int) -> list[TrainingSequence]:
+        return self._mixture[draw]
+
+    def seen(self, draws: int) -> dict[str, float]:
+        """Of each folder, samples among the first `draws`, and epochs: those samples over the folder's videos."""
+        seen = {folder.name: 0 for folder in self._folders}
+        for kind, drawn in zip(self._kinds, self._mixture.taken(draws), strict=False):
+            for name, count in zip(kind.folders, kind.samples.taken(drawn), strict=True):
+                seen[name] += count
+        epochs = {f"epochs/{folder.name}": seen[folder.name] / max(len(folder.reader), 1) for folder in self._folders}
+        return {f"samples/{name}": count for name, count in seen.items()} | epochs
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Samples of one kind from the folders that have it."""
+
+    share: int
+    folders: list[str]
+    samples: Mixture
+
+    @classmethod
+    def mixed(cls, share: int, videos: Sequence[_Videos], seed: int) -> _Kind:
+        """Mix what there is; where there is nothing, the first folder's samples say so."""
+        filled = [number for number, one in enumerate(videos) if len(one)] or [0]
+        parts = [(videos[n].folder.share, Shuffled(videos[n], seed + _FOLDER_SEEDS * n)) for n in filled]
+        return cls(share, [videos[n].folder.name for n in filled], Mixture(parts))
+
+
+_FOLDER_SEEDS = 1_000
+"""Between the seeds of folders, so that folders of one size are not shuffled alike."""
 
 _WORDS_OF = {
     "draw_image": "image_captions",
@@ -94,17 +139,18 @@ class _Videos:
 
     def __init__(
         self,
-        reader: TokenReader,
+        folder: TokenFolder,
         maker: SequenceMaker,
         kind: str,
         words: str,
         prompt_dropout: float,
         described_as_ids: float,
     ) -> None:
-        self._reader, self._maker, self._words = reader, maker, words
+        self.folder, self._reader = folder, folder.reader
+        self._maker, self._words = maker, words
         self._prompt_dropout, self._described_as_ids = prompt_dropout, described_as_ids
         self._task, self._subject = kind.split("_")
-        self._numbers = reader.with_words(words)
+        self._numbers = folder.reader.with_words(words)
 
     def __len__(self) -> int:
         return len(self._numbers)

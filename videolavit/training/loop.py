@@ -114,6 +114,7 @@ def _report(
         tokens_of_step, memory = group.sum(float(tokens)), group.most(memory_in_use(group.device))
         if tracker is not None:
             told = {"learning_rate": learning_rate(options, step - 1), "memory_gib": memory / 2**30}
+            told |= stage.seen(step * options.batch_size)
             tracker.metrics(step, {**metrics, **told}, tokens_per_step=tokens_of_step)
             if (warning := stage.check(metrics, step)) is not None:
                 logger.warning("%s, step %d: %s", stage.name, step, warning)

@@ -68,6 +68,10 @@ class Stage(ABC, Generic[Module]):
         """Number of tokens in a batch, for the log; 0 where data are no tokens."""
         return 0
 
+    def seen(self, samples: int) -> dict[str, float]:
+        """Numbers for the log about what the first `samples` samples of the run have shown of the data."""
+        return {}
+
     @property
     def tokens_of_sample(self) -> int:
         """Most tokens of one sample; 0 where data are no tokens."""

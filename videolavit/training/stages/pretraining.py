@@ -18,8 +18,8 @@ from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
 from videolavit.language.language_model import LanguageModel
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
-from videolavit.training.batches import Samples
-from videolavit.training.language_data import Shares, language_samples
+from videolavit.training.data_folders import TokenFolder, folders_and_shares, open_folders
+from videolavit.training.language_data import LanguageSamples, Shares
 from videolavit.training.language_loss import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
 from videolavit.training.language_parts import load_language, load_text_model, save_language
 from videolavit.training.language_samples import shown_motion, shown_words
@@ -38,8 +38,9 @@ class LanguageStage(Stage[LanguageTraining]):
     """Base of all training of the language model; a stage adds its defaults."""
 
     name: str
-    data: str = "data/tokens"
-    """Folder of token shards."""
+    data: str | tuple[str, ...] = "data/tokens"
+    """Folder of token shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four samples of each
+    kind three come from A. A folder without words of some kind takes no part in that."""
     text_tokenizer: str = "runs/text_tokenizer"
     """Folder of a transformers tokenizer; its ids come first in the vocabulary."""
     start_from: str = ""
@@ -77,9 +78,14 @@ class LanguageStage(Stage[LanguageTraining]):
             )
 
     @cached_property
+    def folders(self) -> list[TokenFolder]:
+        """The folders of token shards, with their shares."""
+        return open_folders(self.data)
+
+    @property
     def reader(self) -> TokenReader:
-        """The token shards."""
-        return TokenReader(self.data)
+        """The token shards of the first folder; ids and features mean the same in all."""
+        return self.folders[0].reader
 
     @cached_property
     def maker(self) -> SequenceMaker:
@@ -106,17 +112,25 @@ class LanguageStage(Stage[LanguageTraining]):
             module.projection.load_state_dict(projection)
         return module
 
-    def samples(self) -> Samples:
-        """The mixture."""
-        return language_samples(
+    @cached_property
+    def _samples(self) -> LanguageSamples:
+        return LanguageSamples(
             self.shares,
-            self.reader,
+            self.folders,
             self.maker,
             prompt_dropout=self.prompt_dropout,
             described_as_ids=self.described_as_ids,
             texts=self.texts,
             seed=self.training.seed,
         )
+
+    def samples(self) -> LanguageSamples:
+        """The mixture."""
+        return self._samples
+
+    def seen(self, samples: int) -> dict[str, float]:
+        """Samples and epochs of each folder of token shards."""
+        return self._samples.seen(samples)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Packed rows."""
@@ -130,7 +144,7 @@ class LanguageStage(Stage[LanguageTraining]):
 
     def sketch(self) -> LanguageTraining:
         """The released vocabulary and features where there are no token shards yet; sizes are those in `model`."""
-        has_data = any(Path(self.data).glob("*.tokens.json"))
+        has_data = all(any(Path(folder).glob("*.tokens.json")) for folder, _ in folders_and_shares(self.data))
         vocabulary = self.reader.vocabulary if has_data else Vocabulary()
         width = self.feature_width if has_data else VisualTokenizerConfig().vit.width
         causal_lm = build_causal_lm(self.model, vocabulary)
@@ -196,7 +210,7 @@ class LanguageStage(Stage[LanguageTraining]):
         if is_artifact(self.start_from):
             start = load_language(self.start_from)
             if start.vocabulary != reader.vocabulary:
-                raise ConfigError(f"{self.start_from} has {start.vocabulary}, {self.data} has {reader.vocabulary}")
+                raise ConfigError(f"{self.start_from} has {start.vocabulary}, {reader.folder} has {reader.vocabulary}")
             return start.causal_lm, start.projection
         causal_lm = load_text_model(self.start_from)
         grow_vocabulary(causal_lm, reader.vocabulary)

@@ -1,0 +1,134 @@
+"""Several folders of token shards as one mixture: exact shares, epochs in the log, refusals."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from training.small_language import make_text_tokenizer, make_video, make_vocabulary
+
+from videolavit.cli import main
+from videolavit.data.tokens import TokensMadeBy, write_tokens
+from videolavit.errors import ConfigError
+from videolavit.training.batches import batches
+from videolavit.training.data_folders import folders_and_shares, open_folders
+from videolavit.training.language_data import LanguageSamples, Shares
+
+DRAWS = 10_000
+
+
+class CaptionsOnly:
+    """In the place of a maker of sequences: the caption, which names the folder."""
+
+    def drawing(self, words, video, *, motion):
+        return words
+
+    def answering(self, video, question, answer, *, motion):
+        return answer
+
+
+def write_folder(folder, name, count, *, answers=True, tokenizers=None):
+    vocabulary = make_vocabulary(make_text_tokenizer())
+    videos = []
+    for number in range(count):
+        video = replace(make_video(number, vocabulary), captions=(name,), questions=(), about_image=())
+        videos.append(replace(video, questions=(("?", name, "name"),), about_image=(False,)) if answers else video)
+    (folder / name).mkdir()
+    write_tokens(videos, folder / name / "part", vocabulary, TokensMadeBy(tokenizers=tokenizers or {}))
+    return str(folder / name)
+
+
+def samples_of(*data, **shares):
+    return LanguageSamples(
+        Shares(**(shares or {"draw_video": 1})),
+        open_folders(data),
+        CaptionsOnly(),
+        prompt_dropout=0.0,
+        described_as_ids=0.0,
+        texts="",
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("folders")
+    return write_folder(folder, "A", 30), write_folder(folder, "B", 7), write_folder(folder, "C", 5, answers=False)
+
+
+def names(batch):
+    return [sequence for sample in batch for sequence in sample]
+
+
+def test_three_to_one_is_exact_whoever_draws(folders):
+    samples = samples_of(f"{folders[0]}=3", folders[1])
+    drawn = [name for draw in range(DRAWS) for name in samples[draw]]
+    assert Counter(drawn) == {"A": 7500, "B": 2500}
+    shared = {"batch_size": 40, "num_steps": DRAWS // 40}
+    in_parts = []
+    for rank in range(2):
+        settings = {**shared, "parts": 2, "first_step": 0, "rank": rank, "num_processes": 2, "workers": rank * 2}
+        in_parts.append(list(batches(samples, names, **settings)))
+    together = [part for step in range(DRAWS // 40) for rank in range(2) for part in in_parts[rank][2 * step :][:2]]
+    assert [name for part in together for name in part] == drawn
+    resumed = batches(samples, names, parts=1, first_step=200, **shared)
+    assert [name for part in resumed for name in part] == drawn[200 * 40 :]
+
+
+def test_each_folder_shows_each_of_its_videos_once_an_epoch(folders):
+    samples = samples_of(f"{folders[0]}=3", folders[1])
+    seen = samples.seen(DRAWS)
+    assert seen == {"samples/A": 7500, "samples/B": 2500, "epochs/A": 250, "epochs/B": pytest.approx(2500 / 7)}
+    for draws in (0, 1, 2, 3, 17, 4001):
+        drawn = Counter(name for draw in range(draws) for name in samples[draw])
+        assert samples.seen(draws) == {
+            **{f"samples/{name}": drawn[name] for name in "AB"},
+            "epochs/A": drawn["A"] / 30,
+            "epochs/B": pytest.approx(drawn["B"] / 7),
+        }
+
+
+def test_a_folder_without_answers_takes_part_in_drawing_alone(folders):
+    samples = samples_of(folders[0], folders[2], draw_video=1, answer_video=1)
+    drawn = Counter(name for draw in range(400) for name in samples[draw])
+    assert drawn == {"A": 300, "C": 100}
+    with pytest.raises(ConfigError, match=r"C.*no words of the kinds that are asked for"):
+        samples_of(folders[0], folders[2], answer_video=1)
+    with pytest.raises(ConfigError, match="no items to train on"):
+        samples_of(folders[2], answer_video=1)
+
+
+def test_one_folder_is_drawn_as_without_shares(folders):
+    alone, five = samples_of(folders[0]), samples_of(f"{folders[0]}=5")
+    assert [alone[draw] for draw in range(90)] == [five[draw] for draw in range(90)]
+
+
+def test_folders_of_other_tokenizers_are_refused(tmp_path):
+    one = write_folder(tmp_path, "one", 3, tokenizers={"visual": "aa", "motion": "bb"})
+    other = write_folder(tmp_path, "other", 3, tokenizers={"visual": "aa", "motion": "cc"})
+    with pytest.raises(ConfigError, match=r"one.*other.*different tokenizers \(motion\)"):
+        open_folders([one, other])
+
+
+@pytest.mark.parametrize("data", [(), ("A=0",), ("A", "./A=2")])
+def test_what_is_no_share_is_refused(data):
+    with pytest.raises(ConfigError, match=r"from 1 up|named twice"):
+        folders_and_shares(data)
+
+
+def test_folders_may_have_signs_of_equality():
+    assert folders_and_shares(["a=b", "c=d=2", "=3"]) == [("a=b", 1), ("c=d", 2), ("=3", 1)]
+
+
+def test_the_command_mixes_folders_and_logs_their_epochs(folders, tmp_path, capsys):
+    make_text_tokenizer().save_pretrained(tmp_path / "text")
+    sizes = ["--model.width", "16", "--model.mlp-width", "16", "--model.layers", "1", "--model.heads", "2"]
+    training = ["--training.steps", "4", "--training.warmup-steps", "1", "--training.batch-size", "8"]
+    command = ["train", "pretraining", "--data", f"{folders[0]}=3", folders[1], "-o", str(tmp_path / "run"), "--quiet"]
+    rest = ["--text-tokenizer", str(tmp_path / "text"), "--training.log-every", "2", "--training.images-every", "0"]
+    shares = ["--shares.draw-image", "0", "--shares.describe-image", "0", "--shares.answer-image", "0"]
+    assert main([*command, *rest, *sizes, *training, *shares]) == 0, capsys.readouterr().err
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert last["samples/A"] + last["samples/B"] == 32
+    assert last["samples/A"] == 24
+    assert last["epochs/A"] == 24 / 30
