@@ -5,26 +5,37 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+import torch
 from training.small_language import make_text_tokenizer, make_video, make_vocabulary
 
 from videolavit.cli import main
 from videolavit.data.tokens import TokensMadeBy, write_tokens
 from videolavit.errors import ConfigError
+from videolavit.language.prompts import Prompt
 from videolavit.training.batches import batches
 from videolavit.training.data_folders import folders_and_shares, open_folders
 from videolavit.training.language_data import LanguageSamples, Shares
+from videolavit.training.sequences import SequenceMaker, TrainingSequence
 
 DRAWS = 10_000
 
 
-class CaptionsOnly:
-    """In the place of a maker of sequences: the caption, which names the folder."""
+class FirstLetters(SequenceMaker):
+    """In the place of whole sequences, the first letter of a caption or answer, which names the folder."""
 
-    def drawing(self, words, video, *, motion):
-        return words
+    def drawing(self, caption, video, *, motion=True):
+        return letter(caption)
 
-    def answering(self, video, question, answer, *, motion):
-        return answer
+    def answering(self, video, question, answer, *, motion=True):
+        return letter(answer)
+
+
+def letter(text):
+    return TrainingSequence(prompt=Prompt.from_ids(torch.tensor([ord(text[0])])), targets=torch.zeros(1).long())
+
+
+def names(batch):
+    return [chr(int(sequence.ids[0])) for sample in batch for sequence in sample]
 
 
 def write_folder(folder, name, count, *, answers=True, tokenizers=None):
@@ -39,10 +50,11 @@ def write_folder(folder, name, count, *, answers=True, tokenizers=None):
 
 
 def samples_of(*data, **shares):
+    text = make_text_tokenizer()
     return LanguageSamples(
         Shares(**(shares or {"draw_video": 1})),
         open_folders(data),
-        CaptionsOnly(),
+        FirstLetters(vocabulary=make_vocabulary(text), text_tokenizer=text),
         prompt_dropout=0.0,
         described_as_ids=0.0,
         texts="",
@@ -56,13 +68,9 @@ def folders(tmp_path_factory):
     return write_folder(folder, "A", 30), write_folder(folder, "B", 7), write_folder(folder, "C", 5, answers=False)
 
 
-def names(batch):
-    return [sequence for sample in batch for sequence in sample]
-
-
 def test_three_to_one_is_exact_whoever_draws(folders):
     samples = samples_of(f"{folders[0]}=3", folders[1])
-    drawn = [name for draw in range(DRAWS) for name in samples[draw]]
+    drawn = names(samples[draw] for draw in range(DRAWS))
     assert Counter(drawn) == {"A": 7500, "B": 2500}
     shared = {"batch_size": 40, "num_steps": DRAWS // 40}
     in_parts = []
@@ -80,7 +88,7 @@ def test_each_folder_shows_each_of_its_videos_once_an_epoch(folders):
     seen = samples.seen(DRAWS)
     assert seen == {"samples/A": 7500, "samples/B": 2500, "epochs/A": 250, "epochs/B": pytest.approx(2500 / 7)}
     for draws in (0, 1, 2, 3, 17, 4001):
-        drawn = Counter(name for draw in range(draws) for name in samples[draw])
+        drawn = Counter(names(samples[draw] for draw in range(draws)))
         assert samples.seen(draws) == {
             **{f"samples/{name}": drawn[name] for name in "AB"},
             "epochs/A": drawn["A"] / 30,
@@ -90,17 +98,12 @@ def test_each_folder_shows_each_of_its_videos_once_an_epoch(folders):
 
 def test_a_folder_without_answers_takes_part_in_drawing_alone(folders):
     samples = samples_of(folders[0], folders[2], draw_video=1, answer_video=1)
-    drawn = Counter(name for draw in range(400) for name in samples[draw])
+    drawn = Counter(names(samples[draw] for draw in range(400)))
     assert drawn == {"A": 300, "C": 100}
     with pytest.raises(ConfigError, match=r"C.*no words of the kinds that are asked for"):
         samples_of(folders[0], folders[2], answer_video=1)
     with pytest.raises(ConfigError, match="no items to train on"):
         samples_of(folders[2], answer_video=1)
-
-
-def test_one_folder_is_drawn_as_without_shares(folders):
-    alone, five = samples_of(folders[0]), samples_of(f"{folders[0]}=5")
-    assert [alone[draw] for draw in range(90)] == [five[draw] for draw in range(90)]
 
 
 def test_folders_of_other_tokenizers_are_refused(tmp_path):
@@ -126,7 +129,8 @@ def test_the_command_mixes_folders_and_logs_their_epochs(folders, tmp_path, caps
     training = ["--training.steps", "4", "--training.warmup-steps", "1", "--training.batch-size", "8"]
     command = ["train", "pretraining", "--data", f"{folders[0]}=3", folders[1], "-o", str(tmp_path / "run"), "--quiet"]
     rest = ["--text-tokenizer", str(tmp_path / "text"), "--training.log-every", "2", "--training.images-every", "0"]
-    shares = ["--shares.draw-image", "0", "--shares.describe-image", "0", "--shares.answer-image", "0"]
+    kinds = ("draw-image", "describe-image", "describe-video", "answer-image", "answer-video")
+    shares = [text for kind in kinds for text in (f"--shares.{kind}", "0")]
     assert main([*command, *rest, *sizes, *training, *shares]) == 0, capsys.readouterr().err
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert last["samples/A"] + last["samples/B"] == 32

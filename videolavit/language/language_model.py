@@ -98,10 +98,12 @@ class LanguageModel(nn.Module):
         attention_mask: Tensor | None = None,
         position_ids: Int[Tensor, "batch length"] | None = None,
         cache: Any = None,
+        **attention: Any,
     ) -> Float[Tensor, "batch length width"]:
         """Hidden states before the output projection.
 
         `attention_mask` is (batch, keys), 1 where a position is real, or an additive (batch, 1, length, keys).
+        `attention` goes on to the attention of every layer, where the model has one that takes more than a mask.
         """
         decoder = self.causal_lm.get_decoder()
         output = decoder(
@@ -110,6 +112,7 @@ class LanguageModel(nn.Module):
             position_ids=position_ids,
             use_cache=cache is not None,
             **cache_argument(decoder, cache),
+            **attention,
         )
         return output.last_hidden_state
 

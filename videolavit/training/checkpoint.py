@@ -1,8 +1,8 @@
-"""Checkpoints of a run: everything that the next step depends on, written so that a kill can hurt none of them.
+"""Checkpoints of a run: everything that the next step depends on, found and read again.
 
-A checkpoint is a folder `step-00001000` made by torch.distributed.checkpoint. It is written under another name and
-renamed when complete, and holds the SHA-256 of its files, so damage is found before anything is read from it. A run
-that finds its newest checkpoint damaged says so, keeps it as `step-00001000.damaged`, and goes on from the one before.
+A checkpoint is a folder `step-00001000` made by torch.distributed.checkpoint (`checkpoint_writer.py`). It holds the
+SHA-256 of its files, so damage is found before anything is read from it. A run that finds its newest checkpoint damaged
+says so, keeps it as `step-00001000.damaged`, and goes on from the one before.
 """
 
 from __future__ import annotations
@@ -17,70 +17,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from videolavit.checkpoints.checksums import damaged_files, file_hashes
-from videolavit.errors import CheckpointError, OutputError, TrainingError
+from videolavit.checkpoints.checksums import damaged_files
+from videolavit.errors import CheckpointError
 from videolavit.training.ema import WeightAverage
 from videolavit.training.processes import Processes
 
-__all__ = ["advice_after_failure", "latest_checkpoint", "load_checkpoint", "resume", "save_checkpoint"]
+__all__ = [
+    "RUN_FILE",
+    "advice_after_failure",
+    "checkpoints_in",
+    "first_line",
+    "latest_checkpoint",
+    "load_checkpoint",
+    "resume",
+    "training_state",
+]
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d{8})")
-_RUN_FILE = "run.json"
-_MAY_CHANGE = frozenset(
-    f"training.{name}" for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision", "accumulate")
-) | {"processes"}
-"""Options that may change to go on after a loss that was not finite, or on more or fewer machines. The run then has not
-the bits of either; the loss of a step means the same."""
-
-
-def save_checkpoint(
-    folder: Path,
-    step: int,
-    module: nn.Module,
-    optimiser: Optimizer,
-    average: WeightAverage | None,
-    group: Processes,
-    *,
-    run: dict[str, str],
-    keep: int,
-) -> Path:
-    """Write the state after `step` steps and remove all but the `keep` newest.
-
-    `run` is what a run that resumes from it must agree with: options by their dotted names.
-
-    Raises:
-        TrainingError: a weight is not finite; nothing is written.
-        OutputError: the disk is full, or the folder cannot be written; earlier checkpoints are intact.
-    """
-    _check_finite(module, step, folder, group, run)
-    target = folder / f"step-{step:08d}"
-    partial = folder / f".{target.name}.partial"
-    with _explained_writing(target, partial, group):
-        if group.is_first:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        _wait(group)
-        dcp.save(_state(module, optimiser, average), checkpoint_id=partial, no_dist=group.count == 1)
-        if group.is_first:
-            note = {"step": step, "options": run, "files": file_hashes(partial)}
-            (partial / _RUN_FILE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(partial, target)
-            for old in _checkpoints(folder)[:-keep]:
-                shutil.rmtree(old)
-    _wait(group)
-    return target
+RUN_FILE = "run.json"
+_MAY_CHANGE = frozenset({"processes", "attention"}).union(
+    f"training.{name}"
+    for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision", "accumulate", "replicate")
+)
+"""Options that may change to go on after a loss that was not finite, or on other machines. The run then has not the
+bits of either; the loss of a step means the same."""
 
 
 def resume(
@@ -98,7 +67,7 @@ def resume(
         CheckpointError: the checkpoints belong to a run with other options, or not one of them is whole.
     """
     damaged: list[str] = []
-    for checkpoint in reversed(_checkpoints(folder)):
+    for checkpoint in reversed(checkpoints_in(folder)):
         try:
             step = load_checkpoint(checkpoint, module, optimiser, average, group, run=run)
         except _DamagedError as error:
@@ -108,7 +77,7 @@ def resume(
             continue
         if group.is_first:
             _set_aside(checkpoint, folder)
-        _wait(group)
+        group.wait()
         return step
     if damaged:
         raise CheckpointError(
@@ -135,7 +104,7 @@ def load_checkpoint(
     note = _read_note(checkpoint)
     _check_run(checkpoint, note["options"], run)
     _check_files(checkpoint, note.get("files", {}), group)
-    state = _state(module, optimiser, average)
+    state = training_state(module, optimiser, average)
     with _explained_reading(checkpoint):
         dcp.load(state, checkpoint_id=checkpoint, no_dist=group.count == 1)
     set_state_dict(module, optimiser, model_state_dict=state["module"], optim_state_dict=state["optimiser"])
@@ -146,20 +115,22 @@ def load_checkpoint(
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the most steps, or None."""
-    return next(reversed(_checkpoints(folder)), None)
+    return next(reversed(checkpoints_in(folder)), None)
 
 
 class _DamagedError(CheckpointError):
     """One checkpoint cannot be read; an earlier one may be."""
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Checkpoints of a folder by their steps."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
-def _state(module: nn.Module, optimiser: Optimizer, average: WeightAverage | None) -> dict[str, Any]:
+def training_state(module: nn.Module, optimiser: Optimizer, average: WeightAverage | None) -> dict[str, Any]:
+    """All that a checkpoint holds; the tensors are those in use."""
     weights, optimiser_state = get_state_dict(module, optimiser)
     state: dict[str, Any] = {"module": weights, "optimiser": optimiser_state}
     if average is not None:
@@ -169,12 +140,12 @@ def _state(module: nn.Module, optimiser: Optimizer, average: WeightAverage | Non
 
 def _read_note(checkpoint: Path) -> dict[str, Any]:
     try:
-        note = json.loads((checkpoint / _RUN_FILE).read_text(encoding="utf-8"))
+        note = json.loads((checkpoint / RUN_FILE).read_text(encoding="utf-8"))
         if "options" not in note:  # written before options had dotted names
             note = {"step": note["step"], "options": {name: note[name] for name in note if name != "step"}}
         return {**note, "step": int(note["step"]), "options": dict(note["options"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _DamagedError(f"{checkpoint}: is damaged: {_RUN_FILE} cannot be read: {_first_line(error)}") from error
+        raise _DamagedError(f"{checkpoint}: is damaged: {RUN_FILE} cannot be read: {first_line(error)}") from error
 
 
 def _check_run(checkpoint: Path, saved: dict[str, str], run: dict[str, str]) -> None:
@@ -202,23 +173,11 @@ def _check_files(checkpoint: Path, hashes: dict[str, str], group: Processes) -> 
 
 def _set_aside(good: Path, folder: Path) -> None:
     """Rename the damaged checkpoints after a good one, so that they neither count as kept nor are tried again."""
-    for damaged in _checkpoints(folder):
+    for damaged in checkpoints_in(folder):
         if damaged.name > good.name:
             aside = damaged.with_name(f"{damaged.name}.damaged")
             shutil.rmtree(aside, ignore_errors=True)
             os.replace(damaged, aside)
-
-
-def _check_finite(module: nn.Module, step: int, folder: Path, group: Processes, run: dict[str, str]) -> None:
-    bad = next((name for name, value in module.named_parameters() if not _is_finite(value)), None)
-    found = [bad]
-    if group.count > 1:
-        every: list[str | None] = [None] * group.count
-        dist.all_gather_object(every, bad)
-        found = every
-    if any(found):
-        name = next(filter(None, found))
-        raise TrainingError(f"step {step}: the weights of {name} are not finite; {advice_after_failure(folder, run)}")
 
 
 def advice_after_failure(folder: Path, run: dict[str, str]) -> str:
@@ -231,43 +190,19 @@ def advice_after_failure(folder: Path, run: dict[str, str]) -> str:
     return f"the last checkpoint, {last.name}, is intact: run the same command with {change} to go on from it"
 
 
-def _is_finite(value: torch.Tensor) -> bool:
-    local = value.to_local() if isinstance(value, DTensor) else value
-    return not local.is_floating_point() or bool(local.detach().isfinite().all())
-
-
-@contextmanager
-def _explained_writing(target: Path, partial: Path, group: Processes) -> Iterator[None]:
-    """Turn what the disk and torch raise while writing into one message, and leave nothing half-written."""
-    try:
-        yield
-    except (OSError, RuntimeError, CheckpointException) as error:
-        if group.is_first:
-            shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(
-            f"{target}: cannot be written: {_first_line(error)}; earlier checkpoints are intact: make space and run "
-            "the same command to go on from the last of them"
-        ) from error
-
-
 @contextmanager
 def _explained_reading(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except (Exception, CheckpointException) as error:  # CheckpointException is no Exception
-        raise _DamagedError(f"{checkpoint}: is damaged or of another model: {_first_line(error)}") from error
+        raise _DamagedError(f"{checkpoint}: is damaged or of another model: {first_line(error)}") from error
 
 
-def _first_line(error: BaseException) -> str:
-    """Message of a library, without the stack that it carries along."""
+def first_line(error: BaseException) -> str:
+    """First line of a library's message, without the stack that it carries along."""
     failures = getattr(error, "failures", None)  # of CheckpointException: what each process met
     if failures:
         inner = next(iter(failures.values()))
         error = inner[0] if isinstance(inner, tuple) else inner
     text = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def _wait(group: Processes) -> None:
-    if group.count > 1:
-        dist.barrier()

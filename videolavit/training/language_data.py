@@ -101,7 +101,7 @@ class LanguageSamples:
             for name, count in zip(kind.folders, kind.samples.taken(drawn), strict=True):
                 seen[name] += count
         epochs = {f"epochs/{folder.name}": seen[folder.name] / max(len(folder.reader), 1) for folder in self._folders}
-        return {f"samples/{name}": count for name, count in seen.items()} | epochs
+        return {f"samples/{name}": float(count) for name, count in seen.items()} | epochs
 
 
 @dataclass(frozen=True, slots=True)

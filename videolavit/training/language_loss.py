@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from videolavit.errors import ConfigError
 from videolavit.language.language_model import LanguageModel
+from videolavit.training.packed_attention import sequence_ends, use_packed_attention
 from videolavit.training.packing import attention_mask
 from videolavit.training.sequences import LossWeights, Target
 from videolavit.vocabulary import Vocabulary
@@ -100,8 +101,13 @@ class LanguageTraining(nn.Module):
         feature_width: int,
         weights: LossWeights,
         reported: tuple[Target, ...],
+        *,
+        packed_attention: bool = False,
     ) -> None:
         super().__init__()
+        self._packed = packed_attention
+        if packed_attention:
+            use_packed_attention(model.causal_lm)
         self.model = model
         self.projection = nn.Linear(feature_width, model.width) if feature_width else None
         """From visual features to embeddings: the visual tokenizer's `language_proj`."""
@@ -131,6 +137,8 @@ class LanguageTraining(nn.Module):
             projected = self.projection(batch["features"]).to(embeddings.dtype)
             flat = embeddings.flatten(0, 1).index_copy(0, batch["feature_places"], projected)
             embeddings = flat.view_as(embeddings)
+        if self._packed:
+            return self.model.hidden(embeddings, None, batch["positions"], packed=sequence_ends(batch["segments"]))
         return self.model.hidden(embeddings, attention_mask(batch["segments"]), batch["positions"])
 
     @torch.no_grad()

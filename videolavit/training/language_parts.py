@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from videolavit.checkpoints.artifacts import open_artifact, read_artifact, write_artifact
-from videolavit.checkpoints.registry import live_component, load_component
+from videolavit.checkpoints.artifacts import is_artifact, open_artifact, read_artifact, write_artifact
+from videolavit.checkpoints.registry import build_component, live_component, load_component
 from videolavit.errors import CheckpointError
 from videolavit.language.text_tokenizer import load_text_tokenizer
 from videolavit.training.language_loss import LanguageTraining
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["TrainedLanguage", "load_language", "load_text_model", "save_language"]
+__all__ = ["TrainedLanguage", "load_language", "load_text_model", "save_language", "sketch_language"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -82,3 +82,18 @@ def load_text_model(folder: str | Path) -> Any:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: the text model cannot be loaded: {error}") from error
+
+
+def sketch_language(folder: str | Path) -> Any | None:
+    """A causal LM with the form of what `load_language` or `load_text_model` would load, and random weights.
+
+    None where there is nothing yet.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if is_artifact(folder):
+        return build_component("language_model", read_artifact("language_model", folder).config)
+    if not Path(folder).is_dir():
+        return None
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return AutoModelForCausalLM.from_config(config, trust_remote_code=False, attn_implementation="sdpa")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.optim import AdamW
 
@@ -23,15 +23,15 @@ from videolavit.checkpoints.checksums import write_checksums
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import TrainingError
 from videolavit.training.batches import batches
-from videolavit.training.blocks import compile_blocks, recompute_activations
-from videolavit.training.checkpoint import advice_after_failure, latest_checkpoint, resume, save_checkpoint
+from videolavit.training.checkpoint import advice_after_failure, latest_checkpoint, resume
+from videolavit.training.checkpoint_writer import CheckpointWriter
 from videolavit.training.ema import WeightAverage
-from videolavit.training.processes import Processes, memory_in_use, processes, shard
+from videolavit.training.processes import Processes, memory_in_use, peak_flops, processes
 from videolavit.training.stages.base import Stage
-from videolavit.training.step import NotFiniteError, seed_all, take_step
-from videolavit.training.tracking import Tracker
+from videolavit.training.start import start
+from videolavit.training.step import NotFiniteError, Taken, take_step
+from videolavit.training.tracking import Tracker, WorkOfStep
 from videolavit.training.training_options import learning_rate
-from videolavit.training.warm_start import warm_start
 
 __all__ = ["train"]
 
@@ -46,76 +46,68 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
     Raises:
         TrainingError: the loss or its gradient is no longer finite; the last checkpoint is intact.
         CheckpointError: the folder holds a run with other options, or nothing of the model fits.
+        OutputError: a checkpoint cannot be written.
     """
-    options = stage.training
+    options, checkpoints = stage.training, folder / "checkpoints"
     with processes(options.timeout_minutes) as group:
-        seed_all(options.seed, 0, 0, 0)  # the initial weights are the same on all processes
-        module = stage.build()
-        checkpoint = latest_checkpoint(folder / "checkpoints")
-        if model and checkpoint is None:
-            warm_start(stage.trainable(module), model)
-        module = module.to(group.device).train()
-        if options.recompute_activations:
-            recompute_activations(module)
-        if options.compile:
-            compile_blocks(module)
-        shard(module, group, blocks_in_bf16=stage.blocks_in_bf16 and options.precision == "bf16")
+        begins = latest_checkpoint(checkpoints) is None
+        module = start(stage, group, model if begins else "")
         optimiser = AdamW(_parameter_groups(module, options.weight_decay), lr=0.0, betas=options.betas)
         average = WeightAverage(module, options.ema_decay) if options.ema_decay else None
         run = _identity(stage, group)
-        step = resume(folder / "checkpoints", module, optimiser, average, group, run=run)
+        step = resume(checkpoints, module, optimiser, average, group, run=run)
         if step:
             logger.info("resuming %s after step %d", stage.name, step)
-        with _tracker(stage, folder, step, group, quiet) as tracker:
+        writer = CheckpointWriter(
+            checkpoints, group, run=run, keep=options.keep_checkpoints, in_background=options.background_checkpoints
+        )
+        with writer, _tracker(stage, folder, step, group, quiet) as tracker:
             data = _batches(stage, step, group)
             while step < options.steps:
                 try:
-                    metrics, tokens = take_step(stage, module, optimiser, data, step, group)
+                    taken = take_step(stage, module, optimiser, data, step, group)
                 except NotFiniteError as error:
-                    raise TrainingError(f"{error}; {advice_after_failure(folder / 'checkpoints', run)}") from None
+                    writer.finish()
+                    raise TrainingError(f"{error}; {advice_after_failure(checkpoints, run)}") from None
                 step += 1
                 if average is not None:
                     average.update(step)
-                _report(stage, module, average, metrics, tokens, step, group, tracker)
+                _report(stage, module, average, taken, step, group, tracker)
                 if step % options.checkpoint_every == 0 or step == options.steps:
-                    save_checkpoint(
-                        folder / "checkpoints",
-                        step,
-                        module,
-                        optimiser,
-                        average,
-                        group,
-                        run=run,
-                        keep=options.keep_checkpoints,
-                    )
+                    writer.save(step, module, optimiser, average)
+            writer.finish()
         if average is not None:
             average.swap()
-        whole = _whole(stage, module, group)
-        if whole is not None:
-            with new_folder(folder / "export", overwrite=True) as export:
-                stage.export(whole.eval(), export)
-                write_checksums(export)
+        _export(stage, module, folder / "export", group)
     return folder / "export"
+
+
+def _export(stage: Stage[Any], module: nn.Module, folder: Path, group: Processes) -> None:
+    whole = _whole(stage, module, group)
+    if whole is not None:
+        with new_folder(folder, overwrite=True) as export:
+            stage.export(whole.eval(), export)
+            write_checksums(export)
 
 
 def _report(
     stage: Stage[Any],
     module: nn.Module,
     average: WeightAverage | None,
-    scalars: dict[str, Tensor],
-    tokens: int,
+    taken: Taken,
     step: int,
     group: Processes,
     tracker: Tracker | None,
 ) -> None:
     options = stage.training
     if step % options.log_every == 0 or step == options.steps:
-        metrics = group.mean(scalars)  # all processes take part
-        tokens_of_step, memory = group.sum(float(tokens)), group.most(memory_in_use(group.device))
+        metrics = group.mean(taken.scalars)  # all processes take part
+        work = WorkOfStep(tokens=group.sum(float(taken.tokens)), flops=group.sum(taken.flops), peak=_peak(stage, group))
+        memory = group.most(memory_in_use(group.device))
         if tracker is not None:
             told = {"learning_rate": learning_rate(options, step - 1), "memory_gib": memory / 2**30}
             told |= stage.seen(step * options.batch_size)
-            tracker.metrics(step, {**metrics, **told}, tokens_per_step=tokens_of_step)
+            tracker.metrics(step, {**metrics, **told}, work)
             if (warning := stage.check(metrics, step)) is not None:
                 logger.warning("%s, step %d: %s", stage.name, step, warning)
                 tracker.event(step=step, warning=warning)
@@ -125,6 +117,12 @@ def _report(
         with _for_inference(module, average):
             for name, image in stage.visualize(module).items():
                 tracker.image(step, name, image)
+
+
+def _peak(stage: Stage[Any], group: Processes) -> float:
+    """Operations that all processes together could do in a second; 0 where that is not known."""
+    own = stage.training.peak_teraflops * 1e12 or peak_flops(group.device, stage.training.precision)
+    return own * group.count
 
 
 @contextlib.contextmanager
@@ -203,7 +201,7 @@ def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, 
 def _identity(stage: Stage[Any], group: Processes) -> dict[str, str]:
     """The options that decide the bits of a run, by dotted name. How often it logs, saves or draws may change."""
     free = {"workers", "log_every", "checkpoint_every", "keep_checkpoints", "images_every"}
-    free |= {"timeout_minutes", "recompute_activations", "compile"}
+    free |= {"timeout_minutes", "recompute_activations", "compile", "background_checkpoints", "peak_teraflops"}
     described = {"stage": repr(stage.name), "processes": repr(group.count)}
     for field in fields(stage):  # type: ignore[arg-type]
         described |= _flat(field.name, getattr(stage, field.name))

@@ -14,10 +14,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-__all__ = ["Processes", "processes", "shard"]
+from videolavit.errors import ConfigError
+
+__all__ = ["Processes", "memory_in_use", "peak_flops", "processes", "shard"]
+
+_PEAK_IN_BF16 = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "GH200": 989e12, "B200": 2250e12, "L40S": 362e12}
+"""Dense operations in a second, by a part of the GPU's name, as its maker states them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +37,11 @@ class Processes:
     def is_first(self) -> bool:
         """True if this process writes what is written once."""
         return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.count > 1:
+            dist.barrier()
 
     def sum(self, value: float) -> float:
         """Sum of a number over all processes."""
@@ -89,16 +99,31 @@ def memory_in_use(device: torch.device) -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
-def shard(module: nn.Module, group: Processes, *, blocks_in_bf16: bool = False) -> None:
+def peak_flops(device: torch.device, precision: str) -> float:
+    """Operations in a second that a device could do at most; 0 where that is not known."""
+    if device.type != "cuda" or precision != "bf16":
+        return 0.0
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in _PEAK_IN_BF16.items() if part in name), 0.0)
+
+
+def shard(module: nn.Module, group: Processes, *, blocks_in_bf16: bool = False, replicate: int = 1) -> None:
     """Spread parameters, gradients and optimiser state over the processes; nothing to do for one.
 
     Every block of a `ModuleList` is gathered and freed on its own, so that only one of them is whole at a time; in bf16
     if asked for, which halves what goes over the network. Gradients are summed in float32, and what is outside of
     blocks (embeddings, the last norm, the output) stays in float32.
+
+    With `replicate` groups, weights are spread within each of them alone.
+
+    Raises:
+        ConfigError: the processes cannot be cut into so many groups.
     """
+    if group.count % replicate:
+        raise ConfigError(f"{group.count} processes cannot be cut into {replicate} groups of the same size")
     if group.count == 1:
         return
-    mesh = init_device_mesh(group.device.type, (group.count,))
+    mesh = _mesh(group, replicate)
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if blocks_in_bf16 else None, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
@@ -108,3 +133,11 @@ def shard(module: nn.Module, group: Processes, *, blocks_in_bf16: bool = False) 
                 if any(parameter.requires_grad for parameter in block.parameters()):
                     fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(module, mesh=mesh)
+
+
+def _mesh(group: Processes, replicate: int) -> DeviceMesh:
+    """Neighbours, which torchrun starts on one machine, hold one copy of the weights together."""
+    if replicate == 1:
+        return init_device_mesh(group.device.type, (group.count,))
+    shape = (replicate, group.count // replicate)
+    return init_device_mesh(group.device.type, shape, mesh_dim_names=("replicate", "shard"))

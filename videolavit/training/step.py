@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,27 @@ from videolavit.training.processes import Processes
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions, learning_rate
 
-__all__ = ["NotFiniteError", "seed_all", "take_step"]
+__all__ = ["NotFiniteError", "Taken", "seed_all", "take_step"]
 
 
 class NotFiniteError(TrainingError):
     """A loss or gradient that is no number; `train` says how to go on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that was taken, on one process."""
+
+    scalars: dict[str, Tensor]
+    tokens: int
+    flops: float
+    """Operations that the step needed at least; 0 where nobody counts."""
+
+
 def take_step(
     stage: Stage[Any], module: nn.Module, optimiser: AdamW, data: Iterator[Any], step: int, group: Processes
-) -> tuple[dict[str, Tensor], int]:
-    """Update the weights once; this process's scalars and its number of tokens.
+) -> Taken:
+    """Update the weights once.
 
     The mean of `loss` over all processes is the loss of the step; other scalars are those of the last part.
 
@@ -52,7 +63,8 @@ def take_step(
         raise NotFiniteError(f"step {step}: loss {loss}, gradient norm {size}")
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return scalars, sum(stage.tokens(part) for part in parts)
+    flops = sum(stage.flops(module, part) for part in parts)
+    return Taken(scalars, sum(stage.tokens(part) for part in parts), flops)
 
 
 def _gradient(stage: Stage[Any], module: nn.Module, parts: list[Any], step: int, group: Processes) -> dict[str, Tensor]:

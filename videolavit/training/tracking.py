@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,18 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-__all__ = ["Tracker"]
+__all__ = ["Tracker", "WorkOfStep"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkOfStep:
+    """Work of a step, over all processes; 0 for what is not known."""
+
+    tokens: float = 0.0
+    flops: float = 0.0
+    """Operations that it needs at least."""
+    peak: float = 0.0
+    """Operations that all processes can do in a second."""
 
 
 class Tracker:
@@ -28,13 +40,18 @@ class Tracker:
         self._bar = tqdm(total=num_steps, initial=first_step, desc=name, unit="step", disable=quiet or None)
         self._time, self._step = time.monotonic(), first_step
 
-    def metrics(self, step: int, values: dict[str, float], *, tokens_per_step: float = 0) -> None:
-        """Numbers after `step` steps; speed since the last call and the time left are added."""
+    def metrics(self, step: int, values: dict[str, float], work: WorkOfStep) -> None:
+        """Numbers after `step` steps; speed since the last call and the time left are added.
+
+        `mfu` is the share of what the processors could do that the steps needed (model FLOPs utilisation).
+        """
         now = time.monotonic()
         steps_per_second = (step - self._step) / max(now - self._time, 1e-9)
         values = dict(values, samples_per_second=steps_per_second * self._batch_size)
-        if tokens_per_step:
-            values["tokens_per_second"] = steps_per_second * tokens_per_step
+        if work.tokens:
+            values["tokens_per_second"] = steps_per_second * work.tokens
+        if work.flops and work.peak:
+            values["mfu"] = steps_per_second * work.flops / work.peak
         values["hours_left"] = (self._num_steps - step) / max(steps_per_second, 1e-9) / 3600
         self._time, self._step = now, step
         self.event(step=step, **values)

@@ -46,15 +46,33 @@ class TrainingOptions:
     """Keep only what enters each block and compute the rest again for the gradient: less memory, a third more time."""
     compile: bool = False
     """Compile each block with torch.compile: faster steps on a GPU after some minutes."""
+    replicate: int = 1
+    """Groups of processes that each hold all weights, in shards; only gradients go from group to group. For machines
+    whose network is slower than what joins their GPUs: as many groups as machines."""
+    background_checkpoints: bool = False
+    """Write checkpoints while the run goes on, from a copy in the machine's memory."""
+    peak_teraflops: float = 0.0
+    """Of one GPU at this precision, to log what share of it the run uses (`mfu`); 0 takes that of known GPUs."""
     timeout_minutes: float = 30.0
     """Longest wait for another process before a run of several gives up."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every", "keep_checkpoints"):
+        positive = (
+            "steps",
+            "batch_size",
+            "accumulate",
+            "replicate",
+            "log_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+        )
+        for name in positive:
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")
         if self.warmup_steps > self.steps:
             raise ConfigError(f"got {self.warmup_steps} warm-up steps of {self.steps}, expected at most all of them")
+        if self.peak_teraflops < 0:
+            raise ConfigError(f"got peak_teraflops={self.peak_teraflops}, expected 0 or more")
         if self.timeout_minutes <= 0:
             raise ConfigError(f"got timeout_minutes={self.timeout_minutes}, expected more than 0")
         if not 0 <= self.ema_decay < 1:

@@ -37,6 +37,10 @@ class Stage(ABC, Generic[Module]):
     """True if processes may gather the weights of blocks in bf16 when they train with that precision. Blocks must then
     hold nothing that needs float32 outside of autocast."""
 
+    starts_as_sketch: ClassVar[bool] = False
+    """Whether processes other than the first may build `sketch` in the place of `build`, and receive all weights and
+    buffers: it must have the same ones then, also where the stage starts from trained weights."""
+
     @abstractmethod
     def build(self) -> Module:
         """The module to train. Called with (batch, step) it returns scalars, one of them named `loss`."""
@@ -71,6 +75,10 @@ class Stage(ABC, Generic[Module]):
     def seen(self, samples: int) -> dict[str, float]:
         """Numbers for the log about what the first `samples` samples of the run have shown of the data."""
         return {}
+
+    def flops(self, module: Module, batch: dict[str, Tensor]) -> float:
+        """Floating-point operations that the loss of a batch and its gradient need at least; 0 if nobody counts."""
+        return 0.0
 
     @property
     def tokens_of_sample(self) -> int:

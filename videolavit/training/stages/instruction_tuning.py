@@ -46,7 +46,13 @@ class InstructionTuningStage(LanguageStage):
 
     def build(self) -> LanguageTraining:
         """The language model with its loss, adapted if asked for."""
-        module = LanguageStage.build(self)
+        return self._with_adapters(LanguageStage.build(self))
+
+    def sketch(self) -> LanguageTraining:
+        """The same without trained weights, and of the sizes in `model` where its start is not there yet."""
+        return self._with_adapters(LanguageStage.sketch(self))
+
+    def _with_adapters(self, module: LanguageTraining) -> LanguageTraining:
         if self.lora.rank:
             module.model.causal_lm = _adapted(module.model.causal_lm, self.lora)
         return module

@@ -20,8 +20,9 @@ from videolavit.language.language_model import LanguageModel
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.training.data_folders import TokenFolder, folders_and_shares, open_folders
 from videolavit.training.language_data import LanguageSamples, Shares
+from videolavit.training.language_flops import language_flops, sequence_lengths
 from videolavit.training.language_loss import LanguageModelSizes, LanguageTraining, build_causal_lm, grow_vocabulary
-from videolavit.training.language_parts import load_language, load_text_model, save_language
+from videolavit.training.language_parts import load_language, load_text_model, save_language, sketch_language
 from videolavit.training.language_samples import shown_motion, shown_words
 from videolavit.training.memory import kept_bytes
 from videolavit.training.packing import pack
@@ -61,11 +62,15 @@ class LanguageStage(Stage[LanguageTraining]):
     """File of plain text, one passage in a line, for the share `words`."""
     row_length: int = 2048
     """Positions of a packed row, and the most of a sequence."""
+    attention: Literal["mask", "packed"] = "mask"
+    """How positions are kept to their own sequence: by a mask of all pairs of a row, or computed within each sequence
+    alone, which on a GPU in bf16 is one kernel (torch.nn.attention.varlen). The same but for rounding."""
     motion_tokenizer: str = ""
     """Folder of the exported motion tokenizer, only to show drawn motion during training."""
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
     blocks_in_bf16: ClassVar[bool] = True
+    starts_as_sketch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("prompt_dropout", "described_as_ids"):
@@ -107,7 +112,7 @@ class LanguageStage(Stage[LanguageTraining]):
         reader = self.reader
         causal_lm, projection = self._start(reader)
         model = LanguageModel(causal_lm, reader.vocabulary, load_text_tokenizer(self.text_tokenizer))
-        module = LanguageTraining(model, self.feature_width, self.weights, self.shares.learnt)
+        module = self._module(model, self.feature_width)
         if module.projection is not None and projection is not None:
             module.projection.load_state_dict(projection)
         return module
@@ -143,15 +148,12 @@ class LanguageStage(Stage[LanguageTraining]):
         return self.row_length
 
     def sketch(self) -> LanguageTraining:
-        """The released vocabulary and features where there are no token shards yet; sizes are those in `model`."""
+        """The released vocabulary and features where there are no token shards yet; else as `build`."""
         has_data = all(any(Path(folder).glob("*.tokens.json")) for folder, _ in folders_and_shares(self.data))
         vocabulary = self.reader.vocabulary if has_data else Vocabulary()
         width = self.feature_width if has_data else VisualTokenizerConfig().vit.width
-        causal_lm = build_causal_lm(self.model, vocabulary)
-        continuous = self.visual_input == "continuous"
-        return LanguageTraining(
-            LanguageModel(causal_lm, vocabulary), width if continuous else 0, self.weights, self.shares.learnt
-        )
+        causal_lm = self._sketched(vocabulary) if has_data else build_causal_lm(self.model, vocabulary)
+        return self._module(LanguageModel(causal_lm, vocabulary), width if self.visual_input == "continuous" else 0)
 
     def activation_bytes(self, samples: int) -> int:
         """Of full rows, one for each sample, in which every id is learnt."""
@@ -163,6 +165,11 @@ class LanguageStage(Stage[LanguageTraining]):
     def weight(self, batch: dict[str, Tensor]) -> float:
         """The sum of the weights of all ids that are learnt."""
         return float(torch.tensor(self.weights.by_target(), dtype=torch.float64)[batch["targets"][:, 1:]].sum())
+
+    def flops(self, module: LanguageTraining, batch: dict[str, Tensor]) -> float:
+        """Of matrices and of attention within sequences, forward and twice that backward."""
+        learnt = torch.tensor(self.weights.by_target())[batch["targets"][:, 1:]] > 0
+        return language_flops(module, sequence_lengths(batch["segments"]), learnt=int(learnt.sum()))
 
     def tokens(self, batch: dict[str, Tensor]) -> int:
         """Positions that are no padding."""
@@ -202,6 +209,19 @@ class LanguageStage(Stage[LanguageTraining]):
     def export(self, module: LanguageTraining, folder: Path) -> None:
         """Language model, text tokenizer, vocabulary and projection of visual features."""
         save_language(module, folder)
+
+    def _module(self, model: LanguageModel, feature_width: int) -> LanguageTraining:
+        packed = self.attention == "packed"
+        return LanguageTraining(model, feature_width, self.weights, self.shares.learnt, packed_attention=packed)
+
+    def _sketched(self, vocabulary: Vocabulary) -> Any:
+        """A causal LM of the form that `_start` gives, or of the sizes in `model` where its start is not there yet."""
+        causal_lm = sketch_language(self.start_from) if self.start_from else None
+        if causal_lm is None:
+            return build_causal_lm(self.model, vocabulary)
+        if causal_lm.get_input_embeddings().weight.shape[0] != vocabulary.size:
+            causal_lm.resize_token_embeddings(vocabulary.size, mean_resizing=False)
+        return causal_lm
 
     def _start(self, reader: TokenReader) -> tuple[Any, dict[str, Tensor] | None]:
         """The causal LM to start from, and the projection that goes with it."""
