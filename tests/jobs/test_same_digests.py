@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -71,3 +72,38 @@ def test_launches_that_are_killed_ten_times_end_the_same(expected, tmp_path):
     finished(launch(tmp_path))
     assert killed >= 1
     assert digests(tmp_path) == expected
+
+
+# Ray's actors begin as this file says: the first that writes the third shard dies in the middle of it.
+DYING_ACTOR = """
+import os, sys
+
+if any("default_worker" in argument for argument in sys.orig_argv):
+    import videolavit.data.shards as shards
+
+    real = shards.write_shard
+
+    def write_shard(records, path):
+        def dying():
+            for number, record in enumerate(records):
+                if path.name == "{name}" and number == 1 and not os.path.exists("{marker}"):
+                    open("{marker}", "w").close()
+                    os._exit(9)
+                yield record
+        return real(dying(), path)
+
+    shards.write_shard = write_shard
+"""
+
+
+@pytest.mark.slow
+def test_ray_with_an_actor_that_is_killed_makes_what_one_launch_makes(expected, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    name = sorted(name for name in expected if name.endswith(".tar"))[2]
+    site, marker = tmp_path / "site", tmp_path / "died"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(DYING_ACTOR.format(name=name, marker=marker))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, sys.path)]))
+    finished(launch(tmp_path / "out", "--engine", "ray", "--workers", "2"))
+    assert marker.exists(), "an actor died"
+    assert digests(tmp_path / "out") == expected

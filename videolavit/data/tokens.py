@@ -199,8 +199,8 @@ class TokenReader:
         """Numbers of the videos that have `captions`, `image_captions`, `questions` or `image_questions`."""
         found, before = [], 0
         for shard in self.shards:
-            # In 4 bytes, one shard after another: a copy of a column of all shards would be the largest thing here.
-            found.append(np.flatnonzero(shard.index[:, _COLUMNS.index(kind)]).astype(np.uint32) + np.uint32(before))
+            # In 4 bytes, one shard after another: the columns of all shards would be the largest thing here.
+            found.append(np.flatnonzero(shard.counts(kind)).astype(np.uint32) + np.uint32(before))
             before += len(shard)
         return np.concatenate(found)
 
@@ -276,6 +276,10 @@ class TokenShard:
         totals = np.asarray(self.index[:, 3:], dtype=np.int64).sum(0).tolist()
         ids = int(self._bounds(len(self))[0])
         return {"videos": len(self), "ids": ids, **dict(zip(_COLUMNS[3:], totals, strict=True))}
+
+    def counts(self, kind: str) -> Int[np.ndarray, "videos"]:
+        """Words of one kind for each video, read without leaving the whole index in memory."""
+        return np.load(_beside(self.path, "index.npy"))[:, _COLUMNS.index(kind)].copy()
 
     @property
     def files(self) -> list[Path]:

@@ -90,10 +90,15 @@ def batches(
     rank: int = 0,
     num_processes: int = 1,
     workers: int = 0,
+    together: int = 1,
 ) -> Iterator[Any]:
     """Collated parts of batches from `first_step` to before `num_steps`; `parts` of them for each step.
 
     A batch is cut into runs of draws, one for each part of each process, whose lengths differ by one at most.
+
+    Where `together` is more than 1, the samples of that many steps (0 to `together` - 1, and so on) are collated as
+    one, and `collate` returns a batch for each of these steps. So they may be dealt anew among the steps, and are still
+    the same wherever a run begins.
 
     Raises:
         ConfigError: a batch has fewer samples than parts.
@@ -103,10 +108,22 @@ def batches(
             f"a batch of {batch_size} cannot be cut into {parts} parts for each of {num_processes} processes; "
             f"make it at least {num_processes * parts}, better a multiple of that"
         )
-    draws = _Draws(batch_size, range(rank * parts, (rank + 1) * parts), num_processes * parts, first_step, num_steps)
-    sampler: Any = draws  # any sized iterable of lists will do
-    loader = DataLoader(_Indexed(samples), batch_sampler=sampler, collate_fn=collate, num_workers=workers)
-    return iter(loader)
+    first, last = first_step // together, -(-num_steps // together)
+    own = range(rank * parts, (rank + 1) * parts)
+    draws: Any = _Draws(batch_size * together, own, num_processes * parts, first, last)  # any sized iterable will do
+    loader = DataLoader(_Indexed(samples), batch_sampler=draws, collate_fn=collate, num_workers=workers)
+    return iter(loader) if together == 1 else _one_by_one(iter(loader), parts, first_step, num_steps, together)
+
+
+def _one_by_one(
+    loader: Iterator[list[Any]], parts: int, first_step: int, num_steps: int, together: int
+) -> Iterator[Any]:
+    """The parts of single steps, of parts that each hold several steps."""
+    for step in range(first_step - first_step % together, num_steps):
+        if step % together == 0:
+            whole = [next(loader) for _ in range(parts)]
+        if step >= first_step:
+            yield from (part[step % together] for part in whole)
 
 
 @dataclass(frozen=True, slots=True)

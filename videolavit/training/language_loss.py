@@ -127,7 +127,8 @@ class LanguageTraining(nn.Module):
         total = weights[learnt].sum().clamp(min=torch.finfo(torch.float32).tiny)
         loss = (weights[learnt] * nats).sum() / total
         self._count(nats.detach(), logits.detach().argmax(-1), ids[learnt], targets[learnt])
-        return {"loss": loss, **self._report()}
+        packing = {name: batch[name] for name in ("filled", "left_out") if name in batch}
+        return {"loss": loss, **packing, **self._report()}
 
     def hidden(self, batch: dict[str, Tensor]) -> Float[Tensor, "rows columns width"]:
         """Hidden states of packed rows."""

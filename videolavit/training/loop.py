@@ -152,6 +152,7 @@ def _batches(stage: Stage[Any], step: int, group: Processes) -> Iterator[Any]:
         rank=group.rank,
         num_processes=group.count,
         workers=options.workers,
+        together=stage.steps_together,
     )
 
 

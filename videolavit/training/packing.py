@@ -15,7 +15,7 @@ from torch import Tensor
 from videolavit.errors import ConfigError
 from videolavit.training.sequences import TrainingSequence
 
-__all__ = ["attention_mask", "pack", "rows_of"]
+__all__ = ["attention_mask", "pack", "pack_steps", "rows_of"]
 
 _PADDING = -1
 
@@ -35,6 +35,39 @@ def pack(sequences: Sequence[TrainingSequence], row_length: int, feature_width: 
     """
     rows = rows_of([len(sequence) for sequence in sequences], row_length)
     columns = max(sum(len(sequences[i]) for i in row) for row in rows)
+    return _laid_out(sequences, rows, columns, feature_width)
+
+
+def pack_steps(
+    sequences: Sequence[TrainingSequence], steps: int, *, rows: int, row_length: int, feature_width: int = 0
+) -> list[dict[str, Tensor]]:
+    """Batches of the same shape for several steps: sequences of all of them in `rows` rows for each.
+
+    Rows are dealt to the steps in turn, so that each gets long and short sequences. Where there are too many, the
+    emptiest are left out; where there are too few, rows stay empty. `left_out` and `filled`, of each batch, are the
+    shares of the positions that found no row, and of those in rows that are no padding.
+
+    Raises:
+        ConfigError: a sequence is longer than a row, or there is none.
+    """
+    members = rows_of([len(sequence) for sequence in sequences], row_length)
+    positions = [sum(len(sequences[i]) for i in row) for row in members]
+    fullest = sorted(range(len(members)), key=lambda row: (-positions[row], row))[: rows * steps]
+    kept = sum(positions[row] for row in fullest)
+    batches = []
+    for step in range(steps):
+        own = [members[row] for row in fullest[step::steps]]
+        batch = _laid_out(sequences, own + [[]] * (rows - len(own)), row_length, feature_width)
+        batch["left_out"] = torch.tensor(1 - kept / sum(positions))
+        batch["filled"] = (batch["segments"] != _PADDING).float().mean()
+        batches.append(batch)
+    return batches
+
+
+def _laid_out(
+    sequences: Sequence[TrainingSequence], rows: Sequence[Sequence[int]], columns: int, feature_width: int
+) -> dict[str, Tensor]:
+    """The sequences with the numbers in `rows`, one behind the other in each."""
     shape = len(rows), columns
     batch = {name: torch.zeros(shape, dtype=torch.long) for name in ("ids", "targets", "positions")}
     batch["segments"] = torch.full(shape, _PADDING)

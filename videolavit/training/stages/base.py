@@ -50,8 +50,13 @@ class Stage(ABC, Generic[Module]):
         """Training data."""
 
     @abstractmethod
-    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """A batch of samples."""
+    def collate(self, samples: list[Any]) -> Any:
+        """A batch of samples, tensors by name; a list of batches where `steps_together` is more than 1."""
+
+    @property
+    def steps_together(self) -> int:
+        """Steps whose samples `collate` gets at once, and returns a list of as many batches for; 1 is one batch."""
+        return 1
 
     @abstractmethod
     def export(self, module: Module, folder: Path) -> None:

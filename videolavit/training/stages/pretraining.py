@@ -25,7 +25,7 @@ from videolavit.training.language_loss import LanguageModelSizes, LanguageTraini
 from videolavit.training.language_parts import load_language, load_text_model, save_language, sketch_language
 from videolavit.training.language_samples import shown_motion, shown_words
 from videolavit.training.memory import kept_bytes
-from videolavit.training.packing import pack
+from videolavit.training.packing import pack, pack_steps
 from videolavit.training.sequences import LossWeights, SequenceMaker
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
@@ -62,6 +62,12 @@ class LanguageStage(Stage[LanguageTraining]):
     """File of plain text, one passage in a line, for the share `words`."""
     row_length: int = 2048
     """Positions of a packed row, and the most of a sequence."""
+    rows: int = 0
+    """Rows of each part of a step, whatever its samples fill, so that no process waits for one with more; 0 packs into
+    as many as it takes. The log tells what share of them is filled, and what share of the data found no room."""
+    look_ahead: int = 8
+    """Steps whose samples are dealt among them together where `rows` is set: the more, the less is padded or left
+    out."""
     attention: Literal["mask", "packed"] = "mask"
     """How positions are kept to their own sequence: by a mask of all pairs of a row, or computed within each sequence
     alone, which on a GPU in bf16 is one kernel (torch.nn.attention.varlen). The same but for rounding."""
@@ -76,6 +82,8 @@ class LanguageStage(Stage[LanguageTraining]):
         for name in ("prompt_dropout", "described_as_ids"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected a share from 0 to 1")
+        if self.rows < 0 or self.look_ahead < 1:
+            raise ConfigError(f"got rows={self.rows} and look_ahead={self.look_ahead}, expected from 0 and from 1 up")
         if self.row_length > self.model.context_length and not self.start_from:
             raise ConfigError(
                 f"rows of {self.row_length} positions do not fit the model's {self.model.context_length}; "
@@ -137,10 +145,20 @@ class LanguageStage(Stage[LanguageTraining]):
         """Samples and epochs of each folder of token shards."""
         return self._samples.seen(samples)
 
-    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Packed rows."""
+    @property
+    def steps_together(self) -> int:
+        """As many as are packed into a fixed number of rows together."""
+        return self.look_ahead if self.rows else 1
+
+    def collate(self, samples: list[Any]) -> Any:
+        """Packed rows, in as many as it takes, or for each of several steps in `rows`."""
         sequences = [sequence for sample in samples for sequence in sample]
-        return pack(sequences, self.row_length, self.feature_width)
+        if not self.rows:
+            return pack(sequences, self.row_length, self.feature_width)
+        batches = pack_steps(
+            sequences, self.look_ahead, rows=self.rows, row_length=self.row_length, feature_width=self.feature_width
+        )
+        return batches if self.look_ahead > 1 else batches[0]
 
     @property
     def tokens_of_sample(self) -> int:
