@@ -73,7 +73,7 @@ class Mixture:
         return self._parts[part][self.taken(draw)[part]]
 
     def taken(self, draws: int) -> list[int]:
-        """How many of the first `draws` samples come from each part."""
+        """Numbers of samples from each part among the first `draws`."""
         turns, place = divmod(draws, len(self._round))
         counts = turns * self._shares + np.bincount(self._round[:place], minlength=len(self._shares))
         return counts.tolist()
@@ -119,6 +119,7 @@ def _one_by_one(
     loader: Iterator[list[Any]], parts: int, first_step: int, num_steps: int, together: int
 ) -> Iterator[Any]:
     """The parts of single steps, of parts that each hold several steps."""
+    whole: list[list[Any]] = []
     for step in range(first_step - first_step % together, num_steps):
         if step % together == 0:
             whole = [next(loader) for _ in range(parts)]

@@ -42,7 +42,7 @@ class CheckpointWriter:
         self._folder, self._group, self._run, self._keep = folder, group, run, keep
         self._thread = ThreadPoolExecutor(max_workers=1) if in_background else None
         # Two threads must not share a group: messages of a checkpoint would meet those of a step.
-        self._processes = dist.new_group(backend="gloo") if in_background and group.count > 1 else None
+        self._processes: Any = dist.new_group(backend="gloo") if in_background and group.count > 1 else None
         self._going_on: tuple[Path, Future[None]] | None = None
 
     def __enter__(self) -> CheckpointWriter:

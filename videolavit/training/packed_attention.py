@@ -24,7 +24,7 @@ _HALF = (torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True, slots=True)
 class SequenceEnds:
-    """Where the sequences of packed rows end, the rows laid one behind the other."""
+    """Ends of the sequences of packed rows, the rows laid one behind the other."""
 
     ends: Int[Tensor, "sequences_and_one"]
     """0, then the end of each sequence, int32; padding counts as a sequence."""
@@ -54,7 +54,7 @@ def attend_packed(
     flat = [part.transpose(1, 2).flatten(0, 1) for part in (query, key, value)]
     grouped = query.shape[1] != key.shape[1]
     kernel = _with_one_kernel if query.is_cuda and query.dtype in _HALF else _one_by_one
-    return kernel(*flat, ends, scale, grouped).unflatten(0, (rows, columns))
+    return kernel(flat[0], flat[1], flat[2], ends, scale, grouped).unflatten(0, (rows, columns))
 
 
 def use_packed_attention(causal_lm: Any) -> None:

@@ -38,7 +38,7 @@ class Stage(ABC, Generic[Module]):
     hold nothing that needs float32 outside of autocast."""
 
     starts_as_sketch: ClassVar[bool] = False
-    """Whether processes other than the first may build `sketch` in the place of `build`, and receive all weights and
+    """True if processes other than the first may build `sketch` in the place of `build`, and receive all weights and
     buffers: it must have the same ones then, also where the stage starts from trained weights."""
 
     @abstractmethod
