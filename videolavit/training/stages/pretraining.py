@@ -69,8 +69,8 @@ class LanguageStage(Stage[LanguageTraining]):
     """Steps whose samples are dealt among them together where `rows` is set: the more, the less is padded or left
     out."""
     attention: Literal["mask", "packed"] = "mask"
-    """Attention of positions to their own sequence: under a mask of all pairs of a row, or computed within each sequence
-    alone, which on a GPU in bf16 is one kernel (torch.nn.attention.varlen). The same but for rounding."""
+    """Attention of positions to their own sequence: under a mask of all pairs of a row, or computed within each
+    sequence alone, which on a GPU in bf16 is one kernel (torch.nn.attention.varlen). The same but for rounding."""
     motion_tokenizer: str = ""
     """Folder of the exported motion tokenizer, only to show drawn motion during training."""
     training: TrainingOptions = field(default_factory=TrainingOptions)
