@@ -72,4 +72,5 @@ def test_only_a_model_that_finds_the_needle_is_right(sees_all: bool, right: floa
 
 def test_every_length_is_measured_in_every_way():
     names = [task.name for task in long_tasks()]
-    assert names == ["needle_alone", *(f"{way}_{length}" for length in LENGTHS for way in CONTEXTS)]
+    needles = ["needle_alone", *(f"{way}_{length}" for length in LENGTHS for way in CONTEXTS)]
+    assert names == [*needles, "story_30"]

@@ -13,6 +13,7 @@ examples:
   videolavit video "it moves left" -o left.mp4 --image image.png
   videolavit video "a red circle moves right" --num-outputs 4 --temperature 0.8
   videolavit video --prompts prompts.txt -o videos
+  videolavit video --story story.txt -o story.mp4
   videolavit video --like circle.mp4 -o again.mp4
 """
 
@@ -32,6 +33,7 @@ from videolavit.commands._shared.paths import check_target
 from videolavit.commands._shared.requests import HowMany, Request, answer_requests, new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens, remembered
 from videolavit.commands._shared.result_files import VideoFile
+from videolavit.commands._shared.story_file import tell_story
 from videolavit.errors import ConfigError
 from videolavit.video.io.write import write_video
 
@@ -57,6 +59,9 @@ class Config:
     """An image to start with, brought to the size of the video."""
     keyframe: Annotated[str | None, arg(metavar="FILE")] = None
     """An image that another model drew for the prompt, to start with; the video takes its shape."""
+    story: Annotated[Path | None, arg(metavar="FILE")] = None
+    """A file with the prompt of one clip in each line, or - for stdin: one video of any length. The first keyframe and
+    the last clips stay in view of the model."""
     clips: int | None = None
     """Number of clips; by default 1."""
     candidates: int | None = None
@@ -74,6 +79,8 @@ class Config:
 
 def run(config: Config) -> int:
     """Draw, write, and say what was written."""
+    if config.story is not None:
+        return tell_story(config, config.story)
     before = remembered(config.like, "video")
     before.check_sources(image=config.image, keyframe=config.keyframe)
     requests = _requests(config, before)

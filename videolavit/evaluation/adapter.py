@@ -7,7 +7,7 @@ one of a `VideoLaVIT`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from videolavit.clip import MotionField
 
-__all__ = ["AnsweringModel", "Image", "LongVideoModel", "ModelAdapter", "Video"]
+__all__ = ["AnsweringModel", "Image", "LongVideoModel", "ModelAdapter", "StoryModel", "Video"]
 
 Image = np.ndarray
 """(height, width, 3), uint8, RGB."""
@@ -70,6 +70,15 @@ class LongVideoModel(AnsweringModel, Protocol):
         Clips are given by a name and a function that renders them: one that comes again is looked at once. `context` is
         one of `ContextOptions`; `notes` are questions that each clip is asked when it is read.
         """
+        ...
+
+
+@runtime_checkable
+class StoryModel(Protocol):
+    """Part of a model that a benchmark of long generated videos needs."""
+
+    def generate_story(self, prompts: Sequence[str], seed: int) -> Iterator[Video]:
+        """New frames of one clip for each text, each going on from the last."""
         ...
 
 

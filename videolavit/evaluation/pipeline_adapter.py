@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
@@ -88,6 +88,9 @@ class PipelineAdapter:
             {one: video.frames for one, video in zip(continuations, videos, strict=True)}
             for videos in zip(*of_each, strict=True)
         ]
+
+    def generate_story(self, prompts: Sequence[str], seed: int) -> Iterator[Video]:
+        return (clip.frames for clip in self.model.stream_story(prompts, seed=seed))
 
     def answer(
         self, questions: Sequence[str], *, images: Sequence[Any], videos: Sequence[Any], max_new_tokens: int

@@ -69,6 +69,7 @@ from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
 from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
 from videolavit.pipeline.remembering import read_video
+from videolavit.pipeline.stories import Story, check_clip, check_story, with_clip
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
 from videolavit.pipeline.token_text import Tokens, parse_tokens
 from videolavit.pipeline.video_segments import Form, Segment, SegmentReader, segments_of_tokens
@@ -309,6 +310,104 @@ class VideoLaVIT(Components):
 
     image, video = generate_image, generate_video
     """Short names of the two."""
+
+    # Stories: a prompt for each clip, and any number of clips ---------------------------------------------------------
+
+    def generate_story(self, prompts: Sequence[str], **arguments: Any) -> GeneratedVideo:
+        """All clips of `stream_story` as one video."""
+        return GeneratedVideo.join(list(self.stream_story(prompts, **arguments)))
+
+    def stream_story(
+        self,
+        prompts: Sequence[str],
+        *,
+        image: Images | None = None,
+        recent: int = 1,
+        candidates: int | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> Iterator[GeneratedVideo]:
+        """One clip for each prompt, each with its new frames alone, in memory that does not grow with their number.
+
+        For each clip the language model reads its prompt, the first keyframe of all, and the last clips.
+
+        Args:
+            prompts: texts, one for each clip.
+            image: any image, brought to the size of the video: what is seen first.
+            recent: most clips that stay in view besides the first keyframe; fewer where the context is short.
+            candidates: best of n, for each clip; None for the model's own number.
+            options: by default the model's own.
+            progress: is told how far the work on a clip is.
+            changes: single options by name.
+
+        Raises:
+            PromptError: there is no prompt, or one is empty.
+            MediaError: the image cannot be read.
+            ConfigError: an option does not exist or is out of range.
+        """
+        texts, work = check_story(prompts, recent), Progress(progress)
+        [sample] = sample_options(self, texts[:1], options, changes, after_image=image is not None)
+        size = video_size(self, sample, [], None, is_given=sample.height is not None)
+        sample = sample.changed(height=size[0], width=size[1])
+        story = Story(options=sample, recent=recent)
+        started = video_states(self, texts[:1], [sample], first_images(image, 1), None, size, candidates, work)
+        return self._tell_story(story, texts, started, size, candidates, work)
+
+    def redraw_clip(
+        self,
+        video: GeneratedVideo,
+        clip: int,
+        prompt: str,
+        *,
+        recent: int = 1,
+        candidates: int | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """A story with one clip generated anew, by another prompt or seed; all others stay as they are.
+
+        Args:
+            video: a story as `generate_story` gives it.
+            clip: number of the clip, from 0 on.
+            prompt: text of the new clip.
+            recent: as in `stream_story`.
+            candidates: as in `stream_story`.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name, `seed=` above all.
+
+        Raises:
+            ConfigError: there is no such clip, or an option does not exist or is out of range.
+            PromptError: the prompt is empty.
+        """
+        [text], work = check_story([prompt], recent), Progress(progress)
+        check_clip(video, clip)
+        size = video.frames.shape[1], video.frames.shape[2]
+        [sample] = sample_options(self, [text], options, changes)
+        story = Story.of_video(video, clip, sample.changed(height=size[0], width=size[1]), recent)
+        [new] = self._tell_story(story, [text], [], size, candidates, work)
+        return with_clip(video, clip, new)
+
+    def _tell_story(
+        self,
+        story: Story,
+        prompts: Sequence[str],
+        started: Sequence[GenerationState],
+        size: tuple[int, int],
+        candidates: int | None,
+        work: Progress,
+    ) -> Iterator[GeneratedVideo]:
+        """Clip after clip; `started` is the state of the first one, where it begins the story."""
+        generator = TokenGenerator(self, work, constrained=story.options.constrained)
+        for number, prompt in enumerate(prompts):
+            state = started[0] if started and number == 0 else story.state(self, generator, prompt, candidates)
+            ways = {"clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
+            note = self._metadata("story", prompt, story.options, **ways)
+            [[clip]] = self._generate_clips([state], 1, size, [note], work, None)
+            story.add(clip)
+            yield clip
 
     def _stream_videos(
         self,

@@ -19,7 +19,7 @@ from videolavit.errors import ConfigError, MediaError, PromptError
 if TYPE_CHECKING:
     from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 
-__all__ = ["HowMany", "Request", "answer_requests", "new_seed"]
+__all__ = ["HowMany", "Request", "answer_requests", "new_seed", "read_prompts"]
 
 _MOST_BYTES = 2**20
 _SEEDS = 2**31
@@ -48,7 +48,7 @@ class HowMany:
             raise ConfigError(f"--num-outputs: expected a number from 1 to 1000, got {self.num_outputs}")
         if self.prompts is not None and prompt:
             raise ConfigError("give a prompt or --prompts FILE, not both")
-        prompts = [prompt] if self.prompts is None else _lines(self.prompts)
+        prompts = [prompt] if self.prompts is None else read_prompts(self.prompts)
         asked = [one for one in prompts for _ in range(self.num_outputs)]
         stems = [one or Path(next(filter(None, sources), "result")).stem for one in asked]
         paths = files.paths(stems, extension, *sources)
@@ -98,7 +98,13 @@ def answer_requests(
     return 1 if failed else 0
 
 
-def _lines(file: Path) -> list[str]:
+def read_prompts(file: Path) -> list[str]:
+    """Lines of a file, or of stdin for -, without empty ones.
+
+    Raises:
+        MediaError: it cannot be read.
+        PromptError: there is none.
+    """
     try:
         text = sys.stdin.read(_MOST_BYTES) if file == Path("-") else file.read_bytes()[:_MOST_BYTES].decode("utf-8-sig")
     except OSError as error:

@@ -16,6 +16,7 @@ import numpy as np
 
 from videolavit.data.shapes import Scene, render, sample_scene
 from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions, Target
+from videolavit.evaluation.benchmarks.stories import story_task
 from videolavit.evaluation.needs import QUESTIONS
 from videolavit.evaluation.samples import FIRST_SEED, SEEDS_APART
 from videolavit.evaluation.tasks import Result, Task, choose_tasks, each
@@ -95,7 +96,7 @@ class NeedleWorld:
 
 
 def long_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] = ()) -> list[Benchmark]:
-    """The needle alone, and in videos of each length for each way to choose clips.
+    """The needle alone, and in videos of each length for each way to choose clips; and stories of thirty clips.
 
     Raises:
         ConfigError: there is no such task, or no sample is wanted.
@@ -107,6 +108,7 @@ def long_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] = (
         for length in LENGTHS
         for context in CONTEXTS
     ]
+    tasks.append(story_task())
     wanted = SAMPLES if options.limit is None else options.limit
     return choose_tasks([task.with_samples(wanted, options.seed) for task in tasks], names)
 
