@@ -55,7 +55,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_what_is_written_is_what_the_library_returns(video, tmp_path):
     answer = videolavit("decompose", video, "-o", tmp_path / "out")
     assert answer.returncode == 0, answer.stderr
-    clips = decompose(video)
+    clips = decompose(video, select="timeline", shots="difference")
     assert {path.name for path in (tmp_path / "out").iterdir()} == RESULTS
     assert f"{len(clips)} clip" in answer.stdout
     arrays = load_file(tmp_path / "out" / "clips.safetensors")

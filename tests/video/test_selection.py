@@ -10,7 +10,7 @@ from videolavit.video import Selection, select_clips
 KEYFRAMES = st.lists(st.integers(1, 30), min_size=0, max_size=40).map(
     lambda steps: [sum(steps[:i]) for i in range(len(steps) + 1)]
 )
-RULES = st.sampled_from(["reference", "all", "every 1", "every 3", "uniform 1", "uniform 5"])
+RULES = st.sampled_from(["reference", "timeline", "all", "every 1", "every 3", "uniform 1", "uniform 5"])
 
 
 @given(keyframes=KEYFRAMES, rule=RULES, max_clips=st.integers(1, 20))

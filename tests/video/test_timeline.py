@@ -13,7 +13,8 @@ from movies import write_movie
 
 from videolavit.clip import Clip, MotionField
 from videolavit.video import decompose
-from videolavit.video.clips.timeline import images_on_ticks, timeline
+from videolavit.video.clips.assemble import timeline
+from videolavit.video.clips.timeline import images_on_ticks
 
 
 def clip(start: int, num_real_frames: int = 24) -> Clip:

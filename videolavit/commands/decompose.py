@@ -16,7 +16,7 @@ others; the exit code is then 1, and the end of the output says why.
 examples:
   videolavit decompose video.mp4 -o out
   videolavit decompose *.mp4 -o out --workers 4
-  videolavit decompose video.mp4 -o out --select all --shots encoder
+  videolavit decompose video.mp4 -o out --select reference
   videolavit decompose video.mp4 -o out --json
 """
 
@@ -37,7 +37,8 @@ from videolavit import __version__
 from videolavit.commands._shared.clip_options import ClipOptions
 from videolavit.commands._shared.console import print_json, printable, progress_bar
 from videolavit.commands._shared.decompose_file import Job, Outcome, decompose_file, died
-from videolavit.errors import ConfigError, OutputError
+from videolavit.commands._shared.paths import made_folder
+from videolavit.errors import ConfigError
 from videolavit.jobs.pool import for_each
 from videolavit.video import VideoInfo
 
@@ -91,10 +92,7 @@ def _check(config: Config) -> None:
     if min(config.workers, config.rows, config.cols) < 1:
         raise ConfigError("--workers, --rows and --cols must be at least 1")
     config.clips.for_library()  # a wrong option should not wait for the first video to be found
-    try:
-        config.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{config.output}: cannot be made a folder for the results: {error.strerror}") from error
+    made_folder(config.output)
 
 
 def _jobs(config: Config) -> list[Job]:

@@ -20,9 +20,10 @@ from jaxtyping import UInt8
 
 from videolavit.clip import Clip
 from videolavit.errors import ConfigError
+from videolavit.video.clips.assemble import timeline
 from videolavit.video.clips.decompose import VideoSource, iter_clips
 from videolavit.video.clips.decompose_options import DecomposeOptions
-from videolavit.video.clips.timeline import images_on_ticks, timeline
+from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.frames import Frames
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.pixels import resize_image

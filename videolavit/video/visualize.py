@@ -16,7 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 from videolavit.clip import Clip, MotionField
 from videolavit.errors import ShapeError
 
-__all__ = ["color_wheel", "contact_sheet", "draw_arrows", "draw_clip", "draw_colors", "side_by_side"]
+__all__ = ["arrow_layer", "color_wheel", "contact_sheet", "draw_arrows", "draw_clip", "draw_colors", "side_by_side"]
+
+_LAYER_SIDE = 640
 
 _BACKGROUND = (24, 24, 27)
 _TEXT = (235, 235, 235)
@@ -41,18 +43,25 @@ def draw_arrows(
     """
     height, width = image.shape[:2]
     spacing = spacing or max(16, round(math.sqrt(height * width / 500)))
-    rows, cols = max(1, height // spacing), max(1, width // spacing)
-    field = _mean_per_cell(_one_field(motion, frame, height, width), rows, cols)
-    speed = np.hypot(*field)
-    # The fastest arrows are a little longer than the space between two of them, and never exaggerate tiny motion much.
-    length = 1.5 * spacing * np.sqrt(speed / max(float(speed.max()), 1.0))
-    colors = _hue(field, np.ones_like(speed))
     sheet = Image.fromarray(_subdued(image)).resize((width * _SUPERSAMPLING, height * _SUPERSAMPLING))
     pen = ImageDraw.Draw(sheet)
-    for row, col in np.argwhere(speed > 0.05 * max(float(speed.max()), 1.0)):
-        middle = np.array([(col + 0.5) * width / cols, (row + 0.5) * height / rows])
-        step = field[:, row, col] / speed[row, col] * length[row, col]
-        _arrow(pen, middle - step / 2, middle + step / 2, tuple(colors[row, col].tolist()), spacing)
+    for tail, tip, color in _arrows(motion, frame, height, width, spacing):
+        _arrow(pen, tail, tip, color, spacing)
+    return np.asarray(sheet.resize((width, height), Image.Resampling.BOX))
+
+
+def arrow_layer(motion: MotionField, height: int, width: int) -> UInt8[np.ndarray, "height width 4"]:
+    """Arrows of the mean motion alone, RGB and opacity, to be laid over an image of that size.
+
+    Drawn smaller and enlarged where the image is large, since a film needs many of them.
+    """
+    shrink = min(1.0, _LAYER_SIDE / max(height, width))
+    rows_high, cols_wide = max(1, round(height * shrink)), max(1, round(width * shrink))
+    sheet = Image.new("RGBA", (cols_wide * _SUPERSAMPLING, rows_high * _SUPERSAMPLING))
+    pen = ImageDraw.Draw(sheet)
+    spacing = max(16, round(math.sqrt(rows_high * cols_wide / 500)))
+    for tail, tip, color in _arrows(motion, None, rows_high, cols_wide, spacing):
+        _arrow(pen, tail, tip, (*color, 255), spacing)
     return np.asarray(sheet.resize((width, height), Image.Resampling.BOX))
 
 
@@ -193,6 +202,22 @@ def _subdued(image: np.ndarray) -> np.ndarray:
     return ((0.4 * image + 0.6 * gray) * 0.7).astype(np.uint8)
 
 
+def _arrows(
+    motion: MotionField, frame: int | None, height: int, width: int, spacing: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, ...]]]:
+    """Tail, tip and colour of each arrow, in pixels."""
+    rows, cols = max(1, height // spacing), max(1, width // spacing)
+    field = _mean_per_cell(_one_field(motion, frame, height, width), rows, cols)
+    speed = np.hypot(*field)
+    # The fastest arrows are a little longer than the space between two of them, and never exaggerate tiny motion much.
+    length = 1.5 * spacing * np.sqrt(speed / max(float(speed.max()), 1.0))
+    colors = _hue(field, np.ones_like(speed))
+    for row, col in np.argwhere(speed > 0.05 * max(float(speed.max()), 1.0)):
+        middle = np.array([(col + 0.5) * width / cols, (row + 0.5) * height / rows])
+        step = field[:, row, col] / speed[row, col] * length[row, col]
+        yield middle - step / 2, middle + step / 2, tuple(colors[row, col].tolist())
+
+
 def _arrow(pen: ImageDraw.ImageDraw, tail: np.ndarray, tip: np.ndarray, color: tuple, spacing: int) -> None:
     tail, tip = tail * _SUPERSAMPLING, tip * _SUPERSAMPLING
     step = tip - tail
@@ -201,7 +226,7 @@ def _arrow(pen: ImageDraw.ImageDraw, tail: np.ndarray, tip: np.ndarray, color: t
     head = min(0.45 * length, 0.35 * spacing * _SUPERSAMPLING)
     base = tip - along * head
     thick = max(_SUPERSAMPLING, round(spacing * _SUPERSAMPLING * 0.08))
-    outline = (0, 0, 0)
+    outline = (0, 0, 0, 255)[: len(color)]
     for extra, ink in ((2, outline), (0, color)):
         side = across * (0.45 * head + extra)
         pen.line([*tail, *base], fill=ink, width=thick + 2 * extra)

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from videolavit.errors import MediaError
+from videolavit.errors import ConfigError, MediaError
 from videolavit.video import DecomposeOptions, Limits
+
+_ENCODER = ("slices", "codec", "four_vectors", "quarter_pel")
 
 __all__ = ["ClipOptions", "CodingOptions", "refuse_pipe"]
 
@@ -37,23 +39,36 @@ class CodingOptions:
     """Frames per second of the clips."""
     frames_per_clip: int = 24
     """Frames of a clip, its keyframe included."""
-    shots: Literal["ignore", "encoder", "difference"] = "ignore"
-    """Let clips end at cuts, found by the encoder or by comparing images."""
+    shots: Literal["ignore", "encoder", "difference"] | None = None
+    """Let clips end at cuts, found by the encoder or by comparing images. By default `difference`, but `ignore` with
+    `--select reference`."""
     limits: Limits = field(default_factory=Limits)
     """Limits of what is read, against files made to exhaust memory or time."""
 
     def for_library(self) -> DecomposeOptions:
         """The same for `iter_clips`, but for the limits. Raises `ConfigError` for an option out of range."""
         changes = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "limits"}
+        if changes["shots"] is None:
+            changes["shots"] = "ignore" if changes.get("select") == "reference" else "difference"
+        if self.motion == "source":
+            self._refuse_encoder_options()
         return DecomposeOptions().changed(**changes)
+
+    def _refuse_encoder_options(self) -> None:
+        usual = CodingOptions()
+        names = [name for name in _ENCODER if getattr(self, name) != getattr(usual, name)]
+        if names:
+            option = "--" + names[0].replace("_", "-")
+            raise ConfigError(f"{option} is for an encoder, and --motion source runs none; leave one of them out")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipOptions(CodingOptions):
-    """Options that the clips of a video depend on. The defaults are those of the released model."""
+    """Options that the clips of a video depend on. By default the clips are all of the video."""
 
-    select: Annotated[str, arg(metavar="reference|all|every-K|uniform-N")] = "reference"
-    """Keyframes that start a clip. `reference`: as the model is asked questions about a video."""
+    select: Annotated[str, arg(metavar="timeline|all|reference|every-K|uniform-N")] = "timeline"
+    """Keyframes that start a clip. `timeline`: clips follow one another and are all of the video. `reference`: those
+    that the released model is shown with a question; the first seconds are not among them."""
     max_clips: int = 16
     """At most so many clips per video, with `--select reference`; the release uses 8 or 16."""
 

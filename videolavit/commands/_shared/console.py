@@ -18,6 +18,7 @@ __all__ = [
     "printable",
     "progress_bar",
     "readable_size",
+    "told_seconds",
     "until_words",
 ]
 
@@ -94,6 +95,12 @@ def until_words(bars: StageBars) -> Callable[[str, int, int], None]:
             bars(stage, done, total)
 
     return show
+
+
+def told_seconds(seconds: float) -> str:
+    """`1:02.50` for 62.5 seconds."""
+    hundredths = round(seconds * 100)
+    return f"{hundredths // 6000}:{hundredths % 6000 / 100:05.2f}"
 
 
 def readable_size(num_bytes: int) -> str:

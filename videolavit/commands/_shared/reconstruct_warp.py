@@ -20,7 +20,8 @@ from videolavit import __version__
 from videolavit.commands._shared.clip_options import CodingOptions
 from videolavit.commands._shared.console import print_json, printable, progress_bar
 from videolavit.video import iter_clips, probe
-from videolavit.video.clips.timeline import images_on_ticks, timeline
+from videolavit.video.clips.assemble import timeline
+from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.write import write_video
 from videolavit.video.motion.warp import warp
 from videolavit.video.similarity import psnr_db

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.errors import ConfigError
 
 __all__ = ["STDOUT", "ResultFile", "VideoFile"]
@@ -53,7 +53,7 @@ class ResultFile:
                 self._check_stdout(len(stems))
             else:
                 check_target(path, *sources)
-                self._check_free(path)
+                check_free(path, force=self.force)
             yield path
 
     def _path(self, stem: str, extension: str, number: int | None, taken: set[Path]) -> Path:
@@ -62,10 +62,6 @@ class ResultFile:
         if self.output == STDOUT or number is None:
             return self.output
         return self.output.with_name(f"{self.output.stem}-{number}{self.output.suffix}")
-
-    def _check_free(self, path: Path) -> None:
-        if not self.force and path.is_file():
-            raise ConfigError(f"{path} exists; name another file with -o, or replace it with -f")
 
     def _check_stdout(self, results: int) -> None:
         if results > 1:

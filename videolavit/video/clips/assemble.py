@@ -1,4 +1,4 @@
-"""Clips out of coded frames: the last step of taking a video apart (reference section 2.5)."""
+"""Clips out of coded frames, the last step of taking a video apart (reference section 2.5); clips in a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from videolavit.clip import Clip, MotionField
 from videolavit.video.clips.decompose_options import DecomposeOptions
 from videolavit.video.motion.coded_frame import CodedFrame
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "timeline"]
 
 
 def assemble(
@@ -44,6 +44,38 @@ def assemble(
 def _finish(growing: deque[_GrowingClip], options: DecomposeOptions, name: str) -> Iterator[Clip]:
     while growing:
         yield growing.popleft().finished(options, name)
+
+
+def timeline(clips: Iterable[Clip]) -> Iterator[tuple[Clip, int]]:
+    """Clips that follow one another, each with the number of ticks until the next one starts.
+
+    After a clip comes the latest one that starts no later than its end. So every clip is shown for as long as it can
+    be, and a cut, where clips end early, is met by a fresh keyframe. The ticks add up to the length of the video. A
+    clip is shown for longer than it has frames only where keyframes are further apart than clips are long.
+
+    Args:
+        clips: all clips of a video in order of time, from tick 0.
+    """
+    current: Clip | None = None
+    following: Clip | None = None
+    for clip in clips:
+        while current is not None and clip.start > _end(current):
+            yield current, (following or clip).start - current.start
+            current, following = following, None
+        if current is None:
+            current = clip
+        else:
+            following = clip
+    if current is None:
+        return
+    if following is not None and _end(following) > _end(current):
+        yield current, following.start - current.start
+        current = following
+    yield current, current.num_real_frames
+
+
+def _end(clip: Clip) -> int:
+    return clip.start + clip.num_real_frames
 
 
 class _GrowingClip:

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from videolavit.clip import Clip
 from videolavit.errors import MediaError
 from videolavit.plugins import MOTION_SOURCES, load_plugin, plugins
-from videolavit.video.clips.assemble import assemble
+from videolavit.video.clips.assemble import assemble, timeline
 from videolavit.video.clips.decompose_options import DecomposeOptions
 from videolavit.video.clips.selection import Selection, select_clips
 from videolavit.video.io.frames import Frames, libav_frames
@@ -78,9 +78,9 @@ def iter_clips(
 ) -> Iterator[Clip]:
     """`decompose`, clip by clip, in memory that does not grow with the video.
 
-    With the selections `all` and `every k` a clip comes as soon as it is complete. The others depend on all keyframes,
-    so their clips come when the video has been read. Options are checked at once, the video when the first clip is
-    asked for. Closing the iterator closes the file.
+    With the selections `timeline`, `all` and `every k` a clip comes as soon as it is complete. The others depend on all
+    keyframes, so their clips come when the video has been read. Options are checked at once, the video when the first
+    clip is asked for. Closing the iterator closes the file.
     """
     options = (options or DecomposeOptions()).changed(**changes)
     return _clips(file_or_frames(source, options.fps), options, limits or Limits(), progress)
@@ -100,6 +100,10 @@ def _clips(
 ) -> Iterator[Clip]:
     name, selection = describe(source), Selection.parse(options.select)
     with closing(_reported(source, options, limits, progress)) as frames:
+        if selection.rule == "timeline":
+            every = assemble(frames, lambda position, tick: True, options, name)
+            yield from (clip for clip, _ in timeline(every))
+            return
         if not selection.needs_whole_list:
             yield from assemble(frames, lambda position, tick: selection.takes(position), options, name)
             return

@@ -27,7 +27,7 @@ class DecomposeOptions:
     """Ticks per second: frames that motion is measured between."""
     frames_per_clip: int = 24
     select: str = "reference"
-    """Keyframes that start a clip: `reference`, `all`, `every k` or `uniform n`, see `Selection`."""
+    """Keyframes that start a clip: `reference`, `timeline`, `all`, `every k` or `uniform n`, see `Selection`."""
     max_clips: int = 16
     """At most so many, by the selection `reference`; the release uses 8 or 16."""
     shots: Literal["ignore", "encoder", "difference"] = "ignore"

@@ -14,33 +14,37 @@ from videolavit.errors import ConfigError
 __all__ = ["Selection", "select_clips"]
 
 
+_PLAIN_RULES = ("reference", "timeline", "all")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """A rule that picks clip starts from the list of keyframes; written as text such as `every 2`.
 
-    `reference`: the released model's rule for understanding. `all`: every keyframe, so clips overlap where they are
+    `reference`: the released model's rule for understanding. `timeline`: clips that follow one another and together are
+    the video. `all`: every keyframe, so clips overlap where they are
     longer than the distance of keyframes. `every k`: the first keyframe and each k-th after it. `uniform n`: n
     keyframes evenly spaced over the list, or all where there are fewer.
     """
 
-    rule: Literal["reference", "all", "every", "uniform"] = "reference"
+    rule: Literal["reference", "timeline", "all", "every", "uniform"] = "reference"
     count: int = 1
     """k of `every k`, n of `uniform n`."""
 
     @classmethod
     def parse(cls, text: str) -> Selection:
-        """Read `reference`, `all`, `every k` or `uniform n`; a hyphen or colon may stand for the space.
+        """Read `reference`, `timeline`, `all`, `every k` or `uniform n`; a hyphen or colon may stand for the space.
 
         Raises:
             ConfigError: it is none of these.
         """
-        if text in ("reference", "all"):
+        if text in _PLAIN_RULES:
             return cls(rule=text)
         match = re.fullmatch(r"(every|uniform)[ :-]([1-9][0-9]{0,8})", text)
         if match is None:
             raise ConfigError(
-                f"got the selection {text!r}, expected 'reference', 'all', 'every k' or 'uniform n' with a positive "
-                "number, e.g. 'every 2'"
+                f"got the selection {text!r}, expected 'timeline', 'all', 'reference', 'every-K' or 'uniform-N' with a "
+                "positive number, such as 'every-2'"
             )
         return cls(rule="every" if match[1] == "every" else "uniform", count=int(match[2]))
 
@@ -54,7 +58,7 @@ class Selection:
         return position % self.count == 0
 
     def __str__(self) -> str:
-        return self.rule if self.rule in ("reference", "all") else f"{self.rule} {self.count}"
+        return self.rule if self.rule in _PLAIN_RULES else f"{self.rule} {self.count}"
 
 
 def select_clips(

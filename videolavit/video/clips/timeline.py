@@ -1,18 +1,13 @@
-"""A whole video as a row of clips, and the images that it is compared with, tick by tick.
-
-Clips of the selection `all` start at every keyframe and overlap. `timeline` picks those that follow one another;
-`images_on_ticks` gives the original at the same ticks, as the re-encoder was given it.
-"""
+"""The images of a video tick by tick, as the re-encoder is given them: what clips are compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from fractions import Fraction
 
 import numpy as np
 from jaxtyping import UInt8
 
-from videolavit.clip import Clip
 from videolavit.video.clips.decompose import VideoSource, file_or_frames
 from videolavit.video.io.frames import Frames, libav_frames
 from videolavit.video.io.limits import Limits
@@ -22,39 +17,7 @@ from videolavit.video.io.pixels import rgb_array, to_yuv420p
 from videolavit.video.io.resample import frames_on_ticks, video_on_ticks
 from videolavit.video.io.sources import describe
 
-__all__ = ["images_on_ticks", "timeline"]
-
-
-def timeline(clips: Iterable[Clip]) -> Iterator[tuple[Clip, int]]:
-    """Clips that follow one another, each with the number of ticks until the next one starts.
-
-    After a clip comes the latest one that starts no later than its end. So every clip is shown for as long as it can
-    be, and a cut, where clips end early, is met by a fresh keyframe. The ticks add up to the length of the video. A
-    clip is shown for longer than it has frames only where keyframes are further apart than clips are long.
-
-    Args:
-        clips: all clips of a video in order of time, from tick 0.
-    """
-    current: Clip | None = None
-    following: Clip | None = None
-    for clip in clips:
-        while current is not None and clip.start > _end(current):
-            yield current, (following or clip).start - current.start
-            current, following = following, None
-        if current is None:
-            current = clip
-        else:
-            following = clip
-    if current is None:
-        return
-    if following is not None and _end(following) > _end(current):
-        yield current, following.start - current.start
-        current = following
-    yield current, current.num_real_frames
-
-
-def _end(clip: Clip) -> int:
-    return clip.start + clip.num_real_frames
+__all__ = ["images_on_ticks"]
 
 
 def images_on_ticks(

@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.open import VideoReader
 
-__all__ = ["Stamped", "frames_on_ticks", "read_ticks", "show", "video_on_ticks"]
+__all__ = ["FrameClock", "Stamped", "frames_on_ticks", "read_ticks", "show", "video_on_ticks"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def _stamp_evenly(frames: Iterable[VideoFrame], ticks_per_frame: Fraction) -> It
 
 
 def _stamped(video: VideoReader, fps: Fraction, frames: Iterator[VideoFrame]) -> Iterator[Stamped]:
-    clock = _Clock(video, fps)
+    clock = FrameClock(video, fps)
     last: VideoFrame | None = None
     for frame in frames:
         last = frame
@@ -125,12 +125,13 @@ def _stamped(video: VideoReader, fps: Fraction, frames: Iterator[VideoFrame]) ->
         yield clock.tick(clock.end), None
 
 
-class _Clock:
+class FrameClock:
     """Times of a stream in units of its time base, and the ticks that they are rounded to."""
 
     def __init__(self, video: VideoReader, fps: Fraction) -> None:
         time_base = video.stream.time_base or Fraction(1, 1000)
         self._numerator, self._denominator = (fps * time_base).as_integer_ratio()
+        self._seconds_per_unit = float(time_base)
         self._start = _round_half_away(*(video.start_seconds / time_base).as_integer_ratio())
         frame_rate = video.frame_rate or Fraction(25)
         self._usual_duration = max(1, _round_half_away(*(1 / (frame_rate * time_base)).as_integer_ratio()))
@@ -138,6 +139,10 @@ class _Clock:
         self.decoding_times = video.container.format.name == "avi"
         self.end = self._start
         """End of the frame that was seen last."""
+
+    def seconds(self, time: int) -> float:
+        """A time in seconds from the start of the video."""
+        return (time - self._start) * self._seconds_per_unit
 
     def tick(self, time: int) -> int:
         """The tick that a time is rounded to."""
@@ -164,7 +169,7 @@ def _decode_wanted(video: VideoReader, fps: Fraction) -> Iterator[VideoFrame]:
         _WantedFrameMissing: a frame that a tick may show did not come, or times are missing.
     """
     decoder = video.stream.codec_context
-    clock = _Clock(video, fps)
+    clock = FrameClock(video, fps)
     awaited: list[int] = []
     found = False
     for packet, wanted in _look_ahead(video, clock):
@@ -192,7 +197,7 @@ def _arrived(frame: VideoFrame, awaited: list[int]) -> None:
         del awaited[0]
 
 
-def _look_ahead(video: VideoReader, clock: _Clock) -> Iterator[tuple[av.Packet, bool]]:
+def _look_ahead(video: VideoReader, clock: FrameClock) -> Iterator[tuple[av.Packet, bool]]:
     """Packets in decoding order, and whether a tick may show their frame.
 
     No tick shows a frame that a later one, rounded to the same tick, replaces. The first frame is always wanted.

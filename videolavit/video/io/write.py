@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -29,11 +29,21 @@ from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 from videolavit.errors import MediaError, OutputError
 from videolavit.video.io.open import open_video
 
-__all__ = ["EXTENSIONS", "check_output", "complete_or_absent", "read_metadata", "write_video"]
+__all__ = [
+    "EXTENSIONS",
+    "check_output",
+    "complete_or_absent",
+    "file_url",
+    "read_metadata",
+    "with_first",
+    "write_video",
+    "yuv_frame",
+]
 
 EXTENSIONS = (".mp4", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg")
 """Of the formats that `write_video` writes."""
 
+Item = TypeVar("Item")
 _Writer = Callable[[Iterator[np.ndarray], Path, Fraction, str], None]
 _LONGEST_SIDE = {".gif": 65535, ".webp": 16383}
 
@@ -186,22 +196,22 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 def _write_mp4(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: str, *, crf: int) -> None:
     first = next(frames)
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(_file_url(path), "w", format="mp4", container_options=options) as container:
+    with av.open(file_url(path), "w", format="mp4", container_options=options) as container:
         container.metadata["comment"] = note
         stream = _h264_stream(container, first, fps, crf)
-        for i, frame in enumerate(_with_first(first, frames)):
-            container.mux(stream.encode(_yuv_frame(frame, i)))
+        for i, frame in enumerate(with_first(first, frames)):
+            container.mux(stream.encode(yuv_frame(frame, i)))
         container.mux(stream.encode(None))
 
 
 def _write_webm(frames: Iterator[np.ndarray], path: Path, fps: Fraction, note: str, *, crf: int) -> None:
     first = next(frames)
-    with av.open(_file_url(path), "w", format="webm", container_options={"fflags": "+bitexact"}) as container:
+    with av.open(file_url(path), "w", format="webm", container_options={"fflags": "+bitexact"}) as container:
         container.metadata["comment"] = note
         stream = container.add_stream("libvpx-vp9", rate=fps, options={"crf": str(crf), "b": "0", "row-mt": "0"})
         _set_picture(stream, first, fps, threads=1)
-        for i, frame in enumerate(_with_first(first, frames)):
-            container.mux(stream.encode(_yuv_frame(frame, i)))
+        for i, frame in enumerate(with_first(first, frames)):
+            container.mux(stream.encode(yuv_frame(frame, i)))
         container.mux(stream.encode(None))
 
 
@@ -223,7 +233,8 @@ def _set_picture(stream: VideoStream, frame: np.ndarray, fps: Fraction, *, threa
     context.color_range = ColorRange.MPEG.value
 
 
-def _yuv_frame(frame: np.ndarray, index: int) -> VideoFrame:
+def yuv_frame(frame: np.ndarray, index: int) -> VideoFrame:
+    """RGB as yuv420p, BT.601; an odd side grows by a copy of its last row or column."""
     height, width = frame.shape[:2]
     if height % 2 or width % 2:
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -233,12 +244,13 @@ def _yuv_frame(frame: np.ndarray, index: int) -> VideoFrame:
     return image
 
 
-def _file_url(path: Path) -> str:
+def file_url(path: Path) -> str:
     """A form that libav takes for a file whatever characters the name has."""
     return f"file:{path.absolute()}"
 
 
-def _with_first(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def with_first(first: Item, rest: Iterator[Item]) -> Iterator[Item]:
+    """An item and those behind it."""
     yield first
     yield from rest
 
