@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 from videolavit import cli
 from videolavit.errors import ConfigError
-from videolavit.video import probe, read_metadata
+from videolavit.video import probe, read_metadata, write_video
 
 
 @pytest.fixture
@@ -112,12 +113,19 @@ def test_one_question_that_cannot_be_answered_does_not_stop_the_others(model, fo
     assert "failed: 'quoi': knows none of the words" in shown.err
 
 
-def test_what_a_small_model_cannot_know_is_told(model, folder, caplog):
+def test_what_a_small_model_cannot_know_is_told(folder):
+    from videolavit.pipeline.small_world import doubts
+
     Image.fromarray(NOISE[0]).save("photo.png")
-    assert cli.main(["answer", "why"]) == 0
-    assert cli.main(["answer", "why", "--image", "photo.png"]) == 0
-    assert cli.main(["answer", "why", "--image", "photo.png", "--model", "owner/large"]) == 0
-    assert [message.split(",")[0].split(":")[0] for message in caplog.messages] == ["nothing is shown", "photo.png"]
+    write_video(NOISE, "ours.mp4", metadata={"made_by": "videolavit 1"})
+    small = SimpleNamespace(init_kwargs={"known_words": ["red", "ball"]})
+    assert [doubt.split(",")[0] for doubt in doubts(small, [], has_history=False)] == ["nothing is shown"]
+    assert [doubt.split(":")[0] for doubt in doubts(small, ["ours.mp4", "photo.png"], has_history=False)] == [
+        "photo.png"
+    ]
+    assert not list(doubts(small, [], has_history=True))
+    assert not list(doubts(small, ["ours.mp4"], has_history=False))
+    assert not list(doubts(SimpleNamespace(init_kwargs={}), [], has_history=False))
 
 
 def test_results_show_themselves():

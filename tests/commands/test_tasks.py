@@ -35,7 +35,7 @@ COMMANDS = {
     "animate": ["animate", "image.png", "-o"],
     "continue": ["continue", "video.mp4", "-o"],
     "detokenize": ["detokenize", "tokens.txt", "-o"],
-    "edit": ["edit", "video.mp4", "--reverse", "-o"],
+    "edit": ["edit", "video.mp4", "--reverse", "--detokenizer", "diffusion", "-o"],
 }
 """A call of each command that draws, but for the name of its output."""
 

@@ -6,8 +6,8 @@ import pytest
 
 from videolavit.data.shapes import captions, sample_scene
 from videolavit.errors import PromptError
-from videolavit.language.text_tokenizer import TextTokenizerConfig, train_text_tokenizer
-from videolavit.language.unknown_words import check_words, unknown_words
+from videolavit.language.text_tokenizer import TextTokenizerConfig, load_text_tokenizer, train_text_tokenizer
+from videolavit.language.unknown_words import check_words, known_words, told_unknown, unknown_words
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,20 @@ def test_words_of_the_training_texts_are_known(tokenizer):
 
 
 def test_other_words_are_named_once_each(tokenizer):
-    assert unknown_words("A red ELEPHANT moves left, an elephant; 3 violins!", tokenizer) == ["elephant", "violins"]
+    assert unknown_words("A red ELEPHANT moves left, the elephant; 3 violins!", tokenizer) == ["elephant", "violins"]
     assert check_words("a red elephant", tokenizer) == ["elephant"]
 
 
-@pytest.mark.parametrize("text", ["rote Kugel rollt", "\u7ea2\u7403", "\u043a\u0440\u0430\u0441\u043d\u044b\u0439"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Welche Farbe hat es",
+        "le chat se moque",
+        "rote Kugel rollt",
+        "\u7ea2\u7403",
+        "\u043a\u0440\u0430\u0441\u043d\u044b\u0439",
+    ],
+)
 def test_another_language_is_refused(tokenizer, text):
     with pytest.raises(PromptError, match="knows none of the words") as caught:
         check_words(text, tokenizer)
@@ -36,12 +45,27 @@ def test_another_language_is_refused(tokenizer, text):
     assert unknown_words(" ".join(examples), tokenizer) == []
 
 
-def test_numbers_and_nothing_are_no_unknown_words(tokenizer):
-    assert check_words("12 + 3", tokenizer) == []
+@pytest.mark.parametrize("text", ["12 + 3", "\U0001f534\u27a1"])
+def test_signs_without_words_are_refused(tokenizer, text):
+    with pytest.raises(PromptError, match="has no words"):
+        check_words(text, tokenizer)
     assert check_words("", tokenizer) == []
 
 
-def test_nothing_is_said_of_tokenizers_that_learnt_pieces():
-    pieces = train_text_tokenizer(["a red ball moves left"], TextTokenizerConfig(size=300))
-    assert check_words("purple", pieces) == []
-    assert check_words("purple", None) == []
+def test_words_that_are_nearly_known_are_named(tokenizer):
+    assert "leftt may be left" in told_unknown(unknown_words("a ball goes leftt", tokenizer), tokenizer)
+    with pytest.raises(PromptError, match="redd may be red"):
+        check_words("redd", tokenizer)
+
+
+def test_the_list_is_kept_with_the_tokenizer_and_starts_with_what_is_frequent(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    again = load_text_tokenizer(tmp_path)
+    assert known_words(again) == known_words(tokenizer)
+    assert "the" in known_words(again)[:5]
+    assert check_words("a red elephant", again) == ["elephant"]
+
+
+def test_nothing_is_said_by_tokenizers_without_a_list():
+    assert check_words("purple", object()) == []
+    assert check_words("12 + 3", None) == []

@@ -26,7 +26,7 @@ from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
 from videolavit.commands._shared.memories import MemoryOptions, new_folder, tell_moments, write_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.questions import check_questions, warn_of_small_model
+from videolavit.commands._shared.questions import check_questions
 from videolavit.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ def run(config: Config) -> int:
     for file in config.video:
         refuse_pipe(file)
     check_questions(config.questions)
-    warn_of_small_model(config.model.model, (*config.image, *config.video))
     folder = None if config.show is None else new_folder(config.show)
     model = open_model(config.model)
     if len(config.questions) == 1 and not config.json:

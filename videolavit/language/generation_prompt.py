@@ -12,7 +12,7 @@ from torch import Tensor
 from videolavit.errors import PromptError
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Ids, ImageInput, Piece, Prompt, Text, assemble
-from videolavit.language.unknown_words import check_words
+from videolavit.language.unknown_words import check_words, told_unknown
 
 __all__ = ["generation_prompt"]
 
@@ -44,7 +44,7 @@ def generation_prompt(
     if keyframe is not None:
         pieces.append(ImageInput(ids=vocabulary.visual_ids(keyframe)))
     if isinstance(prompt, str) and (unknown := check_words(_PLACEHOLDER.sub(" ", prompt), tokenizer)):
-        logger.warning("the model has never seen the words %s, and ignores them", ", ".join(unknown))
+        logger.warning("%s", told_unknown(unknown, tokenizer))
     if not pieces:
         raise PromptError("the prompt is empty; say what to generate, such as 'a red ball', or give an image")
     return assemble(pieces, vocabulary, tokenizer).ids

@@ -8,7 +8,8 @@ repeats, such as the system sentence, become one id each: they cost a small mode
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.language.conversation import ANSWER_END, SYSTEM
+from videolavit.language.unknown_words import words_of
 
 __all__ = ["TextTokenizerConfig", "load_text_tokenizer", "train_text_tokenizer", "vocabulary_digest"]
 
@@ -47,7 +49,8 @@ class TextTokenizerConfig:
 def train_text_tokenizer(texts: Iterable[str], config: TextTokenizerConfig | None = None) -> Any:
     """A transformers tokenizer with `<unk>`, `<s>`, `</s>` as ids 0, 1, 2; equal texts give equal tokenizers.
 
-    Any text can be encoded, and but for capitals comes back as it was.
+    Any text can be encoded, and but for capitals comes back as it was. The words of the texts stay beside it, the most
+    frequent first, so that `unknown_words` can tell which others a prompt has.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -59,8 +62,9 @@ def train_text_tokenizer(texts: Iterable[str], config: TextTokenizerConfig | Non
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
     trainer: Any = trainers.BpeTrainer
+    counts: Counter[str] = Counter()
     words.train_from_iterator(
-        texts,
+        _counted(texts, counts),
         trainer(
             vocab_size=config.size - len(config.phrases),
             special_tokens=list(_SPECIAL),
@@ -76,7 +80,15 @@ def train_text_tokenizer(texts: Iterable[str], config: TextTokenizerConfig | Non
         bos_token=start,
         eos_token=end,
         clean_up_tokenization_spaces=False,
+        known_words=[word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))],
     )
+
+
+def _counted(texts: Iterable[str], counts: Counter[str]) -> Iterator[str]:
+    """The same texts, whose words are counted as they pass."""
+    for text in texts:
+        counts.update(words_of(text))
+        yield text
 
 
 def load_text_tokenizer(folder: str | Path) -> Any:

@@ -1,69 +1,87 @@
 """Words of a prompt that a small model has never seen.
 
-A text tokenizer of few ids, trained on the words of a data set (`text_tokenizer.py`), has learnt those words whole: one
-id each. Any other word falls into pieces that the model has met in other words only, and means nothing to it. Large
-tokenizers cut known words as well, so nothing can be said of theirs.
+A text tokenizer that was trained on the words of a data set (`text_tokenizer.py`) keeps a list of them. Any other word
+falls into pieces that the model has met in other words only, and means nothing to it, even where a piece happens to be
+a word of another language. Tokenizers without such a list, those of large models, say nothing of words.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import lru_cache
 from typing import Any
 
 from videolavit.errors import PromptError
 
-__all__ = ["check_words", "unknown_words"]
+__all__ = ["check_words", "known_words", "told_unknown", "unknown_words", "words_of"]
 
 _WORD = re.compile(r"[^\W\d_]+")
-_MOST_IDS = 4096
-_LEAST_WORDS = 50
-"""With fewer words among its ids a tokenizer has learnt pieces of words."""
-_SPACE = "\u0120"  # as byte-level BPE writes a space
+_EXAMPLES = 12
+_COMMON = frozenset(
+    "the and that this with its from are was does into out one for not there has have user assistant".split()  # noqa: SIM905
+)
+"""Words that say nothing of what a model knows."""
+
+
+def words_of(text: str) -> list[str]:
+    """Words in small letters: what a model is trained on, and what a prompt is compared with."""
+    return _WORD.findall(text.lower())
+
+
+def known_words(tokenizer: Any) -> tuple[str, ...] | None:
+    """Words that a tokenizer was trained on, the most frequent first; None where that is not told."""
+    words = getattr(tokenizer, "init_kwargs", {}).get("known_words")
+    return tuple(words) if words else None
 
 
 def unknown_words(text: str, tokenizer: Any) -> list[str]:
-    """Words of a text that the tokenizer does not have as a whole, each once; none where that cannot be told."""
-    known = _whole_words(tokenizer)
-    return [] if known is None else [word for word in dict.fromkeys(_words(text)) if word not in known]
+    """Words of a text that the tokenizer was not trained on, each once; none where that cannot be told."""
+    known = _set_of_known(tokenizer)
+    return [] if known is None else [word for word in dict.fromkeys(words_of(text)) if word not in known]
 
 
 def check_words(text: str, tokenizer: Any) -> list[str]:
     """The unknown words of a text that has known ones, too.
 
     Raises:
-        PromptError: it has words, and none of them is known: it may be in another language.
+        PromptError: none of its words is known, so that it may be in another language; or it has signs and no words.
     """
+    known = known_words(tokenizer)
+    if known is None:
+        return []
+    words = set(words_of(text))
+    if not words and text.strip():
+        raise PromptError(f"{text.strip()!r} has no words; this model was trained on words such as {_examples(known)}")
     unknown = unknown_words(text, tokenizer)
-    if unknown and len(unknown) == len(set(_words(text))):
+    if unknown and len(unknown) == len(words):
         raise PromptError(
-            f"this model knows none of the words {', '.join(map(repr, unknown[:8]))}; it was trained on few, such as "
-            f"{', '.join(_examples(tokenizer))}; use those, or a larger model"
+            f"this model knows none of the words {', '.join(map(repr, unknown[:8]))}; {_nearest(unknown, known)}it was "
+            f"trained on few, such as {_examples(known)}; use those, or a larger model"
         )
     return unknown
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+def told_unknown(unknown: list[str], tokenizer: Any) -> str:
+    """A sentence about unknown words, with known ones that are spelt nearly so."""
+    known = known_words(tokenizer) or ()
+    return f"the model has never seen the words {', '.join(unknown)}; {_nearest(unknown, known)}it ignores them"
 
 
-def _examples(tokenizer: Any) -> list[str]:
-    """Some known words, from all over the alphabet; no beginnings of others."""
-    words = sorted(_behind_spaces(tokenizer))
-    whole = [word for word, following in zip(words, [*words[1:], ""], strict=True) if not following.startswith(word)]
-    return whole[:: max(1, len(whole) // 12)]
+def _nearest(unknown: list[str], known: tuple[str, ...]) -> str:
+    """`redd may be red, ` for words that are nearly spelt like a known one."""
+    near = {word: difflib.get_close_matches(word, known, n=1, cutoff=0.75) for word in unknown}
+    told = [f"{word} may be {close[0]}" for word, close in near.items() if close]
+    return f"{', '.join(told)}; " if told else ""
 
 
-@lru_cache(maxsize=8)  # by the object: asking for the vocabulary copies all of it
-def _whole_words(tokenizer: Any) -> frozenset[str] | None:
-    """Words that are one id, None for a tokenizer that has not learnt words."""
-    if not hasattr(tokenizer, "get_vocab") or len(tokenizer) > _MOST_IDS:
-        return None
-    if len(_behind_spaces(tokenizer)) < _LEAST_WORDS:
-        return None
-    return frozenset(entry.removeprefix(_SPACE).lower() for entry in tokenizer.get_vocab())
+def _examples(known: tuple[str, ...]) -> str:
+    """The most frequent words that mean something."""
+    telling = [word for word in known if len(word) > 2 and word not in _COMMON]
+    return ", ".join(telling[:_EXAMPLES])
 
 
-def _behind_spaces(tokenizer: Any) -> set[str]:
-    entries = {entry[1:] for entry in tokenizer.get_vocab() if entry.startswith(_SPACE)}
-    return {entry for entry in entries if len(entry) > 2 and entry.isalpha()}
+@lru_cache(maxsize=8)  # by the object
+def _set_of_known(tokenizer: Any) -> frozenset[str] | None:
+    known = known_words(tokenizer)
+    return None if known is None else frozenset(known)

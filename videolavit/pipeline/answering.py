@@ -21,7 +21,7 @@ from videolavit.language.generate import NewId
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ClipInput, ImageInput, Prompt, VideoInput
 from videolavit.language.stream_answer import stream_answer
-from videolavit.language.unknown_words import check_words
+from videolavit.language.unknown_words import check_words, told_unknown
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline.encoding import seen_images, seen_video
@@ -30,6 +30,7 @@ from videolavit.pipeline.media import ImageSource, as_list_of_images, as_list_of
 from videolavit.pipeline.moment_times import with_times
 from videolavit.pipeline.outputs import Answer
 from videolavit.pipeline.remembering import chosen_video, is_memory, open_memory
+from videolavit.pipeline.small_world import doubts
 from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.processor import looked_at_clips
@@ -83,7 +84,11 @@ class PromptBuilder:
         with self.progress.step("load"):
             tokenizer = self._reader.text_tokenizer
         for question in questions:
-            check_words(" ".join(re.split("<image>|<video>", question)), tokenizer)
+            if unknown := check_words(" ".join(re.split("<image>|<video>", question)), tokenizer):
+                logger.warning("%r: %s", question, told_unknown(unknown, tokenizer))
+        shown = [*as_list_of_images(image), *as_list_of_videos(video)]
+        for doubt in doubts(tokenizer, shown, has_history=bool(history)):
+            logger.warning("%s", doubt)
         images, videos = self._seen(image, video, look)
         before = history.turns if isinstance(history, Answer) else tuple(history or ())
         turns = [(*before, self._turn(question, images, videos, before, look)) for question in questions]

@@ -1,0 +1,110 @@
+"""Commands that need no model: edit of real videos, cuts, motion, search; each through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from video.media import moving_images, scenes, synthetic_video
+
+from videolavit import cli
+from videolavit.video import probe, read_metadata
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    synthetic_video(scenes([15, 21]), tmp_path / "film.mp4", fps=12)
+    return tmp_path
+
+
+def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
+    assert cli.main(["edit", "film.mp4", "--reverse"]) == 0
+    assert capsys.readouterr().out == "film-edited.mp4: 36 frames of 128 x 96, 3.00 s\n"
+    assert read_metadata("film-edited.mp4")["edit"]["reverse"] is True
+    assert cli.main(["edit", "film.mp4", "--speed", "3", "-o", "fast.mp4", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["path"], report["num_frames"], report["has_sound"]) == ("fast.mp4", 12, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["edit", "film.mp4"], 2, "nothing to change"),
+        (["edit", "film.mp4", "--speed", "0"], 2, "got a speed of 0"),
+        (["edit", "film.mp4", "--speed", "2", "--scale", "2"], 2, "--speed edits the video's own images and --scale"),
+        (["edit", "film.mp4", "--retime", "5-9:1"], 2, "outside of the video, which is 3.00 s long"),
+        (["edit", "film.mp4", "--reverse", "-o", "-"], 2, "needs a file"),
+        (["edit", "film.mp4", "--reverse", "-o", "film.mp4", "-f"], 2, "what the result is made from"),
+        (["edit", "image.png", "--reverse"], 1, "is an image"),
+        (["edit", "gone.mp4", "--reverse"], 1, "gone.mp4"),
+        (["cuts", "film.mp4", "--sensitivity", "2"], 2, "--sensitivity"),
+        (["cuts", "film.mp4", "--format", "avi"], 2, "'avi' is none of mp4, webm"),
+        (["cuts", "gone.mp4"], 1, "gone.mp4"),
+        (["motion", "film.mp4", "-o", "a.png"], 1, "unknown extension"),
+        (["motion", "film.mp4", "--seconds", "0"], 2, "--seconds"),
+        (["search"], 2, "name a folder"),
+        (["search", "gone"], 1, "no such file or folder"),
+        (["search", ".", "--camera", "sideways"], 2, "sideways"),
+        (["search", ".", "--top", "0"], 2, "--top"),
+        (["search", ".", "--index", "image.png"], 2, "is no index"),
+        (
+            ["decompose", "film.mp4", "-o", "out", "--motion", "source", "--codec", "h264"],
+            2,
+            "--codec is for an encoder",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_told_on_one_line_and_writes_nothing(arguments, code, words, folder, capsys):
+    from PIL import Image
+
+    Image.fromarray(moving_images(1)[0]).save("image.png")
+    before = sorted(folder.rglob("*"))
+    assert cli.main(arguments) == code
+    shown = capsys.readouterr()
+    [message] = shown.err.strip().splitlines()
+    assert words in message
+    assert shown.out == ""
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_cuts_are_listed_and_exported(folder, capsys):
+    assert cli.main(["cuts", "film.mp4", "-o", "shots", "--json"]) == 0
+    shots = json.loads(capsys.readouterr().out)["shots"]
+    assert [shot["start_seconds"] for shot in shots] == [0, 1.25]
+    assert [probe(shot["output"]).duration_seconds for shot in shots] == pytest.approx([1.25, 1.75])
+    assert cli.main(["cuts", "film.mp4", "-o", "shots"]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert cli.main(["cuts", "film.mp4"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["2", "0:01.25"]
+
+
+def test_motion_is_printed_and_drawn(folder, capsys):
+    assert cli.main(["motion", "film.mp4", "-o", "over.mp4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["start", "end", "camera", "speed", "amount", "direction"]
+    assert len(lines) == 4  # a heading, two shots, the file
+    assert (probe("over.mp4").width, probe("over.mp4").height) == (128, 96)
+
+
+def test_search_sorts_chooses_remembers_and_exports(folder, capsys, monkeypatch):
+    (folder / "clips").mkdir()
+    for name, step in {"slow": (-1, 0), "quick": (-4, 0), "other": (3, 0), "still": (0, 0)}.items():
+        images = moving_images(24, step=step)
+        synthetic_video(images if np.ptp(step) else images[:1].repeat(24, 0), folder / "clips" / f"{name}.mp4", fps=12)
+    (folder / "clips" / "broken.mp4").write_bytes(b"no video")
+    search = ["search", "clips", "--index", "motion.jsonl", "--json"]
+    assert cli.main([*search, "--camera", "pan-right", "--sort", "camera"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(clip["source"]).stem for clip in found["clips"]] == ["quick", "slow"]
+    assert [Path(name).stem for name in found["failed"]] == ["broken"]
+    (folder / "clips" / "broken.mp4").unlink()
+    monkeypatch.setattr("videolavit.video.editing.motion_profile.motion_profiles", None)  # measured before
+    assert cli.main([*search, "--camera", "still", "--export", "picked"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    [path] = found["outputs"]
+    assert probe(path).duration_seconds == pytest.approx(2)
+    assert read_metadata(path)["camera"] == "still"
