@@ -102,7 +102,7 @@ def run(config: Config) -> int:
 
 
 def _needs_model(config: Config) -> bool:
-    """Whether a model makes the result; raises `ConfigError` where the options do not go together."""
+    """True if a model makes the result; raises `ConfigError` where the options do not go together."""
     asked = [
         option
         for option, given in {

@@ -74,7 +74,8 @@ class Config:
     max_amount: float | None = None
     """Keep clips with at most so much."""
     sort: Literal["place", "amount", "camera", "shake", "length"] = "place"
-    """What comes first: the order of files and times, most motion, fastest camera, most shake, longest clip."""
+    """Order of the clips: place is that of files and times; the others put most motion, the fastest camera, most
+    shake or the longest clip first."""
     reverse: bool = False
     """Turn the order round: least first."""
     top: int | None = None

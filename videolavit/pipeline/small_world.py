@@ -1,4 +1,4 @@
-"""What a model of a small world cannot know, told before it answers: nothing shown, or something foreign shown.
+"""Doubts about the answers of a model of a small world: nothing is shown, or something foreign.
 
 A model whose text tokenizer keeps a list of known words (`unknown_words.py`) was trained on that world alone, and
 answers in its words whatever it is shown.
@@ -36,7 +36,7 @@ def doubts(tokenizer: Any, media: Sequence[Any], *, has_history: bool) -> Iterat
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether this package wrote the file, as far as that can be told; what cannot be read is told elsewhere."""
+    """True if this package wrote the file, as far as that can be told; what cannot be read is told elsewhere."""
     if not file.is_file() or file.suffix.lower() not in EXTENSIONS:
         return not file.is_file()
     try:

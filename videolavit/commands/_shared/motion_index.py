@@ -51,7 +51,7 @@ class MotionIndex:
         return index
 
     def clips(self, file: str) -> list[MotionProfile] | None:
-        """What is known of a video; None where it has changed or was measured otherwise."""
+        """Clips that are known of a video; None where it has changed or was measured otherwise."""
         from videolavit.video.editing.motion_profile import MotionProfile
 
         line = self.lines.get(os.path.abspath(file))

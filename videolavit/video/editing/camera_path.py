@@ -40,10 +40,10 @@ _MOST_ZOOM = 0.03
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Steadying:
-    """How each frame of a video has to move."""
+    """Moves of the frames of a video."""
 
     seconds: Float[np.ndarray, " frames"]
-    """When each is shown."""
+    """Times at which they are shown."""
     moves: Float[np.ndarray, "frames 4"]
     """Shift to the right and down as a share of the width, growth (a logarithm), turn in radians."""
 
@@ -77,7 +77,7 @@ def steadying(reader: FrameReader, progress: Callable[[int], None] | None = None
 def steady_moves(
     steps: Float[np.ndarray, "frames 4"], cuts: list[int], *, sigma: float | int
 ) -> Float[np.ndarray, "frames 4"]:
-    """What the smooth path differs from the real one, within the margins; each shot has a path of its own.
+    """Differences of the smooth path from the real one, within the margins; each shot has a path of its own.
 
     Args:
         steps: from each frame to the next, as `Steadying.moves`; of the first of a shot, nothing is known.

@@ -61,7 +61,7 @@ class FilmEdit:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the result would be the video itself."""
+        """True if the result would be the video itself."""
         return self == FilmEdit(freeze_for=self.freeze_for)
 
     def timing(self, seconds: float | int) -> Timing:
@@ -84,7 +84,7 @@ class FilmEdit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Film:
-    """What was written."""
+    """A video that was written."""
 
     path: Path
     num_frames: int

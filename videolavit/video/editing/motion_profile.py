@@ -31,7 +31,7 @@ _LEAST_AGREEMENT = 0.4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionProfile:
-    """How a piece of a video moves. Speeds are shares of the image's width a second."""
+    """Motion of a piece of a video. Speeds are shares of the image's width a second."""
 
     source: str
     start_seconds: float | int

@@ -20,7 +20,7 @@ _SHORTEST_SECONDS = 0.25
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """What lies between two cuts."""
+    """Part of a video between two cuts."""
 
     start_seconds: float | int
     end_seconds: float | int

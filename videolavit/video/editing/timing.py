@@ -1,4 +1,4 @@
-"""When each moment of a video is shown: pieces of it one after another, each at a speed of its own. Pure numbers."""
+"""Timing of an edit: pieces of a video one after another, each at a speed of its own. Pure numbers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Timing:
 
     @property
     def keeps_time(self) -> bool:
-        """Whether one piece is shown as it is: then sound can be copied."""
+        """True if one piece is shown as it is."""
         return len(self.parts) == 1 and isinstance(self.parts[0], Piece) and self.parts[0].speed == 1
 
     def num_frames(self, fps: Fraction) -> list[int]:

@@ -31,7 +31,7 @@ _BACKWARDS_SECONDS = 4.0
 _LEAD_SECONDS = 0.25
 """Decoding starts earlier by so much: the first frame of a lossy codec leans on the one before."""
 _TEMPO = (0.5, 2.0)
-"""What one filter of libav changes well; more takes several in a row."""
+"""Factors that one filter of libav changes well; more takes several in a row."""
 _BLOCK = 4096
 
 
