@@ -157,12 +157,15 @@ def _run(arguments: list[str]) -> int:
 
 
 def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
-    from videolavit.commands._shared.arguments import parse_arguments, quiet_parse
+    from videolavit.commands._shared.arguments import option_names, parse_arguments, quiet_parse
+    from videolavit.commands._shared.command_words import speak_for
 
     if {"-h", "--help"} & set(arguments):
         print(f"\n{(command.__doc__ or '').strip()}\n")  # tyro would join its lines
     if hasattr(command, "parse"):  # its options depend on its arguments
+        speak_for([])
         return quiet_parse(lambda: command.parse(arguments), name=name, arguments=arguments)
+    speak_for(option_names(command.Config))
     return parse_arguments(name, command.Config, arguments)
 
 
@@ -203,7 +206,9 @@ def _explain(error: BaseException, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if isinstance(error, VideoLaVITError | OSError | MemoryError):
-        _say(f"error: {error}" if str(error) else f"error: {type(error).__name__}")
+        from videolavit.commands._shared.command_words import spoken
+
+        _say(f"error: {spoken(error) or type(error).__name__}")
         return BAD_USAGE if isinstance(error, ConfigError) else SOME_FAILED
     _say(f"unexpected {type(error).__name__}: {error}")
     if not debug:
@@ -220,9 +225,10 @@ def _log_handler() -> logging.Handler:
 
 
 def _on_one_line(record: logging.LogRecord) -> bool:
+    from videolavit.commands._shared.command_words import told
     from videolavit.commands._shared.console import printable
 
-    record.msg, record.args = printable(record.getMessage()), ()
+    record.msg, record.args = printable(told(record.getMessage())), ()
     return True
 
 

@@ -79,8 +79,11 @@ def test_a_whole_conversation_ends_in_the_mark(text_tokenizer: LlamaTokenizer):
         (Turn(question="<image> and <image>", media=(IMAGE,)), r"names 2 media \(<image>, <image>\) and 1"),
         (Turn(question="<image>?"), "names 1 media"),
         (Turn(question="<image>?", media=(IMAGE, IMAGE)), "names 1 media"),
-        (Turn(question="<video>?", media=(IMAGE,)), "medium 1 is an image where the question says <video>"),
-        (Turn(question="<image> <image>", media=(IMAGE, VIDEO)), "medium 2 is a video"),
+        (
+            Turn(question="<video>?", media=(IMAGE,)),
+            "says <video> at place 1, and an image is shown there",
+        ),
+        (Turn(question="<image> <image>", media=(IMAGE, VIDEO)), "says <image> at place 2, and a video is"),
     ],
 )
 def test_media_that_do_not_fit_the_question_are_refused(turn: Turn, message: str, text_tokenizer: LlamaTokenizer):

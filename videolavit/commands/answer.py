@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.command_words import spoken
 from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
 from videolavit.commands._shared.memories import MemoryOptions, new_folder, tell_moments, write_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
@@ -99,7 +100,7 @@ def _answers(config: Config, model: VideoLaVIT) -> list[Answer]:
             try:
                 answers += model.answer([question], progress=progress, **_options(config))
             except PromptError as error:
-                print(printable(f"videolavit: failed: {question!r}: {error}"), file=sys.stderr)
+                print(printable(f"videolavit: failed: {question!r}: {spoken(error)}"), file=sys.stderr)
         return answers
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -27,11 +28,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from videolavit.commands._shared.command_words import spoken
 from videolavit.commands._shared.console import StageBars, printable, until_words
 from videolavit.commands._shared.media_arguments import Shown, find_media, media_file
 from videolavit.commands._shared.memories import MemoryOptions, is_memory_folder, tell_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.errors import MediaError, VideoLaVITError
+from videolavit.errors import ConfigError, MediaError, VideoLaVITError
 
 if TYPE_CHECKING:
     from videolavit.pipeline import VideoLaVIT
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Config", "run"]
 
 PROMPT = "> "
+_COMMAND = re.compile(r"/\w+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,13 +108,15 @@ class Chat:
         try:
             if line == "/new":
                 self._last, self._images, self._videos, self._memories = None, [], [], []
-            elif line.startswith("/help"):
+            elif line == "/help":
                 print((__doc__ or "").split("\n\nexamples")[0])
+            elif _COMMAND.fullmatch(line):
+                raise ConfigError(f"no command {line}; there are /new, /help and /quit")
             elif line:
                 self._hear(line)
         except VideoLaVITError as error:
             self.num_failed += 1
-            print(printable(f"videolavit: error: {error}"), file=sys.stderr)
+            print(printable(f"videolavit: error: {spoken(error)}"), file=sys.stderr)
         except KeyboardInterrupt:  # what was shown is kept for the next question
             if not self._interactive:
                 raise

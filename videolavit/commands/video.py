@@ -108,6 +108,8 @@ def run(config: Config) -> int:
 
 def _requests(config: Config, before: Run) -> list[Request]:
     sources = (config.image, config.keyframe)
+    if all(sources):
+        raise ConfigError("--image and --keyframe are two things to start from; give one of them")
     seed = before.seed(config.drawing.seed)
     prompt = config.prompt or ("" if config.how_many.prompts else before.prompt)
     seed = new_seed() if seed is None else seed

@@ -108,4 +108,7 @@ def _check_media(named: list[str], media: tuple[ImageInput | VideoInput, ...]) -
     for position, (name, medium) in enumerate(zip(named, media, strict=True), start=1):
         if not isinstance(medium, _PLACEHOLDERS[name]):
             kind = "an image" if isinstance(medium, ImageInput) else "a video"
-            raise PromptError(f"medium {position} is {kind} where the question says {name}")
+            raise PromptError(
+                f"the question says {name} at place {position}, and {kind} is shown there; write <image> and <video> "
+                "as they are given, or leave them out"
+            )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "printable",
     "progress_bar",
     "readable_size",
+    "sign_of_life",
     "told_seconds",
     "until_words",
 ]
@@ -57,6 +59,19 @@ def progress_bar(total: int | float | None, unit: str, *, quiet: bool, descripti
     """A bar on stderr, shown only where stderr is a terminal and `quiet` is not asked for."""
     hidden = quiet or is_quiet() or not sys.stderr.isatty()
     return tqdm(total=total, unit=unit, desc=description or None, disable=hidden, file=sys.stderr, leave=False)
+
+
+@contextmanager
+def sign_of_life(doing: str) -> Iterator[None]:
+    """A line on a terminal while libraries are read, which takes seconds and has no steps; then it is gone."""
+    hidden = is_quiet() or not sys.stderr.isatty()
+    if not hidden:
+        print(f"{doing} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if not hidden:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 class StageBars:

@@ -23,6 +23,7 @@ from PIL import Image
 from videolavit import __version__
 from videolavit.clip import Clip
 from videolavit.commands._shared.clip_options import ClipOptions, refuse_pipe
+from videolavit.commands._shared.command_words import spoken
 from videolavit.errors import OutputError, VideoLaVITError
 from videolavit.video import VideoInfo, iter_clips, probe
 from videolavit.video.clips.clip_file import ClipFileWriter, load_clips
@@ -110,7 +111,7 @@ def died(job: Job) -> Outcome:
 
 def _reason(error: Exception) -> str:
     known = isinstance(error, VideoLaVITError | OSError) and str(error)
-    return str(error) if known else f"unexpected {type(error).__name__}: {error}"
+    return spoken(error) if known else f"unexpected {type(error).__name__}: {error}"
 
 
 def _complete(job: Job) -> dict[str, Any] | None:

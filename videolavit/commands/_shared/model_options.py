@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
+from videolavit.commands._shared.console import sign_of_life
 from videolavit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def open_model(options: ModelOptions) -> VideoLaVIT:
         ConfigError: there is no such device.
         CheckpointError: there is no such checkpoint.
     """
+    with sign_of_life("open the model"):
+        return _opened(options)
+
+
+def _opened(options: ModelOptions) -> VideoLaVIT:
     from videolavit.checkpoints.shipped import named_model
     from videolavit.pipeline import VideoLaVIT
 

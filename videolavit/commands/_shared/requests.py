@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
+from videolavit.commands._shared.command_words import spoken
 from videolavit.commands._shared.console import print_json, printable
 from videolavit.commands._shared.report import named, tell
 from videolavit.commands._shared.result_files import ResultFile
@@ -90,7 +91,7 @@ def answer_requests(
             if len(requests) == 1:
                 raise
             failed += 1
-            print(printable(f"videolavit: failed: {request.prompt!r}: {error}"), file=sys.stderr)
+            print(printable(f"videolavit: failed: {request.prompt!r}: {spoken(error)}"), file=sys.stderr)
             continue
         documents.append(tell(result, request.output, json=json, fps=fps, made_from=named(**sources)))
     if json:
