@@ -48,3 +48,10 @@ def test_a_target_with_something_in_it_is_left_alone(small_release, tmp_path):
     assert answer.returncode == 1
     assert str(tmp_path / "out") in one_message(answer)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_a_model_with_one_language_model_answers_with_it_in_the_released_layout_too(tmp_path):
+    from videolavit import VideoLaVIT
+
+    assert cli.main(["convert", "tiny", str(tmp_path / "released"), "--layout", "released"]) == 0
+    assert VideoLaVIT.from_pretrained(tmp_path / "released").parts.answering("language_model") == "language_model"

@@ -144,7 +144,11 @@ class ReleasedCheckpoint(Checkpoint):
         return StoredComponent(name=name, config=config, tensors=tensors, origin=origin, text_tokenizer=words)
 
     def answering(self, name: str) -> str:
-        return ANSWERING + name
+        if not self._stated:  # of the released sizes, which come with parts of their own for answering
+            return ANSWERING + name
+        place = LOCATIONS[ANSWERING + name]
+        folder = self._source.fetch(*(pattern for stem in place.stems for pattern in weight_patterns(stem)))
+        return ANSWERING + name if self._found(place, folder) is not None else name
 
     def scheduler(self, name: str) -> dict[str, Any]:
         path = f"{SCHEDULER_FOLDERS[name]}/scheduler_config.json"
