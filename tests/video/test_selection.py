@@ -48,5 +48,5 @@ def test_rules_are_read_from_text_and_written_as_text(text: str):
 
 @pytest.mark.parametrize("text", ["", "some", "every", "every 0", "every x", "uniform -1", "all 2", "every  2"])
 def test_what_is_no_rule_is_refused_by_name(text: str):
-    with pytest.raises(ConfigError, match="uniform n"):
+    with pytest.raises(ConfigError, match="uniform-N"):
         Selection.parse(text)
