@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["image", "a", "--height", "33", "--width", "32"], "multiples of 8"),
         (["image", "a", "--height", "32"], "both or neither"),
         (["image", "a", "--keyframe-num-inference-steps", "0"], "expected 1 to 1000"),
-        (["video", "a", "--clips", "0"], "clips=0, expected at least 1"),
+        (["video", "a", "--clips", "0"], "--clips 0, expected at least 1"),
         (["image", "a", "--candidates", "0"], "candidates"),
         (["animate", "huge.png"], "huge.png: has 20000 x 20000 pixels"),
         (["animate", "text.png"], "text.png: is not an image"),

@@ -270,7 +270,7 @@ def test_an_output_that_cannot_be_written_is_told_in_one_message(place, video, t
 def test_limits_can_be_set(video, tmp_path):
     answer = videolavit("decompose", video, "-o", tmp_path / "out", "--max-width", "100")
     assert answer.returncode == 1
-    assert "max_width" in answer.stderr
+    assert "--max-width" in answer.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
     assert list((tmp_path / "out").iterdir()) == []
 
