@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -230,7 +230,7 @@ class _Seen:
 
 def _frames(
     reader: FrameReader, timing: Timing, counts: list[int], rate: Fraction, steady: Steadying | None
-) -> Iterator[VideoFrame]:
+) -> Generator[VideoFrame, None, None]:
     """The frames of the result, upright and of one size."""
     upright = Upright()
     for part, count in zip(timing.parts, counts, strict=True):
@@ -257,7 +257,9 @@ class Upright:
         return self._last[1]
 
 
-def _counted(frames: Iterator[VideoFrame], total: int, progress: FilmProgress | None) -> Iterator[VideoFrame]:
+def _counted(
+    frames: Iterator[VideoFrame], total: int, progress: FilmProgress | None
+) -> Generator[VideoFrame, None, None]:
     for index, frame in enumerate(frames):
         yield frame
         _tell(progress, "write", index + 1, total)

@@ -121,9 +121,10 @@ def _own_motion(
     """Amount and direction of what moves by itself."""
     if not ticks:
         return 0.0, "none"
+    rows, cols = ticks[0].field.shape[1:]
     own = np.stack(
         [
-            (tick.field - camera.field(*tick.field.shape[1:], cell)) * tick.textured
+            (tick.field - camera.field(rows, cols, cell)) * tick.textured
             for tick, camera in zip(ticks, cameras, strict=True)
         ]
     )

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
-import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
+from av.filter import Graph
 from av.stream import Discard
 from jaxtyping import Float32
 
@@ -93,11 +93,11 @@ class SoundReader:
         if start > 1:
             self._video.container.seek(int((max(start - _LEAD_SECONDS, 0) + self._zero) * 1_000_000))
         resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
-        position: int | None = None
         first = round(start * self.rate)
+        position, is_known = first, False
         for frame in _frames(self._video, stream):
-            if position is None:
-                position = round(_seconds(frame, self._zero, start) * self.rate)
+            if not is_known:
+                position, is_known = round(_seconds(frame, self._zero, start) * self.rate), True
                 if position > first:
                     yield silence(position - first, self.channels)
             for resampled in resampler.resample(frame):
@@ -161,7 +161,7 @@ def at_speed(chunks: Iterable[Samples], speed: float | int, rate: int, layout: s
     if speed == 1:
         yield from chunks
         return
-    graph = av.filter.Graph()
+    graph = Graph()
     source = graph.add_abuffer(format="fltp", sample_rate=rate, layout=layout, time_base=Fraction(1, rate))
     last = source
     for factor in _tempo_steps(speed):
@@ -198,7 +198,7 @@ def _pulled(sink: Any) -> Iterator[Samples]:
     while True:
         try:
             frame = sink.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
+        except (BlockingIOError, EOFError):
             return
         samples = frame.to_ndarray()  # the filter gives the channels of each moment side by side
         yield samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T
