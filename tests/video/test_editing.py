@@ -22,7 +22,7 @@ from videolavit.video.editing.timing import Pause, Piece, Timing, parse_pieces
 from videolavit.video.io.pixels import rgb_array
 from videolavit.video.io.sound import SoundReader
 from videolavit.video.io.write_film import Sound, write_film
-from videolavit.video.motion.camera import CameraStep, fit_camera
+from videolavit.video.motion.camera_fit import CameraStep, fit_camera
 
 FPS, RATE, SECONDS = 10, 16000, 3
 """Of the film: each frame is a grey of its own, and the sound of each second has a pitch of its own."""

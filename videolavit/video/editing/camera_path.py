@@ -20,7 +20,7 @@ from PIL import Image
 from videolavit.video.editing.frame_reader import FrameReader, TimedFrame
 from videolavit.video.io.orientation import Orientation
 from videolavit.video.io.pixels import plane_samples, to_yuv420p
-from videolavit.video.motion.camera import CameraStep, fit_camera, textured_cells
+from videolavit.video.motion.camera_fit import CameraStep, fit_camera, textured_cells
 from videolavit.video.motion.reencode import Reencoding, reencode
 from videolavit.video.motion.shots import CutDetector
 

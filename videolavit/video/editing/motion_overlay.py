@@ -20,7 +20,7 @@ from videolavit.video.io.limits import Limits
 from videolavit.video.io.open import open_video
 from videolavit.video.io.pixels import rgb_array, rgb_frame, to_yuv420p
 from videolavit.video.io.sources import Source
-from videolavit.video.motion.camera import fit_camera
+from videolavit.video.motion.camera_fit import fit_camera
 from videolavit.video.visualize import arrow_layer
 
 __all__ = ["motion_overlay"]

@@ -12,7 +12,7 @@ import numpy as np
 from videolavit.video.editing.tick_motion import TICK_OPTIONS, TickMotion, tick_motion
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.sources import Source, describe
-from videolavit.video.motion.camera import CameraStep, fit_camera
+from videolavit.video.motion.camera_fit import CameraStep, fit_camera
 
 __all__ = ["CAMERAS", "DIRECTIONS", "MotionProfile", "motion_profiles"]
 

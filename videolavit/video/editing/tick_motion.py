@@ -13,7 +13,7 @@ from videolavit.video.clips.decompose import coded_frames
 from videolavit.video.clips.decompose_options import DecomposeOptions
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.sources import Source
-from videolavit.video.motion.camera import textured_cells
+from videolavit.video.motion.camera_fit import textured_cells
 from videolavit.video.motion.coded_frame import CodedFrame
 
 __all__ = ["TICK_OPTIONS", "TickMotion", "tick_motion"]
