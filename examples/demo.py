@@ -57,8 +57,18 @@ Look at
   {OUTPUT}/apart/motion/             how each of its clips moves
   {OUTPUT}/tokens.txt                the same as tokens: text that can be edited and drawn again
   {OUTPUT}/reconstructed.mp4         left the original, right from tokens; the small model only knows shapes
-  {OUTPUT}/motion.mp4                right with true keyframes, and motion from tokens""")
+  {OUTPUT}/motion.mp4                right with true keyframes, and motion from tokens
+
+To see and touch all of it in a browser: {page_command()}""")
     return 0
+
+
+def page_command() -> str:
+    """The command that opens the page, as it can be typed here."""
+    program = Path(sys.executable).with_name("videolavit")
+    if not program.exists():
+        return "videolavit demo"
+    return f"{os.path.relpath(program)} demo"
 
 
 def shipped_video() -> str:

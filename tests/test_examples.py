@@ -37,6 +37,8 @@ def test_demo_draws_answers_reconstructs_and_says_where_to_look(tmp_path):
     video = write_movie(tmp_path / 'it\'s a $HOME; "video".mp4', seconds=4)
     answer = run_example("demo.py", tmp_path, DEMO_VIDEO=str(video))
     times, shown = answer.stdout.split("Look at\n")
+    shown, _, last = shown.partition("\n\n")
+    assert last.strip().endswith("videolavit demo")
     names = [line.split()[0] for line in shown.splitlines()]
     assert len(names) == 6
     assert all((tmp_path / name).exists() for name in names)

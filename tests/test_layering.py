@@ -132,7 +132,7 @@ def test_module_names_are_unique():
     """A name says which file it is; commands and plug-ins are named by their task."""
     names: dict[str, list[str]] = {}
     for path in FILES:
-        by_task = {"commands", "stages", "benchmarks", "shapes", "things", "routes"}
+        by_task = {"commands", "stages", "benchmarks", "shapes", "things", "routes", "tabs"}
         if path.stem != "__init__" and path.parent.name not in by_task:
             names.setdefault(path.stem, []).append(name_of(path))
     doubled = {stem for stem, modules in names.items() if len(modules) > 1}

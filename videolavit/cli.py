@@ -48,6 +48,7 @@ COMMANDS = {
     "train": "one stage of training, resumed where it stopped",
     "evaluate": "how well a model does, with 95 % intervals",
     "serve": "answer, generate and edit for others by HTTP, in the shape of OpenAI's API",
+    "demo": "a page in the browser on which tokens and motion can be seen and touched",
     "doctor": "what is installed, what a checkpoint can do, and how much memory that takes",
 }
 """Name of each command, and what it does in one line."""

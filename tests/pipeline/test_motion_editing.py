@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from videolavit.clip import MotionField
 from videolavit.errors import ConfigError
-from videolavit.pipeline.motion_editing import MotionEdit, freeze, reverse, scale
+from videolavit.pipeline.motion_editing import MotionEdit, freeze, mirror, reverse, scale
 from videolavit.video.motion.warp import warp
 
 SIZE, CELL, FRAMES = 128, 8, 9
@@ -135,3 +135,13 @@ def test_edits_are_made_in_their_order():
 def test_a_factor_that_makes_no_sense_is_refused(factor):
     with pytest.raises(ConfigError, match="scale="):
         MotionEdit(scale=factor)
+
+
+def test_a_mirror_exchanges_left_and_right_and_undoes_itself():
+    motion = MotionField(values=np.zeros((2, 3, 2, 4), np.float32), height=32, width=64)
+    motion.values[:, 1, 0, 0] = -2, 1  # on the left, to the left and down
+    seen = mirror(motion)
+    assert seen.values[:, 1, 0, 3].tolist() == [2, 1]
+    assert np.count_nonzero(seen.values) == 2
+    assert np.array_equal(mirror(seen).values, motion.values)
+    assert np.array_equal(MotionEdit(mirror=True).apply(motion).values, seen.values)

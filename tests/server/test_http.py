@@ -213,6 +213,34 @@ def test_an_image_is_that_of_python(client, shipped):
     assert (answer.size, answer.output_format) == ("128x128", "png")
 
 
+def test_an_edited_image_is_that_of_python(client, http, shipped):
+    given = png(128, 128)
+    answer = client.images.edit(
+        model="tiny", image=("a.png", given, "image/png"), prompt="a blue square", extra_body={"seed": 4}
+    )
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))))
+    assert np.array_equal(pixels, shipped.generate_image("a blue square", image=given, seed=4).pixels)
+    body = {"prompt": "a blue square", "image": data_url(given, "image/png"), "seed": 4}
+    by_json = http.post("/v1/images/edits", json=body)
+    assert by_json.json()["data"][0]["b64_json"] == answer.data[0].b64_json
+
+
+@pytest.mark.parametrize(
+    ("files", "data"),
+    [
+        ({}, {"prompt": "a"}),
+        ({"image": ("a.png", b"not an image")}, {"prompt": "a"}),
+        ({"image": ("a.png", b"x"), "mask": ("m.png", b"x")}, {"prompt": "a"}),
+        ({"image": ("a.png", b"x")}, {}),
+        ({"image": ("a.png", b"x")}, {"prompt": "a", "n": "11"}),
+    ],
+)
+def test_edits_of_images_within_bounds(http, files, data):
+    answer = http.post("/v1/images/edits", files=files or None, data=data)
+    assert answer.status_code in (400, 415), answer.text
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -231,6 +259,39 @@ def test_images_within_bounds(http, change):
 
 
 # Videos
+
+
+@pytest.mark.slow
+def test_videos_that_wait_together_are_made_together_and_are_what_each_is_alone(engine, shipped):
+    """Four that came while an image held the engine."""
+    import threading
+
+    from videolavit.server.engine import Task
+    from videolavit.server.model_tasks import VideoRequest, video_task
+
+    batches: list[int] = []
+    own = {"keyframe_num_inference_steps": 2, "num_inference_steps": 2}
+
+    def counted(model, tasks, progress):
+        batches.append(len(tasks))
+        return task.run(model, tasks, progress)
+
+    held = threading.Event()
+    first = engine.submit_task(Task(lane="images", cost=1, run=lambda *_: [held.wait(60)]))
+    tickets = []
+    for seed in range(4):
+        task = video_task(VideoRequest(prompt="a red circle moves up", seed=seed, options=own), steps=4)
+        tickets.append(
+            engine.submit_task(Task(lane="videos", cost=4, run=counted, batch_key=task.batch_key, params=task.params))
+        )
+    held.set()
+    first.result(60)
+    videos = [ticket.result(250) for ticket in tickets]
+    assert batches == [4]
+    for seed in (0, 3):
+        alone = shipped.generate_video("a red circle moves up", seed=seed, **own)
+        assert alone.ids.tolist() == videos[seed].ids.tolist()
+        assert np.abs(alone.frames.astype(int) - videos[seed].frames.astype(int)).max() <= 1
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,17 @@ def test_an_image_is_turned_as_it_says(gate):
     assert gate.image(file.getvalue()).shape == (20, 10, 3)
 
 
+def test_images_are_read_as_everywhere_else(gate):
+    """Transparency over white, as `read_image` gives it."""
+    from videolavit.video.io.images import read_image
+
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (200, 0, 0, 128)).save(file, "PNG")
+    pixels = gate.image(file.getvalue())
+    assert np.array_equal(pixels, read_image(file.getvalue()))
+    assert pixels[0, 0, 1] > 100
+
+
 def test_a_video_comes_as_frames_on_the_models_grid(gate, video_file):
     frames = gate.video(data_url(video_file, "video/mp4"))
     assert frames.images.shape == (24, 64, 64, 3)

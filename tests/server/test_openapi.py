@@ -10,7 +10,7 @@ def test_the_document_tells_of_every_route(app):
     document = app.openapi()
     assert set(document["paths"]) >= {
         "/v1/chat/completions", "/v1/images/generations", "/v1/videos", "/v1/videos/sync", "/v1/videos/edits",
-        "/v1/videos/extensions", "/v1/videos/{video_id}", "/v1/videos/{video_id}/content",
+        "/v1/images/edits", "/v1/videos/extensions", "/v1/videos/{video_id}", "/v1/videos/{video_id}/content",
         "/v1/videos/{video_id}/remix", "/v1/tokens", "/v1/models", "/v1/models/{model_id}", "/health", "/ready",
         "/version", "/metrics",
     }  # fmt: skip

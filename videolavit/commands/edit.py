@@ -78,6 +78,8 @@ class Config:
     film: Annotated[FilmOptions, OmitArgPrefixes] = field(default_factory=FilmOptions)
     motion_of: Annotated[str | None, arg(metavar="FILE")] = None
     """Video, or file with tokens, whose motion is taken, with a model."""
+    mirror: bool = False
+    """Exchange left and right of the motion, with a model."""
     scale: float = 1.0
     """Move everything that many times as far, with a model."""
     keyframe_from: Literal["tokens", "raw"] = "tokens"
@@ -107,6 +109,7 @@ def _needs_model(config: Config) -> bool:
         option
         for option, given in {
             "--motion-of": config.motion_of is not None,
+            "--mirror": config.mirror,
             "--scale": config.scale != 1,
             "--detokenizer": config.detokenizer is not None,
             "--keyframe-from": config.keyframe_from != "tokens",
@@ -166,6 +169,7 @@ def _with_model(config: Config) -> int:
             video,
             motion_of=motion_of,
             reverse=config.reverse,
+            mirror=config.mirror,
             scale=config.scale,
             freeze=config.freeze,
             keyframe=config.keyframe_from,
@@ -180,9 +184,9 @@ def _with_model(config: Config) -> int:
 
 
 def _check_motion(config: Config) -> Path:
-    edit = MotionEdit(reverse=config.reverse, scale=config.scale, freeze=config.freeze)
+    edit = MotionEdit(reverse=config.reverse, mirror=config.mirror, scale=config.scale, freeze=config.freeze)
     if edit.changes_nothing and config.motion_of is None:
-        raise ConfigError("nothing to change; give --motion-of, --reverse, --scale or --freeze")
+        raise ConfigError("nothing to change; give --motion-of, --reverse, --mirror, --scale or --freeze")
     stem = f"{'tokens' if config.file == '-' else Path(config.file).stem} edited"
     return config.result.path(stem, ".mp4", config.file, config.motion_of)
 

@@ -19,15 +19,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.errors import ConfigError
+from videolavit.commands._shared.server_options import HERE, check_reach, check_server_libraries, model_name, read_keys
 
 if TYPE_CHECKING:
     from videolavit.server.server_config import ServerConfig
 
 __all__ = ["Config", "run"]
-
-_HERE = ("127.0.0.1", "localhost", "::1")
-_NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "h11")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +70,7 @@ class Config:
 
 def run(config: Config) -> int:
     """Serve until the process is told to stop."""
-    import importlib.util
-
-    if missing := [name for name in _NEEDED if not importlib.util.find_spec(name)]:
-        raise ConfigError(f"serving needs {', '.join(missing)}; install them with: pip install 'videolavit[serve]'")
+    check_server_libraries()
     server_config = _server_config(config)
     from videolavit.server.app import create_app
     from videolavit.server.run import listen, serve
@@ -93,18 +87,15 @@ def _server_config(config: Config) -> ServerConfig:
     from videolavit.server.engine import EngineConfig, LaneConfig
     from videolavit.server.server_config import ServerConfig
 
-    keys = () if config.keys is None else _read_keys(config.keys)
-    if config.host not in _HERE and not keys and not config.no_auth:
-        raise ConfigError(
-            f"--host {config.host} lets other machines use this server; give it --keys FILE, or say --no-auth"
-        )
+    keys = () if config.keys is None else read_keys(config.keys)
+    check_reach(config.host, keys, config.no_auth)
     answers = LaneConfig(max_cost=EngineConfig().answers.max_cost, max_wait_seconds=config.answer_wait_seconds)
     return ServerConfig(
         store=config.store or _default_store(),
         memories=config.memories,
-        model_name=config.name or _name(config.model.model),
+        model_name=config.name or model_name(config.model.model),
         keys=keys,
-        hosts=config.allow_host or (() if config.host in _HERE else ("*",)),
+        hosts=config.allow_host or (() if config.host in HERE else ("*",)),
         origins=config.allow_origin,
         fetch=config.fetch or bool(config.fetch_from),
         fetch_hosts=config.fetch_from,
@@ -114,20 +105,6 @@ def _server_config(config: Config) -> ServerConfig:
         drain_seconds=config.drain_seconds,
         engine=EngineConfig(answers=answers),
     )
-
-
-def _read_keys(path: Path) -> tuple[str, ...]:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
-    if not keys or any(len(key) < 16 or not key.isascii() or " " in key for key in keys):
-        raise ConfigError(f"{path}: expected keys of at least 16 ASCII characters, one a line, without spaces")
-    return keys
-
-
-def _name(model: str | None) -> str:
-    if model is None:
-        return "tiny"
-    return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def _default_store() -> Path:

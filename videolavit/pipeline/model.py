@@ -90,6 +90,8 @@ Context = Literal["whole", "window", "budget", "retrieval"]
 Preview = Callable[[np.ndarray, int], None]
 """Called with the frames of a clip as motion compensation gives them, (frames, height, width, 3) uint8, and its
 number, before diffusion of the frames starts."""
+OnKeyframe = Callable[[np.ndarray, int], None]
+"""Called with a clip's keyframe, (height, width, 3) uint8, and the clip's number, before its motion is written."""
 
 
 class VideoLaVIT(Components):
@@ -212,6 +214,7 @@ class VideoLaVIT(Components):
         keyframe: Images | Sequence[Images] | None = None,
         clips: int = 1,
         candidates: int | None = None,
+        on_keyframe: OnKeyframe | None = None,
         preview: Preview | None = None,
         options: GenerationOptions | None = None,
         progress: ProgressCallback | None = None,
@@ -228,7 +231,8 @@ class VideoLaVIT(Components):
             clips: number of clips, each going on from the last frame of the one before.
             candidates: best of n: write the ids of so many videos, and decode the one that the model finds to fit the
                 words best; None for the model's own number.
-            preview: is called with each clip's number and its frames by motion compensation, before they are decoded;
+            on_keyframe: is called with each clip's keyframe and number, as soon as it is decoded; for a single prompt.
+            preview: is called with each clip's frames by motion compensation and its number, before they are decoded;
                 for a single prompt only.
             options: by default the model's own.
             progress: is told how far the work is.
@@ -239,11 +243,14 @@ class VideoLaVIT(Components):
             MediaError: the image cannot be read.
             ConfigError: an option does not exist or is out of range.
         """
-        if _is_list(prompt) and preview is not None:
-            raise ConfigError("preview= shows one video; generate prompts one by one, or leave it out")
+        if _is_list(prompt) and not (preview is None and on_keyframe is None):
+            raise ConfigError(
+                "preview= and on_keyframe= show one video; generate prompts one by one, or leave them out"
+            )
+        show = on_keyframe, preview
         clips_of_all = list(
             self._stream_videos(
-                _listed(prompt), image, keyframe, None, clips, candidates, preview, options, progress, changes
+                _listed(prompt), image, keyframe, None, clips, candidates, show, options, progress, changes
             )
         )
         videos = [GeneratedVideo.join(parts) if clips > 1 else parts[0] for parts in zip(*clips_of_all, strict=True)]
@@ -258,6 +265,7 @@ class VideoLaVIT(Components):
         after: Videos | None = None,
         clips: int = 1,
         candidates: int | None = None,
+        on_keyframe: OnKeyframe | None = None,
         preview: Preview | None = None,
         options: GenerationOptions | None = None,
         progress: ProgressCallback | None = None,
@@ -270,8 +278,9 @@ class VideoLaVIT(Components):
         """
         if _is_list(prompt):
             raise PromptError("got a list of prompts, expected one; generate_video takes several together")
+        show = on_keyframe, preview
         videos = self._stream_videos(
-            [prompt], image, keyframe, after, clips, candidates, preview, options, progress, changes
+            [prompt], image, keyframe, after, clips, candidates, show, options, progress, changes
         )
         return (video for [video] in videos)
 
@@ -281,6 +290,7 @@ class VideoLaVIT(Components):
         prompt: str = "",
         *,
         clips: int = 1,
+        on_keyframe: OnKeyframe | None = None,
         preview: Preview | None = None,
         options: GenerationOptions | None = None,
         progress: ProgressCallback | None = None,
@@ -293,6 +303,7 @@ class VideoLaVIT(Components):
                 last clip is the context, and only the new frames are returned.
             prompt: words to go on with, in place of those that a generated video was made from.
             clips: number of clips to add.
+            on_keyframe: as in `generate_video`.
             preview: as in `generate_video`.
             options: by default the model's own; `continuation` says how a new keyframe starts from the last frame.
             progress: is told how far the work is.
@@ -303,7 +314,14 @@ class VideoLaVIT(Components):
             MediaError: the file cannot be read.
         """
         parts = self.stream_video(
-            prompt, after=video, clips=clips, preview=preview, options=options, progress=progress, **changes
+            prompt,
+            after=video,
+            clips=clips,
+            on_keyframe=on_keyframe,
+            preview=preview,
+            options=options,
+            progress=progress,
+            **changes,
         )
         before = [dataclasses.replace(video, timings={})] if isinstance(video, GeneratedVideo) else []
         return GeneratedVideo.join([*before, *parts])
@@ -417,7 +435,7 @@ class VideoLaVIT(Components):
         after: Any,
         clips: int,
         candidates: int | None,
-        preview: Preview | None,
+        show: tuple[OnKeyframe | None, Preview | None],
         options: GenerationOptions | None,
         progress: ProgressCallback | None,
         changes: dict[str, Any],
@@ -440,7 +458,7 @@ class VideoLaVIT(Components):
             self._metadata(task, words, one, clips=clips, candidates=state.candidates)
             for words, one, state in zip(prompts, samples, states, strict=True)
         ]
-        return self._generate_clips(states, clips, size, notes, work, preview)
+        return self._generate_clips(states, clips, size, notes, work, show)
 
     def _generate_clips(
         self,
@@ -449,12 +467,13 @@ class VideoLaVIT(Components):
         size: tuple[int, int],
         metadata: Sequence[Mapping[str, Any]],
         work: Progress,
-        preview: Preview | None,
+        show: tuple[OnKeyframe | None, Preview | None],
     ) -> Iterator[list[GeneratedVideo]]:
         """`count` clips of every sample, each as a video of its new frames alone.
 
         keyframe ids -> keyframe -> motion ids -> preview -> frames -> the next clip's keyframe ids ...
         """
+        on_keyframe, preview = show
         generator = TokenGenerator(self, work, constrained=states[0].options.constrained)
         decoder = ClipDecoder(self, [state.options for state in states], work, size)
         codes: list[Any] = [state.keyframe_codes for state in states]
@@ -466,6 +485,8 @@ class VideoLaVIT(Components):
             if blocks[0].modality is Modality.KEYFRAME:
                 codes = [block.codes for block in blocks]
                 keyframes = decoder.keyframes(codes, clip, last_frames)
+                if on_keyframe is not None:
+                    on_keyframe(keyframes[0], clip)
                 continue
             motions = [block.codes for block in blocks]
             if preview is not None:
@@ -733,6 +754,7 @@ class VideoLaVIT(Components):
         *,
         motion_of: Videos | Coded | None = None,
         reverse: bool = False,
+        mirror: bool = False,
         scale: float | int = 1.0,
         freeze: bool = False,
         keyframe: Form = "tokens",
@@ -749,6 +771,7 @@ class VideoLaVIT(Components):
             video: what is seen: a video, an image, or tokens.
             motion_of: how it moves, if not as in `video`: its first keyframe then moves like this.
             reverse: play the motion backwards, from the last frame.
+            mirror: exchange left and right of the motion.
             scale: factor of the distances that things go; -1 sends them the opposite way.
             freeze: let the keyframes stand still.
             keyframe: "raw" keeps a video's keyframes as they are.
@@ -765,7 +788,7 @@ class VideoLaVIT(Components):
             LimitError: a video is too long.
             ConfigError: an option does not exist or is out of range.
         """
-        change = MotionEdit(reverse=reverse, scale=scale, freeze=freeze)
+        change = MotionEdit(reverse=reverse, mirror=mirror, scale=scale, freeze=freeze)
         options, work = self._options(options, changes), Progress(progress)
         size = generated_size(self, options, moving=True)
         reader = SegmentReader(

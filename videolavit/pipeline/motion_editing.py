@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float32
 from videolavit.clip import MotionField
 from videolavit.errors import ConfigError
 
-__all__ = ["MotionEdit", "freeze", "reverse", "scale"]
+__all__ = ["MotionEdit", "freeze", "mirror", "reverse", "scale"]
 
 _LARGEST_FACTOR = 100.0
 _POINTS_PER_CELL = 4
@@ -29,6 +29,8 @@ class MotionEdit:
 
     reverse: bool = False
     """Play it backwards, from its last frame."""
+    mirror: bool = False
+    """Left for right: what went left on the left side goes right on the right side."""
     scale: float | int = 1.0
     """Move so many times as far; -1 goes the opposite way."""
     freeze: bool = False
@@ -46,6 +48,7 @@ class MotionEdit:
     def apply(self, motion: MotionField) -> MotionField:
         """The changed field. One that is played backwards belongs to the clip's last frame as its keyframe."""
         motion = reverse(motion) if self.reverse else motion
+        motion = mirror(motion) if self.mirror else motion
         motion = scale(motion, self.scale) if self.scale != 1 else motion
         return freeze(motion) if self.freeze else motion
 
@@ -54,6 +57,13 @@ def freeze(motion: MotionField, from_frame: int = 1) -> MotionField:
     """Nothing moves from that frame on."""
     values = motion.values.copy()
     values[:, from_frame:] = 0
+    return replace(motion, values=values)
+
+
+def mirror(motion: MotionField) -> MotionField:
+    """The motion as a mirror shows it: columns in the opposite order, and x with the other sign."""
+    values = motion.values[..., ::-1].copy()
+    values[0] = -values[0]
     return replace(motion, values=values)
 
 

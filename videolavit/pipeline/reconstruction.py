@@ -90,8 +90,8 @@ def edit_motion(
 ) -> list[EncodedClip]:
     """Clips with other motion.
 
-    Motion that comes from elsewhere, or goes further, leads away from later keyframes: only the first one is then kept,
-    and each later clip goes on from the last decoded frame. What is played backwards starts from last frames.
+    Motion that comes from elsewhere, goes further or is mirrored leads away from later keyframes: only the first one is
+    then kept, each later clip goes on from the last decoded frame. What is played backwards starts from last frames.
 
     Raises:
         PromptError: motion is taken from something that does not move.
@@ -104,7 +104,7 @@ def edit_motion(
         keyframes = [_last_frame(segment, decoder, detokenizer, keyframe) for segment in reversed(segments)]
     else:
         keyframes = [segment.clip.keyframe for segment in segments]
-    if motion_of is not None or edit.scale != 1:
+    if motion_of is not None or edit.scale != 1 or edit.mirror:
         keyframes = [keyframes[0], *[None] * (len(movers) - 1)]
     return [
         replace(mover, keyframe=image, motion=_edited_motion(mover.motion, edit, motion, decoder))

@@ -66,6 +66,7 @@ def create_app(load: Callable[[], Any], config: ServerConfig) -> FastAPI:
         files=ThreadPoolExecutor(2, thread_name_prefix="videolavit-files"),
         memories=config.memories,
         created=int(time.time()),
+        has_keys=bool(config.keys),
     )
     metrics.watch(lambda: engine.counts, services.jobs.counts, services.jobs.num_bytes)
     app = FastAPI(
@@ -124,7 +125,7 @@ def _add_layers(app: FastAPI, config: ServerConfig, services: Services) -> None:
     """From the inside out: the last one added meets a request first."""
     app.add_middleware(Admission, refusal=services.refusal_at_the_door)
     app.add_middleware(BodyLimit, max_bytes=config.limits.body_bytes, seconds=config.limits.body_seconds)
-    app.add_middleware(KeyCheck, keys=config.keys)
+    app.add_middleware(KeyCheck, keys=config.keys, page=config.page)
     app.add_middleware(HostCheck, hosts=config.hosts)
     if config.origins:
         methods, headers = ["GET", "POST", "DELETE"], ["Authorization", "Content-Type"]

@@ -321,6 +321,16 @@ class Engine:
         with self._condition:
             return {name: (len(line.waiting), len(line.running)) for name, line in self._lines.items()}
 
+    def ahead_of(self, ticket: Ticket) -> int:
+        """Pieces of work, running or waiting, whose turn comes before that of a task or answer that waits."""
+        if ticket.started is not None:
+            return 0
+        with self._condition:
+            lines = [line for name, line in self._lines.items() if (name == "answers") == (ticket.lane == "answers")]
+            running = sum(len(line.running) for line in lines)
+            waiting = sum(one.submitted < ticket.submitted for line in lines for _, one in line.waiting)
+        return running + waiting
+
     @property
     def idle(self) -> bool:
         """True if nothing waits and nothing runs."""

@@ -21,10 +21,11 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from videolavit.errors import LimitError, MediaError, VideoLaVITError
 from videolavit.video.clips.timeline import images_on_ticks
+from videolavit.video.io.images import read_image
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.open import open_video
 from videolavit.video.io.pixels import resize_image
@@ -34,7 +35,7 @@ __all__ = ["HEADER", "main", "pack"]
 HEADER = struct.Struct("<II")
 """Bytes of the JSON and of what follows it."""
 
-_IMAGES = ("PNG", "JPEG", "WEBP")
+_IMAGES = ("PNG", "JPEG", "MPO", "WEBP")
 _VIDEOS = ("mov", "mp4", "matroska", "webm", "avi", "gif")
 
 
@@ -82,15 +83,15 @@ def _answer(order: dict[str, Any], data: bytes) -> bytes:
 
 
 def _image(data: bytes, order: dict[str, Any]) -> np.ndarray:
-    """RGB, turned as its EXIF data says; the size is known, and checked, before a pixel is read."""
+    """RGB as every command reads it; the size is known, and checked, before a pixel is read."""
     try:
         with Image.open(io.BytesIO(data), formats=_IMAGES) as image:
             _check_pixels(image.width * image.height, order)
-            if getattr(image, "n_frames", 1) > 1:
+            if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
                 raise MediaError("is an animation; send it as a video")
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except Image.UnidentifiedImageError as error:
         raise MediaError(f"is not an image in one of {', '.join(_IMAGES)}") from error
+    return read_image(data)
 
 
 def _video(data: bytes, order: dict[str, Any]) -> np.ndarray:

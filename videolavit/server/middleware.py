@@ -16,7 +16,7 @@ from videolavit.server.api_error import ApiError
 from videolavit.server.engine import Lane
 from videolavit.server.metrics import Metrics
 
-__all__ = ["Admission", "BodyLimit", "HostCheck", "KeyCheck", "Measured", "send_error"]
+__all__ = ["Admission", "BodyLimit", "HostCheck", "KeyCheck", "Measured", "is_key", "send_error"]
 
 _log = logging.getLogger(__name__)
 
@@ -93,29 +93,40 @@ class HostCheck:
 
 
 class KeyCheck:
-    """Refusal of requests without one of the keys, for every route but `/health`."""
+    """Refusal of requests without one of the keys, for every route but `/health` and a page with its own login."""
 
     OPEN = ("/health",)
 
-    def __init__(self, app: App, keys: Iterable[str]) -> None:
-        """Set up; without keys nothing is refused."""
-        self.app = app
+    def __init__(self, app: App, keys: Iterable[str], page: str | None = None) -> None:
+        """Set up; without keys nothing is refused. `page` is the path below which a page asks for keys itself."""
+        self.app, self._page = app, page
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve a request."""
-        if scope["type"] == "http" and self._digests and scope["path"] not in self.OPEN and not self._knows(scope):
+        if scope["type"] == "http" and self._digests and not self._is_open(scope["path"]) and not self._knows(scope):
             message = "this server needs a key: send it as `Authorization: Bearer KEY`"
             await send_error(ApiError(message, status=401, code="invalid_api_key"), send)
             return
         await self.app(scope, receive, send)
 
+    def _is_open(self, path: str) -> bool:
+        is_page = self._page is not None and (
+            path in ("/", "/favicon.ico", self._page) or path.startswith(f"{self._page}/")
+        )
+        return is_page or path in self.OPEN
+
     def _knows(self, scope: Scope) -> bool:
-        """True if the request has a key; every key is compared, and in constant time."""
+        """True if the request has a key."""
         scheme, _, key = _header(scope, b"authorization").partition(b" ")
-        digest = hashlib.sha256(key.strip()).digest()
-        known = [hmac.compare_digest(digest, one) for one in self._digests]
-        return scheme.lower() == b"bearer" and any(known)
+        return scheme.lower() == b"bearer" and is_key(key.strip(), self._digests)
+
+
+def is_key(key: bytes, digests: Iterable[bytes]) -> bool:
+    """True if a key is one of those with these SHA-256 digests; every one is compared, and in constant time."""
+    digest = hashlib.sha256(key).digest()
+    known = [hmac.compare_digest(digest, one) for one in digests]
+    return any(known)
 
 
 class BodyLimit:
@@ -162,6 +173,7 @@ class Admission:
     LANES: Mapping[str, Lane] = {
         "/v1/chat/completions": "answers",
         "/v1/images/generations": "images",
+        "/v1/images/edits": "images",
         "/v1/tokens": "images",
         "/v1/videos": "videos",
         "/v1/videos/sync": "videos",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -66,10 +66,11 @@ def image_task(request: ImageRequest, *, steps: int) -> Task:
 def video_task(request: VideoRequest, *, steps: int) -> Task:
     """Work for the videos lane; its result is a `GeneratedVideo`. Events: ("preview", (frames, clip number)).
 
-    `steps` is the cost of one clip. Videos of words alone, of as many clips and by the same options, are made together.
+    `steps` is the cost of one clip. Videos of words alone, of as many clips and by the same options, are made together;
+    then there are no previews.
     """
     cost = request.clips * (request.candidates or 1) * steps
-    return Task(lane="videos", cost=cost, run=_run_video, params=request)
+    return Task(lane="videos", cost=cost, run=_run_videos, batch_key=_batch_key(request), params=request)
 
 
 def tokens_task(request: TokensRequest) -> Task:
@@ -115,8 +116,24 @@ def _run_images(model: Any, tasks: list[Task], progress: ProgressCallback) -> li
     return [images]
 
 
-def _run_video(model: Any, tasks: list[Task], progress: ProgressCallback) -> list[GeneratedVideo]:
+def _batch_key(request: VideoRequest) -> Hashable | None:
+    """Equal for videos that one call of `generate_video` can make; None for one that is made alone."""
+    if request.way != "generate" or request.image is not None:
+        return None
+    return request.clips, request.candidates, tuple(sorted(request.options.items()))
+
+
+def _run_videos(model: Any, tasks: list[Task], progress: ProgressCallback) -> list[GeneratedVideo]:
     request: VideoRequest = tasks[0].params
+    if len(tasks) > 1:
+        return model.generate_video(
+            [task.params.prompt for task in tasks],
+            clips=request.clips,
+            candidates=request.candidates,
+            seed=[task.params.seed for task in tasks],
+            progress=progress,
+            **request.options,
+        )
     ways = {"generate": _generate, "extend": _extend, "edit": _edit, "tokens": _from_tokens}
     return [ways[request.way](model, request, tasks[0], progress)]
 

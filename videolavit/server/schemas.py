@@ -131,6 +131,12 @@ class ImageBody(_Body):
     user: Ignored = None
 
 
+class ImageEditBody(ImageBody):
+    """Images to be generated of what a prompt says about others; it may say `<image>` where each belongs."""
+
+    image: Any = Field(None, description="An image or several: files of a form, or URLs")
+
+
 class VideoReference(_Body):
     """A video that this server made, by its id, or any video as a URL."""
 
@@ -163,6 +169,7 @@ class VideoBody(_Body):
     motion_of: VideoReference | str | None = Field(None, description="Its motion is put on the image or video")
     from_tokens: str | None = Field(None, description="Tokens as text, in place of a prompt")
     reverse: bool | None = None
+    mirror: bool | None = None
     scale: float | int | None = Field(None, ge=-100, le=100)
     freeze: bool | None = None
     keyframe: Literal["tokens", "raw"] | None = None

@@ -32,6 +32,8 @@ class ServerConfig:
     """Fetch media from addresses that clients name."""
     fetch_hosts: tuple[str, ...] = ()
     """The only hosts that it fetches from; empty for all public ones."""
+    page: str | None = None
+    """Path below which a page is mounted that has a login of its own, such as /demo."""
     answer_slots: int = 16
     """Answers that are written at once."""
     media_workers: int = 2

@@ -50,6 +50,8 @@ class Services:
     """Folder of the memories of long videos that clients may name."""
     created: int
     """Start of the server, in seconds since 1970."""
+    has_keys: bool = False
+    """True if requests need a key."""
 
     def check_model(self, name: str | None) -> None:
         """Refuse another model than the one that is served; None is that one."""

@@ -26,7 +26,7 @@ __all__ = ["AskedVideo", "asked_video", "read_body", "read_video", "remixed"]
 Way = Literal["generate", "edit", "extend"]
 
 _FILES = ("input_reference", "image_reference", "video", "motion_of", "video_reference")
-_CHANGES = ("reverse", "scale", "freeze", "keyframe", "motion", "detokenizer")
+_CHANGES = ("reverse", "mirror", "scale", "freeze", "keyframe", "motion", "detokenizer")
 _MOST_FIELDS = 64
 _FIELD_BYTES = 1_000_000
 
@@ -137,7 +137,7 @@ def _way(
         )
         _refuse(
             not (prompt or changes or motion_of),
-            "says no other motion: give a prompt, reverse, scale, freeze or motion_of",
+            "says no other motion: give a prompt, reverse, mirror, scale, freeze or motion_of",
         )
         return "generate" if prompt else "edit"
     if body.from_tokens is not None:

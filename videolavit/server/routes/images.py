@@ -1,4 +1,4 @@
-"""`/v1/images/generations`: images of what a text says."""
+"""`/v1/images/generations` and `/v1/images/edits`: images of what a text says, by itself or about other images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import secrets
 import time
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 from PIL import Image, PngImagePlugin
 
 from videolavit.pipeline.outputs import GeneratedImage
 from videolavit.server.api_error import ApiError
+from videolavit.server.image_edits import edit_schema, edited_images, read_edit
 from videolavit.server.model_tasks import ImageRequest, image_task
 from videolavit.server.request_options import image_options, image_steps, model_size
 from videolavit.server.schemas import ImageBody
@@ -29,6 +31,20 @@ router = APIRouter()
 @router.post("/v1/images/generations")
 async def create_image(body: ImageBody, request: Request) -> dict[str, Any]:
     """Generate images of what a text says; the seed of each is one more than that of the one before."""
+    return await _generated(body, (), request)
+
+
+@router.post("/v1/images/edits", openapi_extra=edit_schema())
+async def edit_image(request: Request) -> dict[str, Any]:
+    """Generate images of what a text says about other images, which come as files of a form or as URLs."""
+    services = services_of(request)
+    body = await read_edit(request)
+    services.check_model(body.model)
+    images = [await services.gate.image(source, "image") for source in edited_images(body, services.limits.media)]
+    return await _generated(body, tuple(images), request)
+
+
+async def _generated(body: ImageBody, shown: tuple[np.ndarray, ...], request: Request) -> dict[str, Any]:
     services = services_of(request)
     services.check_model(body.model)
     limits, settings = services.limits, services.engine.model.settings
@@ -44,6 +60,7 @@ async def create_image(body: ImageBody, request: Request) -> dict[str, Any]:
         prompt=body.prompt,
         n=body.n or 1,
         seed=secrets.randbits(48) if body.seed is None else body.seed,
+        image=shown,
         candidates=body.candidates,
         options=options,
     )

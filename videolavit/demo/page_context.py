@@ -1,0 +1,115 @@
+"""Parts that all tabs share: the engine, limits, files of results, and small helpers of their events."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from videolavit.demo.model_calls import ModelCalls
+from videolavit.demo.saved_results import SavedResults
+from videolavit.errors import LimitError, MediaError
+from videolavit.server.services import Services
+from videolavit.video import Limits
+
+__all__ = ["PageContext", "chosen_seed", "plain_message"]
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp")
+LARGEST_SEED = 2**48
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageContext:
+    """Shared by all tabs of one page."""
+
+    services: Services
+    calls: ModelCalls
+    files: SavedResults = field(default_factory=SavedResults)
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of a video: the server's own bounds."""
+        own = self.services.limits
+        return Limits(
+            max_bytes=own.video_bytes,
+            max_pixels=own.video_pixels,
+            max_duration_seconds=own.video_seconds,
+            max_index_entries=10 * own.video_frames + 100_000,
+        )
+
+    @property
+    def keys(self) -> bool:
+        """True if the API asks for a key."""
+        return self.services.has_keys
+
+    @property
+    def is_small(self) -> bool:
+        """True if it is the small model of this package, which knows moving shapes alone."""
+        return self.services.model_name == "tiny"
+
+    def check_upload(self, path: str | None, what: str) -> str:
+        """The path of an upload, after a look at its size and its headers.
+
+        Raises:
+            MediaError: there is none, or it cannot be read.
+            LimitError: it is larger or longer than the server's limits allow.
+        """
+        from videolavit.pipeline.media import is_still
+        from videolavit.video import probe
+
+        if not path:
+            raise MediaError(f"choose {what} first: drop a file, or take one of the examples")
+        if is_still(path):
+            self._check_image(Path(path))
+        else:
+            info = probe(path, limits=self.limits)
+            if (info.num_frames or 0) > self.services.limits.video_frames:
+                raise LimitError(f"has {info.num_frames} frames, more than {self.services.limits.video_frames}")
+        return path
+
+    def _check_image(self, path: Path) -> None:
+        from PIL import Image
+
+        own = self.services.limits
+        if path.stat().st_size > own.image_bytes:
+            raise LimitError(f"has {path.stat().st_size} bytes, more than {own.image_bytes}")
+        with Image.open(path) as image:  # reads the header alone
+            if image.width * image.height > own.image_pixels:
+                raise LimitError(f"has {image.width} x {image.height} pixels, more than {own.image_pixels} in all")
+
+    def address(self, headers: Mapping[str, str] | Any) -> str:
+        """The server's address as the visitor sees it, for the lines that repeat a result."""
+        scheme = headers.get("x-forwarded-proto", "http").partition(",")[0]
+        return f"{scheme}://{headers.get('host', '127.0.0.1:7860')}"
+
+
+def chosen_seed(seed: float | int | None) -> int:
+    """A visitor's seed, or a new one where the field is empty or -1."""
+    return secrets.randbelow(LARGEST_SEED) if seed is None or seed < 0 else int(seed)
+
+
+def plain_message(error: BaseException, *paths: str | None) -> str:
+    """An error's words without the server's folders."""
+    text = str(error) or type(error).__name__
+    for path in filter(None, paths):
+        text = text.replace(str(path), Path(str(path)).name)
+    return text
+
+
+def example_videos() -> list[str]:
+    """Videos that gradio's wheel ships, where they are."""
+    return _shipped_media("videos", ("world.mp4", "b.mp4"))
+
+
+def example_images() -> list[str]:
+    """Images that gradio's wheel ships, where they are."""
+    return _shipped_media("images", ("cheetah1.jpg", "lion.jpg"))
+
+
+def _shipped_media(kind: str, names: tuple[str, ...]) -> list[str]:
+    found = importlib.util.find_spec("gradio")
+    folder = Path((found.origin if found and found.origin else "") or ".").parent / "media_assets" / kind
+    return [str(folder / name) for name in names if (folder / name).is_file()]

@@ -1,0 +1,107 @@
+"""Lines that repeat a result of the page: as a command, in Python, and by HTTP.
+
+Words, seed and options give the same file to the byte. Where an image or a video was given, its file name stands in
+the lines; a command also writes the names of its inputs into the file, so there the frames are the same, and the file
+but for that note.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RepeatLines", "repeat_call", "repeat_curl", "repeat_python"]
+
+_TAKE_IMAGE = (
+    'import sys, json, base64; sys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
+)
+_NOT_SENT = "# the API has no such request; use the command or Python"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepeatLines:
+    """The three forms."""
+
+    command: str
+    python: str
+    curl: str = _NOT_SENT
+
+
+def repeat_call(command: str, *positional: str, output: str, **options: Any) -> str:
+    """A command line; options that are None or False are left out, and names get dashes.
+
+    >>> repeat_call("video", "a red circle", output="out.mp4", seed=1)
+    "videolavit video 'a red circle' -o out.mp4 --seed 1"
+    """
+    words = ["videolavit", command, *positional, "-o", output]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words += [flag, _plain(value)]
+    return shlex.join(words)
+
+
+def repeat_python(method: str, *arguments: str, output: str, model: str | None = None, **options: Any) -> str:
+    """Python lines; `arguments` are expressions, options that are None or False are left out."""
+    given = [f"{name}={value!r}" for name, value in options.items() if value is not None and value is not False]
+    call = ", ".join([*arguments, *given])
+    opened = "" if model is None else repr(model)
+    return (
+        "from videolavit import VideoLaVIT\n\n"
+        f"model = VideoLaVIT.from_pretrained({opened})\n"
+        f"result = model.{method}({call})\n"
+        f"result.save({output!r})\n"
+    )
+
+
+def repeat_curl(
+    address: str,
+    route: str,
+    fields: Mapping[str, Any],
+    *,
+    output: str,
+    files: Mapping[str, str] | None = None,
+    needs_key: bool = False,
+    json_image: bool = False,
+) -> str:
+    """A request by curl: JSON, or a form where there are files.
+
+    Args:
+        address: of the server, without a path.
+        route: such as /v1/videos/sync.
+        fields: those that are None or False are left out.
+        output: file for the answer.
+        files: names of files by field.
+        needs_key: whether the server asks for a key.
+        json_image: the answer is JSON with the image in base64, which is taken out.
+    """
+    given = {name: value for name, value in fields.items() if value is not None and value is not False}
+    words = ["curl", "-s", address + route]
+    words += ["-H", "Authorization: Bearer $KEY"] if needs_key else []
+    if files:
+        for name, value in given.items():
+            words += ["-F", f"{name}={_plain(value)}"]
+        words += [word for name, file in files.items() for word in ("-F", f"{name}=@{file}")]
+    else:
+        words += ["-H", "Content-Type: application/json", "-d", json.dumps(given, ensure_ascii=False)]
+    line = " ".join(f'"{word}"' if "$KEY" in word else shlex.quote(word) for word in words)
+    if json_image:
+        return f"{line} | python3 -c {shlex.quote(_TAKE_IMAGE)} > {shlex.quote(output)}"
+    return f"{line} -o {shlex.quote(output)}"
+
+
+def plain_name(path: str | Path) -> str:
+    """Name of an upload without its folder."""
+    return Path(path).name
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,52 @@
+"""Files of results. Their names hold a digest of their bytes, so that no browser shows an older one in its place."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SavedResults"]
+
+_KEEP_SECONDS = 3600.0
+"""Gradio copies what it serves; these are its sources."""
+
+
+class SavedResults:
+    """A folder of results, which is emptied of old ones as new ones come."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="videolavit-demo-")
+        self.folder = Path(self._folder.name)
+
+    def save(self, result: Any, stem: str, extension: str = ".mp4") -> Path:
+        """The file that `result.save` writes."""
+        unnamed = Path(tempfile.mkdtemp(dir=self.folder)) / f"result{extension}"
+        result.save(unnamed)
+        return self._named(unnamed, stem)
+
+    def write(self, data: bytes, stem: str, extension: str) -> Path:
+        """A file of those bytes."""
+        unnamed = Path(tempfile.mkdtemp(dir=self.folder)) / f"result{extension}"
+        unnamed.write_bytes(data)
+        return self._named(unnamed, stem)
+
+    def close(self) -> None:
+        """Delete all."""
+        self._folder.cleanup()
+
+    def _named(self, unnamed: Path, stem: str) -> Path:
+        digest = hashlib.sha256(unnamed.read_bytes()).hexdigest()[:12]
+        named = self.folder / f"{stem}-{digest}{unnamed.suffix}"
+        unnamed.replace(named)
+        unnamed.parent.rmdir()
+        self._sweep()
+        return named
+
+    def _sweep(self) -> None:
+        oldest = time.time() - _KEEP_SECONDS
+        for path in self.folder.glob("*.*"):
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)

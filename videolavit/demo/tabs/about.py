@@ -1,0 +1,59 @@
+"""About: what the page shows, what the model can and cannot do, and where else the same is found."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from videolavit import __version__
+from videolavit.demo.page_context import PageContext
+
+__all__ = ["build"]
+
+_TEXT = """
+### What this is
+
+**videolavit** {version} is an open implementation of *Video-LaVIT: Unified Video-Language Pre-training with Decoupled
+Visual-Motional Tokenization* (ICML 2024). One language model reads and writes text, images and video as tokens.
+
+A video becomes **clips** of 4 seconds. Of each, the first image is kept, the **keyframe**; how it goes on is kept as
+**motion vectors**, which every video encoder finds anyway. A tokenizer turns the keyframe into a few codes, only for
+patches that matter; another turns the motion into 135 codes. Two diffusion models turn codes back into pixels.
+
+### What it can do, and what not
+
+{knows}
+
+- Everything here is computed on the machine that serves this page. Nothing is sent elsewhere.
+- Uploads: images of up to {image_pixels:.0f} megapixels, videos of up to {seconds:g} seconds; deleted after two hours.
+- The same seed gives the same result, here, on the command line, in Python and by the API.
+
+### The same elsewhere
+
+- **API**, in the shape of OpenAI's: `/v1` on this address; `/openapi.json` describes it.
+- **Command line**: `videolavit --help`. **Python**: `from videolavit import VideoLaVIT`.
+- **MCP**: start the page with `videolavit demo --mcp`; every function of it is a tool then.
+
+### Keys
+
+Tab and Shift+Tab go through the fields, the arrow keys through tabs, sliders and patches, Enter presses a button.
+"""
+
+_SMALL = """This page runs the **small model** of the package, trained in hours on a world of simple shapes. It draws
+and animates circles, squares and triangles in a few colours, and answers about their colour, shape, place and way. Of
+photographs it knows nothing: its keyframes of them look like shapes. *Take apart*, and motion with raw keyframes, work
+for any video. The released 7B model opens with `videolavit demo --model owner/name`."""
+
+_LARGE = "This page runs the model that its title names. It can be wrong, and it makes up what it does not know."
+
+
+def build(context: PageContext) -> None:
+    """Place the text."""
+    limits = context.services.limits
+    gr.Markdown(
+        _TEXT.format(
+            version=__version__,
+            knows=_SMALL if context.is_small else _LARGE,
+            image_pixels=limits.image_pixels / 1e6,
+            seconds=limits.video_seconds,
+        )
+    )
