@@ -132,5 +132,5 @@ def test_every_import_is_declared():
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     used = {canonicalize_name(DISTRIBUTIONS.get(name, name)): path for name, path in imported_modules().items()}
     assert {name: path for name, path in used.items() if name not in declared} == {}
-    read_by_others = {"protobuf", "sentencepiece", "tensorboard", "uvicorn", "python-multipart", "gradio", "videolavit"}
+    read_by_others = {"protobuf", "sentencepiece", "tensorboard", "uvicorn", "python-multipart", "mcp", "videolavit"}
     assert declared - set(used) <= read_by_others, "declared and imported nowhere"

@@ -75,7 +75,7 @@ def test_what_is_no_folder_is_refused(capsys):
 
 
 def test_libraries_that_are_old_or_missing_are_problems(monkeypatch):
-    asked = ["torch>=2.6", "av>=18", 'gradio>=6; extra == "demo"', 'peft>=1; extra == "train"', 'ruff; extra == "dev"']
+    asked = ["torch>=2.6", "av>=18", 'gradio>=6; extra == "web"', 'peft>=1; extra == "train"', 'ruff; extra == "dev"']
     there = {"torch": "2.13.0+cpu", "av": "17.9", "peft": "0.5"}
 
     def version(name: str) -> str:
@@ -90,7 +90,7 @@ def test_libraries_that_are_old_or_missing_are_problems(monkeypatch):
     assert set(found) == {"torch", "av", "gradio", "peft"}
     assert {name for name, library in found.items() if library.is_problem} == {"av", "peft"}
     assert not found["gradio"].fits
-    assert found["gradio"].advice == "pip install 'videolavit[demo]'"
+    assert found["gradio"].advice == "pip install 'videolavit[web]'"
 
 
 class _Extras:

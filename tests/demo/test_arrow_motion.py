@@ -44,7 +44,7 @@ def test_the_ground_stands_still():
 def test_what_an_arrow_takes_along():
     thing, disc = region_at(image(), TAIL, "thing"), region_at(image(), TAIL, "disc")
     assert thing[48:72, 28:52].all()
-    assert thing.sum() < 32 * 32
+    assert thing.sum() == 24 * 24
     assert disc[60, 40]
     assert not disc[60, 70]
     everything = arrow_motion(image(), TAIL, (63.0, 60.0), moved="everything")
@@ -54,8 +54,6 @@ def test_what_an_arrow_takes_along():
 def test_a_tail_outside_is_refused():
     with pytest.raises(ConfigError, match="outside"):
         arrow_motion(image(), (200.0, 5.0), (1.0, 1.0))
-    with pytest.raises(ConfigError, match="thing"):
-        region_at(image(), TAIL, "nothing")  # type: ignore[arg-type]
 
 
 def test_an_arrow_out_of_the_image_leaves_it():

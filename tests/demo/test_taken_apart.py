@@ -21,8 +21,9 @@ def apart(square):
 
 @pytest.fixture(scope="module")
 def cut_video(tmp_path_factory):
-    """Two seconds of one noise, then two of another."""
-    noise = np.random.default_rng(0).integers(0, 255, (2, 96, 128, 3), np.uint8)
+    """Two seconds of a dark noise, then two of a bright one."""
+    noise = np.random.default_rng(0).integers(0, 100, (2, 96, 128, 3), np.uint8)
+    noise[1] += 150
     frames = np.concatenate([np.repeat(image[None], 24, 0) for image in noise])
     return write_video(frames, tmp_path_factory.mktemp("cut") / "cut.mp4", fps=12)
 

@@ -31,7 +31,7 @@ class Config:
     """Options of `videolavit demo`."""
 
     host: Annotated[str, arg(metavar="ADDRESS")] = "127.0.0.1"
-    """Where to listen; 0.0.0.0 is every network of this machine."""
+    """Address to listen at; 0.0.0.0 is every network of this machine."""
     port: int = 7860
     """0 for any that is free."""
     keys: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -41,7 +41,7 @@ class Config:
     allow_host: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME")] = ()
     """A name of this machine, besides localhost, under which the page may be opened; may be repeated, * for any."""
     store: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Where videos of the API are kept; by default a folder that is deleted at the end."""
+    """Folder for videos of the API; by default a folder that is deleted at the end."""
     mcp: bool = False
     """Offer the page's functions as tools of the Model Context Protocol."""
     open_browser: bool = False

@@ -24,8 +24,9 @@ _COLOUR_DISTANCE = 40.0
 """Of RGB values, 0 to 255, by which a thing's pixels may differ from the one under the tail."""
 _DISC_SHARE = 0.15
 """Radius of the disc as a share of the shorter side."""
-_GROWN_PIXELS = 3
-"""By which a region is made larger: blocks at its edge move with it, as an encoder's do."""
+_GROWN_CELLS = 2
+"""By which a region is made larger: the ground right around a thing moves with it, as with an encoder's blocks. With
+less of it the thing leaves a trail, because motion compensation blends the vectors of neighbouring cells."""
 
 
 def arrow_motion(
@@ -53,6 +54,8 @@ def arrow_motion(
     height, width = image.shape[:2]
     rows, cols = grid or (max(1, height // 4), max(1, width // 4))
     region = region_at(image, start, moved)
+    if moved == "thing":
+        region = _grown(region, _GROWN_CELLS * -(-height // rows))
     step = (np.asarray(end, np.float64) - np.asarray(start, np.float64)) / (num_frames - 1)
     values = np.zeros((2, num_frames, rows, cols), np.float32)
     for frame in range(1, num_frames):
@@ -66,7 +69,7 @@ def arrow_motion(
 def region_at(
     image: UInt8[np.ndarray, "height width 3"], point: tuple[float, float], moved: Moved
 ) -> Bool[np.ndarray, "height width"]:
-    """Pixels that an arrow with its tail at (x, y) takes along.
+    """Pixels of what an arrow with its tail at (x, y) points away from.
 
     Raises:
         ConfigError: the point lies outside the image, or `moved` is unknown.
@@ -83,7 +86,7 @@ def region_at(
     if moved != "thing":
         raise ConfigError(f'got moved={moved!r}, expected "thing", "disc" or "everything"')
     alike = np.linalg.norm(image.astype(np.float32) - image[row, col].astype(np.float32), axis=-1) <= _COLOUR_DISTANCE
-    return _grown(_connected(alike, row, col), _GROWN_PIXELS)
+    return _connected(alike, row, col)
 
 
 def _connected(alike: Bool[np.ndarray, "height width"], row: int, col: int) -> Bool[np.ndarray, "height width"]:

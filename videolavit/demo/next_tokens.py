@@ -27,7 +27,7 @@ class NextToken:
 
     position: int
     id: int
-    """That stands there."""
+    """The one that stands there."""
     name: str
     probability: float
     """Of that id, among those that the grammar allows; 1 where it leaves no choice."""

@@ -33,6 +33,13 @@ class SavedResults:
         unnamed.write_bytes(data)
         return self._named(unnamed, stem)
 
+    def example(self, data: bytes, name: str) -> Path:
+        """A file with a plain name, which stays as long as the page."""
+        folder = self.folder / "examples"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+        return folder / name
+
     def close(self) -> None:
         """Delete all."""
         self._folder.cleanup()

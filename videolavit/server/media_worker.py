@@ -79,6 +79,8 @@ def _answer(order: dict[str, Any], data: bytes) -> bytes:
     except LimitError as error:
         return pack({"error": str(error), "kind": "limit"})
     except (VideoLaVITError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error.__cause__, MemoryError):
+            return pack({"error": "needs more memory to be read than is allowed", "kind": "limit"})
         return pack({"error": str(error), "kind": "media"})
 
 

@@ -1,4 +1,4 @@
-"""What the commands that serve a model share: needed libraries, keys, and whom they may listen to."""
+"""Checks of the commands that serve a model: needed libraries, keys, and other machines."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ Visual-Motional Tokenization* (ICML 2024). One language model reads and writes t
 
 A video becomes **clips** of 4 seconds. Of each, the first image is kept, the **keyframe**; how it goes on is kept as
 **motion vectors**, which every video encoder finds anyway. A tokenizer turns the keyframe into a few codes, only for
-patches that matter; another turns the motion into 135 codes. Two diffusion models turn codes back into pixels.
+patches that matter; another turns the motion into a fixed number, 135 for the released model. Two diffusion models
+turn codes back into pixels.
 
 ### What it can do, and what not
 

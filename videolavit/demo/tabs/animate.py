@@ -200,7 +200,7 @@ def _images(context: PageContext) -> list[str]:
     """Images to begin with: shapes for the small model, photographs behind them."""
     from videolavit.demo.shape_images import shape_image
 
-    shapes = [context.files.write(shape_image(kind), kind, ".png") for kind in ("circle", "square")]
+    shapes = [context.files.example(shape_image(kind), f"{kind}.png") for kind in ("circle", "square")]
     return [*map(str, shapes), *example_images()]
 
 

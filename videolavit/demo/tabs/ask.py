@@ -34,7 +34,7 @@ def build(context: PageContext) -> None:
                 height=110,
                 elem_id="ask-file",
             )
-            shape = str(context.files.write(shape_image("square"), "square", ".png"))
+            shape = str(context.files.example(shape_image("square"), "square.png"))
             gr.Examples([shape, *example_videos()[:1], *example_images()[:1]], media, label="Or one of these")
             question = gr.Textbox(QUESTIONS[0], label="Question", lines=2, elem_id="ask-question")
             gr.Examples([[one] for one in QUESTIONS], question, label="For instance")

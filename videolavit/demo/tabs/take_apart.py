@@ -66,7 +66,8 @@ def build(context: PageContext) -> None:
         yield {**pictures_of(pictures), panel.status: status_line("Packing ..."), taken: found, chosen: 0, frame: 0}
         packed = await asyncio.to_thread(lambda: context.files.write(zipped(found), "taken-apart", ".zip"))
         timings = {"read": read - started, "draw": time.perf_counter() - read}
-        yield {archive: str(packed), **panel.shown(timings, _lines(Path(path).name))}
+        told = {table: facts_table(facts(found)), **pictures_of(pictures)}
+        yield {archive: str(packed), **told, **panel.shown(timings, _lines(Path(path).name))}
 
     def pictures_of(pictures: tuple[np.ndarray, str]) -> dict[Any, Any]:
         return {arrows: pictures[0], clip_video: pictures[1]}

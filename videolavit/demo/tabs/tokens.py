@@ -37,7 +37,7 @@ def build(context: PageContext) -> None:
                 height=110,
                 elem_id="tokens-file",
             )
-            shape = str(context.files.write(shape_image("circle"), "circle", ".png"))
+            shape = str(context.files.example(shape_image("circle"), "circle.png"))
             gr.Examples([shape, *example_videos()[:1], *example_images()[:1]], source, label="Or one of these")
             with gr.Row():
                 go = gr.Button("To tokens", variant="primary", elem_id="tokens-go", min_width=110)
@@ -135,7 +135,7 @@ def build(context: PageContext) -> None:
             if kind == "done":
                 result, grid = content
                 is_image = len(result.frames) == 1
-                shown = {image: result.frames[0]}
+                shown: dict[Any, Any] = {image: result.frames[0]}
                 if not is_image:
                     shown[video] = str(await asyncio.to_thread(context.files.save, result, "tokens"))
                 change = {
@@ -199,7 +199,7 @@ def build(context: PageContext) -> None:
             yield change
 
     text_box = text
-    keep = {"api_visibility": "private", "show_progress": "hidden"}
+    keep: Any = {"api_visibility": "private", "show_progress": "hidden"}
     outputs = [*panel.outputs, text, sight, clip, number, patches, counted, strip, expected, view, facts]
     go.click(tokenize, source, outputs, api_name="tokenize", show_progress="hidden")
     draw.click(detokenize, text, [*panel.outputs, image, video, strip], api_name="detokenize", show_progress="hidden")
