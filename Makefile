@@ -23,7 +23,7 @@ export DEMO_VIDEO := $(value VIDEO)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/demo.stamp  ## draw a video, ask about it, take a real one apart and put it together again; VIDEO=your.mp4
+demo: $(VENV)/demo.stamp  ## generate a video, ask about it, take a real one apart and put it together again; VIDEO=your.mp4
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that need an accelerator or the released weights

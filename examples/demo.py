@@ -2,9 +2,9 @@
 
     python examples/demo.py
 
-Draws a video of a sentence and asks the model about it; takes a real video apart, turns it into tokens and back. Each
-step is one command, shown as you would type it. The real video is one that gradio's wheel ships, or the one that the
-environment variable DEMO_VIDEO names. Results go to out/demo. Takes about a minute on two cores.
+Generates a video from a sentence and asks the model about it; takes a real video apart, turns it into tokens and
+back. Each step is one command, shown as you would type it. The real video is one that gradio's wheel ships, or the
+one that the environment variable DEMO_VIDEO names. Results go to out/demo. Takes about a minute on two cores.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ OUTPUT = Path("out/demo")
 
 def steps(video: str) -> list[tuple[str, list[str]]]:
     """What is done, and the command that does it."""
-    drawn, tokens = str(OUTPUT / "drawn.mp4"), str(OUTPUT / "tokens.txt")
+    generated, tokens = str(OUTPUT / "generated.mp4"), str(OUTPUT / "tokens.txt")
     return [
-        ("Text to video", ["video", "a red circle moves to the right", "-o", drawn, "--seed", "1", "-f"]),
-        ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", drawn]),
+        ("Text to video", ["video", "a red circle moves to the right", "-o", generated, "--seed", "1", "-f"]),
+        ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", generated]),
         ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
         ("The same as tokens", ["tokenize", video, "-o", tokens]),
         ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f"]),
@@ -52,10 +52,10 @@ def main() -> int:
     print("\nTimes, the loading of libraries and of the model included", *seconds, sep="\n")
     print(f"""
 Look at
-  {OUTPUT}/drawn.mp4                 what the model drew
+  {OUTPUT}/generated.mp4                 what the model generated
   {OUTPUT}/apart/contact-sheet.png   keyframes of the real video and their times
   {OUTPUT}/apart/motion/             how each of its clips moves
-  {OUTPUT}/tokens.txt                the same as tokens: text that can be edited and drawn again
+  {OUTPUT}/tokens.txt                the same as tokens: text that can be edited and decoded again
   {OUTPUT}/reconstructed.mp4         left the original, right from tokens; the small model only knows shapes
   {OUTPUT}/motion.mp4                right with true keyframes, and motion from tokens
 

@@ -1,9 +1,9 @@
-"""Draw the two images of the README with the small model.
+"""Make two images of docs/gallery.md with the small model.
 
     python examples/images.py                  into docs/images
     python examples/images.py --folder out     somewhere else
 
-`generated.png` shows clips drawn from a sentence each, the first ones that come: nothing is picked by hand.
+`generated.png` shows clips generated from a sentence each, the first ones that come: nothing is picked by hand.
 `tokens.png` shows what one of them is to the language model: patches of its keyframe, and its motion, as codes.
 """
 
@@ -41,7 +41,7 @@ class Options:
 
 
 def main(options: Options) -> None:
-    """Draw and write."""
+    """Generate and write."""
     model = VideoLaVIT.from_pretrained(options.model)
     videos = [model.video(prompt, seed=options.seed) for prompt in PROMPTS]
     images = {
@@ -55,7 +55,7 @@ def main(options: Options) -> None:
 
 
 def filmstrip(video: GeneratedVideo, prompt: str) -> RGB:
-    """A few frames of a video under the words that it was drawn from."""
+    """A few frames of a video under the words that it was generated from."""
     return labelled(beside([resized(video.frames[i], FRAME) for i in SHOWN_FRAMES]), prompt)
 
 

@@ -26,10 +26,10 @@ from videolavit.errors import ConfigError, VideoLaVITError
 __all__ = ["COMMANDS", "main", "module_name"]
 
 COMMANDS = {
-    "image": "draw an image of what a text says",
-    "video": "draw a video of what a text says",
+    "image": "generate an image from a text",
+    "video": "generate a video from a text",
     "animate": "bring an image to life",
-    "continue": "draw what happens next in a video",
+    "continue": "generate what happens next in a video",
     "answer": "answer questions about images and videos",
     "remember": "read a long video into a memory, to ask about it",
     "chat": "talk about images and videos in the terminal",

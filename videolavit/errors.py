@@ -54,7 +54,7 @@ class ConfigError(VideoLaVITError, ValueError):
 
 
 class GenerationError(VideoLaVITError, ArithmeticError):
-    """A model computed something that nothing can be drawn from, such as logits that are not numbers."""
+    """A model computed something that nothing can be sampled from, such as logits that are not numbers."""
 
 
 class CheckpointError(VideoLaVITError, ValueError):

@@ -28,13 +28,13 @@ class ModelSettings:
     max_clips: int = 8
     """Clips of a video that it can be asked about at once."""
     min_keyframe_ids: int = 20
-    """Fewest ids of a keyframe that it draws."""
+    """Fewest ids of a keyframe that it generates."""
     sampling: Sampling = field(default_factory=Sampling)
     """Sampling of ids after words."""
     sampling_after_image: Sampling = field(default_factory=Sampling.image_to_video)
     """The same where the first image is given."""
     candidates: int = 1
-    """Drafts of the ids that it writes for words; the one that it finds to fit them best is drawn."""
+    """Drafts of the ids that it writes for words; the one that it finds to fit them best is decoded."""
     keyframe_num_inference_steps: int = 50
     keyframe_guidance_scale: float = 3.0
     frames: VideoOptions = field(default_factory=VideoOptions)

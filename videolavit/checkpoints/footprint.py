@@ -40,7 +40,7 @@ TASKS: dict[str, tuple[str, ...]] = {
     "reconstruct": ("visual_tokenizer", *_KEYFRAME, *_FRAMES),
     "edit": ("visual_tokenizer", *_KEYFRAME, *_FRAMES),
 }
-"""Parts that a task loads. To draw from text takes the codebook of the visual tokenizer, too, which is not counted."""
+"""Parts that a task loads. Generating from text takes the visual tokenizer's codebook, too, which is not counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

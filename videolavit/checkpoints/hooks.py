@@ -22,7 +22,7 @@ Adaptation = Callable[[str, nn.Module], None]
 def quantizer_of(precision: str) -> Adaptation:
     """Weights of language models in "int8" or "int4". Other parts are smaller, and their errors would be seen.
 
-    The embedding table and the output projection stay as they are: drawing computes a few rows of the projection only.
+    The embedding table and the output projection stay as they are: sampling computes a few rows of the projection only.
 
     Raises:
         ConfigError: another precision.

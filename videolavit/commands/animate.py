@@ -40,7 +40,7 @@ class Config:
     clips: int = 1
     """Number of clips of 4 seconds."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Write the first clip there as soon as its motion is known: the image moved along, before frames are drawn."""
+    """Write the first clip there as soon as its motion is known: the image moved along, before frames are decoded."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
@@ -49,7 +49,7 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Draw, write, and say what was written: `videolavit video` that starts with an image."""
+    """Generate, write, and say what was written: `videolavit video` that starts with an image."""
     return video.run(
         video.Config(
             prompt=config.prompt,

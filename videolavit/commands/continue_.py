@@ -1,7 +1,7 @@
-"""Draw what happens next in a video.
+"""Generate what happens next in a video.
 
 The last clips of the video are what the model goes on from. The result has the new frames
-alone, or all of them with --whole, at 6 frames per second and the size that the model draws.
+alone, or all of them with --whole, at 6 frames per second and the size that the model generates.
 The extension of the output names its format: .mp4, .gif, .webp, or .png for a sheet.
 
 examples:
@@ -55,7 +55,7 @@ class Config:
     whole: bool = False
     """Put the frames of the video in front of the new ones."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Write the first new clip there as soon as its motion is known, before its frames are drawn."""
+    """Write the first new clip there as soon as its motion is known, before its frames are decoded."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
@@ -64,7 +64,7 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Draw, write, and say what was written."""
+    """Generate, write, and say what was written."""
     output = config.result.path(f"{Path(config.file).stem} continued", ".mp4", config.file)
     seed = new_seed() if config.drawing.seed is None else config.drawing.seed
     refuse_pipe(config.file)

@@ -1,6 +1,6 @@
-"""Draw what tokens say: the text that `videolavit tokenize` wrote, edited or not.
+"""Decode tokens to an image or a video: the text that `videolavit tokenize` wrote, edited or not.
 
-Each clip is drawn for itself; one without motion gives a single frame. `-` reads the tokens
+Each clip is decoded by itself; one without motion gives a single frame. `-` reads the tokens
 from stdin. The extension of the output names its format: .mp4, .gif, .webp, or .png for a
 image or a sheet of all frames. The detokenizer `warp` moves each keyframe along its motion
 without a network: fast, and with nothing new where something comes into view.
@@ -45,7 +45,7 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Draw, write, and say what was written."""
+    """Decode, write, and say what was written."""
     output = config.result.path("tokens" if config.file == "-" else Path(config.file).stem, ".mp4", config.file)
     tokens = read_tokens(config.file)
     model = open_model(config.model)

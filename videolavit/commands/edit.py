@@ -83,7 +83,7 @@ class Config:
     scale: float = 1.0
     """Move everything that many times as far, with a model."""
     keyframe_from: Literal["tokens", "raw"] = "tokens"
-    """Draw keyframes from their tokens, or show those of the video."""
+    """Decode keyframes from their tokens, or show those of the video."""
     motion_from: Literal["tokens", "raw"] = "tokens"
     """Take the motion from its tokens, or as the video has it."""
     detokenizer: Literal["diffusion", "warp"] | None = None

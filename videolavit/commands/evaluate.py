@@ -84,7 +84,7 @@ class Config:
     networks: Annotated[tuple[str, ...], arg(metavar="NAME=FILE ...")] = ()
     """Feature networks, such as i3d=i3d_torchscript.pt."""
     seed: int = 0
-    """Another one gives other scenes, captions, and other draws of the model."""
+    """Another one gives other scenes, captions, and other random numbers of the model."""
     judge: Annotated[str, arg(metavar="none|FOLDER|ADDRESS")] = "none"
     """Language model that grades answers: a folder of transformers, or an OpenAI-compatible address."""
     judge_model: Annotated[str, arg(metavar="NAME")] = ""

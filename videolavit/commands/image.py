@@ -1,4 +1,4 @@
-"""Draw an image of what a text says.
+"""Generate an image from a text.
 
 Images may be part of the prompt: `<image>` stands where each belongs, or they come first. The
 extension of the output names its format: .png, .jpg, .webp, .gif or .mp4. It carries the prompt,
@@ -45,9 +45,9 @@ class Config:
     image: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="FILE")] = ()
     """An image that belongs to the prompt; may be repeated."""
     candidates: int | None = None
-    """Write the tokens of so many images, and draw the one that the model finds to fit the prompt best."""
+    """Write the tokens of so many images, and decode those that the model finds to fit the prompt best."""
     like: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Draw again what this command wrote into a file; what is given here goes before what it was drawn with."""
+    """Repeat what this command wrote into a file; options that are given here override the file's."""
     drawing: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
@@ -56,7 +56,7 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Draw, write, and say what was written."""
+    """Generate, write, and say what was written."""
     before = remembered(config.like, "image")
     before.check_sources(image=config.image)
     seed = before.seed(config.drawing.seed)

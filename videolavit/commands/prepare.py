@@ -111,7 +111,7 @@ class ThingsSources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Collages:
-    """Drawn clips of any look and motion, beside shapes or alone, to train the video detokenizer on."""
+    """Rendered clips of any look and motion, beside shapes or alone, to train the video detokenizer on."""
 
     output: Output
     """Folder for the shards."""

@@ -54,7 +54,7 @@ class Config:
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
     """Method that turns keyframes and motion into frames."""
     keyframe_from: Way | None = None
-    """Draw keyframes from their tokens, or show those of the video. By default tokens, and raw with warp."""
+    """Decode keyframes from their tokens, or show those of the video. By default tokens, and raw with warp."""
     motion_from: Way | None = None
     """Take motion from its tokens, or as the video has it. By default tokens, and raw with warp."""
     compare: bool = False
@@ -83,7 +83,7 @@ def run(config: Config) -> int:
         _through_model(config, output)
         return 0
     if (config.drawing, config.model) != (VideoOptions(), ModelOptions()):
-        raise ConfigError("warp without tokens uses no model; leave out the options of models and drawing")
+        raise ConfigError("warp without tokens uses no model; leave out the options of models and generation")
     from videolavit.commands._shared.reconstruct_warp import warp_video
 
     warp_video(config.file, output, config.coding, compare=config.compare, json=config.json)

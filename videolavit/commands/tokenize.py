@@ -1,7 +1,7 @@
 """Turn an image or a video into tokens, as text that can be read, stored and edited.
 
 Each clip is one line: the codes of its keyframe behind K, those of its motion behind M. The
-text goes to stdout, or into a file with the extension .txt; `videolavit detokenize` draws it.
+text goes to stdout, or into a file with the extension .txt; `videolavit detokenize` decodes it.
 
 examples:
   videolavit tokenize video.mp4

@@ -4,7 +4,7 @@
 
 Stages, in an order in which they can be run (docs/training.md says what each needs):
 
-  autoencoder            image autoencoder that the detokenizers draw in, for the tiny preset
+  autoencoder            image autoencoder whose latents the detokenizers denoise, for the tiny preset
   vision_encoder         encoder of images, for the tiny preset
   motion_tokenizer       motion fields to codes and back
   motion_decoder         the way back alone, for codes that stay as they are, for the tiny preset

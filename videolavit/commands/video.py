@@ -1,4 +1,4 @@
-"""Draw a video of what a text says, or one that starts with an image.
+"""Generate a video from a text, or one that starts with an image.
 
 Clips last 4 seconds; further ones go on from the last frame of the one before. The extension of
 the output names its format: .mp4, .webm, .gif, .webp, or .png and .jpg for a sheet of all frames.
@@ -58,18 +58,18 @@ class Config:
     image: Annotated[str | None, arg(metavar="FILE")] = None
     """An image to start with, brought to the size of the video."""
     keyframe: Annotated[str | None, arg(metavar="FILE")] = None
-    """An image that another model drew for the prompt, to start with; the video takes its shape."""
+    """An image from another model for the prompt, to start with; the video takes its shape."""
     story: Annotated[Path | None, arg(metavar="FILE")] = None
     """A file with the prompt of one clip in each line, or - for stdin: one video of any length. The first keyframe and
     the last clips stay in view of the model."""
     clips: int | None = None
     """Number of clips; by default 1."""
     candidates: int | None = None
-    """Write the tokens of so many videos, and draw the one that the model finds to fit the prompt best."""
+    """Write the tokens of so many videos, and decode those that the model finds to fit the prompt best."""
     like: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Draw again what this command wrote into a file; what is given here goes before what it was drawn with."""
+    """Repeat what this command wrote into a file; options that are given here override the file's."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Write the first clip there as soon as its motion is known: the keyframe moved along, before frames are drawn."""
+    """Write the first clip there as soon as its motion is known: the keyframe moved along, before any decoding."""
     drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
@@ -78,7 +78,7 @@ class Config:
 
 
 def run(config: Config) -> int:
-    """Draw, write, and say what was written."""
+    """Generate, write, and say what was written."""
     if config.story is not None:
         return tell_story(config, config.story)
     before = remembered(config.like, "video")

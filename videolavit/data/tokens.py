@@ -44,7 +44,7 @@ _COLUMNS = ("ids", "features", "words", "captions", "image_captions", "questions
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TokenizedClip:
-    """One clip in the unified vocabulary, without marks."""
+    """One clip in the unified vocabulary, without special tokens."""
 
     visual_ids: Int[Tensor, "n"]
     motion_ids: Int[Tensor, "m"]
@@ -325,7 +325,7 @@ def _beside(path: Path, extension: str) -> Path:
 
 
 def _ids(video: TokenizedVideo, vocabulary: Vocabulary) -> np.ndarray:
-    """The row of ids of a video, marks included."""
+    """The row of ids of a video, special tokens included."""
     row: list[int] = []
     for clip in video.clips:
         row += [vocabulary.image_start, *clip.visual_ids.tolist(), vocabulary.image_end]
@@ -345,8 +345,8 @@ def _counts(video: TokenizedVideo) -> list[int]:
 
 
 def _clips(row: Tensor, features: Tensor | None, vocabulary: Vocabulary) -> tuple[TokenizedClip, ...]:
-    marks = (vocabulary.image_start, vocabulary.image_end, vocabulary.motion_start, vocabulary.motion_end)
-    starts, ends, motion_starts, motion_ends = ((row == mark).nonzero()[:, 0].tolist() for mark in marks)
+    special_tokens = (vocabulary.image_start, vocabulary.image_end, vocabulary.motion_start, vocabulary.motion_end)
+    starts, ends, motion_starts, motion_ends = ((row == one).nonzero()[:, 0].tolist() for one in special_tokens)
     clips, first = [], 0
     for start, end, motion_start, motion_end in zip(starts, ends, motion_starts, motion_ends, strict=True):
         visual = row[start + 1 : end]

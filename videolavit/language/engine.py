@@ -57,7 +57,7 @@ class RunningRequest:
 
     @property
     def ids(self) -> list[int]:
-        """Ids so far, marks included."""
+        """Ids so far, special tokens included."""
         return [new.id for new in self.new_ids]
 
     @property
@@ -201,7 +201,7 @@ class DecodingEngine:
         return [(slot, id_, *likely) for slot, id_, likely in zip(slots, ids, likelihoods, strict=True)]
 
     def _choose_alone(self, kind: _Kind, slots: list[Slot], error: GenerationError) -> list[_Choice]:
-        """One by one, so that an error ends only the request that it belongs to. Nothing was drawn before it."""
+        """One by one, so that an error ends only the request that it belongs to. Nothing was sampled before it."""
         if len(slots) > 1:
             return [choice for slot in slots for choice in self._choose_together(kind, [slot])]
         slots[0].owner.error = error

@@ -45,13 +45,13 @@ def stream(
     should_stop: Callable[[NewId], bool] | None = None,
     prompt_cache: PromptCache | None = None,
 ) -> Iterator[NewId]:
-    """Write `blocks` after every prompt and give each id as it comes, marks included.
+    """Write `blocks` after every prompt and give each id as it comes, special tokens included.
 
     Where the context comes to its end, keyframes and texts are kept short enough for all later blocks to fit.
 
     Args:
         model: the language model; it is in evaluation mode while this runs.
-        prompts: one or more, of any lengths; keyframes and motion are opened by their marks, so a prompt ends before.
+        prompts: one or more, of any lengths; special tokens open keyframes and motion, so a prompt ends before.
         blocks: what to write, the same for every prompt.
         sampling: how ids are chosen; by default as the released model does for text to video.
         generators: one per prompt, the only source of randomness of that prompt; None takes torch's global one.

@@ -21,7 +21,7 @@ class NewId:
     sample: int
     """Index of the prompt, or the number of the request."""
     block: int
-    """Index of the block that the id belongs to; marks belong to the block they open or close."""
+    """Index of the block that the id belongs to; special tokens belong to the block they open or close."""
     id: int
     logprob: float | None = None
     """Log-probability among the ids that the grammar allows, guidance included, before temperature, top-k and top-p;
@@ -36,9 +36,9 @@ class GeneratedBlock:
 
     modality: Modality
     ids: Int[Tensor, "n"]
-    """Without the opening and closing mark."""
+    """Without the opening and closing special token."""
     closed: bool
-    """True if the closing mark came."""
+    """True if the closing special token came."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class Generated:
     """All that was written after one prompt."""
 
     ids: Int[Tensor, "n"]
-    """All new ids, marks included. Prompt and these together are the context of what follows."""
+    """All new ids, special tokens included. Prompt and these together are the context of what follows."""
     blocks: tuple[GeneratedBlock, ...]
     finished: bool
     """True if every block was written; False where the sample was ended early."""

@@ -41,11 +41,11 @@ class Block:
 
     modality: Modality
     min_ids: int
-    """The closing mark is not possible before so many ids, marks not counted."""
+    """The closing special token is not possible before so many ids, special tokens not counted."""
     max_ids: int
-    """The closing mark is forced after so many; with `loose`, the block ends there without one."""
+    """The closing special token is forced after so many; with `loose`, the block ends there without one."""
     loose: bool = False
-    """The released model's rule: special text ids and the marks of the block stay possible inside it."""
+    """The released model's rule: special text ids and the special tokens of the block stay possible inside it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_ids <= self.max_ids or self.max_ids < 1:
@@ -71,26 +71,26 @@ class Block:
 
     @classmethod
     def released(cls, modality: Modality, min_ids: int = 20, max_ids: int = 500) -> Block:
-        """A block as the released model draws it: any length, not always closed, special text ids possible."""
+        """A block as the released model writes it: any length, not always closed, special text ids possible."""
         return cls(modality=modality, min_ids=max(min_ids, 1), max_ids=max_ids, loose=True)
 
     @property
     def shortest(self) -> int:
-        """Least number of ids, marks included."""
+        """Least number of ids, special tokens included."""
         return self.min_ids + (self.modality is not Modality.TEXT) + (not self.loose)
 
     def opening(self, vocabulary: Vocabulary) -> int | None:
-        """The mark that starts the block; text has none."""
-        marks = {Modality.KEYFRAME: vocabulary.image_start, Modality.MOTION: vocabulary.motion_start}
-        return marks.get(self.modality)
+        """The special token that starts the block; text has none."""
+        special_tokens = {Modality.KEYFRAME: vocabulary.image_start, Modality.MOTION: vocabulary.motion_start}
+        return special_tokens.get(self.modality)
 
     def closing(self, vocabulary: Vocabulary) -> int:
         """The id that ends the block."""
-        marks = {Modality.KEYFRAME: vocabulary.image_end, Modality.MOTION: vocabulary.motion_end}
-        return marks.get(self.modality, vocabulary.text_end)
+        special_tokens = {Modality.KEYFRAME: vocabulary.image_end, Modality.MOTION: vocabulary.motion_end}
+        return special_tokens.get(self.modality, vocabulary.text_end)
 
     def choices(self, vocabulary: Vocabulary) -> tuple[range, ...]:
-        """Every id that can be chosen inside the block, the closing mark included."""
+        """Every id that can be chosen inside the block, the closing special token included."""
         if self.modality is Modality.TEXT:
             return (vocabulary.text_range,)
         content = vocabulary.visual_range if self.modality is Modality.KEYFRAME else vocabulary.motion_range
@@ -166,7 +166,7 @@ class Walk:
 
     @property
     def at_opening(self) -> bool:
-        """True if the next id is the mark that opens a block."""
+        """True if the next id is the special token that opens a block."""
         return not self.finished and self._opening is not None
 
     @property
@@ -178,7 +178,7 @@ class Walk:
 
     @property
     def may_close(self) -> bool:
-        """True if the closing mark is among the choices."""
+        """True if the closing special token is among the choices."""
         return self._count >= self.block.min_ids
 
     def take(self, new_id: int) -> None:
@@ -199,17 +199,17 @@ class Walk:
             return
         self._count = 0
         self._opening, self._closing = self.block.opening(self.vocabulary), self.block.closing(self.vocabulary)
-        # A block may not take the room that the marks and the shortest form of the rest need.
+        # A block may not take the room that the special tokens and the shortest form of the rest need.
         self._limit = min(self.block.max_ids, self.block.min_ids + self.room - self.shortest)
 
 
 def only_visual(ids: Int[Tensor, "n"], vocabulary: Vocabulary) -> Int[Tensor, "m"]:
-    """The visual ids among those of a keyframe that the released rule drew."""
+    """The visual ids among those of a keyframe that the released rule sampled."""
     return ids[(ids >= vocabulary.visual_range.start) & (ids < vocabulary.visual_range.stop)]
 
 
 def fit_motion(ids: Int[Tensor, "n"], num_ids: int, vocabulary: Vocabulary) -> Int[Tensor, "num_ids"]:
-    """Motion that the released rule drew, cut to `num_ids` or filled with code 0 (reference section 7).
+    """Motion that the released rule sampled, cut to `num_ids` or filled with code 0 (reference section 7).
 
     Special text ids, which that rule allows, are left out first.
     """

@@ -2,8 +2,8 @@
 
 The transformer, its caches and its text tokenizer are transformers' own. What is added is what one token language of
 three modalities needs: prompts become embeddings, because images may enter as continuous features between ids, and
-the output projection is computed for chosen ids only, because a step that draws motion never looks at the other 98 %
-of the vocabulary. Drawing ids is left to `videolavit.language.generate`.
+the output projection is computed for chosen ids only, because a step that samples motion never looks at the other 98 %
+of the vocabulary. Sampling ids is left to `videolavit.language.generate`.
 """
 
 from __future__ import annotations

@@ -89,14 +89,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ids:
-    """Ready-made ids of any modality, marks included; taken as they are."""
+    """Ready-made ids of any modality, special tokens included; taken as they are."""
 
     ids: Iterable[int] | Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ImageInput:
-    """An image or keyframe, as visual ids (without marks) or as continuous features; exactly one of the two."""
+    """An image or keyframe: either visual ids (without special tokens) or continuous features."""
 
     ids: Int[Tensor, "n"] | None = None
     features: Float[Tensor, "n width"] | None = None
@@ -129,7 +129,7 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ClipInput:
-    """A keyframe and its motion ids (without marks); one of the two may be left out.
+    """A keyframe and its motion ids (without special tokens); one of the two may be left out.
 
     Motion without a keyframe goes on from the clip before, and a keyframe without motion is a still moment.
     """
@@ -165,7 +165,7 @@ def assemble(
     *,
     start: bool = False,
 ) -> Prompt:
-    """A prompt of pieces in order; `start` puts `<s>` in front, as understanding does and drawing does not.
+    """A prompt of pieces in order; `start` puts `<s>` in front, as understanding does and generation does not.
 
     Raises:
         PromptError: nothing in it, or words without a tokenizer.
@@ -178,7 +178,7 @@ def assemble(
 
 
 def encode_text(text: str, vocabulary: Vocabulary, tokenizer: TextTokenizer | None) -> Int[Tensor, "n"]:
-    """Ids of words, without `<s>`; a `</s>` in the text is four letters, never the mark.
+    """Ids of words, without `<s>`; a `</s>` in the text is four letters, never the special token.
 
     Raises:
         PromptError: there is no tokenizer, or its ids are not the vocabulary's text ids.

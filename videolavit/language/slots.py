@@ -1,7 +1,7 @@
 """Running sequences in the rows of one cache: how they come, go on by one id each, and go.
 
 A sequence has one row, and a second one while it writes a guided block: the unconditional branch, which sees the
-opening mark of the block and what followed it, and not the prompt. Rows are kept dense, sequences first and
+opening special token of the block and what followed it, and not the prompt. Rows are kept dense, sequences first and
 unconditional branches behind them, so that a step computes no row in vain: the last of its kind takes the place of one
 that leaves.
 """

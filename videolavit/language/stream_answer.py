@@ -1,4 +1,4 @@
-"""Answers in words: decoding with a text block, text as it comes, and the end mark cut off (reference section 7)."""
+"""Answers in words: decoding with a text block, text as it comes, and the end token cut off (reference section 7)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def answer(
     options: SamplingOptions = _GREEDY,
     generators: Sequence[torch.Generator] | None = None,
 ) -> list[str]:
-    """Answer every prompt, usually a `conversation`, without its end mark.
+    """Answer every prompt, usually a `conversation`, without its end token.
 
     Raises:
         PromptError: the model has no text tokenizer, or what `generate.stream` says.
@@ -55,7 +55,7 @@ def stream_answer(
 ) -> Iterator[tuple[int, str]]:
     """(index of the prompt, more of its answer), as words come; the pieces of one prompt join to what `answer` gives.
 
-    `on_id` is called with every id that is written, the end mark included. For `prompt_cache` see `generate.stream`.
+    `on_id` is called with every id that is written, the end token included. For `prompt_cache` see `generate.stream`.
 
     Raises:
         PromptError: the model has no text tokenizer, or what `generate.stream` says.
@@ -87,7 +87,7 @@ def stream_answer(
 
 
 class AnswerText:
-    """Text of the ids so far. What may still become the end mark, or half a character, is held back."""
+    """Text of the ids so far. What may still become the end token, or half a character, is held back."""
 
     def __init__(self, model: LanguageModel):
         self.tokenizer, self.end = model.text_tokenizer, model.vocabulary.text_end

@@ -38,7 +38,9 @@ class TextTokenizerConfig:
 
     def __post_init__(self) -> None:
         if self.size < self.smallest:
-            raise ConfigError(f"got a size of {self.size}, expected at least {self.smallest}: bytes, marks and phrases")
+            raise ConfigError(
+                f"got a size of {self.size}, expected at least {self.smallest}: bytes, special tokens and phrases"
+            )
 
     @property
     def smallest(self) -> int:

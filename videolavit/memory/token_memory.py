@@ -153,7 +153,7 @@ class TokenMemory:
         return float(self._records["end"][-1]) if len(self) else 0.0
 
     def lengths(self) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " clips"]]:
-        """Positions that keyframe and motion of each clip take in a prompt, marks included."""
+        """Positions that keyframe and motion of each clip take in a prompt, special tokens included."""
         visual = np.asarray(self._records["num_visual"])
         keyframes = np.where(visual > 0, visual + 2, 0)
         return keyframes, np.diff(self._records["ids"], prepend=0) - keyframes
@@ -289,9 +289,9 @@ class TokenMemory:
 
     def _as_bytes(self, clip: RememberedClip) -> Mapping[str, bytes]:
         """Bytes that the clip adds to each of the files."""
-        marks = self.vocabulary
-        ids = [marks.image_start, *clip.visual_ids.tolist(), marks.image_end] if len(clip.visual_ids) else []
-        ids += [marks.motion_start, *clip.motion_ids.tolist(), marks.motion_end]
+        vocabulary = self.vocabulary
+        ids = [vocabulary.image_start, *clip.visual_ids.tolist(), vocabulary.image_end] if len(clip.visual_ids) else []
+        ids += [vocabulary.motion_start, *clip.motion_ids.tolist(), vocabulary.motion_end]
         features = b"" if clip.features is None else clip.features.detach().cpu().numpy().astype("<f2").tobytes()
         words = json.dumps(list(clip.descriptions)).encode()
         data = np.array(ids, self._id_type).tobytes()

@@ -115,7 +115,7 @@ def seen_video(
 
 
 def tokens_as_ids(tokens: Sequence[ClipTokens], vocabulary: Vocabulary) -> Int[Tensor, "n"]:
-    """Clips in the unified vocabulary, marks included.
+    """Clips in the unified vocabulary, special tokens included.
 
     Raises:
         VocabularyError: a code is not in its modality.
@@ -133,18 +133,20 @@ def ids_as_tokens(ids: Int[Tensor, "n"], vocabulary: Vocabulary) -> tuple[ClipTo
     """The clips among ids: the way back from `tokens_as_ids`. Words before them are left out.
 
     Raises:
-        VocabularyError: marks are missing, or stand where they do not belong.
+        VocabularyError: special tokens are missing, or stand where they do not belong.
     """
     clips: list[ClipTokens] = []
     rest = ids.tolist()
-    marks = {vocabulary.image_start: vocabulary.image_end, vocabulary.motion_start: vocabulary.motion_end}
-    while rest and rest[0] not in marks:
+    special_tokens = {vocabulary.image_start: vocabulary.image_end, vocabulary.motion_start: vocabulary.motion_end}
+    while rest and rest[0] not in special_tokens:
         _check_word(rest.pop(0), vocabulary)
     while rest:
         opening = rest[0]
-        if opening not in marks or marks[opening] not in rest:
-            raise VocabularyError(f"got id {opening} where a keyframe or motion should begin and end with its marks")
-        end = rest.index(marks[opening])
+        if opening not in special_tokens or special_tokens[opening] not in rest:
+            raise VocabularyError(
+                f"got id {opening} where a keyframe or motion should begin and end with its special tokens"
+            )
+        end = rest.index(special_tokens[opening])
         content, rest = torch.tensor(rest[1:end], dtype=torch.long), rest[end + 1 :]
         if opening == vocabulary.image_start:
             clips.append(ClipTokens(keyframe=vocabulary.visual_codes(content)))

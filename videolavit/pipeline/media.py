@@ -47,7 +47,7 @@ def as_list_of_videos(source: Any) -> list[Any]:
 
 
 def as_video(source: Any) -> Any:
-    """A video, with the frames of one that was drawn in its place."""
+    """A video, with the frames of one that was generated in its place."""
     if isinstance(source, GeneratedVideo):
         return Frames(images=source.frames, fps=source.fps)
     return source

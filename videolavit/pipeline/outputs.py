@@ -213,7 +213,7 @@ class Reconstruction(GeneratedVideo):
     ssim: float
     """Mean over the frames."""
     num_ids: int
-    """Ids that the tokens take, marks not counted; what stays raw has none."""
+    """Ids that the tokens take, special tokens not counted; what stays raw has none."""
     num_bits: float
     """Bits of keyframes and motion: an id as many as its codebook needs, raw pixels 8 each, raw vectors 2 x 32."""
 

@@ -1,7 +1,7 @@
 """Best of several: the model itself reads what it wrote and says which fits the prompt best.
 
 A model that describes videos gives every description a probability. The video under which the prompt's own words are
-most likely is the one that shows them. Nothing is drawn for that, so many candidates cost little.
+most likely is the one that shows them. Nothing is decoded for that, so many candidates cost little.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def best_of(
 ) -> int:
     """Index of the draft that `words` describe best.
 
-    Drafts are the ids that were written of `blocks`, with their marks, behind `context`; if they begin with motion, its
-    keyframe is the last one in there.
+    Drafts are the ids that were written of `blocks`, special tokens included, behind `context`; if they begin with
+    motion, its keyframe is the last one in there.
     """
     if blocks[0].modality is Modality.MOTION:
         start = int((context == model.vocabulary.image_start).nonzero()[-1])

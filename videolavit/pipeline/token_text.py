@@ -42,7 +42,7 @@ class Tokens(Sequence[ClipTokens]):
 
     clips: tuple[ClipTokens, ...]
     ids: Int[Tensor, "n"]
-    """The same in the unified vocabulary of the language model, marks included."""
+    """The same in the unified vocabulary of the language model, special tokens included."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """Source, options and model; written into files."""
     timings: Mapping[str, float] = field(default_factory=dict)

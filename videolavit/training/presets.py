@@ -39,7 +39,7 @@ from videolavit.training.training_options import TrainingOptions
 __all__ = ["PAPER", "PRESETS", "THINGS", "TINY", "TINY_SETTINGS", "stages_of"]
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
-# Captions are given, marks are forced, and a question has two or three ids of answer beside a hundred of video.
+# Captions are given, special tokens forced, and a question has two or three ids of answer beside a hundred of video.
 _TINY_WEIGHTS = LossWeights(mark=0.0, caption=0.25, keyframe=3.0, motion=1.0, answer=4.0)
 
 _TINY_VISUAL = VisualTokenizerConfig(

@@ -144,7 +144,7 @@ class SequenceMaker:
         return _joined([*parts, *blocks]).cut(self.max_length)
 
     def unprompted(self, video: TokenizedVideo, *, motion: bool = True) -> list[TrainingSequence]:
-        """Every block on its own, opened by its mark alone: all that the unconditional branch of guidance sees."""
+        """Every block on its own, opened by its special token: all that the unconditional branch of guidance sees."""
         blocks = [block for clip in video.clips for block in self._blocks(clip)] if motion else []
         return [_joined([block]) for block in blocks or [self._keyframe(video.clips[0])]]
 
@@ -196,13 +196,13 @@ class SequenceMaker:
         return [self._keyframe(clip), self._motion(clip)]
 
     def _keyframe(self, clip: TokenizedClip) -> _Block:
-        marks = self.vocabulary.image_start, self.vocabulary.image_end
-        return _block(clip.visual_ids, marks, Target.KEYFRAME, closing=Target.KEYFRAME)
+        special_tokens = self.vocabulary.image_start, self.vocabulary.image_end
+        return _block(clip.visual_ids, special_tokens, Target.KEYFRAME, closing=Target.KEYFRAME)
 
     def _motion(self, clip: TokenizedClip) -> _Block:
         # Its length is fixed, so nothing is to be learnt about where it ends.
-        marks = self.vocabulary.motion_start, self.vocabulary.motion_end
-        return _block(clip.motion_ids, marks, Target.MOTION, closing=Target.MARK)
+        special_tokens = self.vocabulary.motion_start, self.vocabulary.motion_end
+        return _block(clip.motion_ids, special_tokens, Target.MOTION, closing=Target.MARK)
 
     def _fitting(
         self, video: TokenizedVideo, motion: bool, make: Callable[[ImageInput | VideoInput], Prompt]
@@ -236,8 +236,8 @@ _Block = tuple[Tensor, Tensor]
 """Ids and targets."""
 
 
-def _block(ids: Tensor, marks: tuple[int, int], target: Target, *, closing: Target) -> _Block:
-    opening_token, closing_token = (ids.new_tensor([mark]) for mark in marks)
+def _block(ids: Tensor, special_tokens: tuple[int, int], target: Target, *, closing: Target) -> _Block:
+    opening_token, closing_token = (ids.new_tensor([special_token]) for special_token in special_tokens)
     targets = torch.full((len(ids) + 2,), int(target))
     targets[0], targets[-1] = Target.MARK, closing
     return torch.cat([opening_token, ids, closing_token]), targets

@@ -73,7 +73,7 @@ class Score:
 
     @property
     def psnr_db(self) -> float:
-        """Of what was drawn."""
+        """Of the warped frames."""
         return round(float(np.mean(self._drawn)), 3)
 
     @property

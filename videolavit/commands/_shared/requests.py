@@ -81,7 +81,7 @@ def answer_requests(
     fps: float | None = None,
     **sources: Any,
 ) -> int:
-    """Draw and write one after another; a prompt that cannot be drawn does not stop the others. The exit code."""
+    """Generate and write one after another; a prompt that fails does not stop the others. The exit code."""
     documents: list[dict[str, Any]] = []
     failed = 0
     for request in requests:

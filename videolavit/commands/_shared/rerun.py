@@ -65,7 +65,7 @@ class Run:
                 raise ConfigError(f"--like {self.file}: was made from {self.metadata[kind]}; give it with --{kind}")
 
     def check_model(self, model: VideoLaVIT) -> None:
-        """Warn of a model that will not draw the same."""
+        """Warn of a model that will not generate the same."""
         made_by, now = self.metadata.get("model_hash"), model.parts.hash
         if made_by is not None and made_by != now:
             logger.warning("%s was made by another model, %s; this one is %s", self.file, made_by, now)

@@ -150,7 +150,7 @@ _TASKS = (
     ),
     Task(
         name="text_to_image",
-        about="a picture of a caption",
+        about="an image of a caption",
         needs=IMAGE,
         samples=CORE,
         results=text_to_image,
