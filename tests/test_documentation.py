@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from pages import PROJECT, anchors, blocks, links, named_code, pages
+
+from videolavit import cli
+from videolavit.commands import train
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT)))
@@ -41,6 +45,44 @@ def test_blocks_of_code_say_what_they_are(page):
 def test_named_code_is_defined_in_the_file_that_is_linked(page):
     for name, file in named_code(page):
         assert name in defined_names(file), f"{page.name} says that {name} is in {file.name}, where it is not"
+
+
+SHELL_PAGES = [page for page in pages() if any(block.language == "sh" for block in blocks(page))]
+
+
+def shell_lines(page: Path) -> list[list[str]]:
+    """Words of the command lines in the blocks that are not run."""
+    text = "\n".join(block.text for block in blocks(page) if block.language == "sh").replace("\\\n", " ")
+    lines = [part for line in text.splitlines() for part in re.split(r" \| | && ", line)]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def command_of(words: list[str]) -> list[str]:
+    """Arguments of `videolavit` in a command line, also of one that torchrun or Python starts; none where there are."""
+    words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+    if words[:1] == ["videolavit"]:
+        return words[1:]
+    return words[words.index("-m") + 2 :] if "-m" in words and words[words.index("-m") + 1] == "videolavit" else []
+
+
+@pytest.mark.parametrize("page", SHELL_PAGES, ids=lambda page: page.name)
+def test_commands_that_are_not_run_have_options_that_exist(page):
+    for words in shell_lines(page):
+        if words[0] == "python" and words[1].endswith(".py") and "/" in words[1]:
+            assert (PROJECT / words[1]).is_file(), f"{page.name}: there is no {words[1]}"
+        if arguments := command_of(words):
+            name, *options = arguments
+            if "--help" in options:
+                continue
+            config = cli._parse(name, cli._command(name), options)
+            if name == "train":
+                train._stage(config)
+
+
+def test_a_command_is_found_behind_what_starts_it():
+    assert command_of(["A=1", "torchrun", "--n", "2", "-m", "videolavit", "train", "x"]) == ["train", "x"]
+    assert command_of(["videolavit", "info", "a"]) == ["info", "a"]
+    assert command_of(["python", "-m", "http.server"]) == []
 
 
 def test_every_equation_and_section_of_the_paper_is_in_its_table():

@@ -88,15 +88,18 @@ def _carried(
     ground hides what has not.
     """
     batch, frames, _, height, width = displacement.shape
+    # 1. Values to carry, one row of 7 for each pixel of each frame: colours, displacement, weight, and 1 to count.
     weight = torch.exp(math.log(_ON_TOP) * (apart_from_ground(displacement) / _APART).clamp(max=1))
     colours = keyframes[:, None].expand(-1, frames, -1, -1, -1)
     carried = torch.cat([colours * weight, displacement * weight, weight, torch.ones_like(weight)], dim=2)
     carried = rearrange(carried, "b t c h w -> (b t h w) c")
+    # 2. Places that pixels come to, in pixels, (batch, frames, height, width).
     centres = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
     x, y = (
         centre.to(displacement) + part * side
         for centre, part, side in zip(centres, displacement.unbind(2), (width, height), strict=True)
     )
+    # 3. A share for each of the four pixels around that place, added up in images with a margin.
     left, top = x.floor(), y.floor()
     image = torch.arange(batch * frames, device=x.device).reshape(batch, frames, 1, 1) * ((height + 2) * (width + 2))
     arrived = carried.new_zeros(batch * frames * (height + 2) * (width + 2), carried.shape[1])
@@ -106,6 +109,7 @@ def _carried(
             place = (row + 1).clamp(0, height + 1) * (width + 2) + (col + 1).clamp(0, width + 1)
             share = (share_x * share_y).reshape(-1, 1)
             arrived.index_add_(0, (image + place.long()).flatten(), carried * share)
+    # 4. Weighted means of what has arrived, the margin cut off.
     arrived = rearrange(arrived, "(b t h w) c -> b t c h w", b=batch, t=frames, h=height + 2)[..., 1:-1, 1:-1]
     colours, displacement, weight, covered = arrived.split([3, 2, 1, 1], dim=2)
     weight = weight.clamp(min=1e-6)
@@ -116,6 +120,7 @@ def _continued(
     images: Float[Tensor, "n 3 height width"], weight: Float[Tensor, "n 1 height width"]
 ) -> Float[Tensor, "n 3 height width"]:
     """Smooth images that follow those given where they have weight, and continue them from nearby where not."""
+    # Down: sums of what is known and of its weights at half the size each time. Up: known values over those from below.
     levels = [(images * weight, weight)]
     while max(levels[-1][0].shape[2:]) > 1:
         values, weights = (F.avg_pool2d(part, 2, ceil_mode=True, count_include_pad=False) for part in levels[-1])

@@ -131,18 +131,22 @@ def _of_points(
 
     Of what they find, larger motion counts more, and what is far from the weighted mean counts less.
     """
-    alike, unusual = _moving_together(points)
+    alike, unusual = _moving_together(points)  # (batch, points, points) and (batch, points, 1)
+    # Motion in sides of the image a frame, (batch, 2, frames, rows, cols).
     sides = motion * motion.new_tensor(MOTION_STD).reshape(1, 2, 1, 1, 1)
     displacement = torch.zeros_like(points.looks[..., :2])
     velocity, path = displacement, [displacement]
     for t in range(1, motion.shape[2]):
         for _ in range(_ROUNDS):
-            # A frame's motion is stored where things have arrived.
+            # 1. Motion under each point, (batch, points, 2). A frame's motion is stored where things have arrived.
             found = _at(sides[:, :, t], points.places + displacement + velocity)
+            # 2. Votes of all points for each, (batch, points, points): of those like it, more if they move more.
             evidence = alike * (unusual * torch.linalg.vector_norm(found, dim=-1)[:, None] + _LEAST_EVIDENCE)
+            # 3. Their weighted mean, then the mean again without those that are far from it.
             mean = _mean(evidence, found)
             tolerance = _MAJORITY * torch.linalg.vector_norm(mean, dim=-1, keepdim=True) + _MAJORITY_LEAST
             velocity = _mean(evidence * torch.exp(-(torch.cdist(mean, found) / tolerance).square() / 2), found)
+        # 4. Hardly any motion is none: it would add up over the frames.
         speed = torch.linalg.vector_norm(velocity, dim=-1, keepdim=True)
         velocity = velocity * (speed > _STILL)
         displacement = displacement + velocity
@@ -186,15 +190,18 @@ def _of_pixels(
 ) -> Float[Tensor, "batch frames 2 height width"]:
     """Every pixel moves like those of the nearest points that it looks like."""
     frames, (height, width) = displacement.shape[1], looks.shape[2:]
+    # 1. Features (looks, place) and displacement of the points around each cell.
     per_point = rearrange(displacement, "b t (r c) xy -> b (t xy) r c", r=points.rows)
     places = points.places.expand(len(looks), -1, -1)
     of_points = rearrange(torch.cat([points.looks, places], dim=-1), "b (r c) f -> b f r c", r=points.rows)
     # (batch, cells, points of the window, values): a mean for each pixel of a cell is one matrix product.
     window = _windows(torch.cat([of_points, per_point], dim=1))
     seen, values = window.split([5, 2 * frames], dim=-1)
+    # 2. The same features of the pixels of each cell, (batch, cells, pixels of a cell, 5).
     own_places = _centres(height, width, looks.device).T.reshape(1, 2, height, width)
     of_pixels = torch.cat([looks, own_places.expand(len(looks), -1, -1, -1)], dim=1)
     pixels = rearrange(of_pixels, "b f (r s) (c u) -> b (r c) (s u) f", s=_CELL, u=_CELL)
+    # 3. Each pixel goes with the points of its window by likeness and nearness, (batch, cells, pixels, points).
     scale = looks.new_tensor([1, 1, 1, 1 / _NEAR_PIXEL, 1 / _NEAR_PIXEL])
     weights = torch.softmax(-_SHARPNESS * torch.cdist(pixels * scale, seen * scale).square() / 2, dim=-1)
     moved = weights @ values
