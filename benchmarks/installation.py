@@ -11,6 +11,7 @@ Prints a table: packages, megabytes, seconds of the installation, examples that 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -98,7 +99,13 @@ def main(options: Options) -> int:
 
 def build_wheel(folder: Path) -> Path:
     """The wheel of this checkout, built with setuptools of the environment that runs this."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(PROJECT)]
+    source = folder / "source"  # in the checkout, a build folder would stay, and with it modules that were removed
+    shutil.copytree(
+        PROJECT / "videolavit", source / "videolavit", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(PROJECT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(source)]
     subprocess.run([*command, "-w", str(folder)], check=True)
     [wheel] = folder.glob("videolavit-*.whl")
     return wheel
