@@ -29,7 +29,7 @@ PAGES_WITH_EXAMPLES = [
     if page.name not in OWN_TESTS and any(b.language in ("python", "console") for b in blocks(page))
 ]
 
-TRAINING = PROJECT / "docs" / "training.md"
+TRAINING, COMMAND_LINE = PROJECT / "docs" / "training.md", PROJECT / "docs" / "command-line.md"
 
 
 def uses_the_shipped_model(page: Path) -> bool:
@@ -37,7 +37,7 @@ def uses_the_shipped_model(page: Path) -> bool:
 
 
 def with_marks(page: Path):
-    takes_long = uses_the_shipped_model(page) or page == TRAINING
+    takes_long = uses_the_shipped_model(page) or page in (TRAINING, COMMAND_LINE)
     marks = [pytest.mark.slow, pytest.mark.timeout(1200)] if takes_long else []
     return pytest.param(page, marks=marks, id=str(page.relative_to(PROJECT)))
 
@@ -50,10 +50,12 @@ def test_examples_run(page, tmp_path, monkeypatch, request):
     write_movie(tmp_path / "video.mp4")
     write_movie(tmp_path / "second.mp4", seconds=6, seed=1)
     monkeypatch.chdir(tmp_path)
-    if page.name == "command-line.md":  # many examples: a model that computes little stands in for the shipped one
+    if page == COMMAND_LINE:  # many examples: a model that computes little stands in for the shipped one
         write_quick_release(tmp_path / "released")
         assert cli.main(["convert", "released", "stand-in"]) == 0
         monkeypatch.setattr(shipped, "SHIPPED_MODEL", tmp_path / "stand-in")
+    elif "checkpoint" in page.read_text():
+        write_quick_release(tmp_path / "checkpoint")
     run_examples(page)
 
 
