@@ -1,7 +1,8 @@
 """VizWiz: questions that blind people asked about their own photographs, many of which cannot be answered.
 
 The formula is that of VQA, with answers always normalised. `val` has answers; papers report `test`, whose answers only
-the server knows (EvalAI challenge 2185): that variant writes the file for it.
+the server knows (EvalAI challenge 2185): that variant writes the file for it. `unanswerable, F1` counts who says
+"unanswerable" as a detector of such questions; the server's own is of scores that a model of words does not give.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from videolavit.evaluation.benchmark import Outcome
 from videolavit.evaluation.files import DataFile, field_of, found_file, read_json
 from videolavit.evaluation.metrics.vqa import normalize_evalai, vqa_accuracy
-from videolavit.evaluation.question_benchmark import Question, QuestionBenchmark
+from videolavit.evaluation.question_benchmark import Question, QuestionBenchmark, means
+from videolavit.evaluation.statistics import Bootstrap, Estimate
 
 __all__ = ["VizWiz"]
 
@@ -64,6 +66,21 @@ class VizWiz(QuestionBenchmark):
         kind = "answerable" if question.facts.get("answerable") else "unanswerable"
         return {"accuracy": accuracy, f"accuracy, {kind}": accuracy}
 
+    def summary(self, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+        found = means(outcomes)
+        told = [one for one in outcomes if "answerable" in one.said]
+        pairs = [(_says_unanswerable(one), not one.said["answerable"]) for one in told]
+        if any(said or so for said, so in pairs):
+            both = [2.0 * (said and so) for said, so in pairs]
+            either = [float(said) + float(so) for said, so in pairs]
+            draws = Bootstrap([one.group for one in told])
+            found["unanswerable, F1"] = draws.estimate(*draws.ratio(both, either), count=len(told), is_share=True)
+        return found
+
     def submission(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         """For EvalAI: answers after its processor."""
         return [{"image": one.id, "answer": normalize_evalai(one.said["answer"])} for one in outcomes]
+
+
+def _says_unanswerable(outcome: Outcome) -> bool:
+    return normalize_evalai(outcome.said["answer"]) == "unanswerable"

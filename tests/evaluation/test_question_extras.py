@@ -1,0 +1,75 @@
+"""Measures of GQA and VizWiz besides accuracy, by numbers that were counted by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from evaluation.answering_models import KnowingModel
+from evaluation.official_files import write_gqa, write_vizwiz
+
+from videolavit.evaluation.benchmark import BenchmarkOptions
+from videolavit.evaluation.benchmarks import make_benchmarks
+from videolavit.evaluation.benchmarks.gqa import distribution
+
+
+def test_distribution_is_the_chi_square_distance_of_answers():
+    true = [("colour", "red"), ("colour", "red"), ("colour", "blue"), ("shape", "square")]
+    right = [(*pair, pair[1].capitalize() + ".") for pair in true]
+    assert distribution(right) == 0
+    # colour: red 0 of 2 -> 2, blue 3 of 1 -> 4, together 6 for three questions; shape is right
+    all_blue = [(family, truth, "blue" if family == "colour" else truth) for family, truth in true]
+    assert distribution(all_blue) == pytest.approx((3 * (2 + 4) + 1 * 0) / 4)
+    # an answer that is true nowhere in its family does not count by itself
+    elsewhere = [(family, truth, "green") for family, truth in true]
+    assert distribution(elsewhere) == pytest.approx((3 * (2 + 1) + 1 * 1) / 4)
+
+
+def test_gqa_with_families_and_choices(tmp_path: Path):
+    write_gqa(tmp_path)
+    path = tmp_path / "testdev_balanced_questions.json"
+    questions = json.loads(path.read_text())
+    for number, entry in questions.items():
+        questions[number] = {**entry, "groups": {"global": entry["types"]["structural"], "local": None}}
+    path.write_text(json.dumps(questions))
+    choices = {
+        number: {"valid": [entry["answer"], "PURPLE"], "plausible": [entry["answer"]]}
+        for number, entry in questions.items()
+    }
+    (tmp_path / "testdev_choices.json").write_text(json.dumps(choices))
+    [benchmark] = make_benchmarks("gqa", BenchmarkOptions(data=tmp_path))
+    samples = [benchmark.sample(number) for number in range(benchmark.count())]
+
+    def found(model: KnowingModel):
+        outcomes = [one for one in benchmark.measure(model, samples) if one is not None]
+        return {name: one.value for name, one in benchmark.summary(outcomes).items()}
+
+    model = KnowingModel(benchmark)
+    right = found(model)
+    assert (right["validity"], right["plausibility"], right["distribution (less is better)"]) == (1, 1, 0)
+    model.answer_one = lambda prompt, image, video: "purple"
+    wrong = found(model)
+    assert (wrong["validity"], wrong["plausibility"], wrong["accuracy"]) == (1, 0, 0)
+    assert wrong["distribution (less is better)"] > 0
+
+
+def test_unanswerable_questions_of_vizwiz_as_a_detector(tmp_path: Path):
+    write_vizwiz(tmp_path)
+    entries = json.loads((tmp_path / "val.json").read_text())
+    nothing = [{"answer": "unanswerable", "answer_confidence": "yes"}] * 10
+    more = [{**entries[0], "answerable": 0, "answers": nothing}, *entries[1:]]
+    (tmp_path / "val.json").write_text(json.dumps(more))
+    [benchmark] = make_benchmarks("vizwiz", BenchmarkOptions(data=tmp_path))
+    samples = [benchmark.sample(number) for number in range(benchmark.count())]
+    model = KnowingModel(benchmark)
+    outcomes = [one for one in benchmark.measure(model, samples) if one is not None]
+    assert benchmark.summary(outcomes)["unanswerable, F1"].value == 1
+    model.answer_one = lambda prompt, image, video: "Unanswerable."
+    outcomes = [one for one in benchmark.measure(model, samples) if one is not None]
+    # one of three is unanswerable: precision 1/3, recall 1
+    assert benchmark.summary(outcomes)["unanswerable, F1"].value == pytest.approx(2 / (len(samples) + 1))
+    assert len(samples) == 3
+    answerable = [replace(one, said={**one.said, "answerable": 1, "answer": "red"}) for one in outcomes]
+    assert "unanswerable, F1" not in benchmark.summary(answerable)
