@@ -45,6 +45,8 @@ COMMANDS = {
     "convert": "a checkpoint from the released layout to this project's, or back",
     "prepare": "data to train on: rendered videos, your own, a text tokenizer, token shards",
     "data": "check, count and merge prepared data",
+    "finetune": "your own videos to a model of your own, in one go",
+    "assemble": "exports of training and parts of models to one model",
     "train": "one stage of training, resumed where it stopped",
     "evaluate": "how well a model does, with 95 % intervals",
     "serve": "answer, generate and edit for others by HTTP, in the shape of OpenAI's API",

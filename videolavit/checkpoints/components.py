@@ -25,7 +25,7 @@ from videolavit.checkpoints.registry import (
     load_component,
 )
 from videolavit.checkpoints.writing import new_folder
-from videolavit.errors import CheckpointError
+from videolavit.errors import CheckpointError, ConfigError
 from videolavit.nn.offload import Offload
 from videolavit.nn.quantized import is_quantized
 from videolavit.settings import ModelSettings
@@ -125,6 +125,26 @@ class ModelComponents:
         for name, module in self._modules.items():
             adaptation(name, module)
         self._adaptations.append(adaptation)
+
+    def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
+        """Move the parts that are in memory, and load the others there.
+
+        Raises:
+            ConfigError: parts are in memory already in another type, or take turns on a device.
+        """
+        if self._offload is not None:
+            raise ConfigError("the parts of the model take turns on its device (offloading), and cannot be moved")
+        if dtype is not None and dtype != self.dtype:
+            if self._modules:
+                raise ConfigError(
+                    f"{', '.join(self.loaded)}: loaded already, in {self.dtype or 'the type that they are stored in'}; "
+                    f"give dtype={dtype} to from_pretrained"
+                )
+            self.dtype = dtype
+        if device is not None:
+            self.device = device
+            for module in self._modules.values():
+                module.to(device)
 
     def offload(self) -> None:
         """Let parts wait in the memory of the CPU, and visit the device one at a time."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from videolavit.checkpoints.hub import HubAccess
 from videolavit.checkpoints.native import NativeCheckpoint, is_native, write_native
 from videolavit.checkpoints.registry import COMPONENTS, Checkpoint, component_with_dtype
 from videolavit.checkpoints.released import ReleasedCheckpoint
@@ -22,13 +23,15 @@ LAYOUTS = {"native": write_native, "released": write_released}
 logger = logging.getLogger(__name__)
 
 
-def open_checkpoint(folder_or_hub_id: str | Path, *, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    folder_or_hub_id: str | Path, *, revision: str | None = None, access: HubAccess | None = None
+) -> Checkpoint:
     """A checkpoint in either layout, from a folder or from the hub. Weights are read when a part is asked for.
 
     Raises:
         CheckpointError: no such folder, and no such model on the hub.
     """
-    source = Source(folder_or_hub_id, revision)
+    source = Source(folder_or_hub_id, revision, access)
     return NativeCheckpoint(source) if is_native(source) else ReleasedCheckpoint(source)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from videolavit.checkpoints.files import SUFFIXES, VARIANT_SUFFIXES
+from videolavit.checkpoints.hub import HubAccess
 from videolavit.errors import CheckpointError, MediaError
 from videolavit.video.io.sources import local_path
 
@@ -22,7 +23,10 @@ logger = logging.getLogger(__name__)
 class Source:
     """Files of a local folder, or of a model on the hub, which are downloaded when asked for and cached."""
 
-    def __init__(self, folder_or_hub_id: str | Path, revision: str | None = None) -> None:
+    def __init__(
+        self, folder_or_hub_id: str | Path, revision: str | None = None, access: HubAccess | None = None
+    ) -> None:
+        self._access = access or HubAccess()
         self.name = str(folder_or_hub_id)
         self._revision = revision
         try:
@@ -65,7 +69,10 @@ class Source:
 
         logger.info("fetching %s of %s", ", ".join(patterns), self.name)
         try:
-            return Path(huggingface_hub.snapshot_download(self.name, revision=self._revision, allow_patterns=patterns))
+            own = self._access.arguments()
+            return Path(
+                huggingface_hub.snapshot_download(self.name, revision=self._revision, allow_patterns=patterns, **own)
+            )
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
             at = f" at revision {self._revision!r}" if self._revision else ""
             reason = (str(error).splitlines() or [""])[0]

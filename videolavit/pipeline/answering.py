@@ -24,6 +24,7 @@ from videolavit.language.stream_answer import stream_answer
 from videolavit.language.unknown_words import check_words, told_unknown
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
+from videolavit.pipeline.chat_messages import read_messages
 from videolavit.pipeline.encoding import seen_images, seen_video
 from videolavit.pipeline.encoding_cache import EncodingCache
 from videolavit.pipeline.media import ImageSource, as_list_of_images, as_list_of_videos, check_video, read_image
@@ -94,6 +95,17 @@ class PromptBuilder:
         turns = [(*before, self._turn(question, images, videos, before, look)) for question in questions]
         fitting = [self._fitting(asked) for asked in turns]
         return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
+
+    def message_prompts(
+        self, messages: Sequence[Mapping[str, Any]], look: VisualEncoding
+    ) -> tuple[list[tuple[Turn, ...]], list[Prompt]]:
+        """The one conversation that a list of messages tells, as `prompts` returns it; errors as there."""
+        *before, last = read_messages(messages)
+        turns: tuple[Turn, ...] = ()
+        for asked in before:
+            images, videos = self._seen(asked.images or None, asked.videos or None, look)
+            turns += (replace(self._turn(asked.question, images, videos, turns, look), answer=asked.answer or ""),)
+        return self.prompts([last.question], last.images or None, last.videos or None, turns, look)
 
     def all_prompts(
         self, questions: Sequence[str | Mapping[str, Any]], shared: Mapping[str, Any], look: VisualEncoding

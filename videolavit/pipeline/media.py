@@ -10,6 +10,7 @@ from PIL import Image
 
 from videolavit.errors import MediaError, PromptError
 from videolavit.memory.token_memory import TokenMemory
+from videolavit.pipeline.array_media import image_array, is_array, video_array
 from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 from videolavit.video import Frames, VideoInfo, probe
 from videolavit.video.io.images import image_kind, read_image
@@ -27,15 +28,23 @@ __all__ = [
 ]
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
-"""A path, the bytes of a file, a Pillow image, or an RGB array (height, width, 3) of uint8."""
+"""A path, the bytes of a file, a Pillow image, or an array or tensor, see `array_media`."""
 
 
 def as_list_of_images(source: Any) -> list[Any]:
     """None, an image or several, as a list of what `read_image` takes."""
     if source is None:
         return []
-    images = list(source) if isinstance(source, list | tuple) else [source]
-    return [image.pixels if isinstance(image, GeneratedImage) else image for image in images]
+    if is_array(source) and source.ndim == 4:
+        source = list(source)
+    images = source if isinstance(source, list | tuple) else [source]
+    return [_image(one) for one in images]
+
+
+def _image(source: Any) -> Any:
+    if isinstance(source, GeneratedImage):
+        return source.pixels
+    return image_array(source) if is_array(source) else source
 
 
 def as_list_of_videos(source: Any) -> list[Any]:
@@ -50,19 +59,23 @@ def as_video(source: Any) -> Any:
     """A video, with the frames of one that was generated in its place."""
     if isinstance(source, GeneratedVideo):
         return Frames(images=source.frames, fps=source.fps)
+    if is_array(source) and source.ndim >= 4:
+        return video_array(source)
+    if isinstance(source, list | tuple) and source and all(map(is_array, source)):
+        return [image_array(frame) for frame in source]
     return source
 
 
 def is_image(source: Any) -> bool:
     """True if this is one still image."""
-    if isinstance(source, np.ndarray):
+    if is_array(source):
         return source.ndim == 3
     return isinstance(source, Image.Image | GeneratedImage) or is_still(source)
 
 
 def _is_whole_video(item: Any) -> bool:
-    if isinstance(item, np.ndarray):
-        return item.ndim == 4
+    if is_array(item):
+        return item.ndim >= 4
     return isinstance(item, GeneratedVideo | Frames | TokenMemory) or is_file(item)
 
 
@@ -78,7 +91,7 @@ def check_video(source: Any) -> VideoInfo | None:
         PromptError: an image in memory.
         MediaError: a file of an image, or one that cannot be read as a video.
     """
-    if isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim == 3):
+    if isinstance(source, Image.Image) or (is_array(source) and source.ndim == 3):
         raise PromptError("got an image as the video; pass it as image=, or frames as an array (frames, h, w, 3)")
     if isinstance(source, Frames) or not is_file(source):
         return None

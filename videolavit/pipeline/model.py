@@ -21,10 +21,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ from videolavit import __version__
 from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.components import ModelComponents
 from videolavit.checkpoints.hooks import compile_steps, quantizer_of
+from videolavit.checkpoints.hub import CARD_FILE, HubAccess, model_card, upload
 from videolavit.checkpoints.model_components import Components
 from videolavit.checkpoints.shipped import named_model, shipped_model
 from videolavit.clip_tokens import ClipTokens
@@ -46,6 +48,7 @@ from videolavit.language.prompts import Prompt
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline.answering import AnswerStream, PromptBuilder, VisualEncoding
+from videolavit.pipeline.chat_messages import is_messages
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
 from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
 from videolavit.pipeline.encoding_cache import EncodingCache
@@ -113,6 +116,9 @@ class VideoLaVIT(Components):
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
         quantize: str | None = None,
         compile: bool = False,  # noqa: A002 - named as in torch
     ) -> VideoLaVIT:
@@ -124,6 +130,9 @@ class VideoLaVIT(Components):
             dtype: of their weights, such as `torch.bfloat16`; None for the type that they are stored in, but float32
                 for what is float16 on a CPU. Codebooks and the decoder of keyframes stay float32.
             revision: branch, tag or commit on the hub.
+            token: of the hub, for models that are not public.
+            cache_dir: folder for downloads.
+            local_files_only: take what was downloaded before.
             quantize: "int8" or "int4" for language models whose weights take so few bits; see docs/memory.md.
             compile: compile the steps of the UNets with `torch.compile`, when each is first used.
 
@@ -132,7 +141,9 @@ class VideoLaVIT(Components):
             ConfigError: another kind of quantisation, or a device or type that cannot be used here.
         """
         source = shipped_model() if folder_or_hub_id is None else named_model(os.fspath(folder_or_hub_id))
-        checkpoint = open_checkpoint(source, revision=revision)
+        cache = None if cache_dir is None else os.fspath(cache_dir)
+        access = HubAccess(token=token, cache_dir=cache, local_files_only=local_files_only)
+        checkpoint = open_checkpoint(source, revision=revision, access=access)
         model = cls(ModelComponents(checkpoint, device=_device(device), dtype=_dtype(dtype)))
         if quantize is not None:
             model.parts.adapt(quantizer_of(quantize))
@@ -147,6 +158,51 @@ class VideoLaVIT(Components):
             CheckpointError: the folder exists and is not empty, and `overwrite` is False.
         """
         self.parts.save(Path(folder), overwrite=overwrite)
+        card = model_card(self.vocabulary, self.settings, Path(folder).name)
+        (Path(folder) / CARD_FILE).write_text(card, encoding="utf-8")
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        token: str | bool | None = None,
+        private: bool | None = None,
+        commit_message: str = "Upload a Video-LaVIT model",
+    ) -> str:
+        """Send the whole model with its card to a repository of the hub, and return the address of the commit.
+
+        Raises:
+            CheckpointError: the hub refuses it or cannot be reached, or a component is quantised.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "model"
+            self.save_pretrained(target)
+            (target / CARD_FILE).write_text(model_card(self.vocabulary, self.settings, repo_id), encoding="utf-8")
+            return upload(target, repo_id, token=token, private=private, message=commit_message)
+
+    @property
+    def device(self) -> torch.device:
+        """Device where the components are, or will be when they are loaded."""
+        return self.parts.device
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Type that was asked for; None for the one that the weights are stored in."""
+        return self.parts.dtype
+
+    def to(self, *where: str | torch.device | torch.dtype) -> VideoLaVIT:
+        """Move the model to a device, or choose the type of components that are not loaded yet; returns itself.
+
+        Raises:
+            ConfigError: a device or type that cannot be used here, or a type that comes too late.
+        """
+        for one in where:
+            if isinstance(one, torch.dtype) or isinstance(getattr(torch, str(one), None), torch.dtype):
+                self.parts.to(dtype=_dtype(one))
+            else:
+                self.parts.to(device=_device(one))
+        self.memory.forget()
+        return self
 
     # Text to images and videos ----------------------------------------------------------------------------------------
 
@@ -536,7 +592,8 @@ class VideoLaVIT(Components):
         Args:
             question: may say `<image>` and `<video>` where they belong; without, images come first, then videos.
                 Of several questions each is answered for itself, about what all share or, as
-                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along.
+                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along. A list of
+                messages with roles, as transformers writes conversations, is one question with its history.
             image: one image or several.
             video: one video or several; a list of images is one. Or a memory that `remember` made, by its folder or
                 as it is: the answer's `moments` say which clips were looked at.
@@ -558,6 +615,11 @@ class VideoLaVIT(Components):
         shared = {"image": image, "video": video, "history": history}
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens, context)
+        if is_messages(question):
+            if image is not None or video is not None or history is not None:
+                raise PromptError("messages bring along what they are about; leave out image=, video= and history=")
+            turns, prompts = builder.message_prompts(cast("Sequence[Mapping[str, Any]]", question), encoding)
+            return builder.answers(turns, prompts, max_new_tokens)[0]
         turns, prompts = builder.all_prompts(questions, shared, encoding)
         answers = builder.answers(turns, prompts, max_new_tokens)
         return answers[0] if isinstance(question, str) else answers

@@ -1,0 +1,73 @@
+"""Your own videos to a model of your own, through the command line; and what makes no sense."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from video.media import moving_images, synthetic_video
+
+from videolavit import cli
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    synthetic_video(moving_images(60, 64, 64, (1, 0)), tmp_path / "a.mp4", fps=12)
+    synthetic_video(255 - moving_images(60, 64, 64, (0, 1), seed=3), tmp_path / "b.mp4", fps=12)
+    Path("clips.csv").write_text(
+        "path,caption,question,answer\na.mp4,peppers roll,What rolls?,peppers\nb.mp4,a cook waits,Who waits?,a cook\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["finetune", "clips.csv"], 2, "missing -o MODEL"),
+        (["finetune", "gone.csv", "-o", "mine"], 1, "gone.csv"),
+        (["finetune", "silent.csv", "-o", "mine"], 2, "nothing is said"),
+        (["finetune", "clips.csv", "-o", "mine", "--steps", "0"], 2, "at least 1"),
+        (["finetune", "clips.csv", "-o", "mine", "--learning-rate", "3"], 2, "--learning-rate"),
+        (["finetune", "clips.csv", "-o", "mine", "--from-model", "gone"], 1, "gone"),
+        (["assemble", "-o", "mine"], 2, "nothing to put together"),
+        (["assemble", "-o", "mine", "--language-model", "gone"], 1, "gone"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_told_on_one_line(arguments, code, words, folder, capsys):
+    Path("silent.csv").write_text("path,caption\na.mp4,\n")
+    assert cli.main(arguments) == code
+    shown = capsys.readouterr()
+    [message] = shown.err.strip().splitlines()
+    assert words in message
+    assert shown.out == ""
+    assert not Path("mine").exists()
+
+
+@pytest.mark.slow
+def test_a_model_answers_what_it_was_taught(folder, capsys):
+    from videolavit import VideoLaVIT
+
+    arguments = [
+        "finetune",
+        "clips.csv",
+        "-o",
+        "mine",
+        "--steps",
+        "40",
+        "--batch-size",
+        "8",
+        "--old-videos",
+        "4",
+        "--json",
+    ]
+    assert cli.main([*arguments, "--learning-rate", "1e-3"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {"peppers", "roll", "cook", "waits"} <= set(report["new_words"])
+    model = VideoLaVIT.from_pretrained("mine")
+    assert model.answer("What rolls?", video="a.mp4").text == "peppers"
+    assert model.answer("Who waits?", video="b.mp4").text == "a cook"
+    assert cli.main(["assemble", "-o", "again", "--base", "tiny", "--language-model", "mine.work/run/export"]) == 0
+    assert VideoLaVIT.from_pretrained("again").answer("Who waits?", video="b.mp4").text == "a cook"

@@ -1,0 +1,261 @@
+"""One's own videos to a model of one's own, in one go: tokenize, grow the vocabulary, train, assemble.
+
+Each step leaves its result in the work folder, so a run that stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from videolavit.checkpoints.artifacts import load_text_tokenizer, open_artifact
+from videolavit.checkpoints.shipped import SHIPPED_NAME
+from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
+from videolavit.data.prepare_videos import ShapesData, prepare_shapes
+from videolavit.data.tokens import TokenReader
+from videolavit.data.video_files import VideoFiles
+from videolavit.data.video_lists import NamedVideo, named_videos
+from videolavit.errors import ConfigError, MediaError
+from videolavit.jobs.shard_jobs import JobOptions
+from videolavit.training.language_data import Shares
+from videolavit.training.language_loss import LanguageTraining
+from videolavit.training.language_parts import load_language, save_language
+from videolavit.training.loop import train
+from videolavit.training.model_folder import ModelExports, write_model
+from videolavit.training.sequences import LossWeights
+from videolavit.training.stages.finetuning import FinetuningStage, shares_of
+from videolavit.training.training_options import TrainingOptions
+from videolavit.training.vocabulary_growth import grow_text_rows, grown_tokenizer
+
+if TYPE_CHECKING:
+    from videolavit.settings import ModelSettings
+
+__all__ = ["FinetuneOptions", "Finetuned", "finetune"]
+
+Tell = Callable[[str], None]
+
+_EVERY_KIND = Shares(draw_image=1, draw_video=1, describe_video=1, answer_image=1, answer_video=1)
+
+_LATEST_SEED = 5_000_000
+"""Of scenes that are mixed in, apart from those that the model was trained and measured on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinetuneOptions:
+    """Options of one run. The rate is a third of the tiny model's own, so that little is forgotten."""
+
+    model: str = SHIPPED_NAME
+    """Model to start from: a folder, a hub id, or "tiny"."""
+    steps: int = 200
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    old_videos: int = 48
+    """Scenes of the shapes world that are mixed in, for the model of the package; 0 for none."""
+    old_tokens: str = ""
+    """Folder of token shards to mix in instead."""
+    own_share: int = 1
+    old_share: int = 1
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.own_share, self.steps, self.batch_size, self.workers) < 1
+            or min(self.old_videos, self.old_share) < 0
+        ):
+            raise ConfigError(f"steps, batch_size, workers and shares must be at least 1; got {self}")
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(f"got learning_rate={self.learning_rate}, expected above 0 and less than 1")
+
+    @property
+    def warmup_steps(self) -> int:
+        """A tenth of the steps, 100 at most."""
+        return min(100, max(1, self.steps // 10))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finetuned:
+    """A model that was made, and of what."""
+
+    folder: Path
+    num_videos: int
+    num_samples: int
+    new_words: tuple[str, ...]
+    problems: tuple[str, ...]
+    """Reasons why videos were left out."""
+
+
+def finetune(
+    source: Path | str,
+    folder: Path,
+    options: FinetuneOptions | None = None,
+    *,
+    tell: Tell | None = None,
+    quiet: bool = False,
+) -> Finetuned:
+    """Make a model that also knows the videos of a list.
+
+    Args:
+        source: CSV, JSON lines or folder with videos and what is said about them, see `named_videos`.
+        folder: for the model; what was made on the way stays in a folder beside it, FOLDER.work.
+        options: of the run.
+        tell: called with a line for each step.
+        quiet: show no bar.
+
+    Raises:
+        ConfigError: nothing is said about the videos, or the model has no size that videos are brought to.
+        MediaError: no video can be read.
+        CheckpointError: there is no such model, or the folder is not empty.
+    """
+    options, tell = options or FinetuneOptions(), tell or (lambda line: None)
+    work = folder.with_name(folder.name + ".work")
+    videos = named_videos(source)
+    base = open_artifact(options.model)
+    settings = base.settings
+    _check(videos, settings, options)
+
+    texts = [text for video in videos for text in _said(video)]
+    words = _start(options.model, texts, work / "start")
+    tell(f"{len(videos)} videos; new words: {', '.join(words) or 'none'}")
+
+    num_text = load_language(work / "start").vocabulary.num_text
+    tokenized, problems = _own_tokens(videos, work, options, settings, num_text)
+    num_samples = sum(len(TokenReader(path)) for path in tokenized)
+    tell(f"{num_samples} samples of one to {len(tokenized)} clips")
+    old = _old_tokens(work, options, settings, num_text)
+
+    stage = _stage(work, tokenized, old, options, settings)
+    tell(f"train for {options.steps} steps" + (", old data mixed in" if old else ", on own data alone"))
+    exported = train(stage, work / "run", quiet=quiet)
+    parts = dict.fromkeys(_PARTS, options.model)
+    write_model(ModelExports(**parts, language_model=exported), folder, settings, overwrite=True)
+    return Finetuned(
+        folder=folder,
+        num_videos=len(videos),
+        num_samples=num_samples,
+        new_words=tuple(words),
+        problems=tuple(problems),
+    )
+
+
+_PARTS = ("autoencoder", "visual_tokenizer", "motion_tokenizer", "keyframe_detokenizer", "video_detokenizer")
+
+
+def _check(videos: Sequence[NamedVideo], settings: ModelSettings, options: FinetuneOptions) -> None:
+    if not videos:
+        raise MediaError("the list names no videos")
+    if not any(video.captions or video.questions for video in videos):
+        raise ConfigError("nothing is said about any of the videos; give captions, or questions with answers")
+    if settings.video_processor.motion_size is None:
+        raise ConfigError(
+            f"{options.model}: takes videos at their own size, and samples must be of one; train its stages"
+        )
+
+
+def _said(video: NamedVideo) -> list[str]:
+    """All texts about a video, as conversations hold them."""
+    return [*video.captions, *(f"USER: \n{question} ASSISTANT: {answer}" for question, answer in video.questions)]
+
+
+def _start(model: str, texts: Sequence[str], folder: Path) -> list[str]:
+    """Write the language model with the new words, and return these; it is done once."""
+    from videolavit.language.unknown_words import known_words
+
+    language = load_language(model)
+    before = set(known_words(language.text_tokenizer) or ())
+    if not folder.is_dir():
+        tokenizer, pieces = grown_tokenizer(language.text_tokenizer, texts)
+        vocabulary = grow_text_rows(language.causal_lm, language.vocabulary, pieces)
+        module = _as_training(replace(language, text_tokenizer=tokenizer, vocabulary=vocabulary))
+        partial = folder.with_name(folder.name + ".unfinished")
+        shutil.rmtree(partial, ignore_errors=True)
+        save_language(module, partial)
+        partial.rename(folder)
+    return [word for word in known_words(load_text_tokenizer(folder)) or () if word not in before]
+
+
+def _as_training(language: Any) -> LanguageTraining:
+    from videolavit.language.language_model import LanguageModel
+
+    model = LanguageModel(language.causal_lm, language.vocabulary, language.text_tokenizer)
+    width = 0 if language.projection is None else language.projection["weight"].shape[1]
+    module = LanguageTraining(model, width, LossWeights(), ())
+    if module.projection is not None:
+        module.projection.load_state_dict(language.projection or {})
+    return module
+
+
+def _own_tokens(
+    videos: Sequence[NamedVideo], work: Path, options: FinetuneOptions, settings: ModelSettings, num_text: int
+) -> tuple[list[Path], list[str]]:
+    """Folders of token shards: of pieces of one clip, of two, as many as the model can be asked about; and problems."""
+    made, problems = [], []
+    for count in range(1, settings.max_clips + 1):
+        files = VideoFiles(videos=(), video_processor=settings.video_processor, clips_per_piece=count)
+        target = work / f"tokens-{count}"
+        try:
+            _, found = tokenize_videos(
+                list(videos), target, _tokenizing(options, num_text), files, jobs=JobOptions(workers=options.workers)
+            )
+        except MediaError:
+            if count == 1:
+                raise
+            break  # the videos are shorter
+        problems += found if count == 1 else []
+        if len(TokenReader(target)):
+            made.append(target)
+    return made, problems
+
+
+def _old_tokens(work: Path, options: FinetuneOptions, settings: ModelSettings, num_text: int) -> str:
+    """Token shards of what the model knew; empty where there are none to be had."""
+    if options.old_tokens or options.model != SHIPPED_NAME or not (options.old_videos and options.old_share):
+        return options.old_tokens
+    clips = tuple(range(1, settings.max_clips))
+    data = ShapesData(
+        num_videos=options.old_videos, first_seed=_LATEST_SEED, clips=clips, video_processor=settings.video_processor
+    )
+    jobs = JobOptions(workers=options.workers)
+    prepare_shapes(data, work / "old", jobs=jobs)
+    tokenize_shards(work / "old", work / "old-tokens", _tokenizing(options, num_text), jobs=jobs)
+    return str(work / "old-tokens")
+
+
+def _tokenizing(options: FinetuneOptions, num_text: int) -> TokenizeOptions:
+    return TokenizeOptions(visual_tokenizer=options.model, motion_tokenizer=options.model, num_text=num_text)
+
+
+def _stage(
+    work: Path, tokenized: Sequence[Path], old: str, options: FinetuneOptions, settings: ModelSettings
+) -> FinetuningStage:
+    from videolavit.training.presets import TINY
+
+    usual = TINY["instruction_tuning"]
+    training = TrainingOptions(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        warmup_steps=options.warmup_steps,
+        betas=(0.9, 0.95),
+        weight_decay=0.01,
+        seed=options.seed,
+        images_every=0,
+        checkpoint_every=max(50, options.steps // 4),
+    )
+    return FinetuningStage(
+        data=str(tokenized[0]),
+        longer_data=tuple(map(str, tokenized[1:])),
+        old_data=old,
+        own_share=options.own_share,
+        old_share=options.old_share,
+        text_tokenizer=str(work / "start"),
+        start_from=str(work / "start"),
+        visual_input=settings.visual_input,
+        weights=usual.weights,
+        row_length=usual.row_length,
+        shares=_EVERY_KIND if old else shares_of(TokenReader(tokenized[0])),
+        training=training,
+    )
