@@ -118,7 +118,7 @@ def test_what_a_small_model_cannot_know_is_told(folder):
 
     Image.fromarray(NOISE[0]).save("photo.png")
     write_video(NOISE, "ours.mp4", metadata={"made_by": "videolavit 1"})
-    small = SimpleNamespace(init_kwargs={"known_words": ["red", "ball"]})
+    small = SimpleNamespace(init_kwargs={"known_words": [f"word{number}" for number in range(60)]})
     assert [doubt.split(",")[0] for doubt in doubts(small, [], has_history=False)] == ["nothing is shown"]
     assert [doubt.split(":")[0] for doubt in doubts(small, ["ours.mp4", "photo.png"], has_history=False)] == [
         "photo.png"

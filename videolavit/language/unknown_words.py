@@ -14,10 +14,12 @@ from typing import Any
 
 from videolavit.errors import PromptError
 
-__all__ = ["check_words", "known_words", "told_unknown", "unknown_words", "words_of"]
+__all__ = ["check_words", "has_small_world", "known_words", "told_unknown", "unknown_words", "words_of"]
 
 _WORD = re.compile(r"[^\W\d_]+")
 _EXAMPLES = 12
+_LEAST_WORDS = 50
+"""A list of fewer words is that of a trial, and no reason to refuse anything."""
 _COMMON = frozenset(
     "the and that this with its from are was does into out one for not there has have user assistant".split()  # noqa: SIM905
 )
@@ -35,6 +37,11 @@ def known_words(tokenizer: Any) -> tuple[str, ...] | None:
     return tuple(words) if words else None
 
 
+def has_small_world(tokenizer: Any) -> bool:
+    """True if a model was trained on the listed words alone."""
+    return len(known_words(tokenizer) or ()) >= _LEAST_WORDS
+
+
 def unknown_words(text: str, tokenizer: Any) -> list[str]:
     """Words of a text that the tokenizer was not trained on, each once; none where that cannot be told."""
     known = _set_of_known(tokenizer)
@@ -48,7 +55,7 @@ def check_words(text: str, tokenizer: Any) -> list[str]:
         PromptError: none of its words is known, so that it may be in another language; or it has signs and no words.
     """
     known = known_words(tokenizer)
-    if known is None:
+    if known is None or not has_small_world(tokenizer):
         return []
     words = set(words_of(text))
     if not words and text.strip():

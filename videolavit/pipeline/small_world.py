@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from videolavit.errors import MediaError
-from videolavit.language.unknown_words import known_words
+from videolavit.language.unknown_words import has_small_world
 from videolavit.video.io.write import EXTENSIONS, read_metadata
 
 __all__ = ["doubts"]
@@ -26,7 +26,7 @@ def doubts(tokenizer: Any, media: Sequence[Any], *, has_history: bool) -> Iterat
         media: images and videos that are shown.
         has_history: whether something may have been shown before.
     """
-    if known_words(tokenizer) is None:
+    if not has_small_world(tokenizer):
         return
     if not media and not has_history:
         yield "nothing is shown, so the answer is a guess; show an image or a video with the question"

@@ -26,7 +26,7 @@ from videolavit.training.language_parts import load_language, save_language
 from videolavit.training.loop import train
 from videolavit.training.model_folder import ModelExports, write_model
 from videolavit.training.sequences import LossWeights
-from videolavit.training.stages.finetuning import FinetuningStage, shares_of
+from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.training.vocabulary_growth import grow_text_rows, grown_tokenizer
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["FinetuneOptions", "Finetuned", "finetune"]
 
 Tell = Callable[[str], None]
-
-_EVERY_KIND = Shares(draw_image=1, draw_video=1, describe_video=1, answer_image=1, answer_video=1)
 
 _LATEST_SEED = 5_000_000
 """Of scenes that are mixed in, apart from those that the model was trained and measured on."""
@@ -230,7 +228,7 @@ def _tokenizing(options: FinetuneOptions, num_text: int) -> TokenizeOptions:
 
 def _stage(
     work: Path, tokenized: Sequence[Path], old: str, options: FinetuneOptions, settings: ModelSettings
-) -> FinetuningStage:
+) -> InstructionTuningStage:
     from videolavit.training.presets import TINY
 
     usual = TINY["instruction_tuning"]
@@ -245,17 +243,29 @@ def _stage(
         images_every=0,
         checkpoint_every=max(50, options.steps // 4),
     )
-    return FinetuningStage(
-        data=str(tokenized[0]),
-        longer_data=tuple(map(str, tokenized[1:])),
-        old_data=old,
-        own_share=options.own_share,
-        old_share=options.old_share,
+    own = [f"{path}={options.own_share}" for path in tokenized]
+    mixed_in = [f"{old}={options.old_share * len(own)}"] if old else []
+    return InstructionTuningStage(
+        name="finetuning",
+        data=(*own, *mixed_in),
         text_tokenizer=str(work / "start"),
         start_from=str(work / "start"),
         visual_input=settings.visual_input,
         weights=usual.weights,
         row_length=usual.row_length,
-        shares=_EVERY_KIND if old else shares_of(TokenReader(tokenized[0])),
+        shares=_shares([TokenReader(path) for path in (*tokenized, *([old] if old else []))]),
         training=training,
+    )
+
+
+def _shares(readers: Sequence[TokenReader]) -> Shares:
+    """Shares that follow what is said about videos: of what there are no words, there are no samples."""
+    kinds = ("captions", "image_captions", "image_questions", "questions")
+    has = {kind: any(len(reader.with_words(kind)) for reader in readers) for kind in kinds}
+    return Shares(
+        draw_image=int(has["image_captions"]),
+        draw_video=2 * has["captions"],
+        describe_video=int(has["captions"]),
+        answer_image=int(has["image_questions"]),
+        answer_video=3 * has["questions"],
     )
