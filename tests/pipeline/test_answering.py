@@ -93,7 +93,7 @@ def test_media_stand_where_the_question_says(model):
     assert kinds("is <image> in <video> or <image>?") == [ImageInput, VideoInput, ImageInput]
     with pytest.raises(PromptError, match="names 1 media"):
         kinds("what is in <video>?")
-    with pytest.raises(PromptError, match="medium 1 is an image"):
+    with pytest.raises(PromptError, match="at place 1, and an image is shown there"):
         model.answer("what is in <video>?", image=image())
 
 
