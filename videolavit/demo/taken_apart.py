@@ -28,9 +28,9 @@ from videolavit.video import (
     side_by_side,
     warp,
 )
-from videolavit.video.clips.assemble import assemble
+from videolavit.video.clips.assemble import assemble, timeline
 from videolavit.video.clips.decompose import coded_frames
-from videolavit.video.clips.timeline import images_on_ticks, timeline
+from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.coded_frame import CodedFrame
 
