@@ -479,7 +479,7 @@ class VideoLaVIT(Components):
             state = started[0] if started and number == 0 else story.state(self, generator, prompt, candidates)
             ways = {"clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
             note = self._metadata("story", prompt, story.options, **ways)
-            [[clip]] = self._generate_clips([state], 1, size, [note], work, None)
+            [[clip]] = self._generate_clips([state], 1, size, [note], work, (None, None))
             story.add(clip)
             yield clip
 
