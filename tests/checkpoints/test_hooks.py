@@ -16,8 +16,8 @@ from videolavit.checkpoints.footprint import ComponentSize, part_size, part_size
 from videolavit.checkpoints.hooks import decode_slices, quantizer_of
 from videolavit.checkpoints.loading import distinct_tensors
 from videolavit.checkpoints.registry import live_component
-from videolavit.errors import CheckpointError, ConfigError
-from videolavit.nn.quantized import Int4Linear, Int8Linear, is_quantized
+from videolavit.errors import ConfigError
+from videolavit.nn.quantized import Int4Linear, Int8Linear, precision_of
 from videolavit.pipeline import VideoLaVIT
 
 KINDS = {"int8": Int8Linear, "int4": Int4Linear}
@@ -45,7 +45,7 @@ def test_a_language_model_is_quantised_as_it_is_loaded_and_nothing_else_is(folde
     layers = [layer for layer in language_model.get_decoder().modules() if isinstance(layer, KINDS[precision])]
     assert len(layers) == 2 * 7
     assert type(language_model.get_output_embeddings()) is nn.Linear
-    assert not is_quantized(model.parts.module("video_unet"))
+    assert not precision_of(model.parts.module("video_unet"))
     error = (hidden(model) - hidden(exact)).norm() / hidden(exact).norm()
     assert 0 < error < {"int8": 0.02, "int4": 0.3}[precision]
 
@@ -53,16 +53,48 @@ def test_a_language_model_is_quantised_as_it_is_loaded_and_nothing_else_is(folde
 def test_parts_in_memory_are_changed_at_once_and_results_stay_near():
     model, exact = small_model(), small_model()
     model.parts.adapt(quantizer_of("int8"))
-    assert is_quantized(model.parts.module("language_model"))
+    assert precision_of(model.parts.module("language_model")) == "int8"
     assert torch.allclose(hidden(model), hidden(exact), atol=0.1)
 
 
-def test_a_quantised_model_is_not_written(tmp_path):
-    model = small_model()
-    model.parts.adapt(quantizer_of("int4"))
-    with pytest.raises(CheckpointError, match="language_model: quantised weights cannot be saved"):
-        model.parts.save(tmp_path / "model")
-    assert not (tmp_path / "model").exists()
+@pytest.mark.parametrize("precision", KINDS)
+def test_a_quantised_model_is_written_and_opened_with_the_same_bits(folder, tmp_path, precision):
+    model = VideoLaVIT.from_pretrained(folder, quantize=precision)  # nothing of it is loaded yet
+    model.save_pretrained(tmp_path / "model")
+    again = VideoLaVIT.from_pretrained(tmp_path / "model")
+    assert precision_of(again.parts.module("language_model")) == precision
+    assert torch.equal(hidden(again), hidden(model))
+    sizes = [(path / "language_model.safetensors").stat().st_size for path in (folder, tmp_path / "model")]
+    assert sizes[1] < sizes[0]
+    again.save_pretrained(tmp_path / "twice")
+    files = [(tmp_path / name / "language_model.safetensors").read_bytes() for name in ("model", "twice")]
+    assert files[0] == files[1]
+    assert (
+        part_size(again.parts.stored("language_model")).bytes
+        == part_size(VideoLaVIT.from_pretrained(folder).parts.stored("language_model"), quantize=precision).bytes
+    )
+
+
+def test_stored_bits_are_not_made_others(folder, tmp_path):
+    VideoLaVIT.from_pretrained(folder, quantize="int8").save_pretrained(tmp_path / "model")
+    same = VideoLaVIT.from_pretrained(tmp_path / "model", quantize="int8")
+    assert precision_of(same.parts.module("language_model")) == "int8"
+    with pytest.raises(ConfigError, match="are stored in int8"):
+        VideoLaVIT.from_pretrained(tmp_path / "model", quantize="int4").parts.module("language_model")
+
+
+def test_a_configuration_with_other_bits_is_refused(folder, tmp_path):
+    VideoLaVIT.from_pretrained(folder, quantize="int8").save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace('"videolavit_quantize": "int8"', '"videolavit_quantize": "int2"'))
+    with pytest.raises(ConfigError, match="'int2', expected"):
+        VideoLaVIT.from_pretrained(tmp_path / "model").parts.module("language_model")
+
+
+def test_that_it_is_slower_is_said_before_it_starts(folder, caplog):
+    with caplog.at_level("WARNING"):
+        VideoLaVIT.from_pretrained(folder, quantize="int4")
+    assert "saves memory and not time: on a cpu" in caplog.text
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_loaded(folder):

@@ -27,7 +27,6 @@ from videolavit.checkpoints.registry import (
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.nn.offload import Offload
-from videolavit.nn.quantized import is_quantized
 from videolavit.settings import ModelSettings
 from videolavit.tokenizers.quantizer import VectorQuantizer
 from videolavit.vocabulary import Vocabulary
@@ -195,12 +194,8 @@ class ModelComponents:
         """Write everything in the native layout: loaded parts as they are in memory, others from the checkpoint.
 
         Raises:
-            CheckpointError: the folder exists and is not empty, and `overwrite` is False; or a part is quantised.
+            CheckpointError: the folder exists and is not empty, and `overwrite` is False.
         """
-        if lossy := [name for name, module in self._modules.items() if is_quantized(module)]:
-            raise CheckpointError(
-                f"{', '.join(lossy)}: quantised weights cannot be saved; open the model without quantize="
-            )
         held = [] if self._checkpoint is None else self._checkpoint.held()
         part_names = [name for name in COMPONENTS if name in self._modules or name in held]
         schedulers = {
@@ -208,6 +203,10 @@ class ModelComponents:
             for name in SCHEDULERS
             if name in self._schedulers or name in held
         }
+        if self._adaptations:  # what is to change when it is loaded, as weights of fewer bits, is written so
+            for name in part_names:
+                if name.endswith("language_model"):
+                    self.module(name)
         with new_folder(folder, overwrite=overwrite) as target, tempfile.TemporaryDirectory() as words:
             write_native(target, self.vocabulary, self._writable(part_names, Path(words)), schedulers, self.settings)
 

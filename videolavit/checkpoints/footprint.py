@@ -77,7 +77,7 @@ def part_size(part: StoredComponent, *, dtype: torch.dtype | None = None, quanti
         return ComponentSize(parameters=parameters, bytes=0)
     held: Iterable[StoredTensor | Tensor]
     held = (part if dtype is None else component_with_dtype(part, dtype)).tensors.values()
-    if quantize is not None and part.name.endswith("language_model"):
+    if quantize is not None and part.quantize is None and part.name.endswith("language_model"):
         [float_type] = {tensor.dtype for tensor in held}
         module = build_component(part.name, part.config).to(float_type)
         quantizer_of(quantize)(part.name, module)

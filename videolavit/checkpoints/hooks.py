@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
-from videolavit.nn.quantized import quantize_linears, quantized_linear
+from videolavit.checkpoints.registry import quantize_language_model
+from videolavit.nn.quantized import quantized_linear
 
 __all__ = ["Adaptation", "compile_steps", "decode_slices", "decode_tiles", "quantizer_of"]
 
 logger = logging.getLogger(__name__)
 
+_SLOWER = {"int8": "1.3 to 3.4", "int4": "1.7 to 26"}
+"""Times as long as a whole layer takes, on a CPU (docs/memory.md); on a GPU nobody has measured it."""
+
 Adaptation = Callable[[str, nn.Module], None]
 """Changes the part of that name in place, or leaves it alone."""
 
 
-def quantizer_of(precision: str) -> Adaptation:
+def quantizer_of(precision: str, device: torch.device | None = None) -> Adaptation:
     """Weights of language models in "int8" or "int4". Other parts are smaller, and their errors would be seen.
 
-    The embedding table and the output projection stay as they are: sampling computes a few rows of the projection only.
+    The embedding table and the output projection stay as they are. Where `device` is told, a warning says how much
+    slower that is there than whole weights.
 
     Raises:
         ConfigError: another precision.
     """
     quantized_linear(precision)
+    if device is not None:
+        logger.warning(
+            "quantize=%s saves memory and not time: on a %s a layer takes %s times as long as with whole weights",
+            precision,
+            device.type,
+            _SLOWER[precision] if device.type == "cpu" else "some",
+        )
 
     def quantize(name: str, part: nn.Module) -> None:
         if name.endswith("language_model"):
-            language_model: Any = part
-            quantize_linears(part, precision, keep=(language_model.get_output_embeddings(),))
+            quantize_language_model(part, precision)
 
     return quantize
 

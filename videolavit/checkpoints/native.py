@@ -6,8 +6,9 @@
     language_model.tokenizer/           text tokenizer of a language model, as transformers saves it
 
 A part is in config.json exactly if its file is there, or if it is {"same_as": part}: then it has that one's
-configuration and weights. Unknown keys and versions are errors. A stage of training exports the same layout, with the
-parts that it has trained (`videolavit.checkpoints.artifacts`).
+configuration and weights. Weights of a language model in 8 or 4 bits are stored as they compute (`nn/quantized.py`),
+with "videolavit_quantize" beside its configuration. Unknown keys and versions are errors. A stage of training exports
+the same layout, with the parts that it has trained (`videolavit.checkpoints.artifacts`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from videolavit.checkpoints.registry import (
     ANSWERING,
     BETWEEN_STAGES,
     COMPONENTS,
+    QUANTIZE,
     SCHEDULERS,
     Checkpoint,
     StoredComponent,
@@ -86,12 +88,15 @@ class NativeCheckpoint(Checkpoint):
         folder = self._source.fetch(f"{name}.safetensors", f"{name}.tokenizer/*")
         path, words = folder / f"{name}.safetensors", folder / f"{name}.tokenizer"
         self._check_files(folder, name)
+        values = dict(values)
+        quantize = values.pop(QUANTIZE, None)
         return StoredComponent(
             name=name,
             config=config_from_json(name, values, where=f"{self.name}/{CONFIG_FILE}: {name}"),
             tensors=open_tensors(path),
             origin=lambda key: (str(path), key),
             text_tokenizer=words if words.is_dir() else None,
+            quantize=quantize,
         )
 
     def answering(self, name: str) -> str:

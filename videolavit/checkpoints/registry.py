@@ -17,6 +17,7 @@ from videolavit.checkpoints.files import StoredTensor, stored
 from videolavit.checkpoints.loading import Origin, build_on_meta, distinct_tensors, load_into, with_dtype
 from videolavit.config import from_dict, to_dict
 from videolavit.errors import ConfigError
+from videolavit.nn.quantized import precision_of, quantize_linears
 from videolavit.settings import ModelSettings
 from videolavit.vocabulary import Vocabulary
 
@@ -24,20 +25,26 @@ __all__ = [
     "ANSWERING",
     "BETWEEN_STAGES",
     "COMPONENTS",
+    "QUANTIZE",
     "SCHEDULERS",
     "Checkpoint",
     "StoredComponent",
     "build_component",
+    "built",
     "component_with_dtype",
     "config_as_json",
     "config_from_json",
     "live_component",
     "load_component",
+    "quantize_language_model",
     "video_form",
 ]
 
 ANSWERING = "answering_"
 """The fine-tuned checkpoint has a language model and tokenizers of its own for answering questions."""
+
+QUANTIZE = "videolavit_quantize"
+"""Key beside the configuration of a language model whose weights are stored in few bits."""
 
 SCHEDULERS = ("keyframe_scheduler", "video_scheduler")
 
@@ -161,6 +168,8 @@ class StoredComponent:
     """File that should hold one of our keys, and its name there; for messages."""
     text_tokenizer: Path | None = None
     """Folder of the text tokenizer that belongs to a language model."""
+    quantize: str | None = None
+    """Bits of the weights of linear layers, where they are stored in so few: "int8" or "int4"."""
     same_as: str | None = None
     """Another part with this very configuration and these tensors, which the native layout stores once for both."""
 
@@ -236,6 +245,19 @@ def build_component(name: str, config: Any) -> nn.Module:
         raise ConfigError(f"{name}: cannot be built from its configuration: {type(error).__name__}: {error}") from error
 
 
+def built(part: StoredComponent) -> nn.Module:
+    """The module of a part on the meta device, with its layers in the bits that they are stored in."""
+    module = build_component(part.name, part.config)
+    if part.quantize is not None:
+        quantize_language_model(module, part.quantize)
+    return module
+
+
+def quantize_language_model(causal_lm: Any, precision: str) -> None:
+    """Quantise all linear layers but the output projection, of which a step that draws computes a few rows only."""
+    quantize_linears(causal_lm, precision, keep=(causal_lm.get_output_embeddings(),))
+
+
 def load_component(
     part: StoredComponent, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
 ) -> nn.Module:
@@ -249,7 +271,7 @@ def load_component(
         CheckpointError: files and configuration do not fit each other.
         ConfigError: the configuration cannot be built.
     """
-    module = build_component(part.name, part.config)
+    module = built(part)
     dtype = torch.float32 if _kind(part.name).always_float32 else dtype
     return load_into(module, part.tensors, name=part.name, origin=part.origin, device=device, dtype=dtype)
 
@@ -261,7 +283,7 @@ def component_with_dtype(part: StoredComponent, dtype: torch.dtype) -> StoredCom
     taken for the decoder of keyframes.
     """
     dtype = torch.float32 if _kind(part.name).always_float32 and dtype != torch.float16 else dtype
-    return replace(part, tensors=with_dtype(build_component(part.name, part.config), part.tensors, dtype))
+    return replace(part, tensors=with_dtype(built(part), part.tensors, dtype))
 
 
 def live_component(name: str, module: nn.Module, text_tokenizer: Path | None = None) -> StoredComponent:
@@ -275,13 +297,19 @@ def live_component(name: str, module: nn.Module, text_tokenizer: Path | None = N
         config = json.loads(describes_itself.to_json_string())
     tensors = stored(distinct_tensors(module), where="memory")
     return StoredComponent(
-        name=name, config=config, tensors=tensors, origin=lambda key: ("memory", key), text_tokenizer=text_tokenizer
+        name=name,
+        config=config,
+        tensors=tensors,
+        origin=lambda key: ("memory", key),
+        text_tokenizer=text_tokenizer,
+        quantize=precision_of(module),
     )
 
 
 def config_as_json(part: StoredComponent) -> dict[str, Any]:
     """The configuration of a part for a JSON file."""
-    return dict(part.config) if _kind(part.name).config_class is None else to_dict(part.config)
+    values = dict(part.config) if _kind(part.name).config_class is None else to_dict(part.config)
+    return values if part.quantize is None else {**values, QUANTIZE: part.quantize}
 
 
 def config_from_json(name: str, values: dict[str, Any], *, where: str) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from videolavit.errors import ConfigError
 
-__all__ = ["GROUP_SIZE", "Int4Linear", "Int8Linear", "is_quantized", "quantize_linears", "quantized_linear"]
+__all__ = ["GROUP_SIZE", "Int4Linear", "Int8Linear", "precision_of", "quantize_linears", "quantized_linear"]
 
 GROUP_SIZE = 128
 """Weights of one row that share a scale and a least value at 4 bits: 0.25 bits for each weight on top."""
@@ -102,17 +102,24 @@ def quantize_linears(module: nn.Module, precision: str, *, keep: tuple[nn.Module
         keep: layers that stay as they are.
 
     Raises:
-        ConfigError: another precision, or a layer whose weights do not fit into bytes.
+        ConfigError: another precision, a layer whose weights do not fit into bytes, or one in another precision.
     """
     kind = quantized_linear(precision)
+    if precision_of(module) not in (None, precision):
+        raise ConfigError(
+            f"got quantize={precision!r}, and the weights are stored in {precision_of(module)}; leave quantize= out, "
+            "or open the model that they were made of"
+        )
     for name, child in list(module.named_modules()):
         if type(child) is nn.Linear and not any(child is kept for kept in keep):
             module.set_submodule(name, kind(child))
 
 
-def is_quantized(module: nn.Module) -> bool:
-    """True if any layer inside `module` is."""
-    return any(isinstance(child, Int8Linear | Int4Linear) for child in module.modules())
+def precision_of(module: nn.Module) -> str | None:
+    """Bits of the quantised layers inside `module`, "int8" or "int4"; None where there is none."""
+    if any(isinstance(child, Int8Linear) for child in module.modules()):
+        return "int8"
+    return "int4" if any(isinstance(child, Int4Linear) for child in module.modules()) else None
 
 
 def _bias(linear: nn.Linear) -> Tensor | None:

@@ -146,7 +146,7 @@ class VideoLaVIT(Components):
         checkpoint = open_checkpoint(source, revision=revision, access=access)
         model = cls(ModelComponents(checkpoint, device=_device(device), dtype=_dtype(dtype)))
         if quantize is not None:
-            model.parts.adapt(quantizer_of(quantize))
+            model.parts.adapt(quantizer_of(quantize, model.parts.device))
         if compile:
             model.parts.adapt(compile_steps)
         return model
