@@ -11,6 +11,7 @@ from typing import Literal
 
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
+from videolavit.language.chat_template import ChatTemplate
 from videolavit.language.sampling_options import Sampling
 from videolavit.video.processor import VideoProcessorConfig
 
@@ -38,6 +39,8 @@ class ModelSettings:
     keyframe_num_inference_steps: int = 50
     keyframe_guidance_scale: float = 3.0
     frames: VideoOptions = field(default_factory=VideoOptions)
+    chat: ChatTemplate = field(default_factory=ChatTemplate)
+    """Words around questions and answers that it was tuned with."""
 
     def __post_init__(self) -> None:
         if self.visual_input not in ("continuous", "discrete"):

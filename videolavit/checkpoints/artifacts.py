@@ -130,6 +130,7 @@ def write_artifact(
     *,
     schedulers: Mapping[str, Any] | None = None,
     vocabulary: Vocabulary | None = None,
+    settings: ModelSettings | None = None,
 ) -> None:
     """Write parts, diffusers schedulers and the vocabulary of a language model into a folder, in the native layout."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +138,7 @@ def write_artifact(
         part if isinstance(part, StoredComponent) else live_component(name, part) for name, part in components.items()
     ]
     configs = {name: json.loads(scheduler.to_json_string()) for name, scheduler in (schedulers or {}).items()}
-    write_native(folder, vocabulary, parts, configs, None)
+    write_native(folder, vocabulary, parts, configs, settings)
 
 
 def _inside(visual: StoredComponent, name: str) -> StoredComponent:
@@ -165,7 +166,7 @@ class _EarlierExport(Checkpoint):
 
     @property
     def settings(self) -> ModelSettings:
-        raise CheckpointError(f"{self.name}: is the export of a stage, which has no settings; give a whole model")
+        return ModelSettings()  # exports of that time had none
 
     @property
     def hash(self) -> str | None:

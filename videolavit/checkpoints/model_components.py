@@ -124,4 +124,4 @@ class Components:
 
 
 def _language_model(parts: ModelComponents, name: str) -> LanguageModel:
-    return LanguageModel(parts.module(name), parts.vocabulary, parts.text_tokenizer(name))
+    return LanguageModel(parts.module(name), parts.vocabulary, parts.text_tokenizer(name), parts.settings.chat)

@@ -270,7 +270,7 @@ def _collages(task: Collages) -> int:
 
 
 def _text_tokenizer(task: TextTokenizer) -> int:
-    from videolavit.language.conversation import ANSWER_END, SYSTEM
+    from videolavit.language.chat_template import ANSWER_END, SYSTEM
     from videolavit.language.text_tokenizer import TextTokenizerConfig, train_text_tokenizer
 
     if not task.data:
@@ -296,7 +296,7 @@ def _texts(reader: ShardReader) -> Iterator[str]:
 def _tokens(task: Tokens) -> int:
     from videolavit.checkpoints.artifacts import load_text_tokenizer
     from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
-    from videolavit.language.text_tokenizer import vocabulary_digest
+    from videolavit.language.text_tokenizer import start_and_end, vocabulary_digest
 
     _check(task.videos_per_shard, task.clips_per_piece)
     text_tokenizer, jobs, problems = load_text_tokenizer(task.text_tokenizer), task.launch.options(), []
@@ -304,6 +304,8 @@ def _tokens(task: Tokens) -> int:
         visual_tokenizer=str(task.visual_tokenizer),
         motion_tokenizer=str(task.motion_tokenizer),
         num_text=len(text_tokenizer),
+        text_start=start_and_end(text_tokenizer)[0],
+        text_end=start_and_end(text_tokenizer)[1],
         features=not task.no_features,
         patch_selection=task.patch_selection,
         seed=task.seed,

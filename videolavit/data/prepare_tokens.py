@@ -46,6 +46,9 @@ class TokenizeOptions:
     """Folder that the stage `motion_tokenizer` exported."""
     num_text: int
     """Ids of the text tokenizer, which come before all others."""
+    text_start: int = 1
+    """Of these, the one that starts a text."""
+    text_end: int = 2
     features: bool = True
     """Keep the continuous features of the kept patches too, as float16; without, only discrete ids can be learnt."""
     patch_selection: PatchSelection = "likeliest"
@@ -240,6 +243,8 @@ def _write_tokens(records: Iterable[Record], path: Path, options: TokenizeOption
     visual, motion = _tokenizers(options)
     vocabulary = Vocabulary(
         num_text=options.num_text,
+        text_start=options.text_start,
+        text_end=options.text_end,
         num_visual_codes=visual.config.num_codes,
         num_motion_codes=motion.config.num_codes,
     )
@@ -281,7 +286,8 @@ def _claimed(target: Path, options: TokenizeOptions) -> TokenizeOptions:
 
     Only the text tokenizer's digest is that of the options: its folder is not opened here.
     """
-    digest = sha256(repr((options.num_text, options.features, options.patch_selection, options.seed)).encode())
+    ends = () if (options.text_start, options.text_end) == (1, 2) else (options.text_start, options.text_end)
+    digest = sha256(repr((options.num_text, options.features, options.patch_selection, options.seed, *ends)).encode())
     digests = dict(options.digests)
     for folder, name in ((options.visual_tokenizer, "visual"), (options.motion_tokenizer, "motion")):
         content = sha256()

@@ -113,7 +113,10 @@ class PipelineAdapter:
         [turns], [prompt] = asking.prompts([question], as_image(image), video, None, look)
         language = self.model.answering.language_model
         answered = [replace(turns[-1], answer=option) for option in options]
-        read = [conversation((turn,), self.model.vocabulary, language.text_tokenizer) for turn in answered]
+        read = [
+            conversation((turn,), self.model.vocabulary, language.text_tokenizer, template=language.chat)
+            for turn in answered
+        ]
         hidden = language.hidden(*left_pad([language.embed(one) for one in read]))
         return [
             _ending_loss(language, states, one, len(one) - len(prompt))

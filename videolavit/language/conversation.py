@@ -1,4 +1,4 @@
-"""Conversations about images and videos, in the template of instruction tuning (reference section 7).
+"""Conversations about images and videos, in the template of a model (`chat_template.py`), by default the released one.
 
     <s>{system} USER: <image>
     {question} ASSISTANT: {answer} \\n </s>USER: {next question} ASSISTANT:
@@ -15,24 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from videolavit.errors import PromptError
+from videolavit.language.chat_template import VICUNA, ChatTemplate
 from videolavit.language.prompts import Ids, ImageInput, Piece, Prompt, Text, TextTokenizer, VideoInput, assemble
 from videolavit.vocabulary import Vocabulary
 
-__all__ = ["ANSWER_END", "ANSWER_ENDED", "SYSTEM", "Turn", "conversation", "cut_answer", "placeholders"]
-
-SYSTEM = (
-    "A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions."
-)
-
-ANSWER_END = " \\n "
-"""Ending of an answer, before `</s>`."""
-
-ANSWER_ENDED = re.compile(r"(?:^|\s)\\n\s")
-"""Found in a text that goes on after the mark; not in `the operator \\nabla`, which only starts like it."""
+__all__ = ["Turn", "conversation", "cut_answer", "placeholders"]
 
 _PLACEHOLDERS = {"<image>": ImageInput, "<video>": VideoInput}
 _PLACEHOLDER = re.compile("(<image>|<video>)")
+_SPECIAL = re.compile(r"(<\|\w+\|>)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,23 +37,32 @@ class Turn:
 
 
 def conversation(
-    turns: Sequence[Turn], vocabulary: Vocabulary, tokenizer: TextTokenizer | None, *, system: str = SYSTEM
+    turns: Sequence[Turn],
+    vocabulary: Vocabulary,
+    tokenizer: TextTokenizer | None,
+    *,
+    template: ChatTemplate = VICUNA,
+    system: str | None = None,
 ) -> Prompt:
     """Prompt for the answer to the last turn, all earlier turns being answered; or a whole conversation to learn from.
 
+    `system` takes the place of the template's; empty leaves it out.
+
     Raises:
-        PromptError: media and placeholders do not fit, a turn but the last has no answer, or there is no turn.
+        PromptError: media and placeholders do not fit, a turn but the last has no answer, there is no turn, or the
+            tokenizer does not have the template's special tokens.
     """
     if not turns:
         raise PromptError("a conversation needs at least one turn")
     if any(turn.answer is None for turn in turns[:-1]):
         raise PromptError("every turn but the last needs an answer; join unanswered questions into one turn")
     pieces: list[Piece] = []
-    opening = f"{system} " if system else ""
+    system = template.system if system is None else system
+    opening = template.opening.replace("{system}", system) if system else ""
     for turn in turns:
-        pieces += _turn_pieces(turn, opening, vocabulary)
-        opening = ""
-    return assemble(pieces, vocabulary, tokenizer, start=True)
+        pieces += _turn_pieces(turn, opening, template, vocabulary, tokenizer)
+        opening = template.between
+    return assemble(pieces, vocabulary, tokenizer, start=template.starts)
 
 
 def placeholders(text: str) -> list[str]:
@@ -70,22 +70,62 @@ def placeholders(text: str) -> list[str]:
     return _PLACEHOLDER.findall(text)
 
 
-def cut_answer(text: str) -> str:
-    """The answer itself: what stands before the first `\\n` of two characters, without spaces around it."""
-    end = ANSWER_ENDED.search(f"{text} ")
+def cut_answer(text: str, template: ChatTemplate = VICUNA) -> str:
+    """The answer itself: what stands before the mark that ends it, without spaces around it."""
+    ended = template.answer_ended
+    end = ended.search(f"{text} ") if ended is not None else None
     return (text[: end.start()] if end else text).strip()
 
 
-def _turn_pieces(turn: Turn, opening: str, vocabulary: Vocabulary) -> list[Piece]:
-    written = f"{opening}USER: {_with_placeholders(turn)} ASSISTANT:"
-    _check_media(_PLACEHOLDER.findall(written), turn.media)
+def _turn_pieces(
+    turn: Turn, opening: str, template: ChatTemplate, vocabulary: Vocabulary, tokenizer: TextTokenizer | None
+) -> list[Piece]:
+    before, _, after = template.question.partition("{question}")
+    asked = _with_placeholders(turn)
+    _check_media(_PLACEHOLDER.findall(opening + asked), turn.media)
     media = iter(turn.media)
-    *pieces, last = [next(media) if part in _PLACEHOLDERS else Text(part) for part in _split(written)]
+    written = [("", part) for part in _SPECIAL.split(opening + before)]
+    written.append(("question", asked))
+    written += [("", part) for part in _SPECIAL.split(after)]
+    pieces: list[Piece] = []
+    for kind, part in written:
+        if not kind and _SPECIAL.fullmatch(part):
+            pieces.append(_special(part, tokenizer))
+        else:
+            pieces += [next(media) if word in _PLACEHOLDERS else Text(word) for word in _split(part)]
+    *pieces, last = _joined(pieces)
     if turn.answer is None:
         return [*pieces, last]
     # The answer is tokenized with the words before it: on its own it would start with another token.
     assert isinstance(last, Text)
-    return [*pieces, Text(f"{last.text} {turn.answer}{ANSWER_END}"), Ids([vocabulary.text_end])]
+    answer = template.answer.replace("{answer}", turn.answer)
+    return [*pieces, Text(last.text + answer), Ids([vocabulary.text_end])]
+
+
+def _special(text: str, tokenizer: TextTokenizer | None) -> Ids:
+    """The one id of a special token of a template."""
+    ids = (
+        []
+        if tokenizer is None
+        else list(tokenizer(text, add_special_tokens=False, split_special_tokens=False).input_ids)
+    )
+    if len(ids) != 1:
+        raise PromptError(
+            f"the chat template says {text}, which is no special token of the text tokenizer; "
+            "take the template of this language model"
+        )
+    return Ids(ids)
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Neighbouring texts as one, so that they are tokenized together."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, Text) and joined and isinstance(joined[-1], Text):
+            joined[-1] = Text(joined[-1].text + piece.text)
+        else:
+            joined.append(piece)
+    return joined
 
 
 def _split(written: str) -> list[str]:

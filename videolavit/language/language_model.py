@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from videolavit.errors import ConfigError, PromptError, VocabularyError
 from videolavit.language.cache_argument import cache_argument
+from videolavit.language.chat_template import VICUNA, ChatTemplate
 from videolavit.language.prompts import Prompt, TextTokenizer
 from videolavit.nn.offload import compute_device
 from videolavit.vocabulary import Vocabulary
@@ -28,7 +29,13 @@ __all__ = ["LanguageModel", "left_pad"]
 class LanguageModel(nn.Module):
     """A causal LM, the vocabulary it speaks and, if it is to read and write words, a text tokenizer."""
 
-    def __init__(self, causal_lm: Any, vocabulary: Vocabulary, text_tokenizer: TextTokenizer | None = None):
+    def __init__(
+        self,
+        causal_lm: Any,
+        vocabulary: Vocabulary,
+        text_tokenizer: TextTokenizer | None = None,
+        chat: ChatTemplate = VICUNA,
+    ):
         """Wrap `causal_lm`, a transformers causal LM whose attention is "sdpa" or "eager" (it gets ready-made masks).
 
         Raises:
@@ -38,6 +45,7 @@ class LanguageModel(nn.Module):
         self.causal_lm = causal_lm
         self.vocabulary = vocabulary
         self.text_tokenizer = text_tokenizer
+        self.chat = chat
         self.training = causal_lm.training
         _check(causal_lm, vocabulary)
 

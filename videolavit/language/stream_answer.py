@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from videolavit.errors import PromptError
-from videolavit.language.conversation import ANSWER_ENDED, cut_answer
+from videolavit.language.conversation import cut_answer
 from videolavit.language.generate import NewId, stream
 from videolavit.language.grammar import Block
 from videolavit.language.language_model import LanguageModel
@@ -19,7 +18,6 @@ from videolavit.language.sampling_options import Sampling, SamplingOptions
 __all__ = ["AnswerText", "answer", "stream_answer"]
 
 _GREEDY = SamplingOptions(greedy=True)
-_MAY_BECOME_AN_END = re.compile(r"(?:^|\s+)(?:\\n?)?$")
 
 
 def answer(
@@ -91,12 +89,13 @@ class AnswerText:
 
     def __init__(self, model: LanguageModel):
         self.tokenizer, self.end = model.text_tokenizer, model.vocabulary.text_end
+        self.chat, self.mark, self.may_end = model.chat, model.chat.answer_ended, model.chat.may_end
         self.ids: list[int] = []
         self.shown = ""
 
     @property
     def ended(self) -> bool:
-        return ANSWER_ENDED.search(self._text()) is not None
+        return self.mark is not None and self.mark.search(self._text()) is not None
 
     def push(self, new_id: int) -> str:
         if new_id == self.end:
@@ -105,10 +104,10 @@ class AnswerText:
         text = self._text()
         if text.endswith("\N{REPLACEMENT CHARACTER}"):  # bytes of a character that is not complete
             return ""
-        return self._show(cut_answer(text) if self.ended else _MAY_BECOME_AN_END.sub("", text.lstrip()))
+        return self._show(cut_answer(text, self.chat) if self.ended else self.may_end.sub("", text.lstrip()))
 
     def rest(self) -> str:
-        return self._show(cut_answer(self._text()))
+        return self._show(cut_answer(self._text(), self.chat))
 
     def _show(self, text: str) -> str:
         more = text[len(self.shown) :]

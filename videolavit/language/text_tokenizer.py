@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from videolavit.errors import CheckpointError, ConfigError
-from videolavit.language.conversation import ANSWER_END, SYSTEM
+from videolavit.language.chat_template import ANSWER_END, SYSTEM
 from videolavit.language.unknown_words import words_of
 
-__all__ = ["TextTokenizerConfig", "load_text_tokenizer", "train_text_tokenizer", "vocabulary_digest"]
+__all__ = ["TextTokenizerConfig", "load_text_tokenizer", "start_and_end", "train_text_tokenizer", "vocabulary_digest"]
 
 _SPECIAL = ("<unk>", "<s>", "</s>")
 _BYTES = 256
@@ -107,6 +107,21 @@ def load_text_tokenizer(folder: str | Path) -> Any:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: the text tokenizer cannot be loaded: {error}") from error
+
+
+def start_and_end(text_tokenizer: Any) -> tuple[int, int]:
+    """Ids of `<s>` and `</s>`, or of what a tokenizer has in their place; without a start, the end for both.
+
+    Raises:
+        ConfigError: there is no end of text.
+    """
+    end = text_tokenizer.eos_token_id
+    if end is None:
+        raise ConfigError(
+            "the text tokenizer has no end of text (eos_token), by which a model ends its answers; set it"
+        )
+    start = text_tokenizer.bos_token_id
+    return (end if start is None else start), end
 
 
 def vocabulary_digest(tokenizer: Any) -> str:

@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.language_model import LanguageModel, left_pad
-from videolavit.language.prompts import ClipInput, Prompt, VideoInput, encode_text
+from videolavit.language.prompts import ClipInput, Prompt, VideoInput
 from videolavit.memory.token_memory import TokenMemory
+from videolavit.vocabulary import Vocabulary
 
 __all__ = ["LikelihoodScorer"]
 
@@ -32,11 +33,13 @@ class LikelihoodScorer:
     def __call__(self, memory: TokenMemory, question: str) -> Float[np.ndarray, " clips"]:
         """Scores of all clips; one without a keyframe is read after those that it goes on from."""
         tokenizer = self.model.text_tokenizer
-        length = len(encode_text(f"\n{question} ASSISTANT:", memory.vocabulary, tokenizer))
         prompts = [
-            conversation([Turn(question=question, media=(video,))], memory.vocabulary, tokenizer)
+            conversation(
+                [Turn(question=question, media=(video,))], memory.vocabulary, tokenizer, template=self.model.chat
+            )
             for video in _clips_alone(memory)
         ]
+        length = _length_after_media(prompts[0], memory.vocabulary)
         batches = (prompts[start : start + _CLIPS_AT_A_TIME] for start in range(0, len(prompts), _CLIPS_AT_A_TIME))
         return np.array([score for batch in batches for score in self._scores(batch, length)])
 
@@ -47,6 +50,13 @@ class LikelihoodScorer:
         scores = self.model.logits(hidden[:, -length - 1 : -1], text).float().log_softmax(-1)
         asked = prompts[0].parts[-1][-length:].to(scores.device)
         return scores.gather(-1, asked.expand(len(prompts), -1)[..., None]).mean(dim=(1, 2)).tolist()
+
+
+def _length_after_media(prompt: Prompt, vocabulary: Vocabulary) -> int:
+    """Number of ids of the question and the words around it."""
+    last = prompt.parts[-1]
+    ends = (last == vocabulary.image_end) | (last == vocabulary.motion_end)
+    return len(last) - 1 - int(ends.nonzero()[-1])
 
 
 def _clips_alone(memory: TokenMemory) -> Iterator[VideoInput]:

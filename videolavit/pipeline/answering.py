@@ -165,7 +165,8 @@ class PromptBuilder:
         return shown, prompt
 
     def _conversation(self, turns: tuple[Turn, ...]) -> Prompt:
-        return conversation(turns, self.model.vocabulary, self._reader.text_tokenizer)
+        reader = self._reader
+        return conversation(turns, self.model.vocabulary, reader.text_tokenizer, template=reader.chat)
 
     def _seen(
         self, image: Any, video: Any, look: VisualEncoding

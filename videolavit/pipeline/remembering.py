@@ -239,7 +239,7 @@ def _texts(model: LanguageModel, clips: Sequence[ClipInput], ask: Sequence[str],
 def _notes(model: LanguageModel, videos: Sequence[VideoInput], ask: Sequence[str], first: int) -> list[tuple[str, ...]]:
     """Sampled answers to all questions about each video, several texts with one answer to each question."""
     turns = [Turn(question=question, media=(video,)) for video in videos for question in ask]
-    prompts = [conversation([turn], model.vocabulary, model.text_tokenizer) for turn in turns]
+    prompts = [conversation([turn], model.vocabulary, model.text_tokenizer, template=model.chat) for turn in turns]
     options = SamplingOptions(top_k=0)
 
     def write(some: Sequence[Prompt], generators: Sequence[torch.Generator]) -> list[str]:

@@ -245,8 +245,10 @@ def _conversation(model: Any, request: AnswerRequest) -> tuple[tuple[Turn, ...],
         history.append(Turn(question=turn.question, media=seen.media, answer=turn.answer or ""))
     [turns], [prompt] = builder.prompts([last.question], list(last.images), _videos(last), history, look)
     if request.system is not None:
-        tokenizer = model.answering.language_model.text_tokenizer
-        prompt = conversation(turns, model.vocabulary, tokenizer, system=request.system)
+        language = model.answering.language_model
+        prompt = conversation(
+            turns, model.vocabulary, language.text_tokenizer, template=language.chat, system=request.system
+        )
     _check_room(model, prompt)
     return turns, prompt
 

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d{8})")
 RUN_FILE = "run.json"
-_MAY_CHANGE = frozenset({"processes", "attention"}).union(
+_MAY_CHANGE = frozenset({"processes", "attention", "chat"}).union(
     f"training.{name}"
     for name in ("learning_rate", "final_learning_rate", "clip_norm", "precision", "accumulate", "replicate")
 )

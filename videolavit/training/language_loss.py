@@ -75,9 +75,9 @@ def grow_vocabulary(causal_lm: Any, vocabulary: Vocabulary) -> None:
     Raises:
         ConfigError: the model has other text ids than the vocabulary.
     """
-    old = causal_lm.get_input_embeddings().weight.shape[0]
-    if old != vocabulary.num_text:
-        raise ConfigError(f"the text model has {old} ids, the vocabulary {vocabulary.num_text} text ids; take its own")
+    rows, old = causal_lm.get_input_embeddings().weight.shape[0], vocabulary.num_text
+    if rows < old:  # more are padding, which text models have to make their tables even
+        raise ConfigError(f"the text model has {rows} ids, the vocabulary {old} text ids; take its own")
     causal_lm.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     tables = [causal_lm.get_input_embeddings().weight]
     if (head := causal_lm.get_output_embeddings().weight) is not tables[0]:

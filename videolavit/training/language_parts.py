@@ -13,7 +13,9 @@ from torch import Tensor
 from videolavit.checkpoints.artifacts import is_artifact, open_artifact, read_artifact, write_artifact
 from videolavit.checkpoints.registry import build_component, live_component, load_component
 from videolavit.errors import CheckpointError
+from videolavit.language.chat_template import VICUNA, ChatTemplate
 from videolavit.language.text_tokenizer import load_text_tokenizer
+from videolavit.settings import ModelSettings
 from videolavit.training.language_loss import LanguageTraining
 from videolavit.vocabulary import Vocabulary
 
@@ -29,6 +31,7 @@ class TrainedLanguage:
     text_tokenizer: Any
     projection: dict[str, Tensor] | None
     """State of the visual tokenizer's `language_proj`; None where images enter as ids."""
+    chat: ChatTemplate = VICUNA
 
 
 def save_language(module: LanguageTraining, folder: Path) -> None:
@@ -41,7 +44,9 @@ def save_language(module: LanguageTraining, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as words:
         tokenizer.save_pretrained(words)
         language = live_component("language_model", causal_lm, text_tokenizer=Path(words))
-        write_artifact(folder, {"language_model": language, **projection}, vocabulary=module.model.vocabulary)
+        settings = None if module.model.chat == VICUNA else ModelSettings(chat=module.model.chat)
+        parts = {"language_model": language, **projection}
+        write_artifact(folder, parts, vocabulary=module.model.vocabulary, settings=settings)
 
 
 def load_language(folder: str | Path) -> TrainedLanguage:
@@ -58,6 +63,7 @@ def load_language(folder: str | Path) -> TrainedLanguage:
         vocabulary=artifact.vocabulary,
         text_tokenizer=load_text_tokenizer(language.text_tokenizer or folder),
         projection={name: value.load().float() for name, value in projection.items()} or None,
+        chat=artifact.settings.chat,
     )
 
 

@@ -77,7 +77,7 @@ def _asked(module: LanguageTraining, maker: SequenceMaker, video: TokenizedVideo
             keyframe = ImageInput(features=module.projection(clip.features.to(module.projection.weight)))
         clips.append(ClipInput(keyframe=keyframe, motion_ids=clip.motion_ids))
     turn = Turn(question=question, media=(VideoInput(clips=tuple(clips)),))
-    return conversation([turn], maker.vocabulary, maker.text_tokenizer)
+    return conversation([turn], maker.vocabulary, maker.text_tokenizer, template=maker.chat)
 
 
 def _panel(lines: Sequence[str]) -> np.ndarray:

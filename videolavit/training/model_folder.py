@@ -44,7 +44,7 @@ def write_model(
 ) -> None:
     """Write a model folder; `dtype` converts what need not stay in float32.
 
-    How the language model sees images is its own business, whatever `settings` say of it.
+    How the language model sees images and which words stand around questions is its own, whatever `settings` say.
 
     Raises:
         CheckpointError: an export is missing, the language model has another vocabulary than the tokenizers have
@@ -61,7 +61,8 @@ def write_model(
         )
     if language.projection is not None:
         visual = with_projection(visual, language.projection)
-    settings = replace(settings, visual_input="discrete" if language.projection is None else "continuous")
+    visual_input = "discrete" if language.projection is None else "continuous"
+    settings = replace(settings, visual_input=visual_input, chat=language.chat)
     parts = _parts(exports, visual, motion)
     schedulers = {
         "keyframe_scheduler": open_artifact(exports.keyframe_detokenizer).scheduler("keyframe_scheduler"),

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo
 from videolavit.errors import ConfigError, PromptError
+from videolavit.language.chat_template import VICUNA, ChatTemplate
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.prompts import (
     ClipInput,
@@ -130,6 +131,7 @@ class SequenceMaker:
 
     vocabulary: Vocabulary
     text_tokenizer: TextTokenizer
+    chat: ChatTemplate = VICUNA
     continuous: bool = True
     """Images that are read to be understood enter as features; else as ids."""
     max_length: int = 2048
@@ -179,7 +181,7 @@ class SequenceMaker:
 
         def asked(medium: ImageInput | VideoInput | None, answer: str | None) -> Prompt:
             turn = Turn(question=question, media=() if medium is None else (medium,), answer=answer)
-            return conversation([turn], self.vocabulary, self.text_tokenizer)
+            return conversation([turn], self.vocabulary, self.text_tokenizer, template=self.chat)
 
         medium = None if video is None else self._fitting(video, motion, lambda medium: asked(medium, answer))
         whole, read = asked(medium, answer), asked(medium, None)

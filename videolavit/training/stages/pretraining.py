@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from videolavit.checkpoints.artifacts import is_artifact, load_text_tokenizer
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
+from videolavit.language.chat_template import ChatTemplate, template_of
 from videolavit.language.language_model import LanguageModel
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.training.data_folders import TokenFolder, folders_and_shares, open_folders
@@ -44,6 +45,9 @@ class LanguageStage(Stage[LanguageTraining]):
     kind three come from A. A folder without words of some kind takes no part in that."""
     text_tokenizer: str = "runs/text_tokenizer"
     """Folder of a transformers tokenizer; its ids come first in the vocabulary."""
+    chat: Literal["", "vicuna", "chatml", "llama3"] = ""
+    """Words around questions and answers; empty for those that go with the special tokens of the text tokenizer, else
+    for the released model's, vicuna. The trained model keeps them."""
     start_from: str = ""
     """Folder to start from: an export of this kind of stage, a whole model ("tiny" for the one in the package), or a
     transformers text model, which gets the rows of images and motion; empty for random weights of the sizes in
@@ -108,7 +112,13 @@ class LanguageStage(Stage[LanguageTraining]):
             text_tokenizer=load_text_tokenizer(self.text_tokenizer),
             continuous=self.visual_input == "continuous",
             max_length=self.row_length,
+            chat=self.template,
         )
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """Words around questions and answers."""
+        return template_of(load_text_tokenizer(self.text_tokenizer), self.chat)
 
     @property
     def feature_width(self) -> int:
@@ -119,7 +129,8 @@ class LanguageStage(Stage[LanguageTraining]):
         """The language model with its loss."""
         reader = self.reader
         causal_lm, projection = self._start(reader)
-        model = LanguageModel(causal_lm, reader.vocabulary, load_text_tokenizer(self.text_tokenizer))
+        text_tokenizer = load_text_tokenizer(self.text_tokenizer)
+        model = LanguageModel(causal_lm, reader.vocabulary, text_tokenizer, self.template)
         module = self._module(model, self.feature_width)
         if module.projection is not None and projection is not None:
             module.projection.load_state_dict(projection)
