@@ -25,9 +25,9 @@ def launch(folder, *more):
     )
 
 
-def finished(*launches):
+def finished(*launches, seconds=280):
     for process in launches:
-        _, told = process.communicate(timeout=280)
+        _, told = process.communicate(timeout=seconds)
         assert process.returncode == 0, told
 
 
@@ -97,6 +97,7 @@ if any("default_worker" in argument for argument in sys.orig_argv):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ray_with_an_actor_that_is_killed_makes_what_one_launch_makes(expected, tmp_path, monkeypatch):
     pytest.importorskip("ray")
     name = sorted(name for name in expected if name.endswith(".tar"))[2]
@@ -104,6 +105,6 @@ def test_ray_with_an_actor_that_is_killed_makes_what_one_launch_makes(expected, 
     site.mkdir()
     (site / "sitecustomize.py").write_text(DYING_ACTOR.format(name=name, marker=marker))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, sys.path)]))
-    finished(launch(tmp_path / "out", "--engine", "ray", "--workers", "2"))
+    finished(launch(tmp_path / "out", "--engine", "ray", "--workers", "2"), seconds=580)
     assert marker.exists(), "an actor died"
     assert digests(tmp_path / "out") == expected

@@ -7,7 +7,8 @@ import torch
 from transformers import LlamaTokenizer
 
 from videolavit.errors import PromptError
-from videolavit.language.conversation import SYSTEM, Turn, conversation, cut_answer
+from videolavit.language.chat_template import SYSTEM
+from videolavit.language.conversation import Turn, conversation, cut_answer
 from videolavit.language.prompts import ClipInput, ImageInput, Prompt, VideoInput
 from videolavit.vocabulary import Vocabulary
 

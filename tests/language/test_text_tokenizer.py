@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from videolavit.errors import CheckpointError, ConfigError
-from videolavit.language.conversation import ANSWER_END, SYSTEM
+from videolavit.language.chat_template import ANSWER_END, SYSTEM
 from videolavit.language.prompts import encode_text
 from videolavit.language.text_tokenizer import TextTokenizerConfig, load_text_tokenizer, train_text_tokenizer
 from videolavit.vocabulary import Vocabulary
