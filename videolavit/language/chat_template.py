@@ -20,7 +20,7 @@ SYSTEM = (
 )
 
 ANSWER_END = " \\n "
-"""What an answer of the released model ends in, before `</s>`: a backslash and an n."""
+"""End of an answer of the released model, before `</s>`: a backslash and an n."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class ChatTemplate:
     answer_mark: str = "\\n"
     """Text that ends an answer, between spaces; empty where the end of text alone does."""
     starts: bool = True
-    """Whether a conversation starts with the text start, `<s>`."""
+    """True if a conversation starts with the text start, `<s>`."""
 
     def __post_init__(self) -> None:
         for name, place in (("opening", "{system}"), ("question", "{question}"), ("answer", "{answer}")):
