@@ -6,19 +6,22 @@ Each step leaves its result in the work folder, so a run that stopped goes on wh
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from videolavit.checkpoints.artifacts import load_text_tokenizer, open_artifact
 from videolavit.checkpoints.shipped import SHIPPED_NAME
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
 from videolavit.data.prepare_videos import ShapesData, prepare_shapes
+from videolavit.data.shards import Record, write_shard
 from videolavit.data.tokens import TokenReader
 from videolavit.data.video_files import VideoFiles
 from videolavit.data.video_lists import NamedVideo, named_videos
-from videolavit.errors import ConfigError, MediaError
+from videolavit.errors import ConfigError, MediaError, VideoLaVITError
 from videolavit.jobs.shard_jobs import JobOptions
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageTraining
@@ -29,6 +32,7 @@ from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.training.vocabulary_growth import grow_text_rows, grown_tokenizer
+from videolavit.video.processor import looked_at_clips
 
 if TYPE_CHECKING:
     from videolavit.settings import ModelSettings
@@ -122,7 +126,7 @@ def finetune(
     num_text = load_language(work / "start").vocabulary.num_text
     tokenized, problems = _own_tokens(videos, work, options, settings, num_text)
     num_samples = sum(len(TokenReader(path)) for path in tokenized)
-    tell(f"{num_samples} samples of one to {len(tokenized)} clips")
+    tell(f"{num_samples} samples")
     old = _old_tokens(work, options, settings, num_text)
 
     stage = _stage(work, tokenized, old, options, settings)
@@ -189,23 +193,45 @@ def _as_training(language: Any) -> LanguageTraining:
 def _own_tokens(
     videos: Sequence[NamedVideo], work: Path, options: FinetuneOptions, settings: ModelSettings, num_text: int
 ) -> tuple[list[Path], list[str]]:
-    """Folders of token shards: of pieces of one clip, of two, as many as the model can be asked about; and problems."""
-    made, problems = [], []
-    for count in range(1, settings.max_clips + 1):
-        files = VideoFiles(videos=(), video_processor=settings.video_processor, clips_per_piece=count)
-        target = work / f"tokens-{count}"
+    """Folders of token shards, of pieces of one clip and of whole videos as a question shows them; and problems."""
+    tokenizing, jobs = _tokenizing(options, num_text), JobOptions(workers=options.workers)
+    pieces, whole = work / "tokens-of-clips", work / "tokens-of-videos"
+    files = VideoFiles(videos=(), video_processor=settings.video_processor)
+    _, problems = tokenize_videos(list(videos), pieces, tokenizing, files, jobs=jobs)
+    shard = work / "videos" / "videos-00000.tar"
+    if not shard.exists():
+        shard.parent.mkdir(exist_ok=True)
+        write_shard((record for video in videos for record in _shown(video, settings)), shard)
+    tokenize_shards(shard.parent, whole, tokenizing, jobs=jobs)
+    return [folder for folder in (pieces, whole) if len(TokenReader(folder))], problems
+
+
+def _shown(video: NamedVideo, settings: ModelSettings) -> Iterator[Record]:
+    """A video as the model is shown it with a question: in as many clips as it takes, and in fewer.
+
+    The last clip of a video is seldom full, and one behind a cut starts there: no piece of fixed length is like that.
+    """
+    counts = set()
+    for most in range(settings.max_clips, 0, -1):
         try:
-            _, found = tokenize_videos(
-                list(videos), target, _tokenizing(options, num_text), files, jobs=JobOptions(workers=options.workers)
-            )
-        except MediaError:
-            if count == 1:
-                raise
-            break  # the videos are shorter
-        problems += found if count == 1 else []
-        if len(TokenReader(target)):
-            made.append(target)
-    return made, problems
+            clips = looked_at_clips(str(video.path), settings.video_processor, max_clips=most)
+        except VideoLaVITError:  # told when its pieces were made
+            return
+        if len(clips) in counts:
+            continue
+        counts.add(len(clips))
+        keyframes = np.stack([clip.keyframe for clip in clips])
+        yield Record(
+            keyframes=keyframes,
+            motion=np.stack([clip.motion.values for clip in clips]).astype(np.float16),
+            motion_size=(clips[0].motion.height, clips[0].motion.width),
+            frames=keyframes,
+            captions=video.captions,
+            image_captions=video.captions,
+            questions=tuple((question, answer, "") for question, answer in video.questions),
+            about_image=(False,) * len(video.questions),
+            source={"path": video.path.name},
+        )
 
 
 def _old_tokens(work: Path, options: FinetuneOptions, settings: ModelSettings, num_text: int) -> str:
