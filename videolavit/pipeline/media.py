@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from videolavit.errors import MediaError, PromptError
 from videolavit.memory.token_memory import TokenMemory
@@ -27,7 +28,7 @@ __all__ = [
     "read_image",
 ]
 
-ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Tensor
 """A path, the bytes of a file, a Pillow image, or an array or tensor, see `array_media`."""
 
 

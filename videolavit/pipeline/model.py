@@ -85,7 +85,7 @@ from videolavit.video.processor import whole_video_clips
 __all__ = ["GenerationOptions", "VideoLaVIT"]
 
 Images = ImageSource | GeneratedImage
-Videos = VideoSource | GeneratedVideo
+Videos = VideoSource | Tensor | Sequence[Tensor] | GeneratedVideo
 Coded = Tokens | Sequence[ClipTokens] | Sequence[int] | Tensor | str
 Prompts = str | Prompt
 LongVideos = Videos | TokenMemory
