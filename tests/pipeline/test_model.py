@@ -188,7 +188,7 @@ def test_media_of_the_wrong_kind_are_refused(model, tmp_path):
         check_video(Image.fromarray(image()))
     with refused(MediaError, "pass a video as video="):
         model.answer("Why?", image=tmp_path / "moving.mp4")
-    with refused(PromptError, "pass several frames as video="):
+    with refused(PromptError, "got 3 images for 1 prompts, expected one"):
         model.video(image=moving_image(3))
     with refused(PromptError, "expected a path"):
         read_image(3)

@@ -160,7 +160,12 @@ def test_tokens_are_edited_as_tokens(model):
     assert frozen.tokens[0].motion.shape == (3,)
     drawn = model.video("a red ball")
     assert np.array_equal(model.edit(drawn).frames, drawn.frames)
-    assert model.edit(drawn, reverse=True).metadata["edit"] == {"reverse": True, "scale": 1.0, "freeze": False}
+    assert model.edit(drawn, reverse=True).metadata["edit"] == {
+        "reverse": True,
+        "scale": 1.0,
+        "freeze": False,
+        "mirror": False,
+    }
 
 
 def test_edits_that_make_no_sense_are_refused(model):

@@ -63,7 +63,7 @@ def story_prompts(scene: Scene, count: int) -> list[str]:
     ]
 
 
-def story_drift(clips: Iterable[UInt8[np.ndarray, "frames height width 3"]], scene: Scene) -> Result:
+def story_drift(clips: Iterable[UInt8[np.ndarray, "_ height width 3"]], scene: Scene) -> Result:
     """Subject, direction, ground and borders of a story whose clips come one after another, with new frames alone."""
     (actor,) = scene.actors
     found: dict[str, bool | float] = {}
