@@ -62,7 +62,7 @@ def test_what_options_leave_open_comes_from_the_model():
 
 
 def test_options_out_of_range_are_refused_before_any_work():
-    for change in ({"num_inference_steps": 0}, {"keyframe_num_inference_steps": 0}, {"fps": 0.0}):
+    for change in ({"num_inference_steps": -1}, {"keyframe_num_inference_steps": 0}, {"fps": 0.0}):
         with pytest.raises(ConfigError):
             GenerationOptions(**change).completed(SETTINGS)
     with pytest.raises(ConfigError, match="unknown option step;"):

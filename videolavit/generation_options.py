@@ -95,7 +95,11 @@ class GenerationOptions:
         "adherence of a keyframe to its tokens; 1 is no guidance", minimum=0, maximum=100
     )
     num_inference_steps: int | None = _option(
-        "denoising steps of the frames of a clip", minimum=1, maximum=1000, whole=True, video_only=True
+        "denoising steps of the frames of a clip; 0 is no diffusion, only motion compensation",
+        minimum=0,
+        maximum=1000,
+        whole=True,
+        video_only=True,
     )
     min_guidance_scale: float | None = _option(
         "guidance scale of the first frame of a clip", minimum=0, maximum=100, video_only=True

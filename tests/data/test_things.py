@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from things_images import draw_sources
 
-from videolavit.data.shards import ShardReader
+from videolavit.data.keyframes import LabelledKeyframes
+from videolavit.data.scene_labels import GROUND_LABELS, NAME_LABELS, SIDE_LABELS, SIZE_LABELS, UNKNOWN
+from videolavit.data.shards import ShardReader, write_shard
 from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
+from videolavit.data.things.labels import label_thing_keyframe
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, questions
 from videolavit.data.things.render import render
@@ -257,3 +260,53 @@ def test_the_packages_hold_every_thing_and_place(tmp_path: Path):
         covered = (poses[..., 3] > 127).mean((1, 2))
         assert covered.min() > 0.08
         assert (poses[:, -6:, :, 3] > 127).any() or not what.on_ground
+
+
+def labelled(sources: Sources, seed: int = 0, clips: int = 1):
+    """A record of one thing, and its scene."""
+    data = ThingsData(sources=str(sources.path), first_seed=0, clips=(clips,))
+    for number in range(seed, seed + 50):
+        record = things_record(data, number)
+        if record is not None and len(record.source["scene"]["actors"]) == 1:
+            return record, scene_from_json(json.loads(json.dumps(record.source["scene"])))
+    raise AssertionError("no scene of one thing")
+
+
+def test_labels_say_what_patches_show_and_where_its_middle_is(sources: Sources):
+    record, scene = labelled(sources)
+    [actor] = scene.actors
+    labels = label_thing_keyframe(record.source, 0, 16)
+    is_thing = labels.patches[:, 0] == NAME_LABELS.index(actor.name)
+    left, top, right, bottom = record.source["boxes"][0][0]
+    assert 1 <= is_thing.sum() <= 36
+    assert set(labels.patches[~is_thing, 0].tolist()) <= {len(NAME_LABELS), UNKNOWN}
+    assert (labels.patches[is_thing, 2] == SIZE_LABELS.index(actor.size)).all()
+    rows, cols = np.divmod(np.flatnonzero(is_thing), 8)
+    x, y = ((part + 0.5) * 16 - 0.5 + labels.offsets[is_thing, axis] * SIZE for axis, part in ((0, cols), (1, rows)))
+    assert np.allclose(x, (left + right - 1) / 2, atol=1e-3)
+    assert np.allclose(y, (top + bottom - 1) / 2, atol=1e-3)
+    night = " at night" if scene.view.night else ""
+    assert GROUND_LABELS[labels.image[4]] == scene.view.place + night
+
+
+def test_labels_of_a_mirrored_keyframe_are_mirrored_and_face_the_other_way(sources: Sources):
+    found = (labelled(sources, seed) for seed in range(0, 200, 10))
+    record, scene = next((r, s) for r, s in found if thing(s.actors[0].name).facing != "front")
+    labels, mirrored = (label_thing_keyframe(record.source, 0, 16, mirror=mirror) for mirror in (False, True))
+    names, other = (part.patches.reshape(8, 8, 4) for part in (labels, mirrored))
+    assert np.array_equal(other[:, ::-1, :3], names[..., :3])
+    across = labels.offsets.reshape(8, 8, 2)[..., 0] + mirrored.offsets.reshape(8, 8, 2)[:, ::-1, 0]
+    assert np.abs(across).max() < 1e-5
+    if thing(scene.actors[0].name).nose is None:
+        assert SIDE_LABELS[labels.image[3]] == scene.actors[0].facing != SIDE_LABELS[mirrored.image[3]]
+
+
+def test_keyframes_of_things_have_labels_and_later_clips_no_size(sources: Sources, tmp_path: Path):
+    record, scene = labelled(sources, clips=2)
+    write_shard([record], tmp_path / "things.tar")
+    keyframes = LabelledKeyframes(ShardReader(tmp_path), 16)
+    drawn = [keyframes[0, draw][1] for draw in range(8)]
+    assert {NAME_LABELS[labels.image[0]] for labels in drawn} == {scene.actors[0].name}
+    assert {int(labels.image[2]) for labels in drawn} == {UNKNOWN, SIZE_LABELS.index(scene.actors[0].size)}
+    with pytest.raises(ConfigError, match="multiple of 8"):
+        label_thing_keyframe(record.source, 0, 12)

@@ -17,11 +17,12 @@ from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoder
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.detokenizers.video_detokenizer import VideoDetokenizer, VideoOptions
 from videolavit.detokenizers.video_unet import VideoUNet
-from videolavit.errors import ShapeError
+from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.random import sample_generators
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.tiny.compensation import NUM_HINTS, _as_things, compensate
 from videolavit.tiny.displacement import has_ground
+from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tiny.residual import ResidualVideoDetokenizer, video_detokenizer
 from videolavit.video.motion.warp import warp
@@ -227,6 +228,19 @@ def test_residuals_are_added_to_the_compensated_keyframe():
     torch.testing.assert_close(drawn[0], base, atol=1e-4, rtol=0)
     assert (drawn[1] - base).abs().mean() > 1e-3
     assert tiny.draw(keyframes, motion).shape == (2, 3, 16, 24, 3)
+
+
+def test_residuals_are_added_to_what_the_model_has_learnt_to_move():
+    detokenizer = small_detokenizer(1e-6)
+    network = LearnedCompensation(LearnedCompensationConfig(width=16, blocks=1)).eval()
+    detokenizer.compensation = network.compensate
+    keyframes, motion = torch.rand(2, 3, 16, 24) * 2 - 1, 0.3 * torch.randn(2, 2, 3, 4, 6)
+    base = detokenizer.base(keyframes, motion)
+    assert torch.equal(base.frames, network.compensate(keyframes, motion).frames)
+    assert torch.equal(base.frames[:, 0], keyframes)
+    assert (base.frames - compensate(keyframes, motion).frames).abs().mean() > 0.01
+    with pytest.raises(ConfigError, match="got 0 denoising steps, expected 1"):
+        detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=0))
 
 
 def test_a_clip_drawn_by_residuals_does_not_depend_on_its_batch():

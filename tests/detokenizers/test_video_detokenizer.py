@@ -222,8 +222,10 @@ def test_errors_say_what_is_wrong(detokenizer: VideoDetokenizer):
         detokenizer.draw(keyframes, motion, noise=VideoNoise(keyframes, rand(0, 2, 4, 4, 4, 6)))
     with pytest.raises(ConfigError, match="got 1001 denoising steps, expected 1 to 1000"):
         detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=1001))
+    with pytest.raises(ConfigError, match="got 0 denoising steps, expected 1 to 1000"):
+        detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=0))
     with pytest.raises(ConfigError, match="steps"):
-        VideoOptions(num_inference_steps=0)
+        VideoOptions(num_inference_steps=-1)
     other_grid = MotionConditionEncoder(MotionConditionEncoderConfig(rows=8, cols=8, width=8, heads=1, depth=1))
     with pytest.raises(ConfigError, match="motion_grid"):
         VideoDetokenizer(detokenizer.unet, detokenizer.vae, detokenizer.scheduler, other_grid)

@@ -82,7 +82,7 @@ def test_questions_of_a_batch_may_bring_their_own_media(model):
         ({"prompt": ["a", "red"], "preview": print}, ConfigError, "one video"),
         ({"prompt": ["a", "red"], "image": [image()] * 3}, PromptError, "3 images for 2 prompts"),
         ({"prompt": "a", "clips": 0}, ConfigError, "clips=0"),
-        ({"prompt": "a", "num_inference_steps": 0}, ConfigError, "expected 1 to 1000"),
+        ({"prompt": "a", "num_inference_steps": -1}, ConfigError, "expected 0 to 1000"),
         ({"prompt": "a", "max_guidance_scale": float("nan")}, ConfigError, "max_guidance_scale=nan"),
         ({"prompt": "a", "fps": 0.0}, ConfigError, "fps=0"),
         ({"prompt": "a", "height": 101, "width": 101}, ConfigError, "multiples of"),

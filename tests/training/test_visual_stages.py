@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from videolavit.checkpoints.artifacts import load_artifact, open_artifact
-from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, label_image
+from videolavit.data.keyframes import LabelledKeyframes, label_image
 from videolavit.data.prepare_videos import ShapesData, shapes_record
-from videolavit.data.shapes.scene import COLOURS, SHAPES, SIZE, sample_scene
+from videolavit.data.scene_labels import COLOUR_LABELS, NAME_LABELS, UNKNOWN
+from videolavit.data.shapes.scene import SIZE, sample_scene
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.errors import CheckpointError, ConfigError
@@ -131,9 +132,9 @@ def test_labels_say_which_patches_show_the_object_and_where_its_centre_is():
     centre_patch = int(y // 16) * 8 + int(x // 16)
     assert shown[centre_patch]
     assert 2 <= shown.sum() <= 25
-    assert labels.patches[centre_patch, 0] == SHAPES.index(actor.shape)
-    assert (labels.patches[~shown, 0] == len(SHAPES)).all()
-    assert labels.image[1] == COLOURS.index(actor.colour)
+    assert labels.patches[centre_patch, 0] == NAME_LABELS.index(actor.shape)
+    assert (labels.patches[~shown, 0] == len(NAME_LABELS)).all()
+    assert labels.image[1] == COLOUR_LABELS.index(actor.colour)
     patch_x = (np.flatnonzero(shown) % 8 + 0.5) * 16 - 0.5
     np.testing.assert_allclose(patch_x + labels.offsets[shown, 0] * SIZE, x, atol=1e-3)
 
@@ -141,7 +142,7 @@ def test_labels_say_which_patches_show_the_object_and_where_its_centre_is():
 def test_labels_of_a_mirrored_image_are_mirrored_labels():
     scene = sample_scene(5)
     labels, mirrored = label_image(scene, 0, 16), label_image(scene, 0, 16, mirror=True)
-    assert np.array_equal(mirrored.patches.reshape(8, 8, 3), labels.patches.reshape(8, 8, 3)[:, ::-1])
+    assert np.array_equal(mirrored.patches.reshape(8, 8, 4), labels.patches.reshape(8, 8, 4)[:, ::-1])
 
 
 def test_own_videos_have_no_labels(shards, tmp_path):

@@ -180,6 +180,10 @@ class ModelComponents:
             self._text_tokenizers[name] = None if folder is None else _text_tokenizer(folder)
         return self._text_tokenizers[name]
 
+    def holds(self, name: str) -> bool:
+        """True if there is such a part, in memory or in the checkpoint."""
+        return name in self._modules or (self._checkpoint is not None and name in self._checkpoint.held())
+
     def stored(self, name: str) -> StoredComponent:
         """A part in the checkpoint.
 

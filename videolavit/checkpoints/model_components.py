@@ -89,7 +89,7 @@ class Components:
         """A `VideoDetokenizer` of the form that the model's UNet was trained for."""
         unet, vae, encoder = map(self.parts.module, ("video_unet", "video_vae", "motion_encoder"))
         build = importlib.import_module(self._video_form).video_detokenizer
-        return build(unet, vae, self.parts.scheduler("video_scheduler"), encoder)
+        return build(unet, vae, self.parts.scheduler("video_scheduler"), encoder, **self._compensation)
 
     @cached_property
     def preview_frames(self) -> Callable[[np.ndarray, Tensor], np.ndarray] | None:
@@ -98,7 +98,9 @@ class Components:
         None where that form has no better preview than warping.
         """
         preview = getattr(importlib.import_module(self._video_form), "preview_frames", None)
-        return None if preview is None else lambda image, motion: preview(image, motion, self.parts.device)
+        if preview is None:
+            return None
+        return lambda image, motion: preview(image, motion, self.parts.device, **self._compensation)
 
     def vae_factor(self, name: str) -> int:
         """Pixels along a side for each latent of "keyframe_vae" or "video_vae", which is not loaded for that."""
@@ -117,6 +119,13 @@ class Components:
     def enable_vae_tiling(self) -> None:
         """Send large images through the autoencoders in overlapping tiles: less memory, pixels change a little."""
         self.parts.adapt(decode_tiles)
+
+    @property
+    def _compensation(self) -> dict[str, Any]:
+        """The learned motion compensation, as an argument of a residual form, where the checkpoint holds one."""
+        if not self.parts.holds("video_compensation"):
+            return {}
+        return {"compensation": self.parts.module("video_compensation").compensate}
 
     @property
     def _video_form(self) -> str:

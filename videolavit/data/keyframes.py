@@ -1,41 +1,34 @@
-"""Keyframes of prepared videos, and where a scene of the shapes world shows what in them.
+"""Keyframes of prepared videos, and what they show where, if they were rendered.
 
-Mirrored at random from left to right only: no shape of that world changes its name by that.
+Mirrored at random from left to right only: nothing in the rendered worlds changes its name by that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from einops import reduce
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import UInt8
 
+from videolavit.data.scene_labels import (
+    COLOUR_LABELS,
+    COVERED,
+    GROUND_LABELS,
+    NAME_LABELS,
+    SIZE_LABELS,
+    UNKNOWN,
+    SceneLabels,
+    unknown_labels,
+)
 from videolavit.data.shapes.render import object_coverage
-from videolavit.data.shapes.scene import COLOURS, FRAMES_PER_CLIP, GROUNDS, RADII, SHAPES, SIZE, Scene, sample_scene
+from videolavit.data.shapes.scene import FRAMES_PER_CLIP, SIZE, Scene, sample_scene
 from videolavit.data.shards import ShardReader
+from videolavit.data.things.labels import label_thing_keyframe
 
-__all__ = ["UNKNOWN", "Keyframes", "LabelledKeyframes", "SceneLabels", "label_image", "scene_of"]
-
-UNKNOWN = -1
-"""A label that nothing is learnt from."""
-COVERED = 0.1
-"""Share of a patch from which on it counts as showing an object."""
+__all__ = ["Keyframes", "LabelledKeyframes", "label_image", "scene_of"]
 
 Image = UInt8[np.ndarray, "height width 3"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SceneLabels:
-    """Labels of each patch and of the whole image; `UNKNOWN` where there is nothing to know."""
-
-    patches: Int64[np.ndarray, "patches 3"]
-    """Shape, colour and size of the object that covers most of a patch; with one more shape, "none", for ground."""
-    offsets: Float32[np.ndarray, "patches 2"]
-    """From a patch with an object to the object's centre, (x, y) over the image's side; 0 for ground."""
-    image: Int64[np.ndarray, " 4"]
-    """Shape, colour and size of the only object, and the kind of ground."""
 
 
 class Keyframes:
@@ -61,7 +54,7 @@ class Keyframes:
 
 
 class LabelledKeyframes:
-    """Keyframes with the labels of their scene, all unknown for videos that are not of the shapes world."""
+    """Keyframes with the labels of their scene, all unknown for videos that were not rendered."""
 
     def __init__(self, reader: ShardReader, patch_size: int) -> None:
         self._reader, self._patch_size = reader, patch_size
@@ -73,18 +66,21 @@ class LabelledKeyframes:
     def __getitem__(self, key: tuple[int, int]) -> tuple[Image, SceneLabels]:
         index, draw = key
         image, clip, mirror = self._keyframes.drawn(index, draw)
-        scene = scene_of(self._reader.words(index)["source"])
-        labels = (
-            unknown_labels(image.shape[:2], self._patch_size)
-            if scene is None
-            else label_image(scene, clip * FRAMES_PER_CLIP, self._patch_size, mirror=mirror)
-        )
+        labels = self._labels(self._reader.words(index)["source"], clip, image.shape[:2], mirror)
         return _mirrored(image, mirror), labels
+
+    def _labels(self, source: dict[str, Any], clip: int, size: tuple[int, ...], mirror: bool) -> SceneLabels:
+        if source.get("world") == "things":
+            return label_thing_keyframe(source, clip, self._patch_size, mirror=mirror)
+        scene = scene_of(source)
+        if scene is None:
+            return unknown_labels(size, self._patch_size)
+        return label_image(scene, clip * FRAMES_PER_CLIP, self._patch_size, mirror=mirror)
 
 
 def scene_of(source: dict[str, Any]) -> Scene | None:
-    """The scene that a record was rendered from; None if it was not."""
-    if "seed" not in source:
+    """The scene of the shapes world that a record was rendered from; None if it is of no such scene."""
+    if "seed" not in source or source.get("world", "shapes") != "shapes":
         return None
     return sample_scene(source["seed"], split=source["split"], num_clips=source["clips"], extended=source["extended"])
 
@@ -103,28 +99,25 @@ def label_image(scene: Scene, frame: int, patch_size: int, *, mirror: bool = Fal
             actor.shape, radii[frame : frame + 1].astype(np.float32), axis - np.float32(x), axis - np.float32(y)
         )[0]
         cover[:] = reduce(pixels, "(r h) (c w) -> (r c)", "mean", h=patch_size, w=patch_size)
-        names.append((SHAPES.index(actor.shape), COLOURS.index(actor.colour), list(RADII).index(actor.size)))
+        names.append(
+            (
+                NAME_LABELS.index(actor.shape),
+                COLOUR_LABELS.index(actor.colour),
+                SIZE_LABELS.index(actor.size),
+                UNKNOWN,
+            )
+        )
         to_x, to_y = np.meshgrid(x - patch_centres, y - patch_centres)
         offsets.append(np.stack([to_x.ravel(), to_y.ravel()], axis=1) / SIZE)
     shown = covered.argmax(axis=0)
     is_ground = covered.max(axis=0) < COVERED
     patches, patch_offsets = np.array(names)[shown], np.array(offsets)[shown, np.arange(covered.shape[1])]
-    patches[is_ground], patch_offsets[is_ground] = (len(SHAPES), UNKNOWN, UNKNOWN), 0
-    alone = names[0] if len(names) == 1 else (UNKNOWN,) * 3
+    patches[is_ground], patch_offsets[is_ground] = (len(NAME_LABELS), UNKNOWN, UNKNOWN, UNKNOWN), 0
+    alone = names[0] if len(names) == 1 else (UNKNOWN,) * 4
     return SceneLabels(
         patches=patches.astype(np.int64),
         offsets=patch_offsets.astype(np.float32),
-        image=np.array([*alone, GROUNDS.index(scene.ground.kind)]),
-    )
-
-
-def unknown_labels(size: tuple[int, ...], patch_size: int) -> SceneLabels:
-    """Labels of an image (height, width) about which nothing is known."""
-    patches = (size[0] // patch_size) * (size[1] // patch_size)
-    return SceneLabels(
-        patches=np.full((patches, 3), UNKNOWN),
-        offsets=np.zeros((patches, 2), np.float32),
-        image=np.full(4, UNKNOWN),
+        image=np.array([*alone, GROUND_LABELS.index(scene.ground.kind)]),
     )
 
 

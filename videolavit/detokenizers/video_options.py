@@ -14,6 +14,7 @@ class VideoOptions:
     """Options of decoding frames. The defaults are those of the released model."""
 
     num_inference_steps: int = 25
+    """0: no diffusion; frames are those of motion compensation, learned where the model has learnt it."""
     min_guidance_scale: float = 1.0
     """Guidance of the first frame; it grows linearly to `max_guidance_scale` at the last one."""
     max_guidance_scale: float = 4.0
@@ -26,7 +27,7 @@ class VideoOptions:
     """Frames that the VAE decodes at a time. Its decoder mixes frames, so this changes pixels a little."""
 
     def __post_init__(self) -> None:
-        if self.num_inference_steps < 1 or self.decode_chunk_size < 1 or self.fps <= 0 or self.noise_aug_strength < 0:
+        if self.num_inference_steps < 0 or self.decode_chunk_size < 1 or self.fps <= 0 or self.noise_aug_strength < 0:
             raise ConfigError(
-                f"num_inference_steps, decode_chunk_size and fps must be positive and no noise negative, got {self}"
+                f"decode_chunk_size and fps must be positive, num_inference_steps and noise not negative, got {self}"
             )

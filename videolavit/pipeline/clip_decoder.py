@@ -105,6 +105,8 @@ class ClipDecoder:
         if detokenizer == "warp":
             return [self.warped(image, motion) for image, motion in zip(images, motions, strict=True)]
         options = self.options.frames
+        if options.num_inference_steps == 0:
+            return [self.preview(image, motion) for image, motion in zip(images, motions, strict=True)]
         with self.progress.step("load"):
             video_detokenizer = self.model.video_detokenizer
         with self.progress.step("frames", options.num_inference_steps) as report:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
+from videolavit.tiny.compensation import Compensated
 
 __all__ = ["LearnedCompensation", "LearnedCompensationConfig", "MovedFrames", "chained_displacement", "moved"]
 
@@ -62,6 +63,8 @@ class MovedFrames(NamedTuple):
 
 class LearnedCompensation(nn.Module):
     """Keyframes and normalised motion to frames. Sides of keyframes must be multiples of 8."""
+
+    config: LearnedCompensationConfig
 
     def __init__(self, config: LearnedCompensationConfig) -> None:
         super().__init__()
@@ -119,6 +122,16 @@ class LearnedCompensation(nn.Module):
         )
         made = self._frames(images, plain, fine, features, displacement, step, time.to(displacement))
         return MovedFrames(*(rearrange(part, "(b t) c h w -> b t c h w", t=count) for part in made))
+
+    @torch.no_grad()
+    def compensate(
+        self, keyframes: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
+    ) -> Compensated:
+        """Frames of clips as a residual detokenizer takes them, in the place of `compensation.compensate`."""
+        made = self(keyframes.to(next(self.parameters()).dtype), motion)
+        frames = made.frames.clamp(-1, 1)
+        frames[:, 0] = keyframes  # which nothing has to move
+        return Compensated(frames=frames, hints=torch.cat([4 * made.displacement, made.uncovered], dim=2))
 
     def _frames(
         self,

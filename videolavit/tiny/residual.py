@@ -1,7 +1,8 @@
-"""Video detokenizer of the tiny preset: it draws what motion compensation gets wrong, not whole frames.
+"""Video detokenizer of the small models: it draws what motion compensation gets wrong, not whole frames.
 
-The keyframe is moved by the motion, without a network, and encoded; the UNet draws the difference to the latents of
-the true frames. An untrained network is then as good as the compensation, while one that draws from noise has to learn
+The keyframe is moved by the motion and encoded, by rules (`compensation.py`, the tiny model) or by a network that has
+learnt it (`learned_compensation.py`, where the checkpoint holds one); the UNet draws the difference to the latents of
+the true frames. An untrained UNet is then as good as the compensation, while one that draws from noise has to learn
 to copy first. Besides, the UNet sees the compensated latents and the hints of `compensation.py`.
 
 Frames are the compensated ones, changed by what the residual changes in decoded pixels. So what the autoencoder cannot
@@ -10,6 +11,7 @@ keep of a keyframe is not lost where nothing needs to be repaired.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,20 +27,28 @@ from videolavit.detokenizers.vae import encode_images, signed_images
 from videolavit.detokenizers.video_detokenizer import ResidualBase, VideoDetokenizer, VideoOptions, to_frames
 from videolavit.detokenizers.video_unet import VideoUNet
 from videolavit.nn.offload import compute_device
-from videolavit.tiny.compensation import compensate
+from videolavit.tiny.compensation import Compensated, compensate
 
-__all__ = ["ResidualVideoDetokenizer", "preview_frames", "video_detokenizer"]
+__all__ = ["Compensation", "ResidualVideoDetokenizer", "preview_frames", "video_detokenizer"]
+
+Compensation = Callable[[Tensor, Tensor], Compensated]
+"""From keyframes (batch, 3, height, width), -1..1, and normalised motion (batch, 2, frames, rows, cols)."""
 
 
 class ResidualVideoDetokenizer(VideoDetokenizer):
-    """`VideoDetokenizer` for a UNet whose `residual_scale` is not 0."""
+    """`VideoDetokenizer` for a UNet whose `residual_scale` is not 0.
+
+    `compensation` must be the one that the UNet was trained on.
+    """
+
+    compensation: Compensation = staticmethod(compensate)
 
     @torch.no_grad()
     def base(
         self, images: Float[Tensor, "batch 3 height width"], motion: Float[Tensor, "batch 2 frames rows cols"]
     ) -> ResidualBase:
         """Latents of keyframes, -1..1, moved by normalised motion, and the UNet's channels that go with them."""
-        compensated = compensate(images, motion.to(images))
+        compensated = self.compensation(images, motion.to(images))
         frames = motion.shape[2]
         latents = encode_images(self.vae, compensated.frames.flatten(0, 1)) * self.vae.config["scaling_factor"]
         hints = F.interpolate(compensated.hints.flatten(0, 1), latents.shape[2:], mode="area")
@@ -80,15 +90,23 @@ def video_detokenizer(
     scheduler: Any,
     motion_encoder: MotionConditionEncoder,
     options: VideoOptions | None = None,
+    compensation: Compensation | None = None,
 ) -> VideoDetokenizer:
     """The detokenizer of the form that the UNet was trained for: of residuals, or of whole frames."""
-    kind = ResidualVideoDetokenizer if unet.config["residual_scale"] else VideoDetokenizer
-    return kind(unet, vae, scheduler, motion_encoder, options)
+    if not unet.config["residual_scale"]:
+        return VideoDetokenizer(unet, vae, scheduler, motion_encoder, options)
+    detokenizer = ResidualVideoDetokenizer(unet, vae, scheduler, motion_encoder, options)
+    detokenizer.compensation = compensation or compensate
+    return detokenizer
 
 
 @torch.no_grad()
 def preview_frames(
-    image: UInt8[np.ndarray, "height width 3"], motion: Float[Tensor, "1 2 frames rows cols"], device: torch.device
+    image: UInt8[np.ndarray, "height width 3"],
+    motion: Float[Tensor, "1 2 frames rows cols"],
+    device: torch.device,
+    compensation: Compensation | None = None,
 ) -> UInt8[np.ndarray, "frames height width 3"]:
-    """The compensated frames that residuals are added to, without any network."""
-    return to_frames(compensate(signed_images(image[None], device), motion).frames[0]).cpu().numpy()
+    """The compensated frames that residuals are added to, without diffusion."""
+    compensated = (compensation or compensate)(signed_images(image[None], device), motion)
+    return to_frames(compensated.frames[0]).cpu().numpy()

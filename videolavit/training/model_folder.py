@@ -32,6 +32,8 @@ class ModelExports:
     video_detokenizer: Path | str
     language_model: Path | str
     """Of either language stage; that of the last one answers as well as it draws if both were in its mixture."""
+    video_compensation: Path | str = ""
+    """Learned motion compensation, for a model whose UNet draws residuals to it, or that uses it without diffusion."""
 
 
 def write_model(
@@ -93,3 +95,5 @@ def _parts(exports: ModelExports, visual: nn.Module, motion: nn.Module) -> Itera
     yield read_artifact("motion_encoder", exports.video_detokenizer)
     yield read_artifact("video_unet", exports.video_detokenizer)
     yield replace(autoencoder, name="video_vae", same_as="keyframe_vae")
+    if exports.video_compensation:
+        yield read_artifact("video_compensation", exports.video_compensation)

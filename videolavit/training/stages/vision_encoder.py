@@ -1,7 +1,7 @@
 """Stage of the tiny preset: the vision transformer that the visual tokenizer works on, and that stays frozen later.
 
-The paper takes EVA-CLIP's. A small one is trained here to name, for every patch, what it shows (shape, colour, size
-and where the object's centre lies), to say the same of the whole image from its class token, to know each patch's
+The paper takes EVA-CLIP's. A small one is trained here to name, for every patch, what it shows (name, colour, size,
+side and where the object's centre lies), to say the same of the whole image from its class token, to know each patch's
 place, and to keep the pixels: what is said makes meaning easy to read, pixels keep images apart that no label is
 known for. Codes are made of these features and have no place of their own: what features do not say of it is lost.
 """
@@ -20,8 +20,17 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import write_artifact
-from videolavit.data.keyframes import UNKNOWN, LabelledKeyframes, SceneLabels, unknown_labels
-from videolavit.data.shapes.scene import COLOURS, GROUNDS, RADII, SHAPES
+from videolavit.data.keyframes import LabelledKeyframes
+from videolavit.data.scene_labels import (
+    COLOUR_LABELS,
+    GROUND_LABELS,
+    NAME_LABELS,
+    SIDE_LABELS,
+    SIZE_LABELS,
+    UNKNOWN,
+    SceneLabels,
+    unknown_labels,
+)
 from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import DeadLeaves, Photographs
 from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
@@ -32,9 +41,10 @@ from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["VisionEncoderStage", "VisionEncoderTraining"]
 
-_PATCH_CLASSES = (len(SHAPES) + 1, len(COLOURS), len(RADII))
-_IMAGE_CLASSES = (len(SHAPES), len(COLOURS), len(RADII), len(GROUNDS))
-_NAMES = ("shape", "colour", "size", "ground")
+_OBJECT_CLASSES = tuple(map(len, (NAME_LABELS, COLOUR_LABELS, SIZE_LABELS, SIDE_LABELS)))
+_PATCH_CLASSES = (len(NAME_LABELS) + 1, *_OBJECT_CLASSES[1:])
+_IMAGE_CLASSES = (*_OBJECT_CLASSES, len(GROUND_LABELS))
+_NAMES = ("name", "colour", "size", "side", "ground")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +139,7 @@ class VisionEncoderTraining(nn.Module):
         patches, whole = batch["patches"], batch["image"]
         naming = sum(_cross_entropy(logits, patches[..., i]) for i, logits in enumerate(patch_logits))
         naming = naming + sum(_cross_entropy(logits, whole[:, i]) for i, logits in enumerate(image_logits))
-        shows_object = patches[..., 1] != UNKNOWN
+        shows_object = (patches[..., 0] != UNKNOWN) & (patches[..., 0] != len(NAME_LABELS))
         placing = ((offsets - batch["offsets"]).abs().sum(-1) * shows_object).sum() / shows_object.sum().clamp(min=1)
         pixels = self._pixel_error(self.pixels(features), batch["images"])
         place_logits = self.place_head(features[:, 1:]).float()
@@ -138,7 +148,7 @@ class VisionEncoderTraining(nn.Module):
         loss = naming + placing + self.stage.place_weight * own_place + self.stage.pixel_weight * pixels
         right = {f"{name}_right": _right(image_logits[i], whole[:, i]) for i, name in enumerate(_NAMES)}
         right["own_place_right"] = (place_logits.argmax(-1) == places).float().mean()
-        right["patch_shape_right"] = _right(patch_logits[0][shows_object], patches[..., 0][shows_object])
+        right["patch_name_right"] = _right(patch_logits[0][shows_object], patches[..., 0][shows_object])
         return {"loss": loss, "placing": placing.detach(), "pixel_error": pixels.detach(), **right}
 
     def normalised_features(self, images: Tensor) -> Tensor:
