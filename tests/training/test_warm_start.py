@@ -139,7 +139,7 @@ def test_instruction_tuning_goes_on_from_a_whole_model(shards, tmp_path, rank):
 
 
 def test_what_is_not_trained_anew_comes_from_a_whole_model(tmp_path):
-    names = [field.name for field in fields(ModelExports)]
+    names = [field.name for field in fields(ModelExports) if field.name != "video_compensation"]  # has none
     settings = open_checkpoint(SHIPPED_MODEL).settings
     write_model(ModelExports(**dict.fromkeys(names, "tiny")), tmp_path / "model", settings, dtype=torch.float16)
     again, expected = open_checkpoint(tmp_path / "model"), open_checkpoint(SHIPPED_MODEL)
