@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
 from videolavit.errors import ShapeError
 
@@ -24,9 +24,6 @@ MOTION_STD = (0.0993703, 0.1130276)
 
 TOKENIZER_GAIN = 10.0
 """The motion tokenizer works on ten times the normalised motion; the video detokenizer on the normalised motion."""
-
-_CUBIC = -0.75
-"""Coefficient a of the bicubic kernel."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -126,31 +123,8 @@ class Clip:
 def resize_motion(
     values: Float32[np.ndarray, "2 frames rows cols"], rows: int, cols: int
 ) -> Float32[np.ndarray, "2 frames new_rows new_cols"]:
-    """Resize every frame bicubically: a = -0.75, no aligned corners, no antialiasing (reference section 2.6).
-
-    As torch's `interpolate` to 1e-5 of the largest value, without importing torch.
-    """
-    height, width = values.shape[-2:]
-    if (height, width) == (rows, cols):
-        return np.asarray(values, dtype=np.float32)
-    # (rows, height) @ (2, frames, height, width) @ (width, cols)
-    resized = _bicubic_weights(height, rows) @ values.astype(np.float64) @ _bicubic_weights(width, cols).T
-    return resized.astype(np.float32)
-
-
-def _bicubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """Share of each old value in each new one; beyond the border the outermost value goes on."""
-    one = np.float32  # positions in float32, as torch computes them
-    position = (np.arange(new, dtype=one) + one(0.5)) * (one(old) / one(new)) - one(0.5)
-    first = np.floor(position)
-    beyond = (position - first).astype(np.float64)[:, None]
-    distance = np.abs(beyond - np.arange(-1, 3))  # to the four values around, (new, 4)
-    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance**2 + 1
-    far = ((_CUBIC * distance - 5 * _CUBIC) * distance + 8 * _CUBIC) * distance - 4 * _CUBIC
-    columns = np.clip(first.astype(int)[:, None] + np.arange(-1, 3), 0, old - 1)
-    weights = np.zeros((new, old))
-    np.add.at(weights, (np.arange(new)[:, None], columns), np.where(distance <= 1, near, far))
-    return weights
+    """Resize every frame bicubically: a = -0.75, no aligned corners, no antialiasing (reference section 2.6)."""
+    return resize_motion_tensor(_as_tensor(values)[None], rows, cols)[0].numpy()
 
 
 def resize_motion_tensor(motion: Tensor, rows: int, cols: int) -> Tensor:
@@ -163,3 +137,9 @@ def resize_motion_tensor(motion: Tensor, rows: int, cols: int) -> Tensor:
     frames_as_batch = motion.movedim(2, 1).reshape(batch * frames, channels, *grid)
     resized = F.interpolate(frames_as_batch, (rows, cols), mode="bicubic", align_corners=False, antialias=False)
     return resized.reshape(batch, frames, channels, rows, cols).movedim(1, 2)
+
+
+def _as_tensor(values: np.ndarray) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -30,7 +30,7 @@ def case(request, videos: Path):
 def test_image_types_are_the_reference_s(case):
     frames, _, expected = case
     types = "".join("I" if frame.is_keyframe else "P" for frame in frames)
-    assert types == bytes(expected["image_types"].tolist()).decode()
+    assert types == bytes(expected["picture_types"].tolist()).decode()
 
 
 def test_grid_is_the_reference_s_bit_for_bit(case):
