@@ -58,6 +58,11 @@ def test_words_that_are_nearly_known_are_named(tokenizer):
         check_words("redd", tokenizer)
 
 
+@pytest.mark.parametrize("word", ["dog", "farbe", "hat", "elephant"])
+def test_words_that_share_but_some_letters_are_not_named(tokenizer, word):
+    assert "may be" not in told_unknown(unknown_words(f"a {word} moves left", tokenizer), tokenizer)
+
+
 def test_the_list_is_kept_with_the_tokenizer_and_starts_with_what_is_frequent(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     again = load_text_tokenizer(tmp_path)

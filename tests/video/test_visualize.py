@@ -88,3 +88,12 @@ def test_nothing_to_draw_is_an_error():
         side_by_side([])
     with pytest.raises(ShapeError, match="video 1 has no frames"):
         next(side_by_side([np.zeros((1, 4, 4, 3), np.uint8), []]))
+
+
+def test_a_long_label_is_smaller_and_not_cut_off():
+    video = [np.zeros((128, 128, 3), np.uint8)]
+    label = next(side_by_side([video], ["reconstruction, diffusion"], gap=0))[:-128]
+    assert label.shape[1] == 128
+    written = np.flatnonzero((label != label[0, 0]).any(axis=(0, 2)))
+    assert written.size
+    assert written.max() < 127

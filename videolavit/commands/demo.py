@@ -21,7 +21,6 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.server_options import check_reach, check_server_libraries, model_name, read_keys
-from videolavit.errors import ConfigError
 
 __all__ = ["Config", "run"]
 
@@ -51,13 +50,7 @@ class Config:
 
 def run(config: Config) -> int:
     """Serve the page until the process is told to stop."""
-    import importlib.util
-
-    check_server_libraries()
-    needed = ["gradio", *(["mcp"] if config.mcp else [])]
-    if missing := [name for name in needed if not importlib.util.find_spec(name)]:
-        extra = "demo,mcp" if config.mcp else "demo"
-        raise ConfigError(f"the page needs {', '.join(missing)}; install it with: pip install 'videolavit[{extra}]'")
+    check_server_libraries("gradio", *(["mcp"] if config.mcp else []), extra="mcp" if config.mcp else "demo")
     keys = () if config.keys is None else read_keys(config.keys)
     check_reach(config.host, keys, config.no_auth)
 

@@ -76,9 +76,15 @@ def told_unknown(unknown: list[str], tokenizer: Any) -> str:
 
 
 def _nearest(unknown: list[str], known: tuple[str, ...]) -> str:
-    """`redd may be red, ` for words that are nearly spelt like a known one."""
-    near = {word: difflib.get_close_matches(word, known, n=1, cutoff=0.75) for word in unknown}
-    told = [f"{word} may be {close[0]}" for word, close in near.items() if close]
+    """`redd may be red, ` for words that are spelt nearly like a known one, with which they share the first letter.
+
+    Words of three letters are near to too many: `dog` to `do`, `hat` to `what`.
+    """
+    told = []
+    for word in unknown:
+        candidates = [one for one in known if one[0] == word[0]] if len(word) > 3 else []
+        if close := difflib.get_close_matches(word, candidates, n=1, cutoff=0.75):
+            told.append(f"{word} may be {close[0]}")
     return f"{', '.join(told)}; " if told else ""
 
 

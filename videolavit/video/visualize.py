@@ -22,6 +22,8 @@ _LAYER_SIDE = 640
 
 _BACKGROUND = (24, 24, 27)
 _TEXT = (235, 235, 235)
+_LEAST_TEXT = 8
+"""Pixels of a caption's letters."""
 _SUPERSAMPLING = 3
 """Pillow draws lines without antialiasing; arrows are drawn so much larger and made small."""
 
@@ -261,13 +263,15 @@ def _blank(height: int, width: int) -> np.ndarray:
 
 
 def _caption(text: str, width: int, *, size: int = 16, key: np.ndarray | None = None) -> np.ndarray:
-    """A line of text on the background, with a small image before it if one is given."""
+    """A line of text on the background, with a small image before it if one is given; smaller where it has no room."""
     height = max(round(1.6 * size), 0 if key is None else key.shape[0])
     sheet = Image.fromarray(_blank(height, width))
     left = 2
     if key is not None:
         sheet.paste(Image.fromarray(key), (left, (height - key.shape[0]) // 2))
         left += key.shape[1] + size
+    while size > _LEAST_TEXT and _font(size).getlength(text) > width - left:
+        size -= 1
     ImageDraw.Draw(sheet).text((left, height / 2), text, fill=_TEXT, font=_font(size), anchor="lm")
     return np.asarray(sheet)
 

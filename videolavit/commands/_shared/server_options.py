@@ -13,10 +13,12 @@ HERE = ("127.0.0.1", "localhost", "::1")
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "h11")
 
 
-def check_server_libraries() -> None:
-    """Raise ConfigError if a library of the extra `serve` is missing."""
-    if missing := [name for name in _NEEDED if not importlib.util.find_spec(name)]:
-        raise ConfigError(f"serving needs {', '.join(missing)}; install them with: pip install 'videolavit[serve]'")
+def check_server_libraries(*more: str, extra: str = "serve") -> None:
+    """Raise ConfigError if a library that the server needs is missing, or one of `more`; `extra` brings them all."""
+    if missing := [name for name in (*_NEEDED, *more) if not importlib.util.find_spec(name)]:
+        raise ConfigError(
+            f"this needs {', '.join(missing)}; install what it needs with: pip install 'videolavit[{extra}]'"
+        )
 
 
 def check_reach(host: str, keys: tuple[str, ...], no_auth: bool) -> None:

@@ -18,6 +18,7 @@ from videolavit.data.shapes import Scene, render, sample_scene
 from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions, Target
 from videolavit.evaluation.benchmarks.stories import story_task
 from videolavit.evaluation.needs import QUESTIONS
+from videolavit.evaluation.question_tasks import is_right
 from videolavit.evaluation.samples import FIRST_SEED, SEEDS_APART
 from videolavit.evaluation.tasks import Result, Task, choose_tasks, each
 
@@ -116,8 +117,7 @@ def long_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] = (
 def _task(name: str, about: str, num_clips: int, context: str) -> Task:
     def needle(model: Any, sample: NeedleSample) -> Result:
         said, looked_at = model.answer_about_clips(sample.question, sample.clips, context=context, notes=NOTES)
-        is_right = said.strip().lower().removesuffix(".") == sample.answer
-        return {"right": is_right, "looked at": sample.needle in looked_at}
+        return {"right": is_right(said, sample.answer), "looked at": sample.needle in looked_at}
 
     targets = {"right": Target(0.9), "looked at": Target(0.9)} if name == "retrieval_128" else {}
     return Task(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.questions import Question, questions
 from videolavit.data.things.scene import Scene
 from videolavit.evaluation.adapter import ModelAdapter
+from videolavit.evaluation.question_tasks import answers_about, are_right, by_topic
 from videolavit.evaluation.tasks import Result
 from videolavit.evaluation.things.judge import Verdict, judge_image, judge_video
 from videolavit.evaluation.things.open_words import Said, said_in
@@ -31,7 +30,6 @@ __all__ = [
     "video_detokenizer",
 ]
 
-MAX_NEW_TOKENS = 32
 MOTION_TOPICS = ("motion", "direction", "speed", "camera")
 
 
@@ -76,20 +74,20 @@ def image_to_video(model: ModelAdapter, samples: Sequence[ThingsSample]) -> list
 def questions_on_image(model: ModelAdapter, sample: ThingsSample) -> Result:
     """All questions that the first frame answers, by topic."""
     asked = [question for question in _asked(sample) if question.about_image]
-    return _by_topic(asked, _answers(model, asked, image=sample.first_frame))
+    return by_topic(asked, answers_about(model, asked, image=sample.first_frame))
 
 
 def questions_on_video(model: ModelAdapter, sample: ThingsSample) -> Result:
     """All questions on a video, by topic."""
     asked = _asked(sample)
-    return _by_topic(asked, _answers(model, asked, video=sample.frames))
+    return by_topic(asked, answers_about(model, asked, video=sample.frames))
 
 
 def motion_questions(model: ModelAdapter, sample: ThingsSample) -> Result:
     """Questions on motion, about the video and about its keyframe alone: what motion ids are good for."""
     asked = [question for question in _asked(sample) if question.topic in MOTION_TOPICS]
-    seen = _right(asked, _answers(model, asked, video=sample.frames))
-    guessed = _right(asked, _answers(model, asked, image=sample.first_frame))
+    seen = are_right(asked, answers_about(model, asked, video=sample.frames))
+    guessed = are_right(asked, answers_about(model, asked, image=sample.first_frame))
     fall = [100.0 * (one - other) for one, other in zip(seen, guessed, strict=True)]
     return {"with motion ids": seen, "without motion ids": guessed, "fall in points": fall}
 
@@ -155,21 +153,3 @@ def _seen(verdict: Verdict, said: Said) -> dict[str, bool]:
 
 def _asked(sample: ThingsSample) -> list[Question]:
     return questions(sample.scene, sample.seed, sample.num_things)
-
-
-def _answers(model: ModelAdapter, asked: Sequence[Question], *, image: Any = None, video: Any = None) -> list[str]:
-    texts, count = [question.text for question in asked], len(asked)
-    return model.answer(texts, images=[image] * count, videos=[video] * count, max_new_tokens=MAX_NEW_TOKENS)
-
-
-def _by_topic(asked: Sequence[Question], answers: Sequence[str]) -> Result:
-    right = _right(asked, answers)
-    topics: dict[str, list[bool]] = defaultdict(list)
-    for question, is_right in zip(asked, right, strict=True):
-        topics[question.topic].append(is_right)
-    return {"all": right, **topics}
-
-
-def _right(asked: Sequence[Question], answers: Sequence[str]) -> list[bool]:
-    said = [answer.strip().lower().removesuffix(".") for answer in answers]
-    return [one == question.answer.lower() for question, one in zip(asked, said, strict=True)]
