@@ -49,9 +49,9 @@ def everything():
         *make.unprompted(VIDEO),
         make.describing(VIDEO, CAPTION),
         make.describing(VIDEO, CAPTION, motion=False),
-        make.answering(VIDEO, QUESTIONS[1], "right"),
-        make.answering(VIDEO, QUESTIONS[0], "blue", motion=False),
-        make.answering(None, "Does a ball roll?", "yes"),
+        make.answering(VIDEO, [(QUESTIONS[1], "right")]),
+        make.answering(VIDEO, [(QUESTIONS[0], "blue")], motion=False),
+        make.answering(None, [("Does a ball roll?", "yes")]),
         make.words("balls roll"),
     ]
 
@@ -101,11 +101,35 @@ def test_a_question_is_the_conversation_and_its_answer_with_its_ending():
     )
     turn = Turn(question=QUESTIONS[1], media=(VideoInput(clips=clips),))
     asked = conversation([turn], VOCABULARY, TOKENIZER)
-    sequence = maker().answering(VIDEO, QUESTIONS[1], "right")
+    sequence = maker().answering(VIDEO, [(QUESTIONS[1], "right")])
     assert_same_parts(Prompt(parts=sequence.cut(len(asked)).parts), asked)
     learnt = sequence.ids[sequence.targets == Target.ANSWER]
     assert TOKENIZER.decode(learnt) == " right \\n </s>"
     assert sequence.targets.tolist() == [0] * len(asked) + [Target.ANSWER] * len(learnt)
+
+
+def test_several_questions_are_one_conversation_in_which_every_answer_is_learnt():
+    said = [(QUESTIONS[1], "right"), (QUESTIONS[0], "blue"), ("Does a ball roll?", "yes")]
+    sequence = maker(max_length=512).answering(VIDEO, said)
+    clips = tuple(
+        ClipInput(keyframe=ImageInput(features=clip.features), motion_ids=clip.motion_ids) for clip in VIDEO.clips
+    )
+    turns = [Turn(question=question, answer=answer) for question, answer in said]
+    turns[0] = Turn(question=said[0][0], answer=said[0][1], media=(VideoInput(clips=clips),))
+    assert_same_parts(sequence.prompt, conversation(turns, VOCABULARY, TOKENIZER))
+    learnt = sequence.ids[sequence.targets == Target.ANSWER]
+    assert TOKENIZER.decode(learnt) == "".join(f" {answer} \\n </s>" for _, answer in said)
+    alone = maker().answering(VIDEO, said[:1])
+    assert_same_parts(sequence.cut(len(alone)).prompt, alone.prompt)
+    assert sequence.targets[: len(alone)].tolist() == alone.targets.tolist()
+
+
+def test_questions_that_find_no_room_are_left_out_whole():
+    said = [(QUESTIONS[1], "right"), (QUESTIONS[0], "blue")]
+    both = maker(max_length=512).answering(VIDEO, said)
+    cramped = maker(max_length=len(both) - 1).answering(VIDEO, said)
+    alone = maker().answering(VIDEO, said[:1])
+    assert_same_parts(cramped.prompt, alone.prompt)
 
 
 def assert_same_parts(one, other):
@@ -203,7 +227,7 @@ def test_what_is_too_long_is_cut_or_loses_clips():
     long = make_video(3, VOCABULARY, clips=6)
     make = maker(max_length=60)
     assert len(make.drawing(CAPTION, long)) == 60
-    answering = make.answering(long, QUESTIONS[1], "left")
+    answering = make.answering(long, [(QUESTIONS[1], "left")])
     assert len(answering) <= 60
     assert int(answering.ids[-1]) == VOCABULARY.text_end
     shown = (answering.ids == VOCABULARY.motion_start).sum()
@@ -222,7 +246,7 @@ def test_a_tokenizer_that_joins_question_and_answer_is_refused():
             return ""
 
     with pytest.raises(PromptError, match="joins the end of a question"):
-        maker(text_tokenizer=Joining()).answering(None, "yes or no", "yes" * 3)
+        maker(text_tokenizer=Joining()).answering(None, [("yes or no", "yes" * 3)])
 
 
 def test_sequences_know_their_length():

@@ -10,6 +10,7 @@ from videolavit.training.blocks import recompute_activations, trained_blocks
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageModelSizes
 from videolavit.training.memory import kept_bytes
+from videolavit.training.optimisers import build_optimisers
 from videolavit.training.planning import plan
 from videolavit.training.sequences import Target
 from videolavit.training.stages.pretraining import PretrainingStage
@@ -46,15 +47,19 @@ def test_activations_are_those_that_a_real_step_keeps(precision):
     assert stage.activation_bytes(4) == pytest.approx(real, rel=0.1)
 
 
-def test_weights_gradients_and_optimiser_are_those_of_a_real_run():
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weights_gradients_and_optimiser_are_those_of_a_real_run(name):
     stage = UnevenStage()
+    stage = replace(stage, training=replace(stage.training, optimiser=name))
     module, samples = stage.build(), stage.samples()
-    optimiser = torch.optim.AdamW(module.parameters())
+    optimisers = build_optimisers(module, stage.training)
     module(stage.collate([samples[draw] for draw in range(4)]), 0)["loss"].backward()
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
     planned = plan(stage)
     weights = list(module.parameters())
-    state = [value for entry in optimiser.state.values() for value in entry.values() if value.ndim]
+    states = [entry for optimiser in optimisers for entry in optimiser.state.values()]
+    state = [value for entry in states for value in entry.values() if value.ndim]
     assert planned.parameter_bytes == sum(weight.nbytes for weight in weights)
     assert planned.gradient_bytes == sum(weight.grad.nbytes for weight in weights)
     assert planned.optimiser_bytes == sum(value.nbytes for value in state)

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,14 @@ _MAY_CHANGE = frozenset({"processes", "attention", "chat"}).union(
 )
 """Options that may change to go on after a loss that was not finite, or on other machines. The run then has not the
 bits of either; the loss of a step means the same."""
+_BEFORE_THERE_WAS = {"training.optimiser": repr("adamw"), "questions_together": repr(1)}
+"""Options that runs of earlier versions do not name, and what those runs did."""
 
 
 def resume(
     folder: Path,
     module: nn.Module,
-    optimiser: Optimizer,
+    optimisers: Sequence[Optimizer],
     average: WeightAverage | None,
     group: Processes,
     *,
@@ -69,7 +71,7 @@ def resume(
     damaged: list[str] = []
     for checkpoint in reversed(checkpoints_in(folder)):
         try:
-            step = load_checkpoint(checkpoint, module, optimiser, average, group, run=run)
+            step = load_checkpoint(checkpoint, module, optimisers, average, group, run=run)
         except _DamagedError as error:
             damaged.append(str(error))
             if group.is_first:
@@ -90,7 +92,7 @@ def resume(
 def load_checkpoint(
     checkpoint: Path,
     module: nn.Module,
-    optimiser: Optimizer,
+    optimisers: Sequence[Optimizer],
     average: WeightAverage | None,
     group: Processes,
     *,
@@ -104,10 +106,10 @@ def load_checkpoint(
     note = _read_note(checkpoint)
     _check_run(checkpoint, note["options"], run)
     _check_files(checkpoint, note.get("files", {}), group)
-    state = training_state(module, optimiser, average)
+    state = training_state(module, optimisers, average)
     with _explained_reading(checkpoint):
         dcp.load(state, checkpoint_id=checkpoint, no_dist=group.count == 1)
-    set_state_dict(module, optimiser, model_state_dict=state["module"], optim_state_dict=state["optimiser"])
+    set_state_dict(module, optimisers, model_state_dict=state["module"], optim_state_dict=state["optimiser"])
     if average is not None:
         average.load_state_dict(state["average"])
     return int(note["step"])
@@ -129,9 +131,9 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
-def training_state(module: nn.Module, optimiser: Optimizer, average: WeightAverage | None) -> dict[str, Any]:
+def training_state(module: nn.Module, optimisers: Sequence[Optimizer], average: WeightAverage | None) -> dict[str, Any]:
     """All that a checkpoint holds; the tensors are those in use."""
-    weights, optimiser_state = get_state_dict(module, optimiser)
+    weights, optimiser_state = get_state_dict(module, optimisers)
     state: dict[str, Any] = {"module": weights, "optimiser": optimiser_state}
     if average is not None:
         state["average"] = average.state_dict()
@@ -149,6 +151,7 @@ def _read_note(checkpoint: Path) -> dict[str, Any]:
 
 
 def _check_run(checkpoint: Path, saved: dict[str, str], run: dict[str, str]) -> None:
+    saved = {name: text for name, text in _BEFORE_THERE_WAS.items() if name in run} | saved
     changed = sorted(name for name in {*saved, *run} if saved.get(name) != run.get(name))
     if not changed:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,7 +55,9 @@ class CheckpointWriter:
                     self._going_on[1].result()
             self._thread.shutdown()
 
-    def save(self, step: int, module: nn.Module, optimiser: Optimizer, average: WeightAverage | None) -> None:
+    def save(
+        self, step: int, module: nn.Module, optimisers: Sequence[Optimizer], average: WeightAverage | None
+    ) -> None:
         """Write the state after `step` steps, or begin to, and remove all but the newest checkpoints.
 
         Raises:
@@ -71,7 +73,7 @@ class CheckpointWriter:
                 shutil.rmtree(_partial(target), ignore_errors=True)
                 _partial(target).mkdir(parents=True)
             self._group.wait()
-            state = training_state(module, optimiser, average)
+            state = training_state(module, optimisers, average)
             alone = self._group.count == 1
             if self._thread is None:
                 dcp.save(state, checkpoint_id=_partial(target), no_dist=alone)

@@ -74,6 +74,7 @@ class LanguageSamples:
         *,
         prompt_dropout: float,
         described_as_ids: float,
+        questions_together: int = 1,
         texts: str,
         seed: int,
     ) -> None:
@@ -81,7 +82,12 @@ class LanguageSamples:
         self._kinds: list[_Kind] = []
         for number, (kind, words) in enumerate(_WORDS_OF.items()):
             if share := getattr(shares, kind):
-                videos = [_Videos(folder, maker, kind, words, prompt_dropout, described_as_ids) for folder in folders]
+                options = {
+                    "prompt_dropout": prompt_dropout,
+                    "described_as_ids": described_as_ids,
+                    "questions_together": questions_together,
+                }
+                videos = [_Videos(folder, maker, kind, words, **options) for folder in folders]
                 self._kinds.append(_Kind.mixed(share, videos, seed + number))
         used = {name for kind in self._kinds for name in kind.folders}
         if self._kinds and (unused := [folder.reader for folder in folders if folder.name not in used]):
@@ -143,12 +149,15 @@ class _Videos:
         maker: SequenceMaker,
         kind: str,
         words: str,
+        *,
         prompt_dropout: float,
         described_as_ids: float,
+        questions_together: int,
     ) -> None:
         self.folder, self._reader = folder, folder.reader
         self._maker, self._words = maker, words
         self._prompt_dropout, self._described_as_ids = prompt_dropout, described_as_ids
+        self._questions_together = questions_together
         self._task, self._subject = kind.split("_")
         self._numbers = folder.reader.with_words(words)
 
@@ -163,13 +172,17 @@ class _Videos:
         random = np.random.default_rng([7, draw])
         video = self._reader[int(self._numbers[index])]
         words: Any = getattr(video, self._words)
-        return self._sequences(video, words[int(random.integers(len(words)))], float(random.random()))
+        first = int(random.integers(len(words)))
+        chance = float(random.random())
+        if self._task != "answer":
+            return self._sequences(video, words[first], chance)
+        # The first is drawn as where questions stand alone; the others are any others, in any order.
+        rest = random.permutation(np.delete(np.arange(len(words)), first))[: self._questions_together - 1]
+        asked = [words[number][:2] for number in (first, *rest.tolist())]
+        return [self._maker.answering(video, asked, motion=self._subject == "video")]
 
     def _sequences(self, video: TokenizedVideo, words: Any, chance: float) -> list[TrainingSequence]:
         motion = self._subject == "video"
-        if self._task == "answer":
-            question, answer, _ = words
-            return [self._maker.answering(video, question, answer, motion=motion)]
         if self._task == "describe":
             return [self._maker.describing(video, words, motion=motion, as_ids=chance < self._described_as_ids)]
         if chance >= self._prompt_dropout:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.optim import AdamW
 
 from videolavit.checkpoints.checksums import write_checksums
 from videolavit.checkpoints.writing import new_folder
@@ -26,6 +25,7 @@ from videolavit.training.batches import batches
 from videolavit.training.checkpoint import advice_after_failure, latest_checkpoint, resume
 from videolavit.training.checkpoint_writer import CheckpointWriter
 from videolavit.training.ema import WeightAverage
+from videolavit.training.optimisers import build_optimisers
 from videolavit.training.processes import Processes, memory_in_use, peak_flops, processes
 from videolavit.training.stages.base import Stage
 from videolavit.training.start import start
@@ -52,10 +52,10 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
     with processes(options.timeout_minutes) as group:
         begins = latest_checkpoint(checkpoints) is None
         module = start(stage, group, model if begins else "")
-        optimiser = AdamW(_parameter_groups(module, options.weight_decay), lr=0.0, betas=options.betas)
+        optimisers = build_optimisers(module, options)
         average = WeightAverage(module, options.ema_decay) if options.ema_decay else None
         run = _identity(stage, group)
-        step = resume(checkpoints, module, optimiser, average, group, run=run)
+        step = resume(checkpoints, module, optimisers, average, group, run=run)
         if step:
             logger.info("resuming %s after step %d", stage.name, step)
         writer = CheckpointWriter(
@@ -65,7 +65,7 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
             data = _batches(stage, step, group)
             while step < options.steps:
                 try:
-                    taken = take_step(stage, module, optimiser, data, step, group)
+                    taken = take_step(stage, module, optimisers, data, step, group)
                 except NotFiniteError as error:
                     writer.finish()
                     raise TrainingError(f"{error}; {advice_after_failure(checkpoints, run)}") from None
@@ -74,7 +74,7 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
                     average.update(step)
                 _report(stage, module, average, taken, step, group, tracker)
                 if step % options.checkpoint_every == 0 or step == options.steps:
-                    writer.save(step, module, optimiser, average)
+                    writer.save(step, module, optimisers, average)
             writer.finish()
         if average is not None:
             average.swap()
@@ -189,14 +189,6 @@ def _whole(stage: Stage[Any], module: nn.Module, group: Processes) -> nn.Module 
     whole = stage.build()
     whole.load_state_dict(state)
     return whole
-
-
-def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in trained if parameter.ndim >= 2]
-    others = [parameter for parameter in trained if parameter.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
 
 
 def _identity(stage: Stage[Any], group: Processes) -> dict[str, str]:

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from videolavit.training.blocks import trained_blocks
+from videolavit.training.optimisers import optimiser_numbers
 from videolavit.training.stages.base import Stage
 
 __all__ = ["Plan", "plan"]
 
-_ADAM_STATES = 2
 _GIB = 2**30
 
 
@@ -32,7 +32,7 @@ class Plan:
     parameter_bytes: int
     gradient_bytes: int
     optimiser_bytes: int
-    """Of AdamW, and of the running mean of the weights where there is one."""
+    """Of the optimiser, and of the running mean of the weights where there is one."""
     gathered_bytes: int
     """Two whole blocks, the one that computes and the one that comes next; 0 for one process."""
     activation_bytes: int | None
@@ -85,7 +85,7 @@ def plan(stage: Stage[Any], *, processes: int = 1, tokens_per_second: float = 0.
         module = stage.sketch()
     trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
     every = sum(weight.numel() for weight in module.parameters())
-    states = _ADAM_STATES + bool(options.ema_decay)
+    kept = optimiser_numbers(module, options) + bool(options.ema_decay) * trained
     width = 2 if stage.blocks_in_bf16 and options.precision == "bf16" else 4
     largest = max((_size(block) for block in trained_blocks(module)), default=0)
     part = -(-options.batch_size // (processes * options.accumulate))
@@ -95,7 +95,7 @@ def plan(stage: Stage[Any], *, processes: int = 1, tokens_per_second: float = 0.
         num_trained=trained,
         parameter_bytes=-(-4 * every // processes),
         gradient_bytes=-(-4 * trained // processes),
-        optimiser_bytes=-(-4 * states * trained // processes),
+        optimiser_bytes=-(-4 * kept // processes),
         gathered_bytes=2 * width * largest if processes > 1 else 0,
         activation_bytes=stage.activation_bytes(part),
         tokens_per_step=stage.tokens_of_sample * options.batch_size,

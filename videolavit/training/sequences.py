@@ -170,23 +170,35 @@ class SequenceMaker:
         return self._learning(shown(medium), len(read), Target.CAPTION)
 
     def answering(
-        self, video: TokenizedVideo | None, question: str, answer: str, *, motion: bool = True
+        self, video: TokenizedVideo | None, questions: Sequence[tuple[str, str]], *, motion: bool = True
     ) -> TrainingSequence:
-        """A conversation of one turn about a video, its first keyframe alone, or nothing; only the answer is learnt.
+        """A conversation about a video, its first keyframe alone, or nothing; only the answers are learnt.
+
+        Each of `questions` is a question and its answer. Those that do not fit into the model's positions are left out.
 
         Raises:
-            PromptError: the text tokenizer joins the end of the question and the start of the answer into one id, so
+            PromptError: the text tokenizer joins the end of a question and the start of its answer into one id, so
                 that the model would never meet in use what it learns.
         """
 
-        def asked(medium: ImageInput | VideoInput | None, answer: str | None) -> Prompt:
-            turn = Turn(question=question, media=() if medium is None else (medium,), answer=answer)
-            return conversation([turn], self.vocabulary, self.text_tokenizer, template=self.chat)
+        def asked(medium: ImageInput | VideoInput | None, turns: int, *, answered: bool = True) -> Prompt:
+            said = [Turn(question=question, answer=answer) for question, answer in questions[:turns]]
+            said[0] = replace(said[0], media=() if medium is None else (medium,))
+            if not answered:
+                said[-1] = replace(said[-1], answer=None)
+            return conversation(said, self.vocabulary, self.text_tokenizer, template=self.chat)
 
-        medium = None if video is None else self._fitting(video, motion, lambda medium: asked(medium, answer))
-        whole, read = asked(medium, answer), asked(medium, None)
-        _check_prefix(whole, read)
-        return self._learning(whole, len(read), Target.ANSWER)
+        medium = None if video is None else self._fitting(video, motion, lambda medium: asked(medium, 1))
+        turns = len(questions)
+        while turns > 1 and len(asked(medium, turns)) > self.max_length:
+            turns -= 1
+        whole = asked(medium, turns)
+        targets = torch.full((len(whole),), int(Target.NONE))
+        for turn in range(1, turns + 1):
+            answered, read = asked(medium, turn), asked(medium, turn, answered=False)
+            _check_prefix(answered, read)
+            targets[len(read) : len(answered)] = Target.ANSWER
+        return TrainingSequence(prompt=whole, targets=targets).cut(self.max_length)
 
     def words(self, text: str) -> TrainingSequence:
         """Plain text."""

@@ -7,7 +7,7 @@ weight of the whole step. So neither the number of processes nor that of parts c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from videolavit.errors import TrainingError
 from videolavit.training.processes import Processes
@@ -42,7 +42,12 @@ class Taken:
 
 
 def take_step(
-    stage: Stage[Any], module: nn.Module, optimiser: AdamW, data: Iterator[Any], step: int, group: Processes
+    stage: Stage[Any],
+    module: nn.Module,
+    optimisers: Sequence[Optimizer],
+    data: Iterator[Any],
+    step: int,
+    group: Processes,
 ) -> Taken:
     """Update the weights once.
 
@@ -52,7 +57,7 @@ def take_step(
         NotFiniteError: loss or gradient norm is not finite; nothing was updated.
     """
     options = stage.training
-    for parameters in optimiser.param_groups:
+    for parameters in [part for optimiser in optimisers for part in optimiser.param_groups]:
         parameters["lr"] = learning_rate(options, step)
     parts = [next(data) for _ in range(options.accumulate)]
     scalars = _gradient(stage, module, parts, step, group)
@@ -61,8 +66,9 @@ def take_step(
     loss, size = scalars["loss"].item(), scalars["gradient_norm"].item()
     if not math.isfinite(loss) or not math.isfinite(size):
         raise NotFiniteError(f"step {step}: loss {loss}, gradient norm {size}")
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
     flops = sum(stage.flops(module, part) for part in parts)
     return Taken(scalars, sum(stage.tokens(part) for part in parts), flops)
 

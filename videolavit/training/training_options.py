@@ -13,7 +13,7 @@ __all__ = ["TrainingOptions", "learning_rate"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingOptions:
-    """Options of one run. The optimiser is AdamW, the schedule a linear warm-up and half a cosine."""
+    """Options of one run. The schedule is a linear warm-up and half a cosine."""
 
     steps: int = 1000
     """Optimiser steps of the whole run."""
@@ -26,6 +26,8 @@ class TrainingOptions:
     final_learning_rate: float = 0.0
     """At the last step."""
     warmup_steps: int = 100
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """Muon moves the matrices within blocks, and AdamW all else: fewer steps for small language models."""
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.001
     """On matrices and convolutions only: not on biases, norms, or anything with one dimension."""

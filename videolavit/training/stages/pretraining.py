@@ -62,6 +62,9 @@ class LanguageStage(Stage[LanguageTraining]):
     described_as_ids: float = 0.0
     """Share of the descriptions whose images enter as ids though `visual_input` is continuous. So a model learns to
     read what it writes, and can tell which of several drafts fits the words best."""
+    questions_together: int = 1
+    """Questions about one video in one conversation, each answered before the next is asked: a video's ids are read
+    once for all of them."""
     texts: str = ""
     """File of plain text, one passage in a line, for the share `words`."""
     row_length: int = 2048
@@ -86,6 +89,8 @@ class LanguageStage(Stage[LanguageTraining]):
         for name in ("prompt_dropout", "described_as_ids"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected a share from 0 to 1")
+        if self.questions_together < 1:
+            raise ConfigError(f"got questions_together={self.questions_together}, expected at least 1")
         if self.rows < 0 or self.look_ahead < 1:
             raise ConfigError(f"got rows={self.rows} and look_ahead={self.look_ahead}, expected from 0 and from 1 up")
         if self.row_length > self.model.context_length and not self.start_from:
@@ -144,6 +149,7 @@ class LanguageStage(Stage[LanguageTraining]):
             self.maker,
             prompt_dropout=self.prompt_dropout,
             described_as_ids=self.described_as_ids,
+            questions_together=self.questions_together,
             texts=self.texts,
             seed=self.training.seed,
         )

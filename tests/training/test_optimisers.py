@@ -1,0 +1,79 @@
+"""Muon moves matrices of blocks and nothing else, as torch does it, and a run with it resumes to the same bits."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.optim import AdamW, Muon
+from training.toy import ToyStage
+
+from videolavit.training.loop import train
+from videolavit.training.optimisers import build_optimisers, optimiser_numbers
+from videolavit.training.training_options import TrainingOptions
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+        self.frozen = nn.ModuleList([nn.Linear(4, 4)]).requires_grad_(False)
+        self.head = nn.Linear(4, 5, bias=False)
+        self.head.weight = self.table.weight
+
+
+def moved_by(optimiser):
+    return {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+
+
+def test_every_trained_parameter_has_one_optimiser():
+    module = Small()
+    adamw, muon = build_optimisers(module, TrainingOptions(optimiser="muon"))
+    assert (type(adamw), type(muon)) == (AdamW, Muon)
+    assert moved_by(muon) == {id(block.weight) for block in module.blocks}
+    assert moved_by(adamw) == {id(module.table.weight), *(id(block.bias) for block in module.blocks)}
+    [alone] = build_optimisers(module, TrainingOptions())
+    assert moved_by(alone) == moved_by(adamw) | moved_by(muon)
+
+
+def test_matrices_keep_one_number_each_and_the_rest_two():
+    module = Small()
+    assert optimiser_numbers(module, TrainingOptions(optimiser="muon")) == 2 * 16 + 2 * (20 + 8)
+    assert optimiser_numbers(module, TrainingOptions()) == 2 * (32 + 20 + 8)
+
+
+def test_updates_have_the_size_of_those_of_adamw():
+    torch.manual_seed(0)
+    module = Small()
+    before = module.blocks[0].weight.detach().clone()
+    _, muon = build_optimisers(module, TrainingOptions(optimiser="muon", weight_decay=0.0))
+    for group in muon.param_groups:
+        group["lr"] = 1e-2
+    module.blocks[0].weight.grad = torch.randn(4, 4)
+    muon.step()
+    step = (module.blocks[0].weight - before).square().mean().sqrt().item()
+    assert 0.1 * 1e-2 < step < 0.4 * 1e-2  # 0.2 of the rate, which is what AdamW's come to
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_run_stopped_half_way_ends_in_the_same_bits(tmp_path, optimiser):
+    stage = ToyStage()
+    stage = replace(stage, training=replace(stage.training, optimiser=optimiser, steps=14))
+    train(stage, tmp_path / "whole", quiet=True)
+    shutil.copytree(tmp_path / "whole/checkpoints/step-00000007", tmp_path / "resumed/checkpoints/step-00000007")
+    train(stage, tmp_path / "resumed", quiet=True)
+    one, other = (load_file(tmp_path / run / "export" / "weights.safetensors") for run in ("whole", "resumed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path):
+    stage = ToyStage()
+    train(replace(stage, training=replace(stage.training, steps=14)), tmp_path, quiet=True)
+    for note in (tmp_path / "checkpoints").glob("*/run.json"):
+        text = note.read_text()
+        assert '"training.optimiser"' in text
+        note.write_text(text.replace('"training.optimiser": "\'adamw\'", ', ""))
+    train(replace(stage, training=replace(stage.training, steps=14)), tmp_path, quiet=True)
