@@ -79,6 +79,12 @@ def steps(recipe: Recipe) -> list[Step]:
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
     tokenize += ["--visual-tokenizer", str(export("visual_tokenizer")), "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
+    parts = ("autoencoder", "visual_tokenizer", "motion_tokenizer", "keyframe_detokenizer")
+    assemble = ["assemble", "-o", str(folder / "model"), "--preset", "things", "--dtype", "float16"]
+    assemble += ["--language-model", str(export("instruction_tuning"))]
+    assemble += ["--video-compensation", str(export("learned_compensation"))]
+    for part in parts:
+        assemble += [f"--{part.replace('_', '-')}", str(export(part))]
     things = ["--sources", str(sources), "--things", str(recipe.things), "--first-seed", str(TRAIN_SEEDS)]
     prepare_sources = ["prepare", "things-sources", "-o", str(sources), "--node-modules", str(recipe.node_modules)]
     return [
@@ -102,6 +108,7 @@ def steps(recipe: Recipe) -> list[Step]:
         Step(name="tokens", command=tokenize, result=tokens / f"things-{(recipe.videos - 1) // 500:05d}.tokens.json"),
         train("pretraining", *language, where=tokens, fresh=True),
         train("instruction_tuning", *language, "--start-from", str(export("pretraining")), where=tokens, fresh=True),
+        Step(name="model", command=assemble, result=folder / "model"),
     ]
 
 

@@ -1,9 +1,10 @@
 """Put exports of training and parts of models together to one model.
 
-Every part comes from --base unless an export is named for it. Settings come from --base too.
+Every part comes from --base unless an export is named for it. Settings come from --base too, or from --preset.
 
 examples:
   videolavit assemble -o mine --language-model runs/pretraining/export
+  videolavit assemble -o mine --preset things --video-compensation runs/learned_compensation/export
   videolavit assemble -o mine --base tiny --video-detokenizer runs/video_detokenizer/export
 """
 
@@ -27,6 +28,7 @@ PARTS = (
     "keyframe_detokenizer",
     "video_detokenizer",
     "language_model",
+    "video_compensation",
 )
 
 
@@ -50,6 +52,10 @@ class Config:
     """Export of the video detokenizer."""
     language_model: str = ""
     """Export of either language stage."""
+    video_compensation: str = ""
+    """Export of the learned motion compensation; a base that has none goes without."""
+    preset: Literal["tiny", "things"] | None = None
+    """Settings of the models of this preset, in place of the base's."""
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     """Store numbers as this type, but for what needs float32."""
     json: bool = False
@@ -66,12 +72,17 @@ def run(config: Config) -> int:
 
     from videolavit.checkpoints.artifacts import open_artifact
     from videolavit.training.model_folder import ModelExports, write_model
+    from videolavit.training.presets import SETTINGS
 
-    exports = ModelExports(**{name: given.get(name, config.base) for name in PARTS})
+    base = open_artifact(config.base)
+    parts = {name: given.get(name, config.base) for name in PARTS}
+    if "video_compensation" not in base.held() and "video_compensation" not in given:
+        parts["video_compensation"] = ""
+    settings = SETTINGS[config.preset] if config.preset else base.settings
     dtype = None if config.dtype is None else getattr(torch, config.dtype)
-    write_model(exports, config.output, open_artifact(config.base).settings, dtype=dtype)
+    write_model(ModelExports(**parts), config.output, settings, dtype=dtype)
     if config.json:
-        print_json({"model": str(config.output), "parts": {name: given.get(name, config.base) for name in PARTS}})
+        print_json({"model": str(config.output), "parts": {name: where for name, where in parts.items() if where}})
     else:
         told = ", ".join(f"{name.replace('_', ' ')} of {where}" for name, where in given.items())
         print(printable(f"{config.output}: {config.base} with the {told}"))

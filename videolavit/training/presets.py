@@ -7,6 +7,7 @@ Stages stand in an order in which they can be run.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
@@ -36,7 +37,7 @@ from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
 from videolavit.training.training_options import TrainingOptions
 
-__all__ = ["PAPER", "PRESETS", "THINGS", "TINY", "TINY_SETTINGS", "stages_of"]
+__all__ = ["PAPER", "PRESETS", "SETTINGS", "THINGS", "THINGS_SETTINGS", "TINY", "TINY_SETTINGS", "stages_of"]
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, special tokens forced, and a question has two or three ids of answer beside a hundred of video.
@@ -208,10 +209,31 @@ PAPER: dict[str, Any] = {
     "instruction_tuning": InstructionTuningStage(),
 }
 
-THINGS: dict[str, Any] = {**TINY, "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION)}
-"""The tiny model for the world of things, shapes and photographs: the same sizes, and motion compensation is learnt."""
+
+def _in_company(stage: Any) -> Any:
+    """A language stage with Muon, and four questions to a video."""
+    return replace(stage, questions_together=4, training=replace(stage.training, optimiser="muon"))
+
+
+# Photographs are more than a shape on a plain ground: twice as many codes for an image, of twice as many.
+_THINGS_VISUAL = replace(_TINY_VISUAL, num_codes=4096)
+
+THINGS: dict[str, Any] = {
+    **TINY,
+    "visual_tokenizer": replace(TINY["visual_tokenizer"], model=_THINGS_VISUAL, keep_rate=0.5),
+    "keyframe_detokenizer": replace(TINY["keyframe_detokenizer"], visual=_THINGS_VISUAL),
+    "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
+    "pretraining": _in_company(TINY["pretraining"]),
+    "instruction_tuning": _in_company(TINY["instruction_tuning"]),
+}
+"""The tiny model for the world of things, shapes and photographs: the same sizes but for the codes of images. Motion
+compensation is learnt, and the language model is trained with Muon on several questions about a video at once."""
+
+THINGS_SETTINGS = replace(TINY_SETTINGS, frames=replace(TINY_SETTINGS.frames, num_inference_steps=0))
+"""Settings of models of things: frames are those of learned compensation."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
+SETTINGS = {"tiny": TINY_SETTINGS, "things": THINGS_SETTINGS}
 
 
 def stages_of(preset: str) -> dict[str, Any]:
