@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one run")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--quantize", choices=["int8", "int4"], help="of the language model")
+    parser.add_argument("--quantize", choices=["int8", "int4", "nf4"], help="of the language model")
     parser.add_argument("--compile", action="store_true", help="the steps of the UNets")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

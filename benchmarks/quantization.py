@@ -1,4 +1,4 @@
-"""Language model with weights in 8 and 4 bits: size, error and speed beside whole weights.
+"""Language model with weights in 8 and 4 bits, of two kinds: size, error and speed beside whole weights.
 
     python benchmarks/quantization.py                            # random weights of the tiny preset's size
     python benchmarks/quantization.py --model FOLDER_OR_HUB_ID   # "error" is then that of trained weights
@@ -48,7 +48,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for dtype in (torch.float32, torch.bfloat16):
         whole = language_model(arguments.model).to(dtype)
-        for precision in (None, "int8", "int4"):
+        for precision in (None, "int8", "int4", "nf4"):
             print(row(whole, precision, runs), flush=True)
 
 

@@ -17,10 +17,10 @@ from videolavit.checkpoints.hooks import decode_slices, quantizer_of
 from videolavit.checkpoints.loading import distinct_tensors
 from videolavit.checkpoints.registry import live_component
 from videolavit.errors import ConfigError
-from videolavit.nn.quantized import Int4Linear, Int8Linear, precision_of
+from videolavit.nn.quantized import PRECISIONS, precision_of
 from videolavit.pipeline import VideoLaVIT
 
-KINDS = {"int8": Int8Linear, "int4": Int4Linear}
+KINDS = PRECISIONS
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_language_model_is_quantised_as_it_is_loaded_and_nothing_else_is(folde
     assert type(language_model.get_output_embeddings()) is nn.Linear
     assert not precision_of(model.parts.module("video_unet"))
     error = (hidden(model) - hidden(exact)).norm() / hidden(exact).norm()
-    assert 0 < error < {"int8": 0.02, "int4": 0.3}[precision]
+    assert 0 < error < {"int8": 0.02, "int4": 0.3, "nf4": 0.3}[precision]
 
 
 def test_parts_in_memory_are_changed_at_once_and_results_stay_near():
@@ -166,7 +166,7 @@ def test_tiles_cover_a_large_image_and_leave_a_small_one_alone():
     assert torch.corrcoef(torch.stack([ours.flatten(), expected.flatten()]))[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("precision", [None, "int8", "int4"])
+@pytest.mark.parametrize("precision", [None, *KINDS])
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["stored", "bfloat16"])
 def test_the_size_of_a_part_is_known_before_it_is_loaded(folder, precision, dtype):
     model = VideoLaVIT.from_pretrained(folder, dtype=dtype, quantize=precision)

@@ -67,7 +67,7 @@ def part_size(part: StoredComponent, *, dtype: torch.dtype | None = None, quanti
     Args:
         part: from a checkpoint, or from `live_component` of a module that may be on the meta device.
         dtype: that it would be loaded in; None for the stored one.
-        quantize: "int8" or "int4" for what that makes of a language model; other parts are not quantised.
+        quantize: "int8", "int4" or "nf4" for what that makes of a language model; other parts are not quantised.
 
     Raises:
         ConfigError: the configuration cannot be built, or quantised so.

@@ -169,7 +169,7 @@ class StoredComponent:
     text_tokenizer: Path | None = None
     """Folder of the text tokenizer that belongs to a language model."""
     quantize: str | None = None
-    """Bits of the weights of linear layers, where they are stored in so few: "int8" or "int4"."""
+    """Bits of the weights of linear layers, where they are stored in so few: "int8", "int4" or "nf4"."""
     same_as: str | None = None
     """Another part with this very configuration and these tensors, which the native layout stores once for both."""
 

@@ -1,8 +1,8 @@
 """Linear layers whose weights are stored in 8 or 4 bits; they compute in the type of their inputs.
 
 Weight-only quantisation: a weight is turned back into a number each time it is used. That saves memory, half or nearly
-three quarters of it against 16 bits, and not time: see docs/memory.md. Public
-PyTorch alone, so any device and any float type will do.
+three quarters of it against 16 bits, and not time: see docs/memory.md. Public PyTorch alone, so any device and any
+float type will do. On CUDA, 8 bits and "nf4" are computed by the kernels of a library where it is installed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from videolavit.errors import ConfigError
+from videolavit.nn.nf4 import Nf4Linear
+from videolavit.nn.quantized_kernels import kernels_for
 
-__all__ = ["GROUP_SIZE", "Int4Linear", "Int8Linear", "precision_of", "quantize_linears", "quantized_linear"]
+__all__ = [
+    "GROUP_SIZE",
+    "PRECISIONS",
+    "Int4Linear",
+    "Int8Linear",
+    "precision_of",
+    "quantize_linears",
+    "quantized_linear",
+]
 
 GROUP_SIZE = 128
 """Weights of one row that share a scale and a least value at 4 bits: 0.25 bits for each weight on top."""
@@ -39,6 +49,9 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", _bias(linear))
 
     def forward(self, inputs: Float[Tensor, "*shape columns"]) -> Float[Tensor, "*shape rows"]:
+        kernels = kernels_for(inputs)
+        if kernels is not None:
+            return kernels.int8(inputs, self.weight, self.scale, self.bias)
         products = F.linear(inputs, self.weight.to(inputs.dtype)) * self.scale
         return products if self.bias is None else products + self.bias
 
@@ -81,16 +94,19 @@ class Int4Linear(nn.Module):
         return f"in_features={2 * self.weight[0].numel()}, out_features={self.weight.shape[0]}"
 
 
-def quantized_linear(precision: str) -> type[Int8Linear | Int4Linear]:
-    """The kind of linear layer with weights in "int8" or "int4".
+PRECISIONS: dict[str, type[nn.Module]] = {"int8": Int8Linear, "int4": Int4Linear, "nf4": Nf4Linear}
+"""Kinds of layers by the name of their bits."""
+
+
+def quantized_linear(precision: str) -> type[nn.Module]:
+    """The kind of linear layer with weights in "int8", "int4" or "nf4".
 
     Raises:
         ConfigError: another precision.
     """
-    kinds = {"int8": Int8Linear, "int4": Int4Linear}
-    if precision not in kinds:
-        raise ConfigError(f'got quantize={precision!r}, expected "int8" or "int4"')
-    return kinds[precision]
+    if precision not in PRECISIONS:
+        raise ConfigError(f'got quantize={precision!r}, expected "int8", "int4" or "nf4"')
+    return PRECISIONS[precision]
 
 
 def quantize_linears(module: nn.Module, precision: str, *, keep: tuple[nn.Module | None, ...] = ()) -> None:
@@ -98,7 +114,7 @@ def quantize_linears(module: nn.Module, precision: str, *, keep: tuple[nn.Module
 
     Args:
         module: any network; on the meta device, too, to learn sizes.
-        precision: of the weights, "int8" or "int4"; biases keep their type.
+        precision: of the weights, "int8", "int4" or "nf4"; biases keep their type.
         keep: layers that stay as they are.
 
     Raises:
@@ -116,10 +132,9 @@ def quantize_linears(module: nn.Module, precision: str, *, keep: tuple[nn.Module
 
 
 def precision_of(module: nn.Module) -> str | None:
-    """Bits of the quantised layers inside `module`, "int8" or "int4"; None where there is none."""
-    if any(isinstance(child, Int8Linear) for child in module.modules()):
-        return "int8"
-    return "int4" if any(isinstance(child, Int4Linear) for child in module.modules()) else None
+    """Bits of the quantised layers inside `module`, a key of `PRECISIONS`; None where there is none."""
+    kinds = {kind: precision for precision, kind in PRECISIONS.items()}
+    return next((kinds[type(child)] for child in module.modules() if type(child) in kinds), None)
 
 
 def _bias(linear: nn.Linear) -> Tensor | None:

@@ -133,7 +133,7 @@ class VideoLaVIT(Components):
             token: of the hub, for models that are not public.
             cache_dir: folder for downloads.
             local_files_only: take what was downloaded before.
-            quantize: "int8" or "int4" for language models whose weights take so few bits; see docs/memory.md.
+            quantize: "int8", "int4" or "nf4" for language models whose weights take so few bits; see docs/memory.md.
             compile: compile the steps of the UNets with `torch.compile`, when each is first used.
 
         Raises:

@@ -30,8 +30,8 @@ class ModelOptions:
     """Device to compute on; auto is a GPU that CUDA or ROCm knows, else the CPU."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Type of the numbers; auto is the type that they are stored in, but float32 for float16 on a CPU."""
-    quantize: Literal["int8", "int4"] | None = None
-    """Let weights of language models take so few bits: less memory, not quite the same results."""
+    quantize: Literal["int8", "int4", "nf4"] | None = None
+    """Let weights of language models take so few bits, 4 for nf4: less memory, not quite the same results."""
     offload: bool = False
     """Keep the parts in main memory, and on the device only while they compute: less of its memory, slower."""
     compile: bool = False
