@@ -25,12 +25,14 @@ examples:
   videolavit train pretraining --preset tiny --data data/tokens --training.steps 2000
   videolavit train motion_tokenizer --model.num-codes 256 -o runs/motion-256
   videolavit train pretraining --from-model tiny --data data/my_tokens
+  videolavit train autoencoder --data data/things=3 data/shapes
   torchrun --nproc-per-node 2 -m videolavit train pretraining --data data/tokens
   videolavit train pretraining --preset paper --dry-run --processes 64 --tokens-per-second 6000
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from collections.abc import Sequence
@@ -59,6 +61,8 @@ class Config:
     """Start from the weights of this model wherever they fit: a folder, a hub id, or `tiny` for the one in the package.
     Without it weights are random, or what options of the stage say. For LoRA, whose layers have other names, give the
     model as --start-from."""
+    replicate: int | None = None
+    """Groups of processes that each hold all weights: the same as --training.replicate."""
     quiet: bool = False
     """Show no progress bar."""
     dry_run: bool = False
@@ -73,8 +77,6 @@ class Config:
 
 def parse(arguments: Sequence[str]) -> Config:
     """Read the options that no stage has, and leave the rest to the stage."""
-    import dataclasses
-
     import tyro
 
     asks_for_help = {"-h", "--help"} & set(arguments)
@@ -98,6 +100,8 @@ def run(config: Config) -> int:
             "1 process and a speed that is not negative"
         )
     stage = _stage(config)
+    if config.replicate is not None:
+        stage = dataclasses.replace(stage, training=dataclasses.replace(stage.training, replicate=config.replicate))
     if config.dry_run:
         from videolavit.training.planning import plan
 

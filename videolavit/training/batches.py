@@ -78,6 +78,14 @@ class Mixture:
         counts = turns * self._shares + np.bincount(self._round[:place], minlength=len(self._shares))
         return counts.tolist()
 
+    def seen(self, draws: int) -> dict[str, float]:
+        """What the first `draws` samples have shown of the data, as the parts tell it."""
+        told: dict[str, float] = {}
+        for part, count in zip(self._parts, self.taken(draws), strict=True):
+            seen = getattr(part, "seen", None)
+            told |= {} if seen is None else seen(count)
+        return told
+
 
 def batches(
     samples: Samples,

@@ -11,7 +11,7 @@ from videolavit.data.folder_report import check_same_tokenizers
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
 
-__all__ = ["TokenFolder", "folders_and_shares", "open_folders"]
+__all__ = ["TokenFolder", "folders_and_shares", "named_folders", "open_folders"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +44,17 @@ def folders_and_shares(data: str | Sequence[str]) -> list[tuple[str, int]]:
     return found
 
 
+def named_folders(data: str | Sequence[str]) -> list[tuple[str, str, int]]:
+    """(name, folder, share) of each: the name is the last part of the path, or all of it where two end alike.
+
+    Raises:
+        ConfigError: as in `folders_and_shares`.
+    """
+    found = folders_and_shares(data)
+    ends = Counter(Path(folder).name for folder, _ in found)
+    return [(Path(folder).name if ends[Path(folder).name] == 1 else folder, folder, share) for folder, share in found]
+
+
 def open_folders(data: str | Sequence[str]) -> list[TokenFolder]:
     """Readers of all folders, whose ids mean the same.
 
@@ -51,11 +62,10 @@ def open_folders(data: str | Sequence[str]) -> list[TokenFolder]:
         ConfigError: folders were made by different tokenizers, or are not named as `folders_and_shares` wants.
         MediaError: a folder holds no token shards.
     """
-    named = folders_and_shares(data)
-    readers = [TokenReader(folder) for folder, _ in named]
+    named = named_folders(data)
+    readers = [TokenReader(folder) for _, folder, _ in named]
     check_same_tokenizers(readers)
-    ends = Counter(Path(folder).name for folder, _ in named)
     return [
-        TokenFolder(name=Path(folder).name if ends[Path(folder).name] == 1 else folder, share=share, reader=reader)
-        for (folder, share), reader in zip(named, readers, strict=True)
+        TokenFolder(name=name, share=share, reader=reader)
+        for (name, _, share), reader in zip(named, readers, strict=True)
     ]

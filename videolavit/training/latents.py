@@ -27,6 +27,7 @@ from videolavit.jobs.devices import worker_device
 from videolavit.jobs.partial_files import create_once, partial_path
 from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
 from videolavit.training.batches import Samples
+from videolavit.training.data_folders import folders_and_shares
 
 __all__ = ["LatentClips", "frozen_digest", "has_latents", "prepare_latents"]
 
@@ -126,7 +127,8 @@ def prepare_latents(stage: LatentStage, target: Path, num_clips: int, *, jobs: J
         raise OutputError(f"{target}: cannot be used for latent shards: {error}") from error
     _claim(target, stage.frozen())
     data = getattr(stage, "data", "")
-    if data and (shards := list(Path(data).glob("*.tar"))):
+    folders = [folder for folder, _ in folders_and_shares(data)] if data else []
+    if shards := [path for folder in folders for path in Path(folder).glob("*.tar")]:
         claim(target, "data.made_of.txt", digest_of_shards(sorted(shards)))
     draws = [range(start, min(start + CLIPS_PER_SHARD, num_clips)) for start in range(0, num_clips, CLIPS_PER_SHARD)]
     raise_failures(run_jobs([_LatentShard(stage=stage, target=target, draws=part) for part in draws], jobs))

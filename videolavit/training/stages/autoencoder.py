@@ -6,9 +6,8 @@ The paper takes those of SDXL and SVD; a laptop wants one that is a thousand tim
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import load_autoencoder, write_artifact
-from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import DeadLeaves, Photographs, VideoFrames
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
-from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.batches import Mixture, Samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
@@ -32,12 +31,13 @@ _AROUND = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderStage(Stage["AutoencoderTraining"]):
+class AutoencoderStage(ReadsShards, Stage["AutoencoderTraining"]):
     """Absolute error on pixels, saturated ones and those around them weighted, and a little KL divergence."""
 
     name: str = "autoencoder"
-    data: str = "data/train"
-    """Folder of shards."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
+    A."""
     height: int = 128
     width: int = 128
     shares: tuple[int, int, int] = (6, 2, 2)
@@ -59,6 +59,8 @@ class AutoencoderStage(Stage["AutoencoderTraining"]):
         )
     )
 
+    one_size: ClassVar[bool] = True
+
     def build(self) -> AutoencoderTraining:
         """The autoencoder with its loss."""
         if self.keep_latents_of:
@@ -74,14 +76,9 @@ class AutoencoderStage(Stage["AutoencoderTraining"]):
         )
         return AutoencoderTraining(autoencoder, self.saturated_weight, self.kl_weight)
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """Images of all three kinds."""
-        frames = Shuffled(VideoFrames(self.reader), self.training.seed)
+        frames = FolderSamples(self.folders, VideoFrames, self.training.seed)
         kinds: list[Samples] = [frames, Photographs(self.height, self.width), DeadLeaves(self.height, self.width)]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
 

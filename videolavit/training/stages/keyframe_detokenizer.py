@@ -7,7 +7,6 @@ its condition of the features. The condition is dropped now and then, for guidan
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, write_artifact
 from videolavit.data.keyframes import Keyframes
-from videolavit.data.shards import ShardReader
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.vae import encode_images, signed_images, vae_factor
@@ -30,7 +28,8 @@ from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tokenizers.image_processor import preprocess_images
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
-from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.batches import Samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.io.pixels import resize_image
@@ -82,12 +81,13 @@ class KeyframeUNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyframeDetokenizerStage(Stage["KeyframeDetokenizerTraining"]):
+class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]):
     """Squared error of what the scheduler wants predicted, at timesteps drawn evenly."""
 
     name: str = "keyframe_detokenizer"
-    data: str = "data/train"
-    """Folder of shards."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
+    A."""
     tokenizer: str = ""
     """Folder of a trained visual tokenizer with its condition decoder; empty for ones with random weights."""
     autoencoder: str = ""
@@ -144,14 +144,9 @@ class KeyframeDetokenizerStage(Stage["KeyframeDetokenizerTraining"]):
             timestep_spacing=self.timestep_spacing,
         )
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """One keyframe at a time."""
-        return Shuffled(Keyframes(self.reader), self.training.seed)
+        return FolderSamples(self.folders, Keyframes, self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Images as the tokenizer reads them, and at the size that is drawn."""

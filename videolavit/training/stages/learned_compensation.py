@@ -7,9 +7,8 @@ still. The moved pixels alone are held to the frames too, where they can show th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,12 +18,12 @@ from torch import Tensor, nn
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import TOKENIZER_GAIN
 from videolavit.data.prepared_clips import ClipFrames
-from videolavit.data.shards import ShardReader
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
-from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.batches import Samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
@@ -32,12 +31,13 @@ __all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedCompensationStage(Stage["LearnedCompensationTraining"]):
+class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]):
     """Error of frames made of keyframe and motion in one step."""
 
     name: str = "learned_compensation"
-    data: str = "data/train"
-    """Folder of shards: things, shapes, collages and real videos may lie side by side."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, in which things, shapes, collages and real videos may lie side by side, or several with
+    whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from A."""
     motion_tokenizer: str = ""
     """Folder of a trained motion tokenizer; empty to train on raw motion alone."""
     motion: MotionTokenizerConfig = field(default_factory=MotionTokenizerConfig)
@@ -55,6 +55,8 @@ class LearnedCompensationStage(Stage["LearnedCompensationTraining"]):
         )
     )
 
+    one_size: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if not 0 <= self.tokenized_motion <= 1 or self.frames_per_clip < 1:
             raise ConfigError(f"tokenized_motion must be 0 to 1 and frames_per_clip at least 1, got {self}")
@@ -64,14 +66,9 @@ class LearnedCompensationStage(Stage["LearnedCompensationTraining"]):
         tokenizer = load_artifact("motion_tokenizer", self.motion_tokenizer) if self.motion_tokenizer else None
         return LearnedCompensationTraining(self, LearnedCompensation(self.model), tokenizer)
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """One clip at a time."""
-        return Shuffled(ClipFrames(self.reader), self.training.seed)
+        return FolderSamples(self.folders, ClipFrames, self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Keyframes and frames in uint8, motion in the tokenizer's units."""

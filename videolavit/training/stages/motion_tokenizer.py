@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from videolavit.clip import MotionField
 from videolavit.data.shards import ShardReader
 from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
-from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.batches import Samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.visualize import draw_colors
@@ -37,15 +37,16 @@ _IMAGE_PIXELS_PER_CELL = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class MotionTokenizerStage(Stage["MotionTokenizerTraining | MotionDecoderTraining"]):
+class MotionTokenizerStage(ReadsShards, Stage["MotionTokenizerTraining | MotionDecoderTraining"]):
     """Squared error of the reconstructed motion and commitment to the codes; quantisation starts late.
 
     Then, with `keep_ids_of`, endpoint errors of the decoder alone.
     """
 
     name: str = "motion_tokenizer"
-    data: str = "data/train"
-    """Folder of shards."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
+    A."""
     model: MotionTokenizerConfig = field(default_factory=MotionTokenizerConfig)
     codebook: CodebookConfig = field(default_factory=lambda: CodebookConfig(warm_up_steps=500))
     commitment_weight: float = 0.25
@@ -64,15 +65,11 @@ class MotionTokenizerStage(Stage["MotionTokenizerTraining | MotionDecoderTrainin
             return MotionDecoderTraining(load_artifact("motion_tokenizer", self.keep_ids_of))
         return MotionTokenizerTraining(MotionTokenizer(self.model), self.codebook, self.commitment_weight)
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """One clip's motion at a time."""
         model = load_artifact("motion_tokenizer", self.keep_ids_of).config if self.keep_ids_of else self.model
-        return Shuffled(MotionFields(self.reader, model.rows, model.cols), self.training.seed)
+        grid = model.rows, model.cols
+        return FolderSamples(self.folders, lambda reader: MotionFields(reader, *grid), self.training.seed)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Motion in tokenizer units, and the pixels that one unit stands for."""

@@ -8,7 +8,6 @@ and then, for guidance. With `residual_scale` the UNet learns residuals to motio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, we
 from videolavit.checkpoints.files import find_tensors, open_tensors
 from videolavit.clip import MotionField
 from videolavit.data.prepared_clips import ClipFrames
-from videolavit.data.shards import ShardReader
 from videolavit.detokenizers.motion_condition import MotionConditionEncoder, MotionConditionEncoderConfig
 from videolavit.detokenizers.vae import encode_images, signed_images, vae_factor
 from videolavit.detokenizers.video_detokenizer import VideoDetokenizer, VideoOptions
@@ -33,8 +31,10 @@ from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.tiny.compensation import NUM_HINTS
 from videolavit.tiny.residual import video_detokenizer
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
-from videolavit.training.batches import Samples, Shuffled
+from videolavit.training.batches import Samples
+from videolavit.training.data_folders import named_folders
 from videolavit.training.latents import LatentClips, frozen_digest, has_latents
+from videolavit.training.shard_folders import FolderSamples, ReadsShards, ShardFolder
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.io.pixels import resize_image
@@ -76,12 +76,13 @@ class VideoUNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoDetokenizerStage(Stage["VideoDetokenizerTraining"]):
+class VideoDetokenizerStage(ReadsShards, Stage["VideoDetokenizerTraining"]):
     """EDM's weighted squared error of the denoised latents."""
 
     name: str = "video_detokenizer"
-    data: str = "data/train"
-    """Folder of shards, or of latent shards made of them by this autoencoder and motion tokenizer."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or of latent shards made of them by this autoencoder and motion tokenizer; or several with
+    whole-numbered shares, as in `--data A=3 B=1`: of four clips three come from A."""
     autoencoder: str = ""
     """Folder of a trained autoencoder; empty for a small one with random weights."""
     motion_tokenizer: str = ""
@@ -151,16 +152,17 @@ class VideoDetokenizerStage(Stage["VideoDetokenizerTraining"]):
             steps_offset=1,
         )
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """One clip at a time."""
-        if has_latents(self.data):
-            return Shuffled(LatentClips(self.data, self.frozen()), self.training.seed)
-        return Shuffled(ClipFrames(self.reader), self.training.seed)
+        named = named_folders(self.data)
+        with_latents = [has_latents(folder) for _, folder, _ in named]
+        if not any(with_latents):
+            return FolderSamples(self.folders, ClipFrames, self.training.seed)
+        if not all(with_latents):
+            raise ConfigError("got folders of shards beside folders of latent shards, expected only one of both kinds")
+        frozen = self.frozen()
+        folders = [ShardFolder(name=name, share=share, reader=folder) for name, folder, share in named]
+        return FolderSamples(folders, lambda folder: LatentClips(folder, frozen), self.training.seed)
 
     def frozen(self) -> str:
         """All that decides what the frozen parts make of a clip."""

@@ -9,7 +9,6 @@ known for. Codes are made of these features and have no place of their own: what
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,11 @@ from videolavit.data.scene_labels import (
     SceneLabels,
     unknown_labels,
 )
-from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import DeadLeaves, Photographs
 from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
 from videolavit.tokenizers.vit import VisionTransformer, VisionTransformerConfig
-from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.batches import Mixture, Samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
@@ -48,12 +47,13 @@ _NAMES = ("name", "colour", "size", "side", "ground")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionEncoderStage(Stage["VisionEncoderTraining"]):
+class VisionEncoderStage(ReadsShards, Stage["VisionEncoderTraining"]):
     """Cross-entropy of what patches and images show, error of where objects are, error of pixels."""
 
     name: str = "vision_encoder"
-    data: str = "data/train"
-    """Folder of shards."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
+    A."""
     shares: tuple[int, int, int] = (8, 1, 1)
     """Keyframes of videos, photographs and dead leaves in the mixture; 0 leaves one out."""
     model: VisionTransformerConfig = field(
@@ -76,15 +76,10 @@ class VisionEncoderStage(Stage["VisionEncoderTraining"]):
         """The encoder, heads that only training has, and the loss."""
         return VisionEncoderTraining(self, VisionTransformer(self.model))
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """Images with their labels."""
         size, patch = self.model.image_size, self.model.patch_size
-        keyframes = Shuffled(LabelledKeyframes(self.reader, patch), self.training.seed)
+        keyframes = FolderSamples(self.folders, lambda reader: LabelledKeyframes(reader, patch), self.training.seed)
         others = [_Unlabelled(kind(size, size), patch) for kind in (Photographs, DeadLeaves)]
         kinds: list[Samples] = [keyframes, *others]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +27,6 @@ from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.data.keyframes import Keyframes
-from videolavit.data.shards import ShardReader
 from videolavit.data.training_images import Photographs
 from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
 from videolavit.errors import ConfigError
@@ -36,7 +34,8 @@ from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
 from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
 from videolavit.tokenizers.selector import PatchSelection, draw_gumbel_noise, straight_through_keep
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
-from videolavit.training.batches import Mixture, Samples, Shuffled
+from videolavit.training.batches import Mixture, Samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
@@ -46,12 +45,13 @@ Selection = Literal["gradient", "novelty"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisualTokenizerStage(Stage["VisualTokenizerTraining"]):
+class VisualTokenizerStage(ReadsShards, Stage["VisualTokenizerTraining"]):
     """Cosine loss of reconstructed features, keep-rate term, commitment to the codes."""
 
     name: str = "visual_tokenizer"
-    data: str = "data/train"
-    """Folder of shards."""
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
+    A."""
     shares: tuple[int, int] = (1, 0)
     """Keyframes of videos and photographs in the mixture; 0 leaves one out."""
     encoder: str = ""
@@ -94,16 +94,11 @@ class VisualTokenizerStage(Stage["VisualTokenizerTraining"]):
             tokenizer.vit.load_state_dict(load_artifact("vision_encoder", self.encoder).state_dict())
         return VisualTokenizerTraining(self, tokenizer, ConditionDecoder(self.decoder))
 
-    @cached_property
-    def reader(self) -> ShardReader:
-        """The prepared videos."""
-        return ShardReader(self.data)
-
     def samples(self) -> Samples:
         """One image at a time."""
         size = self.model.vit.image_size
         kinds: list[Samples] = [
-            Shuffled(Keyframes(self.reader), self.training.seed),
+            FolderSamples(self.folders, Keyframes, self.training.seed),
             Photographs(size, size),
         ]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])
