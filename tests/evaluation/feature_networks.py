@@ -41,10 +41,10 @@ class SmallInception(nn.Module):
         return self.layer(img.float() / 255).mean(dim=(2, 3))
 
 
-def write_networks(folder: Path) -> dict[str, Path]:
+def write_networks(folder: Path, seed: int = 3) -> dict[str, Path]:
     """Files by the names of the networks."""
     found = {}
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     for name, module in {"i3d": SmallI3d(), "c3d": SmallClassifier(), "inception": SmallInception()}.items():
         found[name] = folder / f"{name}.pt"
         torch.jit.script(module).save(str(found[name]))

@@ -108,6 +108,39 @@ class LyingModel(TruthfulModel):
         return MotionField(values=-motion.values, height=motion.height, width=motion.width)
 
 
+class SilentModel(TruthfulModel):
+    """Draws black images, says nothing, and lets everything stand still."""
+
+    def shown(self, sample):
+        return np.zeros_like(sample.frames)
+
+    def answer_one(self, text, image, video):
+        return ""
+
+    def reconstruct_motion(self, motion):
+        return MotionField(values=np.zeros_like(motion.values), height=motion.height, width=motion.width)
+
+
+class GuessingModel(TruthfulModel):
+    """Draws noise, answers with some right answer to some question, and moves anywhere."""
+
+    def __init__(self, task: str, count: int, seed: int = 0, *, luck: int = 0) -> None:
+        super().__init__(task, count, seed)
+        self.random = np.random.default_rng(luck)
+
+    def shown(self, sample):
+        return self.random.integers(0, 256, sample.frames.shape, dtype=np.uint8)
+
+    def answer_one(self, text, image, video):
+        sample = self.samples[int(self.random.integers(len(self.samples)))]
+        asked = [*shapes_questions(sample.scene, sample.seed), *image_questions(sample.scene, sample.seed)]
+        return asked[int(self.random.integers(len(asked)))].answer
+
+    def reconstruct_motion(self, motion):
+        values = self.random.normal(size=motion.values.shape).astype(np.float32)
+        return MotionField(values=values, height=motion.height, width=motion.width)
+
+
 def other_scene(scene: Scene) -> Scene:
     """A scene in which everything about the object is different."""
     actors = []

@@ -64,6 +64,15 @@ def test_guessing_scores_chance(official, name, chance):
     assert abs(sum(values) / 30 - chance) < 4 * (chance * (1 - chance) / 90) ** 0.5
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_guessing_lies_between_silence_and_knowledge(official, name):
+    benchmark = made(official, name)
+    found = [scores(benchmark, GuessingModel(benchmark, seed))[HEADLINE.get(name, "accuracy")] for seed in range(12)]
+    mean = sum(one.value for one in found) / 12
+    assert mean < BEST.get(name, 1.0)
+    assert mean > 0 or name == "mmbench"  # four rotations in a row are guessed once in 256 times
+
+
 def test_guessing_fails_the_circle_more_often_than_a_single_pass(official):
     def mean(variant):
         benchmark = made(official, "mmbench", variant=variant)

@@ -1,6 +1,7 @@
 """Generation benchmarks on small sets in the official formats, with small networks in the form of the real ones."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from videolavit.evaluation.metrics.distances import frechet_distance
 from videolavit.evaluation.metrics.lpips import Lpips
 from videolavit.evaluation.metrics.moments import Moments
 from videolavit.evaluation.metrics.networks import Networks
+from videolavit.evaluation.real_features import RealFeatures
 from videolavit.evaluation.record import merge_records, read_record, record_of, summarising_benchmarks, write_record
 from videolavit.evaluation.runner import Part, features_folder, run_all
+from videolavit.video.similarity import psnr_db, ssim
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,125 @@ def test_the_real_thing_is_near_and_noise_is_far(data, networks):
     assert -1 <= near["CLIPSIM"].value <= 1
     assert near["CLIPSIM"].low <= near["CLIPSIM"].value <= near["CLIPSIM"].high
     assert 1 <= near["IS"].value <= 3
+
+
+def test_a_model_that_shows_nothing_is_farther_than_the_real_thing(data, networks):
+    """The same grey video each time: no variety, so the least inception score."""
+
+    class Grey(Renderer):
+        def _video(self, seed):
+            return np.full((24, 128, 128, 3), 128, np.uint8)
+
+    near, grey = (scores(made(data, "msrvtt", networks), model) for model in (Renderer(), Grey()))
+    assert near["FVD"].value < 0.2 * grey["FVD"].value
+    assert grey["IS"].value == pytest.approx(1, abs=1e-6)
+    images = [scores(made(data, "coco", networks), model)["FID"].value for model in (Renderer(), Grey())]
+    assert images[0] < images[1]
+    ucf = scores(made(data, "ucf101", networks, limit=2), Grey())
+    assert ucf["IS"].value == pytest.approx(1, abs=1e-6)
+    ends = scores(made(data, "long_video", networks, limit=3), Grey())
+    assert ends["FVD"].value == pytest.approx(0, abs=1e-6)  # it ends as it began; only FVD against real videos tells
+    assert ends["frame similarity"].value == pytest.approx(1, abs=1e-5)
+
+
+class Codec(Renderer):
+    """Gives back all of a video, nothing of it, or something else."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def identity(self, parts):
+        return f"codec {self.kept}"
+
+    def reconstruct_video(self, path, *, seed, keyframes, motion):
+        original = real_clip(path, PROTOCOLS["full"], 0)
+        noise = np.random.default_rng(seed).integers(0, 256, original.shape, dtype=np.uint8)
+        made = {"all": original, "nothing": np.zeros_like(original), "noise": noise}[self.kept]
+        pairs = list(zip(made, original, strict=True))
+        return SimpleNamespace(
+            frames=made,
+            original=original,
+            psnr_db=min(psnr_db(made, original), 99.0),
+            ssim=float(np.mean([ssim(*pair) for pair in pairs])),
+            ids_per_second=10.0,
+            bits_per_second=80.0,
+        )
+
+
+def test_a_reconstruction_that_keeps_everything_nothing_and_something_else(data):
+    folder = data / "TestVideo"
+    all_kept, nothing, noise = (
+        scores(made(folder, "reconstruction", ()), Codec(kept)) for kept in ("all", "nothing", "noise")
+    )
+    assert all_kept["PSNR, dB"].value == 99
+    assert all_kept["SSIM"].value == pytest.approx(1)
+    for other in (nothing, noise):
+        assert other["PSNR, dB"].value < 12
+        assert other["SSIM"].value < 0.2
+    assert all_kept["ids per second"].value == 10
+
+
+def test_real_features_are_found_again_by_the_next_model(data, networks, tmp_path, monkeypatch):
+    from videolavit.evaluation import generation_benchmark
+
+    def measured(name, model, **options):
+        benchmark = made(data, name, networks, features=tmp_path / "features", **options)
+        outcomes = list(run_all(model, [benchmark]).outcomes(name).values())
+        return [{key: one.arrays[key].copy() for key in one.arrays if key.endswith("real")} for one in outcomes]
+
+    def refused(*_):
+        raise AssertionError("a real video was read again")
+
+    first = measured("msrvtt", Renderer()), measured("coco", Renderer(), limit=3)
+    monkeypatch.setattr(generation_benchmark, "real_clip", refused)
+    monkeypatch.setattr("videolavit.video.io.images.read_image", refused)
+    again = measured("msrvtt", Renderer(noise=True)), measured("coco", Renderer(noise=True), limit=3)
+    for before, after in zip(first, again, strict=True):
+        assert len(before) == len(after) == 3
+        for one, other in zip(before, after, strict=True):
+            assert one.keys() == other.keys() != set()
+            assert all(np.array_equal(one[key], other[key]) for key in one)
+
+
+def test_features_of_another_file_network_or_protocol_are_not_taken(data, networks, tmp_path):
+    path, folder, reads = tmp_path / "clip.mp4", tmp_path / "features", []
+
+    def of(found=networks, chosen="paper24", name="i3d"):
+        reads.clear()
+
+        def read():
+            reads.append(chosen)
+            return frames(0)
+
+        return RealFeatures(folder, Networks(dict(found))).of(path, [name], {"chosen": chosen}, read)[name]
+
+    write_clip(path, 0)
+    first = of()
+    assert reads == ["paper24"]
+    assert np.array_equal(of(), first)
+    assert reads == []
+    of(chosen="sgv16")
+    assert reads == ["sgv16"]
+    other = dict(networks) | {"i3d": write_networks(tmp_path, seed=9)["i3d"]}
+    assert not np.array_equal(of(tuple(other.items())), first)
+    assert reads == ["paper24"]
+    write_clip(path, 1)
+    of()
+    assert reads == ["paper24"]
+
+
+def test_damaged_features_are_computed_anew(data, networks, tmp_path):
+    features = RealFeatures(tmp_path, Networks(dict(networks)))
+    path = data / "TestVideo/video7010.mp4"
+    first = features.of(path, ["i3d"], {}, lambda: frames(0))["i3d"]
+    [kept] = tmp_path.rglob("*.npy")
+    for damage in (b"", kept.read_bytes()[:-3], b"nonsense"):
+        kept.write_bytes(damage)
+        assert np.array_equal(features.of(path, ["i3d"], {}, lambda: frames(0))["i3d"], first)
+    np.save(kept, np.full_like(first, np.nan))
+    assert np.array_equal(features.of(path, ["i3d"], {}, lambda: frames(0))["i3d"], first)
+    assert list(tmp_path.rglob("*.partial")) == []
 
 
 def test_captions_are_drawn_by_the_seed_and_stand_in_the_record(data, networks):

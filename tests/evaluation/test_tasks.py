@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluation.shapes_models import LyingModel, TruthfulModel
+from evaluation.shapes_models import GuessingModel, LyingModel, SilentModel, TruthfulModel
 
 from videolavit.data.shapes import captions, image_captions, names_size, render, sample_scene
 from videolavit.data.shapes.scene import is_held_out
@@ -56,6 +56,26 @@ def test_the_truth_is_all_right(task):
 def test_something_else_is_all_wrong(task):
     found = estimates(LyingModel, task)
     assert found[HEADLINES[task]].value == 0
+
+
+@pytest.mark.parametrize("task", sorted(HEADLINES))
+def test_silence_and_black_images_are_all_wrong(task):
+    assert estimates(SilentModel, task)[HEADLINES[task]].value == 0
+
+
+ANSWERED = [task for task in sorted(HEADLINES) if "questions" in task or task in ("order", "motion_ids")]
+
+
+@pytest.mark.parametrize("task", sorted(set(HEADLINES) - set(ANSWERED)))
+def test_noise_is_wrong_but_by_chance(task):
+    found = estimates(GuessingModel, task)[HEADLINES[task]].value
+    assert found == 0 or (task == "autoencoder" and found < 0.5)  # it asks for a shape alone, and noise has some
+
+
+@pytest.mark.parametrize("task", ANSWERED)
+def test_guesses_are_seldom_right(task):
+    found = [measured(GuessingModel(task, 4, luck=luck), task, 4)[HEADLINES[task]].value for luck in range(8)]
+    assert 0 < np.mean(found) < 0.5  # several colours, shapes and ways: far from all, and not never
 
 
 def test_every_task_is_tested():

@@ -83,6 +83,8 @@ class Config:
     """Way in which the benchmark is done, such as `single` of mmbench or `sgv16` of msrvtt."""
     networks: Annotated[tuple[str, ...], arg(metavar="NAME=FILE ...")] = ()
     """Feature networks, such as i3d=i3d_torchscript.pt."""
+    features: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Folder for feature vectors of real videos and images, for the next model; by default none are kept."""
     seed: int = 0
     """Another one gives other scenes, captions, and other random numbers of the model."""
     judge: Annotated[str, arg(metavar="none|FOLDER|ADDRESS")] = "none"
@@ -189,6 +191,7 @@ def _options(config: Config) -> BenchmarkOptions:
         seed=config.seed,
         variant=config.variant,
         networks=tuple(sorted(networks.items())),
+        features=config.features,
     )
 
 

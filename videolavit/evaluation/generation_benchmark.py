@@ -24,9 +24,18 @@ from videolavit.evaluation.metrics.distances import frechet_distance, kernel_dis
 from videolavit.evaluation.metrics.moments import Moments
 from videolavit.evaluation.metrics.networks import Networks
 from videolavit.evaluation.needs import VIDEO
+from videolavit.evaluation.real_features import RealFeatures
 from videolavit.evaluation.statistics import Bootstrap, Estimate
 
-__all__ = ["PROTOCOLS", "ClipProtocol", "GenerationBenchmark", "Prompt", "distance_estimate", "real_clip"]
+__all__ = [
+    "PROTOCOLS",
+    "ClipProtocol",
+    "GenerationBenchmark",
+    "Prompt",
+    "distance_estimate",
+    "features_of_real",
+    "real_clip",
+]
 
 _CHUNK = 256
 """Feature vectors that are in memory at a time."""
@@ -93,6 +102,7 @@ class GenerationBenchmark(ABC):
         if self.variant not in self.variants:
             raise ConfigError(f"{self.name}: got the variant {self.variant!r}; known are {', '.join(self.variants)}")
         self.networks = Networks(dict(options.networks))
+        self.real_features = RealFeatures(options.features, self.networks)
 
     @abstractmethod
     def read(self, data: Path) -> list[Prompt]:
@@ -164,6 +174,21 @@ class GenerationBenchmark(ABC):
         if not self.options.data.is_dir():
             raise ConfigError(f"{self.options.data}: no such folder of data")
         return self.options.data
+
+
+def features_of_real(
+    features: RealFeatures, sample: Prompt, names: Sequence[str], protocol: ClipProtocol
+) -> dict[str, np.ndarray]:
+    """Features of a sample's real video by each network, of the frames that a protocol compares.
+
+    Raises:
+        MediaError: the video cannot be read, or is too short.
+    """
+    path = sample.real
+    if path is None or not names:
+        return {}
+    offset = {"offset_seed": sample.seed} if protocol.random_offset else {}
+    return features.of(path, names, asdict(protocol) | offset, lambda: real_clip(path, protocol, sample.seed))
 
 
 def real_clip(path: Path, protocol: ClipProtocol, seed: int) -> UInt8[np.ndarray, "frames height width 3"]:

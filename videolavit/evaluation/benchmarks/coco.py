@@ -68,8 +68,11 @@ class Coco(GenerationBenchmark):
             network = self.networks["clip"]
             values["CLIPSIM"] = float(network.features(image[None])[0] @ network.text_features([sample.text])[0])
         if "inception" in self.networks:
-            for side, shown in (("generated", image), ("real", read_image(sample.real))):
-                arrays[f"inception, {side}"] = self.networks["inception"].features(shown[None])[0]
+            path = sample.real
+            assert path is not None
+            real = self.real_features.of(path, ["inception"], {"image": "whole"}, lambda: read_image(path)[None])
+            arrays["inception, generated"] = self.networks["inception"].features(image[None])[0]
+            arrays["inception, real"] = real["inception"][0]
         said = {"prompt": sample.text, "seed": sample.seed}
         return Outcome(id=sample.id, group=sample.id, values=values, said=said, arrays=arrays)
 

@@ -23,9 +23,9 @@ from videolavit.evaluation.generation_benchmark import (
     Prompt,
     distance_estimate,
     distances,
+    features_of_real,
     generated_clip,
     mean_of,
-    real_clip,
 )
 from videolavit.evaluation.metrics.distances import frechet_distance
 from videolavit.evaluation.metrics.inception_score import inception_score, softmax
@@ -53,12 +53,9 @@ class TextToVideo(GenerationBenchmark):
             values["CLIPSIM"] = float((network.features(video) @ network.text_features([sample.text])[0]).mean())
         if "c3d" in self.networks:
             arrays["c3d"] = self.networks["c3d"].features(video)
-        if sample.real is not None and ({"i3d", "clip32"} & set(self.networks.paths)):
-            real = real_clip(sample.real, self.protocol, sample.seed)
-            for name in ("i3d", "clip32"):
-                if name in self.networks:
-                    arrays |= {f"{name}, generated": self.networks[name].features(fake)}
-                    arrays |= {f"{name}, real": self.networks[name].features(real)}
+        compared = [name for name in ("i3d", "clip32") if name in self.networks]
+        for name, real in features_of_real(self.real_features, sample, compared, self.protocol).items():
+            arrays |= {f"{name}, generated": self.networks[name].features(fake), f"{name}, real": real}
         said = {"prompt": sample.text, "seed": sample.seed, "frames": len(video), **dict(sample.facts)}
         return Outcome(id=sample.id, group=sample.id, values=values, said=said, arrays=arrays)
 
