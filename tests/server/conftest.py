@@ -43,5 +43,6 @@ def http(url):
 
 
 @pytest.fixture(scope="session")
-def engine(app):
+def engine(app, url):
+    """That of the server at `url`, which is ready."""
     return app.state.services.engine
