@@ -20,7 +20,7 @@ _SLOWER = {"int8": "1.1 to 2.5", "int4": "1.4 to 16", "nf4": "2.4 to 33"}
 """Times as long as a whole layer takes, on a CPU (docs/memory.md); on a GPU nobody has measured it."""
 
 _IN_LIBRARY = ("int8", "nf4")
-"""What bitsandbytes has kernels for."""
+"""Precisions that bitsandbytes has kernels for."""
 
 Adaptation = Callable[[str, nn.Module], None]
 """Changes the part of that name in place, or leaves it alone."""

@@ -79,7 +79,7 @@ class Mixture:
         return counts.tolist()
 
     def seen(self, draws: int) -> dict[str, float]:
-        """What the first `draws` samples have shown of the data, as the parts tell it."""
+        """Numbers about what the first `draws` samples have shown of the data, as the parts tell it."""
         told: dict[str, float] = {}
         for part, count in zip(self._parts, self.taken(draws), strict=True):
             seen = getattr(part, "seen", None)
