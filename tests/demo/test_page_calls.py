@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
 import subprocess
 import sys
 import zipfile
@@ -11,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("gradio_client")
 from gradio_client import handle_file
@@ -96,10 +100,6 @@ def test_the_lines_of_a_result_are_run_and_give_the_same_bytes(client, page_url,
     assert (tmp_path / "image.png").read_bytes() == shown.read_bytes()
     (tmp_path / "image.png").unlink()
     subprocess.run(["bash", "-c", curl], cwd=tmp_path, check=True, timeout=250)
-    import io
-
-    from PIL import Image
-
     pixels = [
         np.asarray(Image.open(io.BytesIO(one))) for one in (shown.read_bytes(), (tmp_path / "image.png").read_bytes())
     ]
@@ -179,8 +179,6 @@ def test_a_code_is_replaced_and_tokens_are_drawn(client, shipped, circle):
     changed = next(one for one in results if str(one).startswith("K "))
     assert changed.split()[2] == "17"
     assert changed.split()[3:] == text.split()[3:]
-    from PIL import Image
-
     [shown] = paths(client.predict(changed, api_name="/detokenize"), ".png")[:1]
     assert np.array_equal(np.asarray(Image.open(shown)), shipped.detokenize(changed).frames[0])
 
@@ -217,3 +215,38 @@ def test_keys_are_the_passwords_of_the_page(shipped, tmp_path):
         assert right.status_code == 200
         assert visitor.get("/demo/gradio_api/info").status_code == 200
         assert visitor.get("/v1/models").status_code == 401  # a login to the page is no key of the API
+
+
+@pytest.mark.slow
+def test_functions_of_the_page_are_tools_of_the_model_context_protocol(shipped, tmp_path):
+    """By the protocol's own client, over a socket: the tools with their words, and the image that one of them draws."""
+    pytest.importorskip("mcp")
+    from server.helpers import running, wait_until_ready
+
+    from videolavit.demo.page_app import PAGE, create_page_app
+    from videolavit.server.server_config import ServerConfig
+
+    app = create_page_app(lambda: shipped, ServerConfig(store=tmp_path, page=PAGE, drain_seconds=1), mcp=True)
+    asked = {"prompt": "a large blue square", "seed": 3, "candidates": 1, "keyframe_steps": 2, "keyframe_guidance": 1}
+    with running(app) as url:
+        wait_until_ready(url)
+        tools, content = asyncio.run(tool_called(f"{url}/demo/gradio_api/mcp/", "generate_image", asked))
+    assert {"take_apart", "generate_image", "answer", "edit_motion", "tokenize", "reconstruct"} <= set(tools)
+    assert "The same seed gives the same image." in tools["generate_image"]
+    [image] = [Image.open(io.BytesIO(base64.b64decode(one.data))) for one in content if one.type == "image"]
+    own = {"keyframe_num_inference_steps": 2, "keyframe_guidance_scale": 1.0}
+    expected = shipped.generate_image("a large blue square", seed=3, candidates=1, **own)
+    assert np.array_equal(np.asarray(image.convert("RGB")), expected.frames[0])
+
+
+async def tool_called(address: str, tool: str, arguments: dict[str, Any]) -> tuple[dict[str, str], list[Any]]:
+    """Descriptions of all tools by the ends of their names, and what one of them gives."""
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with streamable_http_client(address) as streams, ClientSession(*streams[:2]) as session:
+        await session.initialize()
+        found = {one.name: one.description or "" for one in (await session.list_tools()).tools}
+        result = await session.call_tool(next(name for name in found if name.endswith(tool)), arguments)
+        assert not result.isError, result.content
+        return {name.removeprefix("videolavit_"): text for name, text in found.items()}, result.content

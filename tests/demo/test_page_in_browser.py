@@ -1,17 +1,22 @@
-"""The page in Chromium: every tab does its task, nothing leaves this machine, and it fits a phone."""
+"""The page in Chromium: every tab does its task, nothing leaves this machine, and it fits a phone.
+
+With VIDEOLAVIT_PAGE_IMAGE=docs/images/page.webp the test of tokens writes the image of README again.
+"""
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +170,18 @@ def test_tokens_are_chosen_replaced_and_drawn(visit, square):
     assert visit.text("chosen-code") == text.split()[2]
     visit.finish("tokens", "tokens-draw")
     assert visit.video("tokens-video")[1] == pytest.approx(4, abs=0.1)
+    assert visit.page.locator("#tokens-patches img").evaluate("one => one.naturalWidth") > 0
+    if target := os.environ.get("VIDEOLAVIT_PAGE_IMAGE"):
+        write_page_image(visit.page, Path(target))
+
+
+def write_page_image(page, path: Path) -> None:
+    """The page as it is shown now, in a width that README has room for."""
+    page.set_viewport_size({"width": 1100, "height": 1150})
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_timeout(500)  # layout and videos settle
+    shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    shown.save(path, quality=80, method=6)
 
 
 def test_motion_is_edited_reconstructed_and_continued(visit, square):
@@ -198,6 +215,14 @@ def test_every_tab_fits_a_phone_and_labels_its_fields(browser, page_url):
         ".map(e => e.outerHTML.slice(0, 120))"
     )
     assert unnamed == []
+    visit.close()
+
+
+def test_an_address_opens_a_tab_with_its_fields(browser, page_url):
+    visit = Visit(browser, f"{page_url}/demo/?tab=longer&clip_1=a+blue+square+moves+up&clip_2=&seed=12&clip_3=%3Cb%3E")
+    visit.page.wait_for_function("document.querySelector('#longer-seed input')?.value === '12'")
+    words = [visit.page.locator(f"#longer-words-{place} textarea, #longer-words-{place} input") for place in range(3)]
+    assert [one.input_value() for one in words] == ["a blue square moves up", "", "<b>"]
     visit.close()
 
 

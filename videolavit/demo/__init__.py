@@ -14,7 +14,8 @@ What is where:
     tabs/             one file for each tab: its inputs, outputs and events. Only these and the layout import gradio
     model_calls       work on the engine's thread, as events: place in line, progress, previews, result; and Stop
     result_panel      what stands under every result: cost strip, download, the lines that repeat it
-    repeat_lines      those lines: command, Python, curl
+    repeat_lines      those lines: command, Python, curl, and an address of the page
+    deep_links        addresses that open a tab with its fields filled
     taken_apart       a video as keyframes, cuts and motion, without a model
     kept_patches      patches that the selector keeps, with its probabilities, over the image
     code_places       where a code stands, its neighbours in the codebook, another in its place

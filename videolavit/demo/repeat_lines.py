@@ -24,11 +24,13 @@ _NOT_SENT = "# the API has no such request; use the command or Python"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RepeatLines:
-    """The three forms."""
+    """The three forms, and an address of the page with the same fields."""
 
     command: str
     python: str
     curl: str = _NOT_SENT
+    link: str = ""
+    """Empty where fields alone do not tell the result."""
 
 
 def repeat_call(command: str, *positional: str, output: str, **options: Any) -> str:

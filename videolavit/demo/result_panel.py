@@ -25,10 +25,10 @@ _STATUS_SECONDS = 0.2
 
 
 class ResultPanel:
-    """Status above, cost and lines below the results of one tab."""
+    """Status above, cost and lines below the results of one tab; `with_link` if an address can fill the tab."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, with_link: bool = False) -> None:
+        self.name, self._with_link = name, with_link
         self.status = gr.HTML("", elem_id=f"{name}-status", elem_classes="status-box")
 
     def build_below(self) -> None:
@@ -36,6 +36,8 @@ class ResultPanel:
         self.cost = gr.HTML("", elem_id=f"{self.name}-cost")
         with gr.Accordion("Repeat this result: command, Python, curl", open=False, elem_id=f"{self.name}-repeat"):
             boxes = {"command": "Command line", "python": "Python", "curl": "curl"}
+            if self._with_link:
+                boxes["link"] = "Link to this tab with these fields"
             self.lines = [
                 gr.Textbox(
                     label=label,
@@ -56,7 +58,7 @@ class ResultPanel:
 
     def shown(self, timings: Mapping[str, float], lines: RepeatLines, *facts: str) -> dict[Any, Any]:
         """Changes for a result that is there."""
-        values = (lines.command, lines.python, lines.curl)
+        values = (lines.command, lines.python, lines.curl, *([lines.link] if self._with_link else []))
         return {
             self.status: status_line("Done", kind="done"),
             self.cost: cost_strip(timings, *facts),

@@ -11,7 +11,8 @@ import gradio as gr
 
 from videolavit.demo.arrow_board import arrow_board, board_image
 from videolavit.demo.arrow_motion import Moved, arrow_motion
-from videolavit.demo.page_context import PageContext, chosen_seed, example_images
+from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
+from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed, example_images
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, repeat_python
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
 from videolavit.demo.tabs.generate import preview_file, shown_events
@@ -23,8 +24,8 @@ MOVED = [("the thing under its tail", "thing"), ("a disc around its tail", "disc
 LOOKS = [("the image as it is", "raw"), ("the image through its tokens", "tokens")]
 
 
-def build(context: PageContext) -> None:
-    """Place inputs, results and their events."""
+def build(context: PageContext) -> dict[str, LinkField]:
+    """Place inputs, results and their events; the fields that an address can fill."""
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             image = gr.Image(
@@ -56,7 +57,7 @@ def build(context: PageContext) -> None:
                         go_words = gr.Button("Animate", variant="primary", elem_id="animate-words-go", min_width=110)
                         stop_button(context, "animate-words")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("animate")
+            panel = ResultPanel("animate", with_link=True)
             video = player("animate-video", "The image, moving", elem_classes="pixels")
             arrows = picture("animate-arrows", "Motion of the clip, as its tokens say it", elem_classes="pixels")
             tokens = gr.File(label="The motion as tokens (for the command)", elem_id="animate-tokens", visible=False)
@@ -78,10 +79,11 @@ def build(context: PageContext) -> None:
         for value in (from_x, from_y, to_x, to_y):
             if value is None or not 0 <= value <= 100:
                 raise ConfigError(f"got {value} for a place of the arrow, expected 0 to 100 percent")
+        start, end = (float(from_x), float(from_y)), (float(to_x), float(to_y))  # callers by name send whole numbers
         yield {**panel.cleared(), tokens: gr.File(visible=False)}
 
         def work(model: Any, progress: Any, emit: Callable[[str, Any], None]) -> Any:
-            clip, pixels = _arrow_clip(model, path, (from_x, from_y), (to_x, to_y), moved)
+            clip, pixels = _arrow_clip(model, path, start, end, moved)
             drawn = _drawn(model, pixels, clip)
             emit("arrows", drawn)
             result = model.edit(path, motion_of=[clip], keyframe=looks, progress=progress)
@@ -152,6 +154,10 @@ def build(context: PageContext) -> None:
     go_words.click(
         animate_with_words, [image, prompt, seed], outputs, api_name="animate_with_words", show_progress="hidden"
     )
+    return {
+        "prompt": LinkField(component=prompt, read=as_words(context.services.limits.text_characters)),
+        "seed": LinkField(component=seed, read=as_number(-1, LARGEST_SEED, whole=True)),
+    }
 
 
 def _arrow_clip(
@@ -238,4 +244,5 @@ def _word_lines(name: str, prompt: str, seed: int, address: str, needs_key: bool
             files={"input_reference": name},
             needs_key=needs_key,
         ),
+        link=link_address(f"{address}/demo/", "animate", fields),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from videolavit.demo.answer_view import answer_view
+from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
 from videolavit.demo.page_context import PageContext, example_images, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, explained, stop_button
@@ -22,8 +23,8 @@ __all__ = ["build"]
 QUESTIONS = ("What colour is the object?", "What shape is it?", "Which way does it move?")
 
 
-def build(context: PageContext) -> None:
-    """Place inputs, results and their events."""
+def build(context: PageContext) -> dict[str, LinkField]:
+    """Place inputs, results and their events; the fields that an address can fill."""
     turns = gr.State([])
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -44,7 +45,7 @@ def build(context: PageContext) -> None:
                 again = gr.Button("Begin anew", elem_id="ask-anew", min_width=90)
                 stop_button(context, "ask")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("ask")
+            panel = ResultPanel("ask", with_link=True)
             chat = gr.Chatbot(label="Conversation", height=320, elem_id="ask-chat", buttons=["copy"])
             answer = gr.Textbox(label="The last answer", interactive=False, elem_id="ask-answer", visible="hidden")
             sure = gr.HTML("", elem_id="ask-sure")
@@ -56,11 +57,11 @@ def build(context: PageContext) -> None:
     ) -> AsyncIterator[dict[Any, Any]]:
         """Answer a question about an image or a video, or go on with the conversation about it."""
         path = context.check_upload(media, "") if media else None
-        words = question.strip()
-        if not words:
+        text = question.strip()
+        if not text:
             raise PromptError("type a question first")
         shown = next((turn["media"] for turn in turns if turn["media"]), None)
-        asked = [*turns, {"question": words, "media": path if path != shown else None, "answer": None}]
+        asked = [*turns, {"question": text, "media": path if path != shown else None, "answer": None}]
         yield {**panel.cleared(), chat: _messages(asked, ""), sure: "", answer: ""}
         started, said = time.perf_counter(), ""
         answer_request = _request(asked, min(int(most), context.services.limits.answer_ids))
@@ -93,6 +94,11 @@ def build(context: PageContext) -> None:
     go.click(answer_question, inputs, outputs, api_name="answer", show_progress="hidden")
     question.submit(answer_question, inputs, outputs, api_visibility="private", show_progress="hidden")
     again.click(begin_anew, None, [chat, turns, sure, answer], api_visibility="private", show_progress="hidden")
+    limits = context.services.limits
+    return {
+        "question": LinkField(component=question, read=as_words(limits.text_characters)),
+        "max_tokens": LinkField(component=most, read=as_number(1, limits.answer_ids, whole=True)),
+    }
 
 
 def _messages(turns: list[dict[str, Any]], said: str) -> list[dict[str, Any]]:
@@ -135,6 +141,7 @@ def _lines(turns: list[dict[str, Any]], most: int, address: str, needs_key: bool
         command=f"{command} --max-new-tokens {most}",
         python="\n".join([*python, "print(answer)", ""]),
         curl=_curl(turns, most, address, needs_key),
+        link=link_address(f"{address}/demo/", "ask", {"question": turns[-1]["question"], "max_tokens": most}),
     )
 
 

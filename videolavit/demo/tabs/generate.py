@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from videolavit.demo.page_context import PageContext, chosen_seed
+from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
+from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, repeat_python
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
 from videolavit.errors import ConfigError, PromptError
@@ -25,15 +26,15 @@ PROMPTS = (
 )
 
 
-def build(context: PageContext) -> None:
-    """Place inputs, results and their events."""
+def build(context: PageContext) -> dict[str, LinkField]:
+    """Place inputs, results and their events; the fields that an address can fill."""
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             prompt = gr.Textbox(
                 PROMPTS[0] if context.is_small else "", label="What to draw", lines=2, elem_id="generate-prompt"
             )
             if context.is_small:
-                gr.Examples([[words] for words in PROMPTS], prompt, label="For instance")
+                gr.Examples([[one] for one in PROMPTS], prompt, label="For instance")
             seed = gr.Number(1, label="Seed; -1 is a new one each time", precision=0, elem_id="generate-seed")
             with gr.Accordion("More options", open=False):
                 clips = gr.Slider(1, context.services.limits.clips, 1, step=1, label="Clips of 4 seconds (videos)")
@@ -46,7 +47,7 @@ def build(context: PageContext) -> None:
                 go_image = gr.Button("Draw an image", elem_id="generate-image-go", min_width=110)
                 stop_button(context, "generate")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("generate")
+            panel = ResultPanel("generate", with_link=True)
             image = picture("generate-image", "What was drawn", elem_classes="pixels")
             video = player("generate-video", "What was drawn", visible=False, elem_classes="pixels")
             tokens = gr.Textbox(
@@ -74,20 +75,20 @@ def build(context: PageContext) -> None:
         options = _options(
             candidates=candidates,
             keyframe_num_inference_steps=keyframe_steps,
-            keyframe_guidance_scale=keyframe_guidance,
+            keyframe_guidance_scale=_as_float(keyframe_guidance),
         )
-        words, seed = _checked(context, prompt, options), chosen_seed(seed)
+        text, seed = _checked(context, prompt, options), chosen_seed(seed)
         yield {**panel.cleared(), image: gr.Image(visible=True), video: gr.Video(visible=False), tokens: ""}
 
         def work(model: Any, progress: Any, emit: Any) -> Any:
-            return model.generate_image(words, seed=seed, progress=progress, **options)
+            return model.generate_image(text, seed=seed, progress=progress, **options)
 
         async for kind, content, change in panel.told(
             context.calls.events(work, request.session_hash or "", cost=_steps(context, options))
         ):
             if kind == "done":
                 path = await asyncio.to_thread(context.files.save, content, "image", ".png")
-                lines = image_lines(words, seed, options, context.address(request.headers), context.keys)
+                lines = image_lines(text, seed, options, context.address(request.headers), context.keys)
                 facts = f"{len(content.tokens.keyframe)} codes", f"seed {seed}"
                 change = {
                     **panel.shown(content.timings, lines, *facts),
@@ -112,14 +113,14 @@ def build(context: PageContext) -> None:
             clips=int(clips) if clips > 1 else None,
             candidates=candidates,
             keyframe_num_inference_steps=keyframe_steps,
-            keyframe_guidance_scale=keyframe_guidance,
+            keyframe_guidance_scale=_as_float(keyframe_guidance),
             num_inference_steps=steps,
         )
-        words, seed = _checked(context, prompt, options), chosen_seed(seed)
+        text, seed = _checked(context, prompt, options), chosen_seed(seed)
         yield {**panel.cleared(), image: gr.Image(None, visible=True), video: gr.Video(None, visible=False), tokens: ""}
 
         def work(model: Any, progress: Any, emit: Callable[[str, Any], None]) -> Any:
-            return model.generate_video(words, seed=seed, progress=progress, **shown_events(emit), **options)
+            return model.generate_video(text, seed=seed, progress=progress, **shown_events(emit), **options)
 
         cost = _steps(context, options) * max(1, int(clips))
         events = context.calls.events(work, request.session_hash or "", lane="videos", cost=cost)
@@ -131,7 +132,7 @@ def build(context: PageContext) -> None:
                 change = {image: gr.Image(visible=False), video: gr.Video(path, visible=True)}
             elif kind == "done":
                 path = await asyncio.to_thread(context.files.save, content, "video")
-                lines = video_lines(words, seed, options, context.address(request.headers), context.keys)
+                lines = video_lines(text, seed, options, context.address(request.headers), context.keys)
                 facts = f"{len(content.ids)} ids with the prompt", f"seed {seed}"
                 shown = {image: gr.Image(visible=False), video: gr.Video(str(path), visible=True)}
                 change = {**panel.shown(content.timings, lines, *facts), **shown, tokens: _text(content.tokens)}
@@ -154,6 +155,17 @@ def build(context: PageContext) -> None:
             api_visibility="public" if trigger == go_video.click else "private",
             show_progress="hidden",
         )
+    limits = context.services.limits
+    num_steps = as_number(1, limits.steps, whole=True)
+    return {
+        "prompt": LinkField(component=prompt, read=as_words(limits.text_characters)),
+        "seed": LinkField(component=seed, read=as_number(-1, LARGEST_SEED, whole=True)),
+        "clips": LinkField(component=clips, read=as_number(1, limits.clips, whole=True)),
+        "candidates": LinkField(component=candidates, read=as_number(1, limits.candidates, whole=True)),
+        "keyframe_num_inference_steps": LinkField(component=keyframe_steps, read=num_steps),
+        "keyframe_guidance_scale": LinkField(component=keyframe_guidance, read=as_number(0, 100)),
+        "num_inference_steps": LinkField(component=steps, read=num_steps),
+    }
 
 
 def number_field(label: str, **options: Any) -> gr.Number:
@@ -200,6 +212,7 @@ def image_lines(prompt: str, seed: int, options: dict[str, Any], address: str, n
         command=repeat_call("image", prompt, output="image.png", seed=seed, **options),
         python=repeat_python("generate_image", repr(prompt), output="image.png", seed=seed, **options),
         curl=repeat_curl(address, route, fields, output="image.png", needs_key=needs_key, json_image=True),
+        link=link_address(f"{address}/demo/", "generate", {"prompt": prompt, "seed": seed, **options}),
     )
 
 
@@ -210,7 +223,13 @@ def video_lines(prompt: str, seed: int, options: dict[str, Any], address: str, n
         command=repeat_call("video", prompt, output="video.mp4", seed=seed, **options),
         python=repeat_python("generate_video", repr(prompt), output="video.mp4", seed=seed, **options),
         curl=repeat_curl(address, "/v1/videos/sync", fields, output="video.mp4", needs_key=needs_key),
+        link=link_address(f"{address}/demo/", "generate", fields),
     )
+
+
+def _as_float(value: float | int | None) -> float | None:
+    """Callers by name, and fields, send whole numbers as such."""
+    return None if value is None else float(value)
 
 
 def _options(**values: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from videolavit.demo.clip_chain import ClipChain, Link, python_lines, write_chain
-from videolavit.demo.page_context import PageContext, chosen_seed
+from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
+from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, player, stop_button
 from videolavit.demo.tabs.generate import preview_file, shown_events
@@ -22,8 +23,8 @@ _WORDS = ("a red circle moves to the right", "it moves up", "", "")
 _ONLY_PYTHON = "# going on needs the ids and the last frame of the clip before, which a file does not keep: use Python"
 
 
-def build(context: PageContext) -> None:
-    """Place inputs, results and their events."""
+def build(context: PageContext) -> dict[str, LinkField]:
+    """Place inputs, results and their events; the fields that an address can fill."""
     chain = gr.State(None, time_to_live=3600)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -44,7 +45,7 @@ def build(context: PageContext) -> None:
                 which = gr.Slider(1, CLIPS, 2, step=1, label="Clip", min_width=100, elem_id="longer-which")
                 again = gr.Button("Draw it and those after it again", elem_id="longer-again", min_width=140)
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("longer")
+            panel = ResultPanel("longer", with_link=True)
             video = player("longer-video", "The video so far", elem_classes="pixels")
             caption("Each clip by itself, as soon as it is there")
             with gr.Row():
@@ -70,21 +71,21 @@ def build(context: PageContext) -> None:
         made = len(start.videos) if start else 0
         events = context.calls.events(work, request.session_hash or "", lane="videos", cost=20 * (len(links) - made))
         timings: dict[str, float] = {}
+        files: dict[Any, str] = {}
         async for kind, content, change in panel.told(events):
             if kind == "preview" and content[1] < CLIPS:
                 change = {parts[content[1]]: await asyncio.to_thread(preview_file, context, content[0])}
             elif kind == "clip":
                 number, whole = content
                 timings = {name: timings.get(name, 0) + value for name, value in whole.timings.items()}
-                own = await asyncio.to_thread(preview_file, context, whole.frames[-24:])
-                change = {
-                    video: str(await asyncio.to_thread(context.files.save, whole, "long")),
-                    parts[number]: own,
-                }
+                files[parts[number]] = await asyncio.to_thread(preview_file, context, whole.frames[-24:])
+                files[video] = str(await asyncio.to_thread(context.files.save, whole, "long"))
+                change = {video: files[video], parts[number]: files[parts[number]]}
             elif kind == "done":
-                lines = RepeatLines(command=_ONLY_PYTHON, python=python_lines(links), curl=_ONLY_PYTHON)
+                link = _link(links, context.address(request.headers))
+                lines = RepeatLines(command=_ONLY_PYTHON, python=python_lines(links), curl=_ONLY_PYTHON, link=link)
                 shown = panel.shown(timings, lines, f"{len(content.videos[-1].frames)} frames")
-                change = {**shown, chain: content}
+                change = {**shown, **files, chain: content}  # again: calls by name receive the last event alone
             yield change
 
     @explained
@@ -125,6 +126,21 @@ def build(context: PageContext) -> None:
     outputs = [*panel.outputs, video, *parts, chain]
     go.click(draw_long_video, [*words, seed], outputs, api_name="draw_long_video", show_progress="hidden")
     again.click(redraw_clip, [*words, which, chain], outputs, api_name="redraw_clip", show_progress="hidden")
+    most = context.services.limits.text_characters
+    fields = {
+        f"clip_{number}": LinkField(component=one, read=as_words(most)) for number, one in enumerate(words, start=1)
+    }
+    return {**fields, "seed": LinkField(component=seed, read=as_number(-1, LARGEST_SEED, whole=True))}
+
+
+def _link(links: list[Link], address: str) -> str:
+    """Address of the page with these words; empty where clips have seeds of their own, which no field holds."""
+    if len({link.seed for link in links}) > 1:
+        return ""
+    # Clips behind the last one are said to have no words, or the page's own would follow.
+    prompts = [link.prompt for link in links] + [""] * (CLIPS - len(links))
+    fields = {f"clip_{number}": prompt for number, prompt in enumerate(prompts, start=1)}
+    return link_address(f"{address}/demo/", "longer", {**fields, "seed": links[0].seed})
 
 
 def _links(words: tuple[str, ...], seed: int) -> list[Link]:

@@ -31,8 +31,8 @@ class SeedBench(QuestionBenchmark):
     prompt = CHOICE
     files = (
         DataFile(name="SEED-Bench.json", holds="19 242 questions", source=_SOURCE),
-        DataFile(name="SEED-Bench-image", holds="images of dimensions 1 to 9", source=_SOURCE),
-        DataFile(name="SEED-Bench-video", holds="videos of dimensions 10 to 12", source=_SOURCE, optional=True),
+        DataFile(name="SEED-Bench-image", holds="images of dimensions 1 to 9, 1.7 GB", source=_SOURCE),
+        DataFile(name="SEED-Bench-video", holds="videos of dimensions 10 to 12, 23 GB", source=_SOURCE, optional=True),
     )
     variants = ("letter", "loss")
     official_count = 19_242
