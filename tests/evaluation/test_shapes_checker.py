@@ -138,3 +138,44 @@ def test_noise_shows_no_object():
     frames = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3)).astype(np.uint8)
     verdict = check_video(frames, moving_scene())
     assert not verdict["clean"]
+
+
+def test_an_object_that_fades_is_no_clean_object():
+    scene = moving_scene()
+    frames = render(scene).astype(float)
+    share = np.clip((np.arange(len(frames)) - 6) / 8, 0, 1)[:, None, None, None] * 0.3
+    faded = (frames * (1 - share) + 128 * share).astype(np.uint8)
+    (reading,) = read_video(faded).objects
+    assert reading.is_whole
+    assert reading.area_is_kept(scene.actors[0].shape, scene.actors[0].path()[1])
+    assert not reading.keeps_colour
+    assert not check_video(faded, scene)["clean"]
+
+
+def test_an_object_torn_in_two_halves_is_no_clean_object():
+    scene = moving_scene()
+    frames = render(scene)
+    torn = frames.copy()
+    for index in range(12, len(torn)):
+        rows, _ = np.nonzero(object_mask(frames[index]))
+        middle = (rows.min() + rows.max()) // 2
+        torn[index, middle:] = np.roll(frames[index, middle:], 10, axis=1)  # one blob, of the right area
+    (reading,) = read_video(torn).objects
+    assert reading.keeps_colour
+    assert not reading.is_whole
+    assert not check_video(torn, scene)["clean"]
+
+
+def test_an_object_with_a_hole_is_no_clean_object():
+    scene = moving_scene()
+    frames = render(scene)
+    pierced = frames.copy()
+    for index in range(12, len(pierced)):
+        rows, cols = np.nonzero(object_mask(frames[index]))
+        half = int(0.3 * np.sqrt(len(rows)))  # a third of the area: the rule on areas lets it pass
+        y, x = int(rows.mean()), int(cols.mean())
+        pierced[index, y - half : y + half, x - half : x + half] = 128
+    (reading,) = read_video(pierced).objects
+    assert reading.area_is_kept(scene.actors[0].shape, scene.actors[0].path()[1])
+    assert not reading.is_whole
+    assert not check_video(pierced, scene)["clean"]

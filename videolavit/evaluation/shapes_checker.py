@@ -1,8 +1,8 @@
 """Reads colour, shape, size and direction back from a video of the shapes world: pixels only, no network.
 
-The judge of everything that a model draws in that world, so it is strict: a smear is no object. The area of an object
-must stay within 40 % of what its shape and size say, and no second blob may remain beside it. Objects are found by
-their saturation, which no ground has.
+The judge of everything that a model draws in that world, so it is strict: a smear is no object. In every frame the
+area of an object must be within 40 % of what its shape and size say, its outline must be that of its shape, its colour
+may not fade, and no second blob may remain beside it. Objects are found by their saturation, which no ground has.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ GROWS_FROM, SHRINKS_TO = 1.4, 0.7
 ATTRIBUTES: tuple[str, ...] = ("colour", "shape", "size", "direction", "speed", "clean")
 SHAPE_FRAMES = 5
 """Frames, evenly spaced, in which the shape is read; the most frequent answer counts."""
+WHOLE_FROM = 0.75
+"""Least overlap (intersection over union) with the outline of its shape, in every frame; rendered ones have 0.84."""
+FADED_BELOW = 0.9
+"""Least chroma in every frame, over that of the first frames; rendered ones stay above 0.97."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +64,10 @@ class ObjectReading:
     """Pixels, one per frame; 0 where the object is not seen."""
     centres: tuple[tuple[float, float], ...]
     """(x, y), one per frame in which it is seen."""
+    overlaps: tuple[float, ...]
+    """Intersection over union with the outline of `shape`, one per frame; 0 where the object is not seen."""
+    chromas: tuple[float, ...]
+    """Mean of largest minus smallest channel, 0 to 1, one per frame; 0 where the object is not seen."""
 
     @property
     def change(self) -> str:
@@ -67,6 +75,16 @@ class ObjectReading:
         first, last = (float(np.median(areas)) for areas in (self.areas[:3], self.areas[-3:]))
         ratio = last / max(first, 1.0)
         return "grows" if ratio >= GROWS_FROM else "shrinks" if ratio <= SHRINKS_TO else "constant"
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the object is in one piece in every frame."""
+        return min(self.overlaps) >= WHOLE_FROM
+
+    @property
+    def keeps_colour(self) -> bool:
+        """True if the object is as colourful in every frame as in the first ones."""
+        return min(self.chromas) >= FADED_BELOW * float(np.median(self.chromas[:3]))
 
     def area_is_kept(self, shape: str, radii: Sequence[float] | np.ndarray) -> bool:
         """True if the area stays within `AREA_TOLERANCE` of that of a clean object of one radius for each frame."""
@@ -107,7 +125,7 @@ def shows_actor(reading: ObjectReading, actor: Actor, clip: int = 0) -> dict[str
         "size": reading.size == actor.size if not event.growth else reading.area_is_kept(actor.shape, radii),
         "direction": reading.change == changes if event.growth else reading.direction == event.direction,
         "speed": event.direction == "still" or reading.speed == event.speed,
-        "clean": reading.area_is_kept(actor.shape, radii),
+        "clean": reading.area_is_kept(actor.shape, radii) and reading.is_whole and reading.keeps_colour,
     }
 
 
@@ -153,6 +171,7 @@ class _Blob:
     mask: Bool[np.ndarray, "height width"]
     area: float
     centre: tuple[float, float]
+    chroma: float
 
 
 def _segment(frame: np.ndarray) -> list[_Blob]:
@@ -164,7 +183,9 @@ def _segment(frame: np.ndarray) -> list[_Blob]:
         mask = labels == label
         area = float(mask.sum())
         if area >= MIN_AREA:
-            blobs.append(_Blob(colour=_colour(values[mask]), mask=mask, area=area, centre=_centroid(mask)))
+            pixels = values[mask]
+            chroma = float((pixels.max(axis=1) - pixels.min(axis=1)).mean())
+            blobs.append(_Blob(colour=_colour(pixels), mask=mask, area=area, centre=_centroid(mask), chroma=chroma))
     return sorted(blobs, key=lambda blob: -blob.area)
 
 
@@ -209,6 +230,8 @@ def _read_track(colour: str, track: list[_Blob | None]) -> ObjectReading:
         speed=min(SPEEDS, key=lambda name: abs(math.log(max(speed, 1e-3) / SPEEDS[name]))),
         areas=tuple(0.0 if blob is None else blob.area for blob in track),
         centres=tuple(blob.centre for _, blob in seen),
+        overlaps=tuple(0.0 if blob is None else _best_overlap(blob, shape) for blob in track),
+        chromas=tuple(0.0 if blob is None else blob.chroma for blob in track),
     )
 
 
