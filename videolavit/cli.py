@@ -30,6 +30,7 @@ COMMANDS = {
     "video": "generate a video from a text",
     "animate": "bring an image to life",
     "continue": "generate what happens next in a video",
+    "redraw": "generate one clip of a story anew",
     "answer": "answer questions about images and videos",
     "remember": "read a long video into a memory, to ask about it",
     "chat": "talk about images and videos in the terminal",

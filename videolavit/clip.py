@@ -98,6 +98,8 @@ class Clip:
     """Frames that the video really has; motion is zero from there on."""
     source: str = ""
     """Path of the video, or a description of what it was read from."""
+    has_keyframe: bool = True
+    """False where motion explains the keyframe from the clip before: then the clip goes on with motion alone."""
 
     def __repr__(self) -> str:
         height, width = self.size

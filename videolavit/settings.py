@@ -41,6 +41,8 @@ class ModelSettings:
     frames: VideoOptions = field(default_factory=VideoOptions)
     chat: ChatTemplate = field(default_factory=ChatTemplate)
     """Words around questions and answers that it was tuned with."""
+    motion_only_clips: bool = False
+    """Trained on clips that have motion alone and go on from the one before; a model that was not refuses them."""
 
     def __post_init__(self) -> None:
         if self.visual_input not in ("continuous", "discrete"):
@@ -48,3 +50,8 @@ class ModelSettings:
         for name in ("max_clips", "min_keyframe_ids", "keyframe_num_inference_steps", "candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")
+        if self.video_processor.keyframes == "adaptive" and not self.motion_only_clips:
+            raise ConfigError(
+                "got adaptive keyframes for a model that was not trained on clips of motion alone; "
+                'expected video_processor.keyframes="every", or motion_only_clips=true'
+            )

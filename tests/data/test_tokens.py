@@ -52,6 +52,53 @@ def test_videos_come_back_as_they_were_in_any_order(tmp_path, features):
         reader[7]
 
 
+def without_keyframes(video, *numbers):
+    """The video with motion alone in some of its clips."""
+    clips = [
+        replace(clip, visual_ids=clip.visual_ids[:0], features=None if clip.features is None else clip.features[:0])
+        if number in numbers
+        else clip
+        for number, clip in enumerate(video.clips)
+    ]
+    return replace(video, clips=tuple(clips))
+
+
+def version_of(path):
+    return json.loads(path.read_text())["version"]
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_clips_of_motion_alone_come_back_and_the_version_says_that_there_are_some(tmp_path, features):
+    whole = [make_video(n, VOCABULARY, clips=3, features=features) for n in range(3)]
+    videos = [without_keyframes(whole[0], 1, 2), without_keyframes(whole[1], 2), whole[2]]
+    write_tokens(videos, tmp_path / "a", VOCABULARY)
+    reader = TokenReader(tmp_path)
+    assert all(same(one, other) for one, other in zip(reader, videos, strict=True))
+    assert [[clip.has_keyframe for clip in video.clips] for video in reader] == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
+    reader.shards[0].check()
+    assert reader.motion_only
+    assert version_of(tmp_path / "a.tokens.json") == 2
+    (tmp_path / "old").mkdir()
+    write_tokens(whole, tmp_path / "old" / "a", VOCABULARY)
+    assert version_of(tmp_path / "old" / "a.tokens.json") == 1, "earlier versions of the package read it as well"
+    assert not TokenReader(tmp_path / "old").motion_only
+
+
+def test_a_shard_of_a_newer_version_is_refused_and_one_that_begins_with_motion_is_not_written(tmp_path):
+    write_tokens([make_video(0, VOCABULARY)], tmp_path / "a", VOCABULARY)
+    about = tmp_path / "a.tokens.json"
+    about.write_text(about.read_text().replace('"version": 1', '"version": 3'))
+    with pytest.raises(MediaError, match="version 3 of the format, this package reads up to 2; update videolavit"):
+        TokenReader(tmp_path)
+    with pytest.raises(MediaError, match="video 0 begins with"):
+        write_tokens([without_keyframes(make_video(0, VOCABULARY), 0)], tmp_path / "b", VOCABULARY)
+    assert not list(tmp_path.glob("b.*"))
+
+
 def test_ids_take_two_bytes_and_four_where_the_vocabulary_is_large(tmp_path):
     videos = [make_video(n, VOCABULARY) for n in range(3)]
     write_tokens(videos, tmp_path / "a", VOCABULARY)
@@ -171,6 +218,18 @@ def test_ids_are_those_of_the_tokenizers(prepared):
         assert torch.equal(torch.stack([clip.motion_ids for clip in video.clips]), VOCABULARY.motion_ids(codes))
         assert video.captions == record.captions
         assert len(video.image_questions) == sum(record.about_image)
+
+
+def test_motion_alone_is_made_of_records_that_say_so(prepared, tmp_path):
+    _, records, visual, motion = prepared
+    marked = [replace(record, motion_only=(1,)) if record.num_clips > 1 else record for record in records]
+    write_shard(marked, tmp_path / "x.tar")
+    read = list(ShardReader(tmp_path))
+    assert [record.motion_only for record in read] == [record.motion_only for record in marked]
+    told = tokenize_records(read, visual, motion, VOCABULARY, batch_size=4)
+    for video, whole in zip(told, tokenize_records(records, visual, motion, VOCABULARY), strict=True):
+        clips = range(1, len(whole.clips))
+        assert same(video, without_keyframes(whole, *clips))
 
 
 def options(folder, **changes):

@@ -27,7 +27,7 @@ def to_and_fro(scene: Scene, clips: int) -> list[np.ndarray]:
 
 def test_a_true_story_keeps_everything(task: Any):
     class Truthful:
-        def generate_story(self, prompts: list[str], seed: int) -> list[np.ndarray]:
+        def generate_story(self, prompts: list[str], seed: int, candidates: int) -> list[np.ndarray]:
             assert len(prompts) == 30
             return to_and_fro(sample.scene, 30)
 

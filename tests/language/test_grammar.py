@@ -69,6 +69,44 @@ def test_a_keyframe_leaves_room_for_what_must_follow():
     assert walk.room == 0
 
 
+CLIP = [VOCABULARY.image_start, VISUAL, VOCABULARY.image_end, VOCABULARY.motion_start, MOTION, VOCABULARY.motion_end]
+
+
+def test_an_optional_keyframe_may_be_left_out_for_its_motion():
+    blocks = [Block.keyframe(1, 2), Block.motion(1), Block.keyframe(1, 2, optional=True), Block.motion(1)]
+    walk = walked(Walk(blocks, VOCABULARY, 100), *CLIP)
+    assert (walk.forced, walk.at_opening) == (None, True)
+    assert [part.start for part in walk.choices] == [VOCABULARY.image_start, VOCABULARY.motion_start]
+    assert [walk.index_of(part.start) for part in walk.choices] == [2, 3]
+    assert walked(walk, *CLIP[3:]).finished
+    written = walked(Walk(blocks, VOCABULARY, 100), *CLIP, *CLIP)
+    assert written.finished
+    assert written.room == 100 - 2 * len(CLIP)
+
+
+def test_an_optional_keyframe_is_left_out_where_there_is_no_room_for_it():
+    blocks = [Block.keyframe(1, 1), Block.motion(1), Block.keyframe(2, 9, optional=True), Block.motion(1)]
+    least = len(CLIP) + 3
+    walk = walked(Walk(blocks, VOCABULARY, least + 3), *CLIP)
+    assert (walk.index, walk.forced) == (3, VOCABULARY.motion_start)
+    with_room = walked(Walk(blocks, VOCABULARY, least + 5), *CLIP)
+    assert with_room.forced is None
+    walked(with_room, VOCABULARY.image_start, VISUAL, VISUAL, VISUAL)
+    assert with_room.forced == VOCABULARY.image_end
+    walked(with_room, VOCABULARY.image_end, *CLIP[3:])
+    assert with_room.finished
+    assert with_room.room == 0
+
+
+def test_only_a_keyframe_with_motion_behind_it_is_optional():
+    optional = Block.keyframe(1, 2, optional=True)
+    for blocks in ([optional], [optional, Block.text(3)], [optional, Block.keyframe(1, 2), Block.motion(1)]):
+        with pytest.raises(PromptError, match="only a keyframe with motion behind it"):
+            Walk(blocks, VOCABULARY, 100)
+    known = GrammarConfig(min_keyframe_ids=1, max_keyframe_ids=2, motion_ids=1, clips_per_keyframe=3)
+    assert [block.optional for block in known.video(4, first=2)[::2]] == [True, False, True, True]
+
+
 def test_blocks_that_cannot_fit_are_refused():
     blocks = [Block.keyframe(2, 50), Block.motion(3)]
     with pytest.raises(PromptError, match="at least 9 ids"):

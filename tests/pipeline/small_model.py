@@ -29,8 +29,11 @@ CONTEXT = 160
 """Ids; a clip takes at most 11."""
 
 
-def small_model() -> VideoLaVIT:
-    """The same weights each time; draws 16 x 16 pixels and sees the discrete codes of 4 patches."""
+def small_model(*, motion_only_clips: bool = False) -> VideoLaVIT:
+    """The same weights each time; draws 16 x 16 pixels and sees the discrete codes of 4 patches.
+
+    With `motion_only_clips` it is as if it had been trained on clips of motion alone.
+    """
     torch.manual_seed(0)
     vit = VisionTransformerConfig(image_size=SIDE, patch_size=8, width=16, layers=1, heads=2, unused_head_width=None)
     visual = VisualTokenizerConfig(
@@ -50,7 +53,15 @@ def small_model() -> VideoLaVIT:
         "motion_tokenizer": MotionTokenizer(MOTION).eval(),
     }
     settings = ModelSettings(
-        video_processor=VideoProcessorConfig(height=SIDE, width=SIDE, motion_scale=4, slices=1, look_at="timeline"),
+        video_processor=VideoProcessorConfig(
+            height=SIDE,
+            width=SIDE,
+            motion_scale=4,
+            slices=1,
+            look_at="timeline",
+            keyframes="adaptive" if motion_only_clips else "every",
+        ),
+        motion_only_clips=motion_only_clips,
         visual_input="discrete",
         min_keyframe_ids=2,
         keyframe_num_inference_steps=2,

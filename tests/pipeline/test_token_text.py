@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,24 +14,42 @@ from videolavit.errors import PromptError
 from videolavit.pipeline.token_text import format_tokens, parse_tokens, read_note
 
 CODES = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=20).map(torch.tensor)
-CLIPS = st.builds(
-    ClipTokens,
-    keyframe=CODES,
-    motion=st.none() | CODES,
-    num_frames=st.none() | st.integers(1, 1000),
-)
+
+
+def layered(clip: ClipTokens) -> ClipTokens:
+    """The clip with two further layers of motion."""
+    return replace(clip, motion_layers=torch.stack([clip.motion, clip.motion.flip(0)]))
+
+
+def test_further_layers_of_motion_are_lines_parts_of_their_own():
+    [clip] = parse_tokens("K 1 | M 3 4 | R 5 6 | R 7 8 | show 6")
+    assert clip.motion_layers.tolist() == [[5, 6], [7, 8]]
+    text = format_tokens([clip])
+    assert read_note(text) == {"token_format": 3}
+    assert text.splitlines()[1] == "K 1 | M 3 4 | R 5 6 | R 7 8 | show 6"
+    [moving] = parse_tokens(format_tokens([layered(FIRST_CLIP)]))
+    assert moving.motion_layers.tolist() == [[3, 4, 5], [5, 4, 3]]
+
+
+FIRST_CLIP = ClipTokens(keyframe=torch.tensor([1]), motion=torch.tensor([3, 4, 5]))
+FRAMES = st.none() | st.integers(1, 1000)
+FIRST = st.builds(ClipTokens, keyframe=CODES, motion=st.none() | CODES, num_frames=FRAMES)
+LATER = FIRST | st.builds(ClipTokens, keyframe=st.none(), motion=CODES, num_frames=FRAMES)
+CLIPS = st.tuples(FIRST, st.lists(LATER, max_size=4)).map(lambda clips: [clips[0], *clips[1]])
 
 
 def as_lists(clip: ClipTokens) -> tuple[object, ...]:
-    return clip.keyframe.tolist(), None if clip.motion is None else clip.motion.tolist(), clip.num_frames
+    codes = (None if one is None else one.tolist() for one in (clip.keyframe, clip.motion))
+    return (*codes, clip.num_frames)
 
 
-@given(st.lists(CLIPS, min_size=1, max_size=5), st.none() | st.dictionaries(st.text(), st.text() | st.integers()))
+@given(CLIPS, st.none() | st.dictionaries(st.text(), st.text() | st.integers()))
 def test_what_is_written_is_read_again(clips, note):
     text = format_tokens(clips, note)
     assert list(map(as_lists, parse_tokens(text))) == list(map(as_lists, clips))
-    assert read_note(text) == (note or {})
-    assert text.count("\n") == len(clips) + (note is not None)
+    motion_only = any(clip.keyframe is None for clip in clips)
+    assert read_note(text) == (note or {}) | ({"token_format": 2} if motion_only else {})
+    assert text.count("\n") == len(clips) + (note is not None or motion_only)
 
 
 def test_a_text_may_be_written_by_hand():
@@ -43,7 +63,13 @@ def test_a_text_may_be_written_by_hand():
     [
         ("", "without clips"),
         ("# only words", "without clips"),
-        ("K 1\nM 3", "line 2: got 'M 3'; expected a line such as"),
+        ("K 1\nX 3", "line 2: got 'X 3'; expected a line such as"),
+        ("K 1\nshow 3", "line 2: got 'show 3'; expected a line such as"),
+        ("M 3\nK 1", "the first clip has motion alone"),
+        ("K 2 | R 3", "line 1: got 'R 3'"),
+        ("K 2 | M 3 | R 3 4", "line 1: got R with 2 codes, expected 1 as of M"),
+        ("K 2 | M 3 | R", "line 1: got R with 0 codes"),
+        ("K 2\nM 3 | K 1", "line 2: got the keyframe behind the motion"),
         ("K 1 | X 3", "line 1: got 'X 3'"),
         ("K 1 | K 3", "line 1: got 'K 3'"),
         ("K 1 |", "line 1: got 'K 1 |'"),

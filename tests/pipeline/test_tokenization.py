@@ -53,7 +53,7 @@ K, M = (
 
 
 @pytest.mark.parametrize(
-    "ids", [M, [*K, *M, *M], K[:-1], [*K, 5], [302, *K], [*K, *M[:-1]], [*K[:1], 5, *K[1:]], [*K, 302], [99999, *K]]
+    "ids", [M, [*M, *K, *M], K[:-1], [*K, 5], [302, *K], [*K, *M[:-1]], [*K[:1], 5, *K[1:]], [*K, 302], [99999, *K]]
 )
 def test_ids_that_make_no_clips_are_refused(ids):
     with pytest.raises(VocabularyError):

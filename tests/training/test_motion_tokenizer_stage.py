@@ -10,6 +10,7 @@ from videolavit.checkpoints.artifacts import load_artifact
 from videolavit.clip import MotionField
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import ShardReader, write_shard
+from videolavit.errors import ConfigError
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
 from videolavit.training.loop import train
@@ -74,6 +75,25 @@ def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
     assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:5])
     trained = {name for name, value in before.state_dict().items() if not torch.equal(value, after.state_dict()[name])}
     assert {name.split(".")[0] for name in trained} == {"decoder", "motion_head"}
+
+
+def test_further_layers_are_learnt_and_lower_the_error_while_ids_stay(shards, tmp_path):
+    first = train(small_stage(shards), tmp_path / "first", quiet=True)
+    stage = replace(small_stage(shards, steps=60, learning_rate=2e-3), keep_ids_of=str(first), layers=3)
+    layered = load_artifact("motion_tokenizer", train(stage, tmp_path / "layers", quiet=True))
+    before = load_artifact("motion_tokenizer", first)
+    batch = stage.collate([stage.samples()[draw] for draw in range(16)])
+    codes = layered.encode_layers(batch["motion"])
+    assert torch.equal(codes[:, 0], before.encode(batch["motion"]))
+    errors = [
+        endpoint_errors(layered.decode(codes[:, :count]), batch["motion"], batch["pixels_per_unit"])[0].item()
+        for count in (1, 2, 3)
+    ]
+    assert errors[2] < errors[0]
+    again = replace(stage, keep_ids_of=str(tmp_path / "layers" / "export"), layers=3)
+    assert again.build().tokenizer.config.layers == 3
+    with pytest.raises(ConfigError, match="layers=2 and keep_ids_of=''"):
+        replace(small_stage(shards), layers=2)
 
 
 def test_a_resumed_run_has_the_same_codebook(shards, tmp_path):

@@ -1,5 +1,6 @@
 """Sequences are what the model meets in use, and packing changes nothing but the speed."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -39,6 +40,37 @@ def module():
     module.model.double()
     module.projection.double()
     return module
+
+
+MIXED = replace(
+    VIDEO,
+    clips=(
+        VIDEO.clips[0],
+        *(replace(clip, visual_ids=clip.visual_ids[:0], features=clip.features[:0]) for clip in VIDEO.clips[1:]),
+        VIDEO.clips[0],
+    ),
+)
+"""A clip, one of motion alone, and another with a keyframe."""
+
+
+def test_what_opens_a_clip_is_learnt_where_clips_may_have_motion_alone():
+    plain, knowing = maker().drawing(CAPTION, MIXED), maker(motion_only=True).drawing(CAPTION, MIXED)
+    assert torch.equal(plain.ids, knowing.ids)
+    changed = (plain.targets != knowing.targets).nonzero()[:, 0]
+    opened = [VOCABULARY.motion_start, VOCABULARY.image_start]
+    assert knowing.ids[changed].tolist() == opened
+    assert knowing.targets[changed].tolist() == [Target.MOTION, Target.KEYFRAME]
+    assert plain.targets[changed].tolist() == [Target.MARK, Target.MARK]
+    assert len(maker().unprompted(MIXED)) == 5
+
+
+def test_questions_lose_motion_alone_together_with_what_it_goes_on_from():
+    whole = maker().answering(MIXED, [(QUESTIONS[1], "right")])
+    assert sum((whole.ids == one).sum() for one in (VOCABULARY.motion_start, VOCABULARY.image_start)) == 5
+    shorter = maker(max_length=len(whole) - 1).answering(MIXED, [(QUESTIONS[1], "right")])
+    assert int((shorter.ids == VOCABULARY.image_start).sum()) == 1
+    described = maker(motion_only=True).describing(MIXED, CAPTION)
+    assert int((described.ids == VOCABULARY.motion_start).sum()) == 3
 
 
 def everything():

@@ -59,10 +59,10 @@ def test_something_new_in_a_corner_gets_one():
 
 def test_no_more_than_so_many_clips_go_on_from_one_keyframe():
     still = [clip(image(0), 24 * number) for number in range(7)]
-    assert kept(still, max_clips=3) == [True, False, False, True, False, False, True]
-    assert kept(still, max_clips=1) == [True] * 7
-    with pytest.raises(ConfigError, match="max_clips=0"):
-        AdaptiveOptions(max_clips=0)
+    assert kept(still, clips_per_keyframe=3) == [True, False, False, True, False, False, True]
+    assert kept(still, clips_per_keyframe=1) == [True] * 7
+    with pytest.raises(ConfigError, match="clips_per_keyframe=0"):
+        AdaptiveOptions(clips_per_keyframe=0)
 
 
 def test_motion_moves_what_was_made_so_far_and_clips_come_one_by_one():

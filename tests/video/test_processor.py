@@ -14,7 +14,13 @@ from videolavit.data.shapes import render, sample_scene
 from videolavit.errors import ConfigError, LimitError
 from videolavit.video import DecomposeOptions, Frames, Limits, decompose
 from videolavit.video.io.write import write_video
-from videolavit.video.processor import VideoProcessorConfig, front_end_clips, looked_at_clips, whole_video_clips
+from videolavit.video.processor import (
+    VideoProcessorConfig,
+    clips_with_images,
+    front_end_clips,
+    looked_at_clips,
+    whole_video_clips,
+)
 
 SMALL = dataclasses.replace(SHAPES_FRONT_END, height=32, width=32)
 
@@ -58,6 +64,59 @@ def test_any_video_is_squeezed_to_the_models_size_and_keeps_its_share_of_motion(
     moved = np.median(clip.motion.values[0, 1:, :, 1:]) / clip.motion.width
     assert moved == pytest.approx(3 / 96, rel=0.3)
     assert abs(np.median(clip.motion.values[1])) <= 0.5
+
+
+def still_then_another(first: int = 72, second: int = 30) -> np.ndarray:
+    return np.concatenate([np.repeat(drifting(1), first, axis=0), np.repeat(255 - drifting(1), second, axis=0)])
+
+
+ADAPTIVE = dataclasses.replace(SMALL, keyframes="adaptive")
+
+
+def test_adaptive_keyframes_are_those_that_motion_does_not_explain():
+    video = still_then_another()
+    marked = [clip for clip, _ in whole_video_clips(video, ADAPTIVE)]
+    assert [(clip.start, clip.has_keyframe) for clip in marked] == [
+        (0, True),
+        (24, False),
+        (48, False),
+        (72, True),
+        (96, False),
+    ]
+    every = [clip for clip, _ in whole_video_clips(video, SMALL)]
+    assert all(clip.has_keyframe for clip in every)
+    assert all(np.array_equal(one.keyframe, other.keyframe) for one, other in zip(marked, every, strict=True))
+    with_images = list(clips_with_images(video, ADAPTIVE))
+    assert [clip.has_keyframe for clip, _ in with_images] == [clip.has_keyframe for clip in marked]
+    own_size = VideoProcessorConfig(slices=1, keyframes="adaptive")
+    at_its_own = [clip.has_keyframe for clip, _ in clips_with_images(video, own_size)]
+    assert at_its_own == [True, False, False, True, False]
+
+
+def test_a_clip_that_does_not_follow_the_one_before_has_its_keyframe_in_a_question():
+    video = still_then_another(24 * 6, 0)
+    assert [clip.has_keyframe for clip in looked_at_clips(video, ADAPTIVE, max_clips=6)] == [True] + [False] * 5
+    assert [clip.has_keyframe for clip in looked_at_clips(video, ADAPTIVE, max_clips=3)] == [True] * 3
+
+
+def test_folders_of_earlier_versions_are_gone_on_with():
+    """Notes in folders of prepared data hold these texts."""
+    assert repr(SHAPES_FRONT_END) == (
+        "VideoProcessorConfig(height=128, width=128, motion_scale=2, slices=1, fps=6.0, frames_per_clip=24, "
+        "look_at='timeline')"
+    )
+    assert repr(ADAPTIVE) != repr(SMALL)
+    assert from_dict(VideoProcessorConfig, to_dict(ADAPTIVE)) == ADAPTIVE
+    old = {name: value for name, value in to_dict(SMALL).items() if name not in ("keyframes", "adaptive")}
+    assert from_dict(VideoProcessorConfig, old) == SMALL
+
+
+def test_samples_to_train_on_say_which_clips_have_motion_alone():
+    video = still_then_another(72, 0)
+    record, plain = video_record(video, ADAPTIVE), video_record(video, SMALL)
+    assert record.motion_only == (1, 2)
+    assert plain.motion_only == ()
+    assert np.array_equal(record.keyframes, plain.keyframes), "what is trained on single clips needs them all"
 
 
 def test_questions_are_about_clips_in_a_row_and_at_most_so_many():

@@ -62,8 +62,7 @@ def run(config: Config) -> int:
 
 def _tell_of_tokens(config: Config) -> int:
     clips, made = read_tokens(config.file), read_token_note(config.file)
-    keyframes = [len(clip.keyframe) for clip in clips]
-    motion = [0 if clip.motion is None else len(clip.motion) for clip in clips]
+    keyframes, motion = (list(counts) for counts in zip(*(clip.num_codes for clip in clips), strict=True))
     if config.json:
         print_json({"source": config.file, "keyframe_codes": keyframes, "motion_codes": motion, "metadata": made})
         return 0

@@ -57,6 +57,8 @@ class Config:
     """Decode keyframes from their tokens, or show those of the video. By default tokens, and raw with warp."""
     motion_from: Way | None = None
     """Take motion from its tokens, or as the video has it. By default tokens, and raw with warp."""
+    motion_layers: int = 1
+    """Layers of motion codes: further ones make motion finer, for motion tokenizers that have them."""
     compare: bool = False
     """Show the original on the left and the result on the right."""
     max_clips: int = 64
@@ -100,6 +102,7 @@ def _through_model(config: Config, output: Path) -> None:
             config.file,
             keyframe=config.keyframe_from or default,
             motion=config.motion_from or default,
+            motion_layers=config.motion_layers,
             detokenizer=config.detokenizer,
             max_clips=config.max_clips,
             progress=progress,

@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
@@ -51,6 +51,9 @@ class Config:
     """Note nothing about clips: quicker, for --scorer likelihood or an image-text encoder."""
     no_images: bool = False
     """Keep no small images of keyframes."""
+    keyframes: Literal["every", "adaptive"] | None = None
+    """Adaptive: no keyframe where motion explains a clip from the one before, for models that were trained so, which
+    then is their default."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -74,6 +77,7 @@ def run(config: Config) -> int:
                 ask=config.ask,
                 describe=not config.no_words,
                 images=not config.no_images,
+                keyframes=config.keyframes,
                 progress=progress,
             )
         except KeyboardInterrupt:

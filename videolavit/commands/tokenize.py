@@ -1,11 +1,11 @@
 """Turn an image or a video into tokens, as text that can be read, stored and edited.
 
-Each clip is one line: the codes of its keyframe behind K, those of its motion behind M. The
-text goes to stdout, or into a file with the extension .txt; `videolavit detokenize` decodes it.
+Each clip is one line: the codes of its keyframe behind K, if it has one, and those of its motion
+behind M. The text goes to stdout, or into a file with the extension .txt; `videolavit detokenize` decodes it.
 
 examples:
   videolavit tokenize video.mp4
-  videolavit tokenize video.mp4 -o tokens.txt
+  videolavit tokenize video.mp4 -o tokens.txt --keyframes adaptive
   videolavit tokenize image.png --json
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -34,6 +34,10 @@ class Config:
     """Image or video."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
     """File for the tokens; by default stdout."""
+    keyframes: Literal["every", "adaptive"] | None = None
+    """Adaptive: a clip that motion explains from the one before has motion alone. By default what the model knows."""
+    motion_layers: int = 1
+    """Layers of motion codes: further ones make motion finer, for motion tokenizers that have them."""
     seed: int = 0
     """For models that choose by chance which parts of an image to look at."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
@@ -53,7 +57,13 @@ def run(config: Config) -> int:
         if is_still(config.file):
             tokens = model.tokenize(image=config.file, seed=config.seed, progress=progress)
         else:
-            tokens = model.tokenize(video=config.file, seed=config.seed, progress=progress)
+            tokens = model.tokenize(
+                video=config.file,
+                keyframes=config.keyframes,
+                motion_layers=config.motion_layers,
+                seed=config.seed,
+                progress=progress,
+            )
     if config.output is not None:
         tokens.save(config.output)
     if config.json:

@@ -62,6 +62,8 @@ class Config:
     story: Annotated[Path | None, arg(metavar="FILE")] = None
     """A file with the prompt of one clip in each line, or - for stdin: one video of any length. The first keyframe and
     the last clips stay in view of the model."""
+    save_tokens: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Write the tokens of a story there, from which `videolavit redraw` generates single clips anew."""
     clips: int | None = None
     """Number of clips; by default 1."""
     candidates: int | None = None
@@ -81,6 +83,8 @@ def run(config: Config) -> int:
     """Generate, write, and say what was written."""
     if config.story is not None:
         return tell_story(config, config.story)
+    if config.save_tokens is not None:
+        raise ConfigError("--save-tokens goes with --story; `videolavit tokenize` writes the tokens of any video")
     before = remembered(config.like, "video")
     before.check_sources(image=config.image, keyframe=config.keyframe)
     requests = _requests(config, before)

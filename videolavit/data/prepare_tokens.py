@@ -132,10 +132,10 @@ def tokenize_records(
     for number in itertools.count():
         if not (batch := list(itertools.islice(records, batch_size))):
             break
-        num_clips = sum(record.num_clips for record in batch)
         streams = None
         if patch_selection != "likeliest":
-            streams = sample_generators(seed, num_clips, stream=f"selector {stream} {number}")
+            num_keyframes = sum(record.num_clips - len(record.motion_only) for record in batch)
+            streams = sample_generators(seed, num_keyframes, stream=f"selector {stream} {number}")
         clips = iter(_clips(batch, visual, motion, vocabulary, features, patch_selection, streams))
         for record in batch:
             own = tuple(itertools.islice(clips, record.num_clips))
@@ -160,19 +160,26 @@ def _clips(
 ) -> list[TokenizedClip]:
     """All clips of all records, in order."""
     device = visual.quantizer.codebook.device
-    pixels = visual.preprocess([keyframe for record in records for keyframe in record.keyframes]).to(device)
+    has_keyframe = [number not in record.motion_only for record in records for number in range(record.num_clips)]
+    keyframes = [keyframe for record in records for keyframe in record.keyframes]
+    pixels = visual.preprocess(list(itertools.compress(keyframes, has_keyframe))).to(device)
     seen = visual.encode(pixels, patch_selection=patch_selection, generators=streams, at_least_one=True)
     grid = motion.config.rows, motion.config.cols
     moved = np.stack([record.motion_of(i).for_tokenizer(*grid) for record in records for i in range(record.num_clips)])
     motion_codes = motion.encode(torch.from_numpy(moved).to(device)).cpu()
-    return [
-        TokenizedClip(
-            visual_ids=vocabulary.visual_ids(codes.cpu()),
-            motion_ids=vocabulary.motion_ids(moving),
-            features=rows.cpu() if features else None,
+    nothing = seen.codes[0][:0], seen.features[0][:0]
+    shown = iter(zip(seen.codes, seen.features, strict=True))
+    clips = []
+    for is_shown, moving in zip(has_keyframe, motion_codes, strict=True):
+        codes, rows = next(shown) if is_shown else nothing
+        clips.append(
+            TokenizedClip(
+                visual_ids=vocabulary.visual_ids(codes.cpu()),
+                motion_ids=vocabulary.motion_ids(moving),
+                features=rows.cpu() if features else None,
+            )
         )
-        for codes, rows, moving in zip(seen.codes, seen.features, motion_codes, strict=True)
-    ]
+    return clips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,7 +30,7 @@ from videolavit.data.shapes.scene import FPS, FRAMES_PER_CLIP, SIZE
 from videolavit.data.shards import Record, write_shard
 from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
 from videolavit.video import Frames
-from videolavit.video.processor import VideoProcessorConfig, front_end_clips
+from videolavit.video.processor import VideoProcessorConfig, front_end_clips, with_keyframes
 
 __all__ = [
     "SHAPES_FRONT_END",
@@ -120,6 +120,7 @@ def shapes_record(data: ShapesData, number: int) -> Record | None:
         questions=tuple((question.text, question.answer, question.topic) for question in asked),
         about_image=tuple(question in of_image for question in asked),
         source={"seed": seed, "split": data.split, "clips": num_clips, "extended": data.extended},
+        motion_only=record.motion_only,
     )
 
 
@@ -140,11 +141,13 @@ def video_record(
     wanted = list(range(0, len(frames), video_processor.frames_per_clip))
     if [clip.start for clip in clips] != wanted:
         return None
+    marked = with_keyframes(((clip, video_processor.frames_per_clip) for clip in clips), video_processor)
     return Record(
         keyframes=np.stack([clip.keyframe for clip in clips]),
         motion=np.stack([clip.motion.values for clip in clips]).astype(np.float16),
         motion_size=(clips[0].motion.height, clips[0].motion.width),
         frames=np.stack([video_processor.resized(frame) for frame in frames]),
+        motion_only=tuple(number for number, (clip, _) in enumerate(marked) if not clip.has_keyframe),
     )
 
 

@@ -65,6 +65,9 @@ class Record:
     """For each question, whether the first frame alone answers it."""
     source: dict[str, Any] = field(default_factory=dict)
     """Origin: a path, or the seed of a rendered scene."""
+    motion_only: tuple[int, ...] = ()
+    """Clips that go on from the one before by motion alone where ids are made; their keyframes are there all the same,
+    for what is trained on single clips."""
 
     @property
     def num_clips(self) -> int:
@@ -167,6 +170,7 @@ class ShardReader:
                 questions=tuple((text, answer, topic) for text, answer, topic in words["questions"]),
                 about_image=tuple(words["about_image"]),
                 source=words["source"],
+                motion_only=tuple(words.get("motion_only", ())),
             )
 
     def words(self, number: int) -> dict[str, Any]:
@@ -241,6 +245,7 @@ def _add(tar: tarfile.TarFile, key: str, record: Record) -> dict[str, _Place]:
         "questions": record.questions,
         "about_image": record.about_image,
         "source": record.source,
+        **({"motion_only": record.motion_only} if record.motion_only else {}),
     }
     members = {
         "json": json.dumps(words).encode(),

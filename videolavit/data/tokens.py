@@ -2,7 +2,8 @@
 
 A shard is four files and, with continuous visual input, a fifth:
 
-    NAME.ids.bin        uint16 or uint32, one video after another: `[IMG] v.. [/IMG] [MOV] m.. [/MOV]` for each clip
+    NAME.ids.bin        uint16 or uint32, one video after another: `[IMG] v.. [/IMG] [MOV] m.. [/MOV]` for each clip,
+                        `[MOV] m.. [/MOV]` for one that goes on from the clip before by motion alone
     NAME.features.bin   float16, the merged features of the same visual ids, before the projection to the language model
     NAME.words.jsonl    captions and questions of one video in a line, as text: they are tokenized when they are drawn
     NAME.index.npy      where each video ends in the others, and how much is said about it
@@ -11,6 +12,9 @@ A shard is four files and, with continuous visual input, a fifth:
 
 Ids take 16 bits where the vocabulary has at most 65 536 of them (the released one has 49 412), else 32. All files but
 the last are read through memory maps, so opening a shard costs nothing and any video is one read away.
+
+Shards in which every clip has a keyframe are of version 1, which earlier versions of the package read as well; those
+with clips of motion alone are of version 2.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ from videolavit.vocabulary import Vocabulary
 
 __all__ = ["TokenReader", "TokenShard", "TokenizedClip", "TokenizedVideo", "TokensMadeBy", "id_bits", "write_tokens"]
 
-_FORMAT_VERSION = 1
+_VERSIONS = (1, 2)
+"""Those that can be read: 2 has clips of motion alone."""
 _PARTS = ("ids.bin", "features.bin", "words.jsonl", "index.npy")
 _COLUMNS = ("ids", "features", "words", "captions", "image_captions", "questions", "image_questions")
 """Of the index: ends in ids, feature rows and bytes of words, then counts."""
@@ -47,9 +52,14 @@ class TokenizedClip:
     """One clip in the unified vocabulary, without special tokens."""
 
     visual_ids: Int[Tensor, "n"]
+    """None at all where the clip goes on from the one before by motion alone."""
     motion_ids: Int[Tensor, "m"]
     features: Float[Tensor, "n width"] | None = None
     """Features that the visual ids were quantised from."""
+
+    @property
+    def has_keyframe(self) -> bool:
+        return bool(len(self.visual_ids))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -101,12 +111,12 @@ def write_tokens(
             partial["words.jsonl"].open("wb") as words,
         ):
             streams = _Checked(ids), _Checked(features), _Checked(words)
-            index, width = _write_videos(videos, vocabulary, *streams)
+            index, width, motion_only = _write_videos(videos, vocabulary, *streams)
         with partial["index.npy"].open("wb") as file:
             np.save(file, index)
         checksums = [stream.crc for stream in streams] + [zlib.crc32(partial["index.npy"].read_bytes())]
         about = {
-            "version": _FORMAT_VERSION,
+            "version": 2 if motion_only else 1,
             "vocabulary": asdict(vocabulary),
             "id_bits": id_bits(vocabulary),
             "feature_width": width,
@@ -127,10 +137,20 @@ def write_tokens(
 
 def _write_videos(
     videos: Iterable[TokenizedVideo], vocabulary: Vocabulary, ids: _Checked, features: _Checked, words: _Checked
-) -> tuple[Int[np.ndarray, "videos columns"], int]:
-    """Write videos one after another; returns the index, and the width of the features or 0."""
-    rows, width, size = [], 0, id_bits(vocabulary) // 8
-    for video in videos:
+) -> tuple[Int[np.ndarray, "videos columns"], int, bool]:
+    """Write videos one after another; returns the index, the width of the features or 0, and whether some clips have
+    motion alone.
+
+    Raises:
+        MediaError: the first clip of a video has no keyframe.
+    """
+    rows, width, size, motion_only = [], 0, id_bits(vocabulary) // 8, False
+    for number, video in enumerate(videos):
+        if video.clips and not video.clips[0].has_keyframe:
+            raise MediaError(
+                f"video {number} begins with a clip of motion alone, expected a keyframe; prepare it again"
+            )
+        motion_only = motion_only or not all(clip.has_keyframe for clip in video.clips)
         ids.write(_ids(video, vocabulary).tobytes())
         for clip in video.clips:
             if clip.features is not None:
@@ -139,7 +159,7 @@ def _write_videos(
         words.write(_words(video))
         feature_rows = features.size // (2 * width) if width else 0
         rows.append([ids.size // size, feature_rows, words.size, *_counts(video)])
-    return np.array(rows, dtype=np.int64).reshape(-1, len(_COLUMNS)), width
+    return np.array(rows, dtype=np.int64).reshape(-1, len(_COLUMNS)), width, motion_only
 
 
 class _Checked:
@@ -178,6 +198,8 @@ class TokenReader:
         self.vocabulary, self.feature_width = next(iter(kinds))
         self.tokenizers: dict[str, str] = dict(next(iter(digests), ()))
         """Digests by name, empty in folders of old."""
+        self.motion_only = any(shard.motion_only for shard in filled)
+        """True if some clips have motion alone."""
         self._ends = np.cumsum([len(shard) for shard in self.shards])
 
     def __len__(self) -> int:
@@ -216,8 +238,9 @@ class TokenShard:
         self.path = about.with_name(about.name.removesuffix(".tokens.json"))
         try:
             values = json.loads(about.read_text())
-            if values["version"] != _FORMAT_VERSION:
-                raise ValueError(f"version {values['version']}, expected {_FORMAT_VERSION}")
+            _check_version(about, values["version"])
+            self.motion_only = values["version"] > 1
+            """True if some clips have motion alone."""
             self.vocabulary = from_dict(Vocabulary, values["vocabulary"], where=str(about))
             self.feature_width = int(values["feature_width"])
             self.id_bits = int(values.get("id_bits", 16))
@@ -227,6 +250,8 @@ class TokenShard:
             self._checksums = dict(values.get("crc32", {}))
             self._num_videos = len(self.index)
             sizes = [_beside(self.path, name).stat().st_size for name in _PARTS[:3]]
+        except MediaError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MediaError(f"{about}: cannot be read: {error}; make the token shard again") from error
         scales = (self.id_bits // 8, 2 * self.feature_width, 1)
@@ -309,6 +334,17 @@ class TokenShard:
         return np.memmap(_beside(self.path, "words.jsonl"), dtype=np.uint8, mode="r")
 
 
+def _check_version(about: Path, version: Any) -> None:
+    """Refuse a shard of a version that this package does not know."""
+    if isinstance(version, int) and version > max(_VERSIONS):
+        raise MediaError(
+            f"{about}: has version {version} of the format, this package reads up to {max(_VERSIONS)}; "
+            "update videolavit"
+        )
+    if version not in _VERSIONS:
+        raise ValueError(f"version {version}, expected one of {_VERSIONS}")
+
+
 def _crc_of(path: Path) -> int:
     crc = 0
     try:
@@ -328,7 +364,8 @@ def _ids(video: TokenizedVideo, vocabulary: Vocabulary) -> np.ndarray:
     """The row of ids of a video, special tokens included."""
     row: list[int] = []
     for clip in video.clips:
-        row += [vocabulary.image_start, *clip.visual_ids.tolist(), vocabulary.image_end]
+        if clip.has_keyframe:
+            row += [vocabulary.image_start, *clip.visual_ids.tolist(), vocabulary.image_end]
         row += [vocabulary.motion_start, *clip.motion_ids.tolist(), vocabulary.motion_end]
     return np.array(row, dtype=f"<u{id_bits(vocabulary) // 8}")
 
@@ -347,8 +384,11 @@ def _counts(video: TokenizedVideo) -> list[int]:
 def _clips(row: Tensor, features: Tensor | None, vocabulary: Vocabulary) -> tuple[TokenizedClip, ...]:
     special_tokens = (vocabulary.image_start, vocabulary.image_end, vocabulary.motion_start, vocabulary.motion_end)
     starts, ends, motion_starts, motion_ends = ((row == one).nonzero()[:, 0].tolist() for one in special_tokens)
+    # A clip has a keyframe where one ends right before its motion begins.
+    keyframes = {end + 1: (start, end) for start, end in zip(starts, ends, strict=True)}
     clips, first = [], 0
-    for start, end, motion_start, motion_end in zip(starts, ends, motion_starts, motion_ends, strict=True):
+    for motion_start, motion_end in zip(motion_starts, motion_ends, strict=True):
+        start, end = keyframes.get(motion_start, (motion_start - 1, motion_start))
         visual = row[start + 1 : end]
         seen = None if features is None else features[first : first + len(visual)]
         clips.append(TokenizedClip(visual_ids=visual, motion_ids=row[motion_start + 1 : motion_end], features=seen))

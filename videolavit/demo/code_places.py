@@ -30,7 +30,7 @@ def places_of(code: int, clips: Sequence[ClipTokens]) -> list[CodePlace]:
     return [
         CodePlace(clip=index, number=number)
         for index, clip in enumerate(clips)
-        for number, other in enumerate(clip.keyframe.tolist())
+        for number, other in enumerate([] if clip.keyframe is None else clip.keyframe.tolist())
         if other == code
     ]
 
@@ -55,9 +55,10 @@ def replaced(clips: Sequence[ClipTokens], place: CodePlace, code: int, num_codes
         VocabularyError: there is no such code, or no such place.
     """
     _check(code, num_codes)
-    if not (0 <= place.clip < len(clips) and 0 <= place.number < len(clips[place.clip].keyframe)):
+    old = clips[place.clip].keyframe if 0 <= place.clip < len(clips) else None
+    if old is None or not 0 <= place.number < len(old):
         raise VocabularyError(f"clip {place.clip} has no keyframe code number {place.number}")
-    keyframe = clips[place.clip].keyframe.clone()
+    keyframe = old.clone()
     keyframe[place.number] = code
     changed: Any = list(clips)
     changed[place.clip] = replace(clips[place.clip], keyframe=keyframe)

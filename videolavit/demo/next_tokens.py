@@ -98,8 +98,8 @@ def _allowed(walk: Walk, vocabulary: Vocabulary) -> list[range]:
     if walk.forced is not None:
         return [range(walk.forced, walk.forced + 1)]
     closing = walk.block.closing(vocabulary)
-    parts = list(walk.block.choices(vocabulary))
-    if walk.may_close:
+    parts = list(walk.choices)
+    if walk.at_opening or walk.may_close:
         return parts
     return [part for whole in parts for part in _without(whole, closing)]
 

@@ -85,8 +85,15 @@ def patch_at(patches: KeptPatches, x: float, y: float) -> int | None:
 
 
 def code_facts(model: Any, sight: TokenSight, clip: int, number: int) -> CodeFacts:
-    """Facts about the code of that number in a clip's keyframe."""
-    code = int(sight.clips[clip].keyframe[number])
+    """Facts about the code of that number in a clip's keyframe.
+
+    Raises:
+        PromptError: the clip has no keyframe.
+    """
+    keyframe = sight.clips[clip].keyframe
+    if keyframe is None:
+        raise PromptError(f"clip {clip} has motion alone; choose one that has a keyframe")
+    code = int(keyframe[number])
     places = places_of(code, sight.clips)
     codebook = model.visual_tokenizer.quantizer.codebook.detach().cpu()
     return CodeFacts(
@@ -123,7 +130,8 @@ def _blocks(model: Any, clips: Sequence[ClipTokens]) -> list[Block]:
     most = model.parts.config("condition_decoder").num_positions
     blocks: list[Block] = []
     for clip in clips:
-        blocks.append(Block.keyframe(1, max(most, len(clip.keyframe))))
+        if clip.keyframe is not None:
+            blocks.append(Block.keyframe(1, max(most, len(clip.keyframe))))
         if clip.motion is not None:
             blocks.append(Block.motion(len(clip.motion)))
     return blocks

@@ -36,13 +36,13 @@ def token_timeline(
     left = iter(surprises) if surprises is not None else None
     rows = []
     for number, clip in enumerate(clips):
-        keyframe, motion = clip.keyframe.tolist(), [] if clip.motion is None else clip.motion.tolist()
+        keyframe, motion = ([] if codes is None else codes.tolist() for codes in (clip.keyframe, clip.motion))
         bits = None if left is None else [next(left, 0.0) for _ in [*keyframe, *motion]]
         rows.append(_row(number, keyframe, motion, motion_shape, bits))
     kind = (
         "how much each code surprised the model, dark is more" if surprises is not None else "one colour for each code"
     )
-    count = sum(len(clip.keyframe) + (0 if clip.motion is None else len(clip.motion)) for clip in clips)
+    count = sum(sum(clip.num_codes) for clip in clips)
     return (
         f'<div class="timeline" data-player="{escape(player)}" data-clips="{len(clips)}">{"".join(rows)}'
         f'<p class="caption">{count} codes; {kind}. K: keyframe, M: motion, {motion_shape[0]} steps of '

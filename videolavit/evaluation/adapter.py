@@ -77,8 +77,8 @@ class LongVideoModel(AnsweringModel, Protocol):
 class StoryModel(Protocol):
     """Part of a model that a benchmark of long generated videos needs."""
 
-    def generate_story(self, prompts: Sequence[str], seed: int) -> Iterator[Video]:
-        """New frames of one clip for each text, each going on from the last."""
+    def generate_story(self, prompts: Sequence[str], seed: int, candidates: int) -> Iterator[Video]:
+        """New frames of one clip for each text, each going on from the last and the best of so many drafts."""
         ...
 
 

@@ -89,8 +89,8 @@ class PipelineAdapter:
             for videos in zip(*of_each, strict=True)
         ]
 
-    def generate_story(self, prompts: Sequence[str], seed: int) -> Iterator[Video]:
-        return (clip.frames for clip in self.model.stream_story(prompts, seed=seed))
+    def generate_story(self, prompts: Sequence[str], seed: int, candidates: int) -> Iterator[Video]:
+        return (clip.frames for clip in self.model.stream_story(prompts, candidates=candidates, seed=seed))
 
     def answer(
         self, questions: Sequence[str], *, images: Sequence[Any], videos: Sequence[Any], max_new_tokens: int

@@ -180,17 +180,17 @@ class DecodingEngine:
                 groups.setdefault(_kind(running), []).append(slot)
         for kind, slots in groups.items():
             for slot, id_, logprob, top in self._choose_together(kind, slots):
-                chosen[slot] = NewId(slot.owner.number, slot.owner.walk.index, id_, logprob, top)
+                chosen[slot] = NewId(slot.owner.number, slot.owner.walk.index_of(id_), id_, logprob, top)
         return chosen
 
     def _choose_together(self, kind: _Kind, slots: list[Slot]) -> list[_Choice]:
         """Ids of slots that are in like blocks and have a choice."""
-        choices = kind.block.choices(self.model.vocabulary)
-        scores = self._scores(choices, slots, kind.options.guidance)
-        closing = _column(kind.block.closing(self.model.vocabulary), choices)
+        choices = slots[0].owner.walk.choices
+        # What opens a block is chosen by the whole context: the unconditional branch begins with it.
+        scores = self._scores(choices, slots, 1.0 if kind.opens else kind.options.guidance)
         early = [row for row, slot in enumerate(slots) if not slot.owner.walk.may_close]
-        if early:
-            scores[early, closing] = -torch.inf
+        if early and not kind.opens:
+            scores[early, _column(kind.block.closing(self.model.vocabulary), choices)] = -torch.inf
         generators = None if kind.unseeded else [slot.owner.request.generator for slot in slots]
         try:
             columns = choose(scores, kind.options, generators)
@@ -222,7 +222,7 @@ class DecodingEngine:
     def _take(self, slot: Slot, new: NewId) -> NewId:
         """Go on by an id; the cache gets it at the beginning of the next step."""
         running: RunningRequest = slot.owner
-        walk, block = running.walk, running.walk.block
+        walk, block = running.walk, running.walk.blocks[new.block]
         slot.next_id, slot.restarts = new.id, walk.at_opening and _options(running, block).guidance != 1
         running.new_ids.append(new)
         walk.take(new.id)
@@ -242,6 +242,7 @@ class _Kind:
     """Values shared by requests whose next ids are chosen together."""
 
     block: Block
+    opens: bool
     options: SamplingOptions
     logprobs: int | None
     unseeded: bool
@@ -253,7 +254,8 @@ _Choice = tuple[Slot, int, float | None, tuple[tuple[int, float], ...]]
 
 def _kind(running: RunningRequest) -> _Kind:
     block, request = running.walk.block, running.request
-    return _Kind(block, _options(running, block), request.logprobs, request.generator is None)
+    opens = running.walk.at_opening
+    return _Kind(block, opens, _options(running, block), request.logprobs, request.generator is None)
 
 
 def _options(running: RunningRequest, block: Block) -> SamplingOptions:

@@ -7,7 +7,8 @@ id is forced or which ids there are to choose from:
     motion     [MOV], then exactly as many motion ids as the motion tokenizer decodes, then [/MOV]
     text       up to `max_ids` text ids, then </s>
 
-so nothing malformed can be written, whatever the weights. `Block.released` is the looser rule of the released model,
+A keyframe that is `optional` may be left out: the model chooses between [IMG] and the [MOV] of the block behind it. So
+nothing malformed can be written, whatever the weights. `Block.released` is the looser rule of the released model,
 which needs `fit_motion` afterwards.
 """
 
@@ -46,6 +47,8 @@ class Block:
     """The closing special token is forced after so many; with `loose`, the block ends there without one."""
     loose: bool = False
     """The released model's rule: special text ids and the special tokens of the block stay possible inside it."""
+    optional: bool = False
+    """May be left out by the model, which opens the next block instead."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_ids <= self.max_ids or self.max_ids < 1:
@@ -55,9 +58,9 @@ class Block:
             )
 
     @classmethod
-    def keyframe(cls, min_ids: int = 20, max_ids: int = 256) -> Block:
+    def keyframe(cls, min_ids: int = 20, max_ids: int = 256, *, optional: bool = False) -> Block:
         """A keyframe that closes; `max_ids` is at most the number of patches that the visual tokenizer sees."""
-        return cls(modality=Modality.KEYFRAME, min_ids=max(min_ids, 1), max_ids=max_ids)
+        return cls(modality=Modality.KEYFRAME, min_ids=max(min_ids, 1), max_ids=max_ids, optional=optional)
 
     @classmethod
     def motion(cls, num_ids: int = 135) -> Block:
@@ -77,6 +80,11 @@ class Block:
     @property
     def shortest(self) -> int:
         """Least number of ids, special tokens included."""
+        return 0 if self.optional else self.shortest_written
+
+    @property
+    def shortest_written(self) -> int:
+        """The same where the block is not left out."""
         return self.min_ids + (self.modality is not Modality.TEXT) + (not self.loose)
 
     def opening(self, vocabulary: Vocabulary) -> int | None:
@@ -110,20 +118,24 @@ class GrammarConfig:
     max_text_ids: int = 512
     constrained: bool = True
     """False for blocks as the released model generates them: `Block.released` for keyframes and motion."""
+    clips_per_keyframe: int = 1
+    """Most clips that may share a keyframe, for models that know clips of motion alone."""
 
     def __post_init__(self) -> None:
         for make in (self.keyframe, self.motion, self.text):
             make()  # refuses impossible lengths
 
-    def video(self, num_clips: int = 1) -> tuple[Block, ...]:
-        """Keyframe and motion, as often as there are clips."""
-        return (self.keyframe(), self.motion()) * num_clips
+    def video(self, num_clips: int = 1, first: int = 0) -> tuple[Block, ...]:
+        """Keyframe and motion, as often as there are clips; `first` is the number of the first of them."""
+        clips = range(first, first + num_clips)
+        return tuple(block for clip in clips for block in (self.keyframe(clip), self.motion()))
 
-    def keyframe(self) -> Block:
-        """A keyframe alone: an image."""
+    def keyframe(self, clip: int = 0) -> Block:
+        """The keyframe of a clip of that number; that of the first is there in any case, as an image is."""
         if not self.constrained:
             return Block.released(Modality.KEYFRAME)
-        return Block.keyframe(self.min_keyframe_ids, self.max_keyframe_ids)
+        optional = clip % self.clips_per_keyframe != 0
+        return Block.keyframe(self.min_keyframe_ids, self.max_keyframe_ids, optional=optional)
 
     def motion(self) -> Block:
         """Motion alone, for a keyframe that the prompt gives."""
@@ -135,7 +147,7 @@ class GrammarConfig:
 
 
 class Walk:
-    """State of one sequence in its blocks. Ask for `forced` and `may_close`, then `take` the id that came."""
+    """State of one sequence in its blocks. Ask for `forced`, `choices`, `may_close`, then `take` the id that came."""
 
     def __init__(self, blocks: Sequence[Block], vocabulary: Vocabulary, room: int):
         """Start before the first block; `room` is how many ids the context still holds.
@@ -145,6 +157,8 @@ class Walk:
         """
         if not blocks:
             raise PromptError("nothing to generate: give at least one block")
+        if not all(map(_may_be_left_out, blocks, [*blocks[1:], None])):
+            raise PromptError("only a keyframe with motion behind it may be optional")
         self.shortest = sum(block.shortest for block in blocks)
         if self.shortest > room:
             raise PromptError(
@@ -154,6 +168,8 @@ class Walk:
         self.blocks, self.vocabulary, self.room = tuple(blocks), vocabulary, room
         self.index = -1
         self._opening: int | None = None
+        self._other_opening: int | None = None
+        """The special token that may come in place of an optional block."""
         self._next_block()
 
     @property
@@ -173,19 +189,32 @@ class Walk:
     def forced(self) -> int | None:
         """The only id that may come next, if there is only one."""
         if self._opening is not None:
-            return self._opening
+            return self._opening if self._other_opening is None else None
         return self._closing if self._count == self._limit else None
 
     @property
+    def choices(self) -> tuple[range, ...]:
+        """Every id among which the next one is chosen, where none is forced."""
+        if self._opening is None:
+            return self.block.choices(self.vocabulary)
+        return tuple(range(one, one + 1) for one in (self._opening, self._other_opening) if one is not None)
+
+    def index_of(self, new_id: int) -> int:
+        """The block to which the next id belongs, if it is that one."""
+        return self.index + (new_id == self._other_opening)
+
+    @property
     def may_close(self) -> bool:
-        """True if the closing special token is among the choices."""
+        """True if the closing special token is among the choices of a block that is open."""
         return self._count >= self.block.min_ids
 
     def take(self, new_id: int) -> None:
         """Go on by one id, which must be one that was possible."""
+        if self.index_of(new_id) != self.index:
+            self._next_block()
         self.room -= 1
         if self._opening is not None:
-            self._opening = None
+            self._opening = self._other_opening = None
             return
         self._count += 1
         if new_id == self._closing or (self.block.loose and self._count == self._limit):
@@ -200,7 +229,16 @@ class Walk:
         self._count = 0
         self._opening, self._closing = self.block.opening(self.vocabulary), self.block.closing(self.vocabulary)
         # A block may not take the room that the special tokens and the shortest form of the rest need.
-        self._limit = min(self.block.max_ids, self.block.min_ids + self.room - self.shortest)
+        block, rest = self.block, self.shortest - self.block.shortest
+        self._limit = min(block.max_ids, block.min_ids + self.room - rest - block.shortest_written)
+        self._other_opening = self.blocks[self.index + 1].opening(self.vocabulary) if block.optional else None
+        if block.optional and self._limit < block.min_ids:  # no room for it
+            self._next_block()
+
+
+def _may_be_left_out(block: Block, following: Block | None) -> bool:
+    """False for an optional block that has no motion behind it for the model to open instead."""
+    return not block.optional or (following is not None and following.modality is Modality.MOTION)
 
 
 def only_visual(ids: Int[Tensor, "n"], vocabulary: Vocabulary) -> Int[Tensor, "m"]:

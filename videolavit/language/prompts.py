@@ -154,6 +154,18 @@ class VideoInput:
         if not self.clips:
             raise PromptError("a video has no clip; decompose it into at least one")
 
+    def thinned(self, count: int) -> VideoInput:
+        """At most `count` clips, evenly spaced; motion alone stays where all of it since its keyframe does."""
+        if len(self.clips) <= count:
+            return self
+        places = {number * len(self.clips) // count for number in range(count)}
+        kept: list[int] = []
+        for place in sorted(places):
+            if self.clips[place].keyframe is not None or (kept and kept[-1] == place - 1):
+                kept.append(place)
+        # Motion without a keyframe at the very beginning belongs to a video that is looked at from its middle.
+        return VideoInput(clips=tuple(self.clips[place] for place in kept or [0]))
+
 
 Piece = Text | Ids | ImageInput | ClipInput | VideoInput
 

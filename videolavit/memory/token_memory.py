@@ -152,6 +152,11 @@ class TokenMemory:
         """End of the last clip."""
         return float(self._records["end"][-1]) if len(self) else 0.0
 
+    @property
+    def motion_only(self) -> bool:
+        """True if some clips have motion alone."""
+        return bool((np.asarray(self._records["num_visual"]) == 0).any())
+
     def lengths(self) -> tuple[Int[np.ndarray, " clips"], Int[np.ndarray, " clips"]]:
         """Positions that keyframe and motion of each clip take in a prompt, special tokens included."""
         visual = np.asarray(self._records["num_visual"])
@@ -305,7 +310,12 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise MediaError(f"{folder}: holds no memory of a video (no {_ABOUT}); read a video into it first") from error
     except (OSError, ValueError) as error:
         raise MediaError(f"{folder}: {_ABOUT} cannot be read: {error}; read the video again") from error
-    if not isinstance(about, dict) or about.get("version") != _VERSION:
+    version = about.get("version") if isinstance(about, dict) else None
+    if isinstance(version, int) and version > _VERSION:
+        raise MediaError(
+            f"{folder}: has version {version} of the format, this package reads up to {_VERSION}; update videolavit"
+        )
+    if version != _VERSION:
         raise MediaError(f"{folder}: is a memory of another version of this package; read the video again")
     return about
 

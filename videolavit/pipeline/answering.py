@@ -298,12 +298,8 @@ def _own_media(question: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_at_most(limit: int, turn: Turn) -> Turn:
-    def thinned(one: ImageInput | VideoInput) -> ImageInput | VideoInput:
-        if isinstance(one, ImageInput) or len(one.clips) <= limit:
-            return one
-        return VideoInput(clips=tuple(one.clips[i * len(one.clips) // limit] for i in range(limit)))
-
-    return replace(turn, media=tuple(thinned(one) for one in turn.media))
+    thinned = (one if isinstance(one, ImageInput) else one.thinned(limit) for one in turn.media)
+    return replace(turn, media=tuple(thinned))
 
 
 def _in_order(

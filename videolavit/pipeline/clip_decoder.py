@@ -22,6 +22,7 @@ from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import ConfigError
 from videolavit.generation_options import GenerationOptions
 from videolavit.progress import Progress
+from videolavit.video.adaptive import next_image
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.warp import warp
 
@@ -29,7 +30,7 @@ __all__ = ["ClipDecoder", "Detokenizer", "EncodedClip", "as_field", "check_size"
 
 Detokenizer = Literal["diffusion", "warp"]
 RGB = UInt8[np.ndarray, "_ _ 3"]
-Motion = Int[Tensor, "_"] | MotionField
+Motion = Int[Tensor, "*layers _"] | MotionField
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,14 +40,18 @@ class EncodedClip:
     keyframe: Int[Tensor, "n"] | RGB | None
     """Codes, or an image; None for the last frame of the clip before, which is then not shown again."""
     motion: Motion | None
-    """Codes, or a field; None for an image that does not move."""
+    """Codes, of one layer or (layers, codes), or a field; None for an image that does not move."""
     num_frames: int | None = None
     """Frames to show; None for all. Of a clip that is shown for longer than it has frames the last one stays."""
+    keeps_time: bool = False
+    """Without a keyframe: True where the clip begins one tick behind the last frame, as in a video that was taken apart
+    tick by tick, so that all of its frames are shown."""
 
     @classmethod
     def of(cls, clip: ClipTokens) -> EncodedClip:
         """A clip of codes alone."""
-        return cls(keyframe=clip.keyframe, motion=clip.motion, num_frames=clip.num_frames)
+        keeps_time = clip.keyframe is None and clip.num_frames is not None
+        return cls(keyframe=clip.keyframe, motion=clip.all_motion, num_frames=clip.num_frames, keeps_time=keeps_time)
 
 
 class ClipDecoder:
@@ -64,7 +69,8 @@ class ClipDecoder:
     def clip(
         self, clip: EncodedClip, index: int, detokenizer: Detokenizer, last_frame: RGB | None = None
     ) -> UInt8[np.ndarray, "_ _ _ 3"]:
-        """Frames of the one sample's clip, decoded for itself, or going on from the frame before."""
+        """Frames of the one sample's clip, decoded for itself, or going on from `last_frame`, that of the clip before
+        or, where the clip keeps time, what `next_image` makes of it."""
         keyframe = last_frame if clip.keyframe is None else clip.keyframe
         assert keyframe is not None, "the first clip has a keyframe"
         image = self.keyframes([keyframe], index)[0] if isinstance(keyframe, Tensor) else keyframe
@@ -72,7 +78,15 @@ class ClipDecoder:
         frames = image[None] if clip.motion is None else self.frames([image], [clip.motion], index, detokenizer)[0]
         if clip.num_frames is not None:
             frames = frames[np.minimum(np.arange(clip.num_frames), len(frames) - 1)]
-        return frames if clip.keyframe is not None else frames[1:]
+        return frames[1:] if clip.keyframe is None and not clip.keeps_time else frames
+
+    def next_image(self, before: EncodedClip, last_frame: RGB) -> RGB:
+        """The image one tick behind the last frame of a clip, where its motion leads."""
+        if before.motion is None:
+            return last_frame
+        field = as_field(self.model, before.motion, self.size)
+        shown = field.num_frames if before.num_frames is None else before.num_frames
+        return next_image(last_frame, field, shown)
 
     @torch.no_grad()
     def keyframes(
@@ -96,6 +110,21 @@ class ClipDecoder:
                 on_step=_on_step(report),
             )
             return list(_to_uint8(images).cpu().numpy())
+
+    def keyframes_or_last(
+        self, codes: Sequence[Int[Tensor, "_"] | None], index: int, last_frames: Sequence[RGB] | None
+    ) -> list[RGB]:
+        """Images of codes as `keyframes` makes them; the last frame itself for samples that have none."""
+        written = {number: row for number, row in enumerate(codes) if row is not None}
+        if len(written) == len(codes):
+            return self.keyframes(list(written.values()), index, last_frames)
+        assert last_frames is not None, "the first clip has a keyframe"
+        images = {number: resize_image(frame, *self.size) for number, frame in enumerate(last_frames)}
+        if written:
+            shown = ClipDecoder(self.model, [self.samples[number] for number in written], self.progress, self.size)
+            before = [last_frames[number] for number in written]
+            images |= zip(written, shown.keyframes(list(written.values()), index, before), strict=True)
+        return list(images.values())
 
     @torch.no_grad()
     def frames(

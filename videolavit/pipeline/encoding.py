@@ -14,7 +14,7 @@ from torch import Tensor
 
 from videolavit.clip import Clip, MotionField
 from videolavit.clip_tokens import ClipTokens
-from videolavit.errors import VocabularyError
+from videolavit.errors import PromptError, VocabularyError
 from videolavit.language.prompts import ClipInput, ImageInput, Piece, VideoInput, assemble
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
@@ -26,6 +26,7 @@ __all__ = [
     "clip_codes",
     "ids_as_tokens",
     "keyframe_codes",
+    "layered_motion_codes",
     "motion_codes",
     "seen_images",
     "seen_video",
@@ -54,23 +55,43 @@ def clip_codes(
     clips: Iterable[tuple[Clip, int]],
     patch_selection: PatchSelection,
     seed: int,
+    motion_layers: int = 1,
 ) -> Iterator[ClipTokens]:
-    """Codes of clips, each with the number of frames that it shows; a few clips are in memory at a time."""
+    """Codes of clips, each with the number of frames that it shows; a few clips are in memory at a time.
+
+    Raises:
+        ConfigError: the motion tokenizer has fewer than `motion_layers` layers of codes.
+    """
     clips, first = iter(clips), 0
     while batch := list(itertools.islice(clips, _CLIPS_AT_A_TIME)):
-        keyframes = keyframe_codes(visual, [clip.keyframe for clip, _ in batch], patch_selection, seed, first=first)
-        moved = motion_codes(motion, [clip.motion for clip, _ in batch])
-        for seen, codes, (_, num_frames) in zip(keyframes, moved, batch, strict=True):
-            yield ClipTokens(keyframe=seen, motion=codes, num_frames=num_frames)
-        first += len(batch)
+        images = [clip.keyframe for clip, _ in batch if clip.has_keyframe]
+        keyframes = iter(keyframe_codes(visual, images, patch_selection, seed, first=first) if images else [])
+        moved = layered_motion_codes(motion, [clip.motion for clip, _ in batch], motion_layers)
+        for codes, (clip, num_frames) in zip(moved, batch, strict=True):
+            seen = next(keyframes) if clip.has_keyframe else None
+            further = codes[1:] if len(codes) > 1 else None
+            yield ClipTokens(keyframe=seen, motion=codes[0], num_frames=num_frames, motion_layers=further)
+        first += len(images)
 
 
 def motion_codes(tokenizer: MotionTokenizer, fields: Sequence[MotionField]) -> list[Int[Tensor, "_"]]:
     """Codes of the motion of each clip."""
+    return [codes[0] for codes in layered_motion_codes(tokenizer, fields, 1)]
+
+
+def layered_motion_codes(
+    tokenizer: MotionTokenizer, fields: Sequence[MotionField], layers: int
+) -> list[Int[Tensor, "layers _"]]:
+    """Codes of the motion of each clip in the first `layers` layers.
+
+    Raises:
+        ConfigError: the motion tokenizer has fewer.
+    """
     config = tokenizer.config
     motion = np.stack([field.for_tokenizer(config.rows, config.cols) for field in fields])
     with torch.no_grad():
-        return list(tokenizer.encode(torch.from_numpy(motion).to(tokenizer.quantizer.codebook.device)).cpu())
+        seen = torch.from_numpy(motion).to(tokenizer.quantizer.codebook.device)
+        return list(tokenizer.encode_layers(seen, layers).cpu())
 
 
 def seen_images(
@@ -104,12 +125,13 @@ def seen_video(
     seed: int,
 ) -> VideoInput:
     """Input of the language model for a video that it is asked about: keyframes as images are, motion as ids."""
-    keyframes = seen_images(visual, [clip.keyframe for clip in clips], vocabulary, visual_input, patch_selection, seed)
+    images = [clip.keyframe for clip in clips if clip.has_keyframe]
+    keyframes = iter(seen_images(visual, images, vocabulary, visual_input, patch_selection, seed) if images else [])
     moved = motion_codes(motion, [clip.motion for clip in clips])
     return VideoInput(
         clips=tuple(
-            ClipInput(keyframe=seen, motion_ids=vocabulary.motion_ids(codes))
-            for seen, codes in zip(keyframes, moved, strict=True)
+            ClipInput(keyframe=next(keyframes) if clip.has_keyframe else None, motion_ids=vocabulary.motion_ids(codes))
+            for clip, codes in zip(clips, moved, strict=True)
         )
     )
 
@@ -119,13 +141,15 @@ def tokens_as_ids(tokens: Sequence[ClipTokens], vocabulary: Vocabulary) -> Int[T
 
     Raises:
         VocabularyError: a code is not in its modality.
-        PromptError: there is no clip, or one has no keyframe codes.
+        PromptError: there is no clip, one has no keyframe codes, or the first goes on from none before it.
     """
+    if tokens and tokens[0].keyframe is None:
+        raise PromptError("the first clip has motion alone, and there is none before it; begin with a keyframe")
     pieces: list[Piece] = []
     for clip in tokens:
-        keyframe = ImageInput(ids=vocabulary.visual_ids(clip.keyframe))
+        keyframe = None if clip.keyframe is None else ImageInput(ids=vocabulary.visual_ids(clip.keyframe))
         motion = None if clip.motion is None else vocabulary.motion_ids(clip.motion)
-        pieces.append(keyframe if motion is None else ClipInput(keyframe=keyframe, motion_ids=motion))
+        pieces.append(ClipInput(keyframe=keyframe, motion_ids=motion))
     return assemble(pieces, vocabulary).ids
 
 
@@ -150,10 +174,12 @@ def ids_as_tokens(ids: Int[Tensor, "n"], vocabulary: Vocabulary) -> tuple[ClipTo
         content, rest = torch.tensor(rest[1:end], dtype=torch.long), rest[end + 1 :]
         if opening == vocabulary.image_start:
             clips.append(ClipTokens(keyframe=vocabulary.visual_codes(content)))
-        elif clips and clips[-1].motion is None:
+        elif not clips:
+            raise VocabularyError("got motion without a keyframe before it")
+        elif clips[-1].motion is None:
             clips[-1] = dataclasses.replace(clips[-1], motion=vocabulary.motion_codes(content))
         else:
-            raise VocabularyError("got motion without a keyframe before it")
+            clips.append(ClipTokens(keyframe=None, motion=vocabulary.motion_codes(content)))
     return tuple(clips)
 
 

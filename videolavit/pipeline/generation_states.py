@@ -19,6 +19,7 @@ from videolavit.language.prompts import Prompt
 from videolavit.pipeline.clip_decoder import generated_size, size_for_shape
 from videolavit.pipeline.encoding import clip_codes, keyframe_codes, tokens_as_ids
 from videolavit.pipeline.media import as_list_of_images, as_video, check_video, read_image
+from videolavit.pipeline.motion_only import check_motion_only, processor_with
 from videolavit.pipeline.outputs import GeneratedVideo
 from videolavit.pipeline.token_generation import GenerationState
 from videolavit.progress import Progress
@@ -176,6 +177,8 @@ def _after_video(
         return ids if prompt == "" else torch.cat([generation_prompt(model.language_model, prompt), ids])
 
     if isinstance(video, GeneratedVideo) and video.tokens:
+        if any(clip.keyframe is None for clip in video.tokens):
+            check_motion_only(model.settings, "the video before")
         return GenerationState(
             options=options,
             context=video.ids if prompt == "" else context(video.tokens),
@@ -186,7 +189,7 @@ def _after_video(
     source = as_video(video)
     check_video(source)
     with progress.step("encode"):
-        [last] = deque(whole_video_clips(source, model.settings.video_processor), maxlen=1)
+        [last] = deque(whole_video_clips(source, processor_with(model.settings, "every")), maxlen=1)
         how = options.patch_selection, options.seed
         tokens = tuple(clip_codes(model.visual_tokenizer, model.motion_tokenizer, [last], *how))
         [last_frame] = deque(images_on_ticks(source, fps=last[0].fps), maxlen=1)

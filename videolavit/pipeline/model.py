@@ -69,6 +69,7 @@ from videolavit.pipeline.media import (
     read_image,
 )
 from videolavit.pipeline.motion_editing import MotionEdit
+from videolavit.pipeline.motion_only import Keyframes, processor_with
 from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
 from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
 from videolavit.pipeline.remembering import read_video
@@ -80,7 +81,7 @@ from videolavit.progress import Progress, ProgressCallback
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.clips.decompose import VideoSource
 from videolavit.video.clips.timeline import images_on_ticks
-from videolavit.video.processor import whole_video_clips
+from videolavit.video.processor import VideoProcessorConfig, whole_video_clips
 
 __all__ = ["GenerationOptions", "VideoLaVIT"]
 
@@ -539,8 +540,8 @@ class VideoLaVIT(Components):
         for blocks in generator.clips(states, count):
             clip = blocks[0].clip
             if blocks[0].modality is Modality.KEYFRAME:
-                codes = [block.codes for block in blocks]
-                keyframes = decoder.keyframes(codes, clip, last_frames)
+                codes = [None if block.is_left_out else block.codes for block in blocks]
+                keyframes = decoder.keyframes_or_last(codes, clip, last_frames)
                 if on_keyframe is not None:
                     on_keyframe(keyframes[0], clip)
                 continue
@@ -653,6 +654,7 @@ class VideoLaVIT(Components):
         ask: Sequence[str] = (),
         describe: bool = True,
         images: bool = True,
+        keyframes: Keyframes | None = None,
         progress: ProgressCallback | None = None,
     ) -> TokenMemory:
         """Read a video of any length into a memory on the disk, to be asked about by `answer(video=folder)`.
@@ -667,18 +669,20 @@ class VideoLaVIT(Components):
                 Without any, the model describes clips freely.
             describe: False to note nothing, for scorers that need no words.
             images: keep a small image of each keyframe, for people and image-text encoders.
+            keyframes: "adaptive" keeps none where motion explains the clip from the one before, "every" keeps all; by
+                default as the model was trained.
             progress: is told how many clips were read.
 
         Raises:
             MediaError: the video cannot be read, or the memory is damaged.
             OutputError: the folder cannot be written, or another process appends to the memory.
             CheckpointError: the memory was made by a model of another vocabulary.
-            ConfigError: the folder holds something else.
+            ConfigError: the folder holds something else, or the model does not know clips of motion alone.
         """
         work = Progress(progress)
         with work.step("load"):
             _ = self.answering.language_model, self.answering.visual_tokenizer, self.answering.motion_tokenizer
-        options: Any = {"append": append, "ask": ask, "describe": describe, "images": images}
+        options: Any = {"append": append, "ask": ask, "describe": describe, "images": images, "keyframes": keyframes}
         with work.step("encode") as report:
             for memory in read_video(self, as_video(video), folder, **options):
                 report(len(memory))
@@ -692,10 +696,16 @@ class VideoLaVIT(Components):
         image: Images | None = None,
         video: Videos | None = None,
         patch_selection: PatchSelection = "likeliest",
+        keyframes: Keyframes | None = None,
+        motion_layers: int = 1,
         seed: int = 0,
         progress: ProgressCallback | None = None,
     ) -> Tokens:
         """An image, or the clips that a video consists of, as codes; videos of any length are read clip by clip.
+
+        With `keyframes="adaptive"` clips that motion explains from the one before have motion alone; every detokenizer
+        goes on from their last frame. By default clips are what the language model knows. `motion_layers` above 1 adds
+        codes that make motion finer, for motion tokenizers that have them.
 
         Raises:
             PromptError: not exactly one of the two is given.
@@ -709,7 +719,8 @@ class VideoLaVIT(Components):
             images = [read_image(one) for one in as_list_of_images(image)]
             clips = [ClipTokens(keyframe=codes) for codes in image_codes(self, images, options, work)]
         else:
-            clips = self._video_codes(as_video(video), options, work)
+            processor = processor_with(self.settings, keyframes)
+            clips = self._video_codes(as_video(video), processor, motion_layers, options, work)
         return Tokens(
             clips=tuple(clips),
             ids=tokens_as_ids(clips, self.vocabulary),
@@ -756,6 +767,7 @@ class VideoLaVIT(Components):
         *,
         keyframe: Form = "tokens",
         motion: Form = "tokens",
+        motion_layers: int = 1,
         detokenizer: Detokenizer = "diffusion",
         max_clips: int = 64,
         options: GenerationOptions | None = None,
@@ -768,6 +780,7 @@ class VideoLaVIT(Components):
             video: anything `decompose` takes, or one that was generated.
             keyframe: "raw" keeps the keyframes as they are, so that only motion is judged.
             motion: "raw" keeps the motion that was found.
+            motion_layers: layers of codes of the motion, where its tokenizer has several.
             detokenizer: "warp" moves keyframes along their motion, without diffusion.
             max_clips: longer videos are refused.
             options: by default the model's own.
@@ -783,7 +796,13 @@ class VideoLaVIT(Components):
         video = as_video(video)
         size = self._reconstructed_size(video, options, detokenizer, keyframe)
         reader = SegmentReader(
-            model=self, options=options, progress=work, keyframe=keyframe, motion=motion, max_clips=max_clips
+            model=self,
+            options=options,
+            progress=work,
+            keyframe=keyframe,
+            motion=motion,
+            max_clips=max_clips,
+            motion_layers=motion_layers,
         )
         segments = list(reader.segments(video, size))
         clips = [segment.clip for segment in segments]
@@ -897,11 +916,18 @@ class VideoLaVIT(Components):
             context = ContextOptions(context=context)
         return VisualEncoding(max_clips=max_clips, patch_selection=patch_selection, seed=seed, context=context)
 
-    def _video_codes(self, video: Any, options: GenerationOptions, work: Progress) -> list[ClipTokens]:
+    def _video_codes(
+        self,
+        video: Any,
+        processor: VideoProcessorConfig,
+        motion_layers: int,
+        options: GenerationOptions,
+        work: Progress,
+    ) -> list[ClipTokens]:
         """Codes of a video of any length; a few clips are in memory at a time."""
         check_video(video)
-        clips = whole_video_clips(video, self.settings.video_processor)
-        how = options.patch_selection, options.seed
+        clips = whole_video_clips(video, processor)
+        how = options.patch_selection, options.seed, motion_layers
         seen: list[ClipTokens] = []
         with work.step("encode") as report:
             for clip in clip_codes(self.visual_tokenizer, self.motion_tokenizer, clips, *how):

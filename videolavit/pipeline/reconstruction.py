@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -35,12 +36,22 @@ def decode_clips(
     decoder: ClipDecoder, clips: Iterable[EncodedClip], detokenizer: Detokenizer
 ) -> UInt8[np.ndarray, "frames height width 3"]:
     """Frames of all clips, one after the other."""
-    decoded: list[np.ndarray] = []
+    return np.concatenate(list(_decoded(decoder, clips, detokenizer)))
+
+
+def _decoded(
+    decoder: ClipDecoder, clips: Iterable[EncodedClip], detokenizer: Detokenizer
+) -> Iterator[UInt8[np.ndarray, "frames height width 3"]]:
+    """Frames of each clip; one without a keyframe goes on from the last frame of the one before."""
+    before: EncodedClip | None = None
     last_frame = None
     for index, clip in enumerate(clips):
-        decoded.append(decoder.clip(clip, index, detokenizer, last_frame))
-        last_frame = decoded[-1][-1] if len(decoded[-1]) else last_frame
-    return np.concatenate(decoded)
+        start = last_frame
+        if clip.keeps_time and before is not None and last_frame is not None:
+            start = decoder.next_image(before, last_frame)
+        frames = decoder.clip(clip, index, detokenizer, start)
+        yield frames
+        before, last_frame = clip, frames[-1] if len(frames) else last_frame
 
 
 def similarity(decoded: UInt8[np.ndarray, "_ _ _ 3"], original: UInt8[np.ndarray, "_ _ _ 3"]) -> Similarity:
@@ -61,8 +72,8 @@ def information(clips: Sequence[EncodedClip], vocabulary: Vocabulary) -> tuple[i
             (clip.motion, vocabulary.num_motion_codes),
         ):
             if isinstance(part, Tensor):
-                num_ids += len(part)
-                num_bits += len(part) * math.log2(num_codes)
+                num_ids += part.numel()
+                num_bits += part.numel() * math.log2(num_codes)
             elif part is not None:
                 num_bits += 8 * (part.values.nbytes if isinstance(part, MotionField) else part.nbytes)
     return num_ids, num_bits
@@ -72,9 +83,16 @@ def tokens_of(clips: Sequence[EncodedClip]) -> tuple[ClipTokens, ...]:
     """The clips as codes; none if any of them is decoded from something else."""
     tokens = []
     for clip in clips:
-        if not isinstance(clip.keyframe, Tensor) or not isinstance(clip.motion, Tensor | None):
+        goes_on = clip.keyframe is None and clip.keeps_time
+        if not (goes_on or isinstance(clip.keyframe, Tensor)) or not isinstance(clip.motion, Tensor | None):
             return ()
-        tokens.append(ClipTokens(keyframe=clip.keyframe, motion=clip.motion, num_frames=clip.num_frames))
+        assert not isinstance(clip.keyframe, np.ndarray)
+        motion, further = clip.motion, None
+        if motion is not None and motion.ndim == 2:
+            motion, further = motion[0], motion[1:] if len(motion) > 1 else None
+        tokens.append(
+            ClipTokens(keyframe=clip.keyframe, motion=motion, num_frames=clip.num_frames, motion_layers=further)
+        )
     return tuple(tokens)
 
 
@@ -101,11 +119,12 @@ def edit_motion(
     movers = [segment.clip for segment in (segments if motion_of is None else motion_of)]
     movers = movers[::-1] if edit.reverse else movers
     if motion_of is None and edit.reverse:
-        keyframes = [_last_frame(segment, decoder, detokenizer, keyframe) for segment in reversed(segments)]
+        keyframes: list[Any] = _last_frames(segments, decoder, detokenizer, keyframe)[::-1]
     else:
         keyframes = [segment.clip.keyframe for segment in segments]
     if motion_of is not None or edit.scale != 1 or edit.mirror:
         keyframes = [keyframes[0], *[None] * (len(movers) - 1)]
+        movers = [replace(mover, keeps_time=False) for mover in movers]
     return [
         replace(mover, keyframe=image, motion=_edited_motion(mover.motion, edit, motion, decoder))
         for mover, image in zip(movers, keyframes, strict=True)
@@ -123,9 +142,16 @@ def _edited_motion(
     return motion_codes(decoder.model.motion_tokenizer, [field])[0]
 
 
-def _last_frame(segment: Segment, decoder: ClipDecoder, detokenizer: Detokenizer, form: Form) -> Tensor | np.ndarray:
-    image = segment.images[-1] if segment.images else decoder.clip(segment.clip, 0, detokenizer)[-1]
+def _last_frames(
+    segments: Sequence[Segment], decoder: ClipDecoder, detokenizer: Detokenizer, form: Form
+) -> list[Tensor | np.ndarray]:
+    """The last frame of each segment, of the original where it is there."""
+    if any(one.clip.keyframe is None and not one.images for one in segments):
+        images = [frames[-1] for frames in _decoded(decoder, [one.clip for one in segments], detokenizer)]
+    else:
+        images = [one.images[-1] if one.images else decoder.clip(one.clip, 0, detokenizer)[-1] for one in segments]
     if form == "raw":
-        return image
+        return images
     options = decoder.options
-    return keyframe_codes(decoder.model.visual_tokenizer, [image], options.patch_selection, options.seed)[0]
+    how = options.patch_selection, options.seed
+    return [keyframe_codes(decoder.model.visual_tokenizer, [image], *how)[0] for image in images]

@@ -34,6 +34,7 @@ from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.encoding import keyframe_codes, seen_video
 from videolavit.pipeline.media import check_video
+from videolavit.pipeline.motion_only import Keyframes, check_motion_only, processor_with
 from videolavit.video.io.sources import can_read_again, is_file
 from videolavit.video.processor import whole_video_clips
 
@@ -71,21 +72,27 @@ def read_video(
     ask: Sequence[str] = (),
     describe: bool = True,
     images: bool = True,
+    keyframes: Keyframes | None = None,
 ) -> Iterator[TokenMemory]:
     """Read a video to its end into a memory, which comes after each clip that was added.
 
     A memory that is there is gone on with from where it ends, as after a run that was killed; with `append` all of the
-    video is added behind it. For `ask` and `describe` see `remembered_clips`; `images` keeps small images of keyframes.
+    video is added behind it. For `ask` and `describe` see `remembered_clips`; `images` keeps small images of keyframes;
+    `keyframes` is which clips have one, by default as the model's settings say.
 
     Raises:
         MediaError: the video cannot be read, or the memory is damaged.
         OutputError: the folder cannot be written, or another process appends to the memory.
         CheckpointError: the memory was made by a model of another vocabulary.
+        ConfigError: keyframes are to be adaptive, and the model does not know clips of motion alone.
     """
+    processor = processor_with(model.settings, keyframes)
+    if processor.keyframes == "adaptive":
+        check_motion_only(model.settings, "a memory with adaptive keyframes")
     check_video(video)
     with _open(model, Path(folder)) as memory:
         done = 0 if append else len(memory)
-        clips = itertools.islice(whole_video_clips(video, model.settings.video_processor), done, None)
+        clips = itertools.islice(whole_video_clips(video, processor), done, None)
         # What may be happening now is remembered clip by clip.
         batch = _CLIPS_AT_A_TIME if not is_file(video) or can_read_again(video) else 1
         how = {"ask": ask, "describe": describe, "images": images, "batch": batch, "first": len(memory)}
@@ -118,7 +125,8 @@ def remembered_clips(
     parts, vocabulary, how = model.answering, model.vocabulary, model.settings.visual_input
     clips, start = iter(clips), start_seconds
     while taken := list(itertools.islice(clips, batch)):
-        seen = [clip for clip, _ in taken]
+        # Each is described by what it shows, whether or not its keyframe is kept.
+        seen = [replace(clip, has_keyframe=True) for clip, _ in taken]
         inputs = seen_video(parts.visual_tokenizer, parts.motion_tokenizer, seen, vocabulary, how, "likeliest", 0).clips
         codes = keyframe_codes(parts.visual_tokenizer, [clip.keyframe for clip in seen], "likeliest", 0)
         texts = _texts(parts.language_model, inputs, ask, first) if describe else [()] * len(seen)
@@ -127,14 +135,16 @@ def remembered_clips(
             end = start + frames / float(clip.fps)
             assert one.keyframe is not None
             assert one.motion_ids is not None
+            features = one.keyframe.features
+            kept = slice(None) if clip.has_keyframe else slice(0)
             yield RememberedClip(
-                visual_ids=vocabulary.visual_ids(visual),
+                visual_ids=vocabulary.visual_ids(visual)[kept],
                 motion_ids=one.motion_ids,
                 start_seconds=start,
                 end_seconds=end,
-                features=one.keyframe.features,
+                features=None if features is None else features[kept],
                 descriptions=described,
-                jpeg=_jpeg(clip.keyframe) if images else b"",
+                jpeg=_jpeg(clip.keyframe) if images and clip.has_keyframe else b"",
             )
             start = end
 
@@ -153,9 +163,11 @@ def chosen_video(
 
     Raises:
         CheckpointError: the memory was made by a model of another vocabulary.
-        ConfigError: there is no clip, or not even one fits.
+        ConfigError: there is no clip, not even one fits, or some have motion alone and the model knows no such clips.
     """
     _check_vocabulary(model, memory)
+    if memory.motion_only:
+        check_motion_only(model.settings, str(memory.folder))
     if options.max_clips is None:
         options = replace(options, max_clips=model.settings.max_clips)
     chosen = choose_clips(memory, question, options, room=room, scorer=_scorer(model, options))

@@ -94,12 +94,14 @@ class Story:
         room = model.language_model.context_length - longest
         for left_out in range(len(self.last)):
             shown = self.last[left_out:]
+            if shown[0].keyframe is None:
+                continue
             is_first_shown = self.num_clips <= len(shown)
             before = [] if is_first_shown or self.first is None else [ClipTokens(keyframe=self.first.keyframe)]
             ids = torch.cat([words, tokens_as_ids([*before, *shown], model.vocabulary)])
             if len(ids) <= room:
                 return ids
-        if self.last:
+        if self.last and self.last[-1].keyframe is not None:
             ids = torch.cat([words, tokens_as_ids(self.last[-1:], model.vocabulary)])
             return ids if len(ids) <= room else words
         return words

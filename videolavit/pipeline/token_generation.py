@@ -69,6 +69,8 @@ class GeneratedClipBlock:
     """As the tokenizers decode them, whatever was written."""
     context: Int[Tensor, "m"]
     """Ids up to here: prompt, earlier clips and this block."""
+    is_left_out: bool = False
+    """True for the keyframe of a clip that goes on from the one before by motion alone."""
 
 
 class TokenGenerator:
@@ -85,6 +87,8 @@ class TokenGenerator:
             motion_ids=model.parts.config("motion_tokenizer").num_tokens,
             constrained=constrained,
         )
+        if model.settings.motion_only_clips:
+            self.grammar = replace(self.grammar, clips_per_keyframe=self._clips_per_keyframe())
 
     def keyframes(self, states: Sequence[GenerationState]) -> list[GeneratedClipBlock]:
         """One keyframe after each context.
@@ -117,15 +121,21 @@ class TokenGenerator:
         """Start what the language model writes next; samples for which as many clips fit run together."""
         waiting = [writer for writer in writers if not writer.blocks_left]
         plans = {id(writer): writer.plan() for writer in waiting}
-        for fitting in sorted({plan.num_clips for plan in plans.values()}):
-            together = [writer for writer in waiting if plans[id(writer)].num_clips == fitting]
+        for fitting, number in sorted({(plans[id(one)].num_clips, one.clip) for one in waiting}):
+            together = [one for one in waiting if (plans[id(one)].num_clips, one.clip) == (fitting, number)]
             given = together[0].keyframe_is_given
-            blocks = self.grammar.video(fitting)[given:]
+            blocks = self.grammar.video(fitting, number)[given:]
             contexts = [plans[id(writer)].read for writer in together]
             states, first = [writer.state for writer in together], [writer.clip for writer in together]
             run = running.enter_context(closing(_Run(self, states, contexts, blocks, first)))
             for index, writer in enumerate(together):
                 writer.begin(run, index, len(contexts[index]), len(blocks))
+
+    def _clips_per_keyframe(self) -> int:
+        """Most clips that may share a keyframe: as many as are trained on, and no more than half of the context."""
+        keyframe, motion = (block.max_ids + 2 for block in self.grammar.video())
+        fitting = (self.model.language_model.context_length // 2 - keyframe) // motion
+        return max(1, min(self.model.settings.video_processor.adaptive.clips_per_keyframe, fitting))
 
     def codes(self, ids: Tensor, block: Block) -> Tensor:
         """Codes of a block with its special tokens; what cannot be decoded of unconstrained ids is left out."""
@@ -215,6 +225,7 @@ class _Run:
             modality=block.modality,
             codes=self.generator.codes(ids, block),
             context=self.contexts[sample],
+            is_left_out=block.optional and not len(ids),
         )
 
     def close(self) -> None:
@@ -309,21 +320,31 @@ class _BestIds:
 
 
 def _lengths(draft: Any, blocks: Sequence[Block], vocabulary: Vocabulary) -> list[int]:
-    """Numbers of ids of each block, special tokens included."""
-    return [
-        len(block.ids) + block.closed + (plan.opening(vocabulary) is not None)
-        for block, plan in zip(draft.blocks, blocks, strict=True)
-    ]
+    """Numbers of ids of each block, special tokens included; 0 for one that is left out."""
+    written, lengths = iter(draft.blocks), []
+    block = next(written, None)
+    for plan in blocks:
+        if block is None or block.modality is not plan.modality:
+            lengths.append(0)
+            continue
+        lengths.append(len(block.ids) + block.closed + (plan.opening(vocabulary) is not None))
+        block = next(written, None)
+    return lengths
 
 
 def window(context: Int[Tensor, "n"], room: int, num_clips: int, vocabulary: Vocabulary) -> Int[Tensor, "m"]:
     """The prompt, and as many of the last of its `num_clips` clips as there is `room` for; the very last one stays.
 
-    Every clip begins with `[IMG]`, and so do images of the prompt, which stand before all clips.
+    A clip begins with `[IMG]`, as images of the prompt do, which stand before all clips, or with the `[MOV]` of motion
+    alone; what is left begins with a keyframe.
     """
     if len(context) <= room or num_clips < 2:
         return context
-    starts = (context == vocabulary.image_start).nonzero()[:, 0][-num_clips:].tolist()
+    has_keyframe = context == vocabulary.image_start
+    motion_alone = context == vocabulary.motion_start
+    motion_alone[1:] &= context[:-1] != vocabulary.image_end
+    starts = (has_keyframe | motion_alone).nonzero()[:, 0][-num_clips:].tolist()
     prompt = context[: starts[0]]
-    kept = next((start for start in starts if len(prompt) + len(context) - start <= room), starts[-1])
+    keyframes = [start for start in starts if has_keyframe[start]] or starts[-1:]
+    kept = next((start for start in keyframes if len(prompt) + len(context) - start <= room), keyframes[-1])
     return torch.cat([prompt, context[kept:]])

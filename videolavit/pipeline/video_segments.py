@@ -19,7 +19,7 @@ from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import LimitError, MediaError
 from videolavit.generation_options import GenerationOptions
 from videolavit.pipeline.clip_decoder import EncodedClip
-from videolavit.pipeline.encoding import keyframe_codes, motion_codes
+from videolavit.pipeline.encoding import keyframe_codes, layered_motion_codes
 from videolavit.pipeline.media import check_video
 from videolavit.progress import Progress
 from videolavit.video.clips.decompose import file_or_frames
@@ -52,6 +52,8 @@ class SegmentReader:
     keyframe: Form
     motion: Form
     max_clips: int
+    motion_layers: int = 1
+    """Layers of codes of motion."""
 
     def segments(self, video: Any, size: tuple[int, int]) -> Iterator[Segment]:
         """The whole video, with its images at (height, width).
@@ -85,13 +87,14 @@ class SegmentReader:
         return Segment(clip=EncodedClip(keyframe=codes, motion=None))
 
     def _encoded(self, clip: Clip, num_frames: int, number: int) -> EncodedClip:
-        keyframe, motion = clip.keyframe, clip.motion
-        if self.keyframe == "tokens":
+        keyframe, motion = clip.keyframe if clip.has_keyframe else None, clip.motion
+        if keyframe is not None and self.keyframe == "tokens":
             how = self.options.patch_selection, self.options.seed
             [keyframe] = keyframe_codes(self.model.visual_tokenizer, [clip.keyframe], *how, first=number)
         if self.motion == "tokens":
-            [motion] = motion_codes(self.model.motion_tokenizer, [clip.motion])
-        return EncodedClip(keyframe=keyframe, motion=motion, num_frames=num_frames)
+            [motion] = layered_motion_codes(self.model.motion_tokenizer, [clip.motion], self.motion_layers)
+            motion = motion if len(motion) > 1 else motion[0]
+        return EncodedClip(keyframe=keyframe, motion=motion, num_frames=num_frames, keeps_time=not clip.has_keyframe)
 
     def _check(self, video: Any) -> None:
         info = check_video(video)

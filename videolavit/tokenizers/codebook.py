@@ -25,9 +25,9 @@ from torch import Tensor
 from videolavit.errors import ConfigError
 from videolavit.nn.float32 import KeepsFloat32
 from videolavit.nn.random import sample_generators
-from videolavit.tokenizers.quantizer import VectorQuantizer
+from videolavit.tokenizers.quantizer import ResidualQuantizer, VectorQuantizer, nearest_rows
 
-__all__ = ["CodebookConfig", "CodebookLearner", "CodebookUsage"]
+__all__ = ["CodebookConfig", "CodebookLearner", "CodebookUsage", "ResidualLearner"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,6 +185,66 @@ class CodebookLearner(KeepsFloat32):
     def _generators(self, n: int) -> list[torch.Generator]:
         """Streams of this step, so that a resumed run draws what the uninterrupted one would have drawn."""
         return sample_generators(self.config.seed, n, stream=f"codebook step {int(self.step)}")
+
+
+class ResidualLearner(KeepsFloat32):
+    """Moves the rows of further layers of codes: each is the running mean of the residuals that have its code.
+
+    What is before them does not change, so that rows start at once, from residuals of the first step.
+    """
+
+    shares: Float32[Tensor, "layers num_codes"]
+    sums: Float32[Tensor, "layers num_codes code_dim"]
+    step: Int64[Tensor, ""]
+
+    def __init__(self, quantizer: ResidualQuantizer, config: CodebookConfig) -> None:
+        super().__init__()
+        self.config = config
+        self._held = (quantizer,)  # in a tuple, so that its codebooks are not saved a second time with this module
+        codebooks = quantizer.codebooks
+        self.register_buffer("shares", codebooks.new_zeros(codebooks.shape[:2]))
+        self.register_buffer("sums", torch.zeros_like(codebooks))
+        self.register_buffer("step", torch.zeros((), dtype=torch.long, device=codebooks.device))
+
+    @property
+    def quantizer(self) -> ResidualQuantizer:
+        return self._held[0]
+
+    @torch.no_grad()
+    def update(self, residuals: Float[Tensor, "*batch code_dim"]) -> None:
+        """Learn from what the first codes of one step leave out, in this process."""
+        left = residuals.detach().float().reshape(-1, residuals.shape[-1])
+        for layer, rows in enumerate(self.quantizer.codebooks):
+            dead = self._dead(layer)
+            if dead.any():
+                rows[dead] = self._drawn(left, int(dead.sum()), layer)
+            codes = nearest_rows(left, rows)
+            shares, sums = _statistics(left, codes, len(rows), across_processes=True)
+            self.shares[layer].lerp_(shares, 1 - self.config.decay)
+            self.sums[layer].lerp_(sums, 1 - self.config.decay)
+            seen = shares > 0
+            rows[seen] = self.sums[layer, seen] / self.shares[layer, seen, None]
+            left = left - F.embedding(codes, rows)
+        self.step += 1
+
+    def _dead(self, layer: int) -> Tensor:
+        """Rows that have had next to nothing for a while, all of them at first."""
+        step = int(self.step)
+        if step == 0:
+            return torch.ones_like(self.shares[layer], dtype=torch.bool)
+        known = 1 - self.config.decay**step
+        below = self.config.dead_below * known / self.shares.shape[1]
+        dead = self.shares[layer] < below
+        return dead if step % self.config.revive_every == 0 else torch.zeros_like(dead)
+
+    def _drawn(self, left: Tensor, count: int, layer: int) -> Tensor:
+        """`count` residuals of the first process: different ones as long as there are enough."""
+        left = _from_first_process(left)
+        generators = sample_generators(
+            self.config.seed, -(-count // len(left)), stream=f"residual layer {layer} step {int(self.step)}"
+        )
+        order = torch.cat([torch.randperm(len(left), generator=generator) for generator in generators])
+        return left[order[:count].to(left.device)]
 
 
 def _statistics(

@@ -21,7 +21,7 @@ from videolavit.nn.finite import check_finite
 from videolavit.nn.grid_resample import Downsample, Upsample
 from videolavit.nn.mlp import CodeHead, TanhHead
 from videolavit.nn.space_time import SpaceTimeBlock
-from videolavit.tokenizers.quantizer import VectorQuantizer
+from videolavit.tokenizers.quantizer import ResidualQuantizer, VectorQuantizer
 
 __all__ = ["MotionReconstruction", "MotionTokenizer", "MotionTokenizerConfig"]
 
@@ -45,6 +45,9 @@ class MotionTokenizerConfig:
     mlp_ratio: float = 4.0
     num_codes: int = 1024
     code_dim: int = 32
+    layers: int = 1
+    """Codes of each position. The first are those that the language model reads and writes; further ones say what they
+    leave out, for decoding alone, and any number of the last may be dropped."""
     strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (2, 1, 1), (2, 1, 1), (2, 2, 2))
     """Factors, 1 or 2, by which (frames, rows, cols) shrink behind each encoder group; the decoder mirrors it."""
     blocks: tuple[int, ...] = (3, 3, 3, 3)
@@ -55,6 +58,8 @@ class MotionTokenizerConfig:
             raise ConfigError(f"got strides {self.strides} and blocks {self.blocks}, expected one pair for each group")
         if any(len(stride) != 3 or not set(stride) <= {1, 2} for stride in self.strides):
             raise ConfigError(f"got strides {self.strides}, expected (frames, rows, cols) of 1 or 2 each")
+        if self.layers < 1:
+            raise ConfigError(f"got layers={self.layers}, expected at least 1")
         if min(*self.patch, *self.input_grid) < 1:
             raise ConfigError(f"got patches of {self.patch} in a field of {self.input_grid}, expected at least 1 each")
         multiples = tuple(patch * factor for patch, factor in zip(self.patch, self._shrinkage, strict=True))
@@ -116,7 +121,8 @@ class MotionTokenizer(nn.Module):
     """Motion fields to codes (`encode`), codes to motion fields (`decode`, `condition`).
 
     Motion is (batch, 2, frames, rows, cols) of the configured size, x then y, in tokenizer units.
-    Codes are (batch, `config.num_tokens`) in the order of `config.code_grid`, from 0.
+    Codes are (batch, `config.num_tokens`) in the order of `config.code_grid`, from 0; with further layers, which
+    `encode_layers` gives and everything that decodes takes, (batch, layers, `config.num_tokens`).
     """
 
     def __init__(self, config: MotionTokenizerConfig) -> None:
@@ -125,6 +131,8 @@ class MotionTokenizer(nn.Module):
         self.encoder = MotionEncoder(config)
         self.code_head = CodeHead(config.width, config.code_dim)
         self.quantizer = VectorQuantizer(config.num_codes, config.code_dim)
+        further = config.layers - 1
+        self.residual_quantizer = ResidualQuantizer(further, config.num_codes, config.code_dim) if further else None
         self.decoder = MotionDecoder(config)
         self.motion_head = TanhHead(config.width, config.patch_width)
 
@@ -135,6 +143,25 @@ class MotionTokenizer(nn.Module):
             ShapeError: the motion is not of the configured size.
         """
         return self.quantizer.codes(check_finite(self.features(motion), "the motion tokenizer"))
+
+    def encode_layers(
+        self, motion: Float[Tensor, "batch 2 frames rows cols"], layers: int | None = None
+    ) -> Int64[Tensor, "batch layers tokens"]:
+        """Codes of motion in the first `layers` layers, by default all; those of `encode` come first.
+
+        Raises:
+            ShapeError: the motion is not of the configured size.
+            ConfigError: there are fewer layers.
+        """
+        layers = self.config.layers if layers is None else layers
+        if not 1 <= layers <= self.config.layers:
+            raise ConfigError(f"got layers={layers}, expected 1 to {self.config.layers}, those of the motion tokenizer")
+        features = check_finite(self.features(motion), "the motion tokenizer")
+        first = self.quantizer.codes(features)[None]
+        if layers == 1 or self.residual_quantizer is None:
+            return first.transpose(0, 1)
+        further = self.residual_quantizer.codes(self.quantizer.residuals(features))[: layers - 1]
+        return torch.cat([first, further]).transpose(0, 1)
 
     def features(self, motion: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch tokens code_dim"]:
         """Features to quantise, in float32. Its length carries no meaning.
@@ -150,22 +177,33 @@ class MotionTokenizer(nn.Module):
             )
         return self.code_head(self.encoder(motion))
 
-    def decode(self, codes: Int[Tensor, "batch tokens"]) -> Float32[Tensor, "batch 2 frames rows cols"]:
+    def decode(self, codes: Int[Tensor, "batch *layers tokens"]) -> Float32[Tensor, "batch 2 frames rows cols"]:
         """Motion of codes, in tokenizer units.
 
         Raises:
-            ShapeError: a row does not hold `config.num_tokens` codes.
+            ShapeError: a row does not hold `config.num_tokens` codes, or there are more layers than the tokenizer has.
             VocabularyError: a code is outside the codebook.
         """
-        if codes.ndim != 2 or codes.shape[1] != self.config.num_tokens:
+        if codes.ndim not in (2, 3) or codes.shape[-1] != self.config.num_tokens:
             raise ShapeError(
                 f"got codes of shape {tuple(codes.shape)}, expected (batch, {self.config.num_tokens}); "
                 "generation of a clip that stopped early must be filled up first"
             )
-        return check_finite(self._decode_vectors(self.quantizer.vectors(codes)), "the motion tokenizer's decoder")
+        return check_finite(self._decode_vectors(self._vectors(codes)), "the motion tokenizer's decoder")
+
+    def _vectors(self, codes: Int[Tensor, "batch *layers tokens"]) -> Float32[Tensor, "batch tokens code_dim"]:
+        """The sum of the codebook rows of all layers."""
+        if codes.ndim == 2:
+            return self.quantizer.vectors(codes)
+        if not 1 <= codes.shape[1] <= self.config.layers:
+            raise ShapeError(f"got {codes.shape[1]} layers of motion codes, expected 1 to {self.config.layers}")
+        first, further = self.quantizer.vectors(codes[:, 0]), codes[:, 1:].transpose(0, 1)
+        if self.residual_quantizer is None or not len(further):
+            return first
+        return first + self.residual_quantizer.vectors(further)
 
     def condition(
-        self, codes: Int[Tensor, "batch tokens"], height: int, width: int
+        self, codes: Int[Tensor, "batch *layers tokens"], height: int, width: int
     ) -> Float32[Tensor, "batch 2 frames height width"]:
         """Motion of codes as the video detokenizer takes it: normalised units, resized to (height, width).
 

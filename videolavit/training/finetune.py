@@ -231,6 +231,7 @@ def _shown(video: NamedVideo, settings: ModelSettings) -> Iterator[Record]:
             questions=tuple((question, answer, "") for question, answer in video.questions),
             about_image=(False,) * len(video.questions),
             source={"path": video.path.name},
+            motion_only=tuple(number for number, clip in enumerate(clips) if not clip.has_keyframe),
         )
 
 

@@ -32,9 +32,11 @@ class TrainedLanguage:
     projection: dict[str, Tensor] | None
     """State of the visual tokenizer's `language_proj`; None where images enter as ids."""
     chat: ChatTemplate = VICUNA
+    motion_only_clips: bool = False
+    """Trained on clips that have motion alone."""
 
 
-def save_language(module: LanguageTraining, folder: Path) -> None:
+def save_language(module: LanguageTraining, folder: Path, *, motion_only_clips: bool = False) -> None:
     """Write what `load_language` reads. Adapters are merged into the weights they adapt."""
     causal_lm = module.model.causal_lm
     if hasattr(causal_lm, "merge_and_unload"):
@@ -44,9 +46,10 @@ def save_language(module: LanguageTraining, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as words:
         tokenizer.save_pretrained(words)
         language = live_component("language_model", causal_lm, text_tokenizer=Path(words))
-        settings = None if module.model.chat == VICUNA else ModelSettings(chat=module.model.chat)
+        settings = ModelSettings(chat=module.model.chat, motion_only_clips=motion_only_clips)
         parts = {"language_model": language, **projection}
-        write_artifact(folder, parts, vocabulary=module.model.vocabulary, settings=settings)
+        stated = None if settings == ModelSettings() else settings
+        write_artifact(folder, parts, vocabulary=module.model.vocabulary, settings=stated)
 
 
 def load_language(folder: str | Path) -> TrainedLanguage:
@@ -64,6 +67,7 @@ def load_language(folder: str | Path) -> TrainedLanguage:
         text_tokenizer=load_text_tokenizer(language.text_tokenizer or folder),
         projection={name: value.load().float() for name, value in projection.items()} or None,
         chat=artifact.settings.chat,
+        motion_only_clips=artifact.settings.motion_only_clips,
     )
 
 

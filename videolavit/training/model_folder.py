@@ -46,7 +46,8 @@ def write_model(
 ) -> None:
     """Write a model folder; `dtype` converts what need not stay in float32.
 
-    How the language model sees images and which words stand around questions is its own, whatever `settings` say.
+    How the language model sees images, which words stand around questions and whether it knows clips of motion alone
+    is its own, whatever `settings` say.
 
     Raises:
         CheckpointError: an export is missing, the language model has another vocabulary than the tokenizers have
@@ -64,7 +65,14 @@ def write_model(
     if language.projection is not None:
         visual = with_projection(visual, language.projection)
     visual_input = "discrete" if language.projection is None else "continuous"
-    settings = replace(settings, visual_input=visual_input, chat=language.chat)
+    processor = settings.video_processor
+    settings = replace(
+        settings,
+        visual_input=visual_input,
+        chat=language.chat,
+        motion_only_clips=language.motion_only_clips,
+        video_processor=processor if language.motion_only_clips else replace(processor, keyframes="every"),
+    )
     parts = _parts(exports, visual, motion)
     schedulers = {
         "keyframe_scheduler": open_artifact(exports.keyframe_detokenizer).scheduler("keyframe_scheduler"),

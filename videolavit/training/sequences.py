@@ -136,12 +136,13 @@ class SequenceMaker:
     """Images that are read to be understood enter as features; else as ids."""
     max_length: int = 2048
     """Positions that the model has. What is drawn is cut there; what is asked about loses clips until it fits."""
+    motion_only: bool = False
+    """Some clips have motion alone: then the special token that opens a clip behind the first is learnt, too."""
 
     def drawing(self, caption: str, video: TokenizedVideo, *, motion: bool = True) -> TrainingSequence:
         """Text first: the caption, then the clips; without `motion` the first keyframe alone."""
         words = assemble([Text(caption)], self.vocabulary, self.text_tokenizer).ids if caption else None
-        blocks = [block for clip in video.clips for block in self._blocks(clip)] if motion else []
-        blocks = blocks or [self._keyframe(video.clips[0])]
+        blocks = self._clips(video) if motion else [self._keyframe(video.clips[0])]
         parts = [] if words is None else [(words, torch.full_like(words, Target.CAPTION))]
         return _joined([*parts, *blocks]).cut(self.max_length)
 
@@ -206,8 +207,19 @@ class SequenceMaker:
         prompt = assemble([Text(text), ending], self.vocabulary, self.text_tokenizer, start=True)
         return self._learning(prompt, 1, Target.WORDS)
 
+    def _clips(self, video: TokenizedVideo) -> list[_Block]:
+        """Blocks of all clips; where it is to be learnt, what opens each clip behind the first is part of it."""
+        blocks = []
+        for number, clip in enumerate(video.clips):
+            first, *more = self._blocks(clip)
+            if self.motion_only and number:
+                first[1][0] = Target.KEYFRAME if clip.has_keyframe else Target.MOTION
+            blocks += [first, *more]
+        return blocks
+
     def _blocks(self, clip: TokenizedClip) -> list[_Block]:
-        return [self._keyframe(clip), self._motion(clip)]
+        motion = self._motion(clip)
+        return [self._keyframe(clip), motion] if clip.has_keyframe else [motion]
 
     def _keyframe(self, clip: TokenizedClip) -> _Block:
         special_tokens = self.vocabulary.image_start, self.vocabulary.image_end
@@ -224,12 +236,16 @@ class SequenceMaker:
         """The first keyframe, or as many clips, evenly spaced, as the model has positions for."""
         if not motion:
             return self._image(video.clips[0])
-        shown = [ClipInput(keyframe=self._image(clip), motion_ids=clip.motion_ids) for clip in video.clips]
-        for count in range(len(shown), 1, -1):
-            spaced = VideoInput(clips=tuple(shown[i * len(shown) // count] for i in range(count)))
+        shown = VideoInput(clips=tuple(map(self._seen, video.clips)))
+        for count in range(len(shown.clips), 1, -1):
+            spaced = shown.thinned(count)
             if len(make(spaced)) <= self.max_length:
                 return spaced
-        return VideoInput(clips=(shown[0],))
+        return shown.thinned(1)
+
+    def _seen(self, clip: TokenizedClip) -> ClipInput:
+        keyframe = self._image(clip) if clip.has_keyframe else None
+        return ClipInput(keyframe=keyframe, motion_ids=clip.motion_ids)
 
     def _image(self, clip: TokenizedClip) -> ImageInput:
         if not self.continuous:

@@ -19,7 +19,7 @@ from videolavit.errors import ConfigError
 from videolavit.video.motion.warp import warp
 from videolavit.video.similarity import psnr_db
 
-__all__ = ["AdaptiveClip", "AdaptiveOptions", "adaptive_clips", "worst_tile_db"]
+__all__ = ["AdaptiveClip", "AdaptiveKeyframes", "AdaptiveOptions", "adaptive_clips", "next_image", "worst_tile_db"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +32,14 @@ class AdaptiveOptions:
     """Least PSNR of its worst tile: a small thing that is new must not drown in a large ground."""
     tiles: int = 4
     """Tiles along each side."""
-    max_clips: int = 8
+    clips_per_keyframe: int = 8
     """Most clips that go on from one keyframe, itself included; errors of motion add up."""
 
     def __post_init__(self) -> None:
-        if self.tiles < 1 or self.max_clips < 1:
-            raise ConfigError(f"got tiles={self.tiles} and max_clips={self.max_clips}, expected at least 1")
+        if self.tiles < 1 or self.clips_per_keyframe < 1:
+            raise ConfigError(
+                f"got tiles={self.tiles} and clips_per_keyframe={self.clips_per_keyframe}, expected at least 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,15 +56,45 @@ class AdaptiveClip:
 
 def adaptive_clips(clips: Iterable[tuple[Clip, int]], options: AdaptiveOptions | None = None) -> Iterator[AdaptiveClip]:
     """Clips that follow one another, as `whole_video_clips` gives them, each with or without a keyframe of its own."""
-    options = options or AdaptiveOptions()
-    expected: UInt8[np.ndarray, "height width 3"] | None = None
-    since = 0
+    keyframes = AdaptiveKeyframes(options or AdaptiveOptions())
     for clip, num_frames in clips:
-        is_explained = expected is not None and since < options.max_clips and _agrees(expected, clip.keyframe, options)
+        yield keyframes.take(clip, num_frames)
+
+
+class AdaptiveKeyframes:
+    """The decision for clips that follow one another, one by one."""
+
+    def __init__(self, options: AdaptiveOptions) -> None:
+        self.options = options
+        self._before: AdaptiveClip | None = None
+        self._since = 0
+
+    def take(self, clip: Clip, num_frames: int) -> AdaptiveClip:
+        """The next clip, with or without a keyframe of its own."""
+        expected = self._expected()
+        is_explained = expected is not None and _agrees(expected, clip.keyframe, self.options)
         start = clip.keyframe if expected is None or not is_explained else expected
-        yield AdaptiveClip(clip=clip, num_frames=num_frames, has_keyframe=not is_explained, start=start)
-        since = since + 1 if is_explained else 1
-        expected = _image_after(start, clip.motion, num_frames)
+        self._since = self._since + 1 if is_explained else 1
+        self._before = AdaptiveClip(clip=clip, num_frames=num_frames, has_keyframe=not is_explained, start=start)
+        return self._before
+
+    def _expected(self) -> UInt8[np.ndarray, "height width 3"] | None:
+        """The image with which the next clip begins if it has no keyframe; None if it must have one."""
+        before = self._before
+        if before is None or self._since >= self.options.clips_per_keyframe:
+            return None
+        shown = warp(before.start, before.clip.motion)[: before.num_frames]
+        return next_image(shown[-1], before.clip.motion, before.num_frames)
+
+
+def next_image(
+    last_frame: UInt8[np.ndarray, "height width 3"], motion: MotionField, num_frames: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The image one tick behind the last frame that a clip shows, `num_frames` of them; where that lies behind its
+    motion, the last step again."""
+    step = motion.values[:, min(num_frames, motion.num_frames - 1)]
+    values = np.stack([np.zeros_like(step), step], axis=1)
+    return warp(last_frame, MotionField(values=values, height=motion.height, width=motion.width))[-1]
 
 
 def worst_tile_db(one: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"], tiles: int) -> float:
@@ -81,12 +113,3 @@ def _agrees(one: np.ndarray, other: np.ndarray, options: AdaptiveOptions) -> boo
     if one.shape != other.shape or psnr_db(one, other) < options.psnr_db:
         return False
     return worst_tile_db(one, other, options.tiles) >= options.tile_psnr_db
-
-
-def _image_after(start: np.ndarray, motion: MotionField, num_frames: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The image at the tick at which the next clip begins; where that lies behind the motion, its last step again."""
-    values = motion.values[:, : num_frames + 1]
-    if values.shape[1] == num_frames:
-        values = np.concatenate([values, values[:, -1:]], axis=1)
-    field = MotionField(values=np.ascontiguousarray(values), height=motion.height, width=motion.width)
-    return warp(start, field)[-1]

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 
 from videolavit.clip import Clip
 from videolavit.errors import ConfigError
+from videolavit.video.adaptive import AdaptiveKeyframes, AdaptiveOptions
 from videolavit.video.clips.assemble import timeline
 from videolavit.video.clips.decompose import VideoSource, iter_clips
 from videolavit.video.clips.decompose_options import DecomposeOptions
@@ -35,6 +36,7 @@ __all__ = [
     "front_end_clips",
     "looked_at_clips",
     "whole_video_clips",
+    "with_keyframes",
 ]
 
 _NONE = Limits(max_duration_seconds=math.inf)
@@ -55,6 +57,10 @@ class VideoProcessorConfig:
     frames_per_clip: int = 24
     look_at: Literal["reference", "timeline"] = "reference"
     """Clips that a question is asked about: chosen by the released rule, or those that follow one another."""
+    keyframes: Literal["every", "adaptive"] = "every"
+    """Clips that have a keyframe: every one, or those alone that motion does not explain from the clip before."""
+    adaptive: AdaptiveOptions = field(default_factory=AdaptiveOptions)
+    """Agreement at which a clip needs no keyframe, where keyframes are adaptive."""
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):
@@ -65,6 +71,17 @@ class VideoProcessorConfig:
             raise ConfigError(f"got motion_scale={self.motion_scale} without a size; give height and width, too")
         if self.look_at not in ("reference", "timeline"):
             raise ConfigError(f'got look_at={self.look_at!r}, expected "reference" or "timeline"')
+        if self.keyframes not in ("every", "adaptive"):
+            raise ConfigError(f'got keyframes={self.keyframes!r}, expected "every" or "adaptive"')
+
+    def __repr__(self) -> str:
+        """All options; those of adaptive keyframes only where these are in use.
+
+        Folders of prepared data note it and go on only with the same one, also those made before there was a choice.
+        """
+        later = ("keyframes", "adaptive") if self.keyframes == "every" else ()
+        shown = [one.name for one in dataclasses.fields(self) if one.name not in later]
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -112,8 +129,20 @@ def front_end_clips(
 def whole_video_clips(
     source: VideoSource, video_processor: VideoProcessorConfig, *, limits: Limits | None = None
 ) -> Iterator[tuple[Clip, int]]:
-    """The whole video as clips that follow one another, each with the number of frames it is shown for."""
-    return timeline(front_end_clips(source, video_processor, limits=limits, select="all"))
+    """The whole video as clips that follow one another, each with the number of frames it is shown for.
+
+    Where keyframes are adaptive, `Clip.has_keyframe` says which clips go on with motion alone.
+    """
+    clips = timeline(front_end_clips(source, video_processor, limits=limits, select="all"))
+    return with_keyframes(clips, video_processor)
+
+
+def with_keyframes(
+    clips: Iterable[tuple[Clip, int]], video_processor: VideoProcessorConfig
+) -> Iterator[tuple[Clip, int]]:
+    """Clips that follow one another, marked as the options of keyframes say; the first one has a keyframe."""
+    mark = _Marks(video_processor)
+    return ((mark(clip, num_frames), num_frames) for clip, num_frames in clips)
 
 
 def clips_with_images(
@@ -124,10 +153,11 @@ def clips_with_images(
     A video that is brought to the model's size is read once; the images wait until their clip is known. At its own size
     the encoder takes the decoder's own pixels, not these images, and the video is read twice.
     """
+    mark = _Marks(video_processor)
     with closing(images_on_ticks(source, fps=video_processor.options.rate, limits=limits)) as images:
         size = video_processor.motion_size
         if size is None:
-            for clip, num_frames in whole_video_clips(source, video_processor, limits=limits):
+            for clip, num_frames in whole_video_clips(source, video_processor, limits=limits):  # marked already
                 yield clip, list(itertools.islice(images, num_frames))
             return
         passed: deque[UInt8[np.ndarray, "_ _ 3"]] = deque()
@@ -139,8 +169,8 @@ def clips_with_images(
 
         seen = Frames(images=resized(), fps=video_processor.fps)
         for clip, num_frames in timeline(iter_clips(seen, video_processor.options, limits=_NONE, select="all")):
-            keyframe = video_processor.resized(clip.keyframe)
-            yield dataclasses.replace(clip, keyframe=keyframe), [passed.popleft() for _ in range(num_frames)]
+            clip = dataclasses.replace(clip, keyframe=video_processor.resized(clip.keyframe))
+            yield mark(clip, num_frames), [passed.popleft() for _ in range(num_frames)]
 
 
 def looked_at_clips(
@@ -158,15 +188,37 @@ def looked_at_clips(
     return _evenly_spaced((clip for clip, _ in whole_video_clips(source, video_processor, limits=limits)), max_clips)
 
 
+class _Marks:
+    """Clips that follow one another, marked as they have a keyframe or not."""
+
+    def __init__(self, video_processor: VideoProcessorConfig) -> None:
+        is_adaptive = video_processor.keyframes == "adaptive"
+        self._keyframes = AdaptiveKeyframes(video_processor.adaptive) if is_adaptive else None
+
+    def __call__(self, clip: Clip, num_frames: int) -> Clip:
+        if self._keyframes is None:
+            return clip
+        return dataclasses.replace(clip, has_keyframe=self._keyframes.take(clip, num_frames).has_keyframe)
+
+
 def _evenly_spaced(clips: Iterable[Clip], count: int) -> list[Clip]:
     """`count` of all clips; there are never more than twice as many in memory, however many come."""
-    kept: list[Clip] = []
+    kept: list[tuple[int, Clip]] = []
     stride = 1
     for position, clip in enumerate(clips):
         if position % stride == 0:
-            kept.append(clip)
+            kept.append((position, clip))
         if len(kept) > 2 * count:
             kept, stride = kept[::2], 2 * stride
-    if len(kept) <= count:
-        return kept
-    return [kept[i] for i in np.linspace(0, len(kept) - 1, count).round().astype(int)]
+    if len(kept) > count:
+        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, count).round().astype(int)]
+    return _with_keyframes_after_gaps(kept)
+
+
+def _with_keyframes_after_gaps(numbered: list[tuple[int, Clip]]) -> list[Clip]:
+    """Clips of which one that does not follow the one before it has its keyframe in any case."""
+    before = [None, *(number for number, _ in numbered)]
+    return [
+        clip if clip.has_keyframe or previous == number - 1 else dataclasses.replace(clip, has_keyframe=True)
+        for previous, (number, clip) in zip(before, numbered, strict=False)
+    ]

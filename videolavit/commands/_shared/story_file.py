@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.model_options import open_model
+from videolavit.commands._shared.paths import check_target
 from videolavit.commands._shared.report import named
 from videolavit.commands._shared.requests import new_seed, read_prompts
 from videolavit.commands._shared.rerun import Run, chosen_tokens
 from videolavit.commands._shared.result_files import STDOUT
+from videolavit.commands._shared.token_file import TOKENS
 from videolavit.errors import ConfigError
 from videolavit.video.io.write import write_video
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from videolavit.pipeline.outputs import GeneratedVideo
+    from videolavit.pipeline.outputs import ClipTokens, GeneratedVideo
 
 __all__ = ["tell_story"]
 
@@ -34,6 +36,8 @@ def tell_story(config: Any, file: Path) -> int:
         PromptError: it has no prompt.
     """
     _check(config)
+    if config.save_tokens is not None:
+        check_target(config.save_tokens, str(file), config.image, extensions=TOKENS)
     prompts = read_prompts(file)
     output = config.file.path(prompts[0], ".mp4", config.image)
     if output == STDOUT:
@@ -49,18 +53,24 @@ def tell_story(config: Any, file: Path) -> int:
         facts = {"prompt": prompts[0], "prompts": prompts, **named(image=config.image)}
         frames = _Counted(itertools.chain([first], clips))
         write_video(frames, output, fps=config.file.fps or first.fps, metadata={**first.metadata, **facts})
+    if config.save_tokens is not None:
+        from videolavit.pipeline.token_text import save_token_text
+
+        save_token_text(config.save_tokens, frames.tokens, {**first.metadata, **facts})
     _tell(config, output, len(prompts), frames.count, seed, time.monotonic() - started)
     return 0
 
 
 class _Counted:
-    """Frames of clips, one at a time, and their number."""
+    """Frames of clips, one at a time, with their number and the tokens of the clips."""
 
     def __init__(self, clips: Iterator[GeneratedVideo]) -> None:
         self._clips, self.count = clips, 0
+        self.tokens: list[ClipTokens] = []
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for clip in self._clips:
+            self.tokens += clip.tokens
             for frame in clip.frames:
                 self.count += 1
                 yield frame

@@ -257,7 +257,7 @@ def build(context: PageContext) -> None:
 def _counted(sight: TokenSight, index: int, threshold: float) -> str:
     patches = sight.patches[index]
     kept = int(patches.keep.sum() if threshold == 0.5 else kept_at(patches, threshold).sum())
-    total = sum(len(one.keyframe) + (0 if one.motion is None else len(one.motion)) for one in sight.clips)
+    total = sum(sum(one.num_codes) for one in sight.clips)
     rate = "" if not sight.seconds else f"; {total / sight.seconds:.1f} ids per second of video with the motion"
     return f'<p>Kept: <b id="kept-count">{kept}</b> of {patches.keep.size} patches{rate}.</p>'
 

@@ -33,21 +33,21 @@ _MOST_DB = 60.0
 _OPPOSITE = {"left": "right", "right": "left", "up": "down", "down": "up"}
 
 
-def story_task() -> Task:
-    """Stories of thirty clips."""
+def story_task(candidates: int = 1) -> Task:
+    """Stories of thirty clips, each the best of so many drafts."""
 
     def drift(model: Any, sample: SceneSample) -> Result:
         prompts = story_prompts(sample.scene, CLIPS)
-        return story_drift(model.generate_story(prompts, sample.seed), sample.scene)
+        return story_drift(model.generate_story(prompts, sample.seed, candidates), sample.scene)
 
     return Task(
-        name="story_30",
-        about="stories of thirty clips: subject, ground and borders",
+        name="story_30" if candidates == 1 else f"story_30_best_of_{candidates}",
+        about=f"stories of thirty clips, each the best of {candidates}: subject, ground and borders",
         needs=VIDEO,
         samples=ShapesWorld(wanted=_one_moves),
         results=each(drift),
         targets={"subject in the last clip": Target(TARGET)},
-        cost=60.0,
+        cost=60.0 + 10.0 * (candidates - 1),
     )
 
 

@@ -36,7 +36,7 @@ async def create_tokens(body: TokensBody, request: Request) -> dict[str, Any]:
         "ids": tokens.ids.tolist(),
         "clips": [
             {
-                "keyframe": clip.keyframe.tolist(),
+                "keyframe": None if clip.keyframe is None else clip.keyframe.tolist(),
                 "motion": None if clip.motion is None else clip.motion.tolist(),
                 "num_frames": clip.num_frames,
             }

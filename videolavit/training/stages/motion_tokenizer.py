@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import MotionField
 from videolavit.data.shards import ShardReader
-from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner
+from videolavit.errors import ConfigError
+from videolavit.tokenizers.codebook import CodebookConfig, CodebookLearner, ResidualLearner
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples
 from videolavit.training.shard_folders import FolderSamples, ReadsShards
@@ -27,6 +28,7 @@ __all__ = [
     "MotionTokenizerStage",
     "MotionTokenizerTraining",
     "endpoint_errors",
+    "with_layers",
 ]
 
 MOVING_ABOVE = 0.5
@@ -40,7 +42,8 @@ _IMAGE_PIXELS_PER_CELL = 8
 class MotionTokenizerStage(ReadsShards, Stage["MotionTokenizerTraining | MotionDecoderTraining"]):
     """Squared error of the reconstructed motion and commitment to the codes; quantisation starts late.
 
-    Then, with `keep_ids_of`, endpoint errors of the decoder alone.
+    Then, with `keep_ids_of`, endpoint errors of the decoder alone; with `layers` above 1 further layers of codes are
+    learnt, too, any number of which it learns to decode.
     """
 
     name: str = "motion_tokenizer"
@@ -53,16 +56,26 @@ class MotionTokenizerStage(ReadsShards, Stage["MotionTokenizerTraining | MotionD
     keep_ids_of: str = ""
     """Motion tokenizer, or whole model, whose decoder alone is trained on: its ids, and the language model that writes
     them, stay as they are. Sizes and codebook are then its own."""
+    layers: int = 1
+    """Layers of codes of the tokenizer that keeps its ids: these are the first, further ones are learnt."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=100_000, batch_size=512, learning_rate=1e-4, warmup_steps=5000, ema_decay=0.999
         )
     )
 
+    def __post_init__(self) -> None:
+        if self.layers < 1 or (self.layers > 1 and not self.keep_ids_of):
+            raise ConfigError(
+                f"got layers={self.layers} and keep_ids_of={self.keep_ids_of!r}, expected at least 1 layer, and for "
+                "more of them a motion tokenizer whose ids are the first"
+            )
+
     def build(self) -> MotionTokenizerTraining | MotionDecoderTraining:
         """The tokenizer, its codebook's learner and the loss."""
         if self.keep_ids_of:
-            return MotionDecoderTraining(load_artifact("motion_tokenizer", self.keep_ids_of))
+            tokenizer = load_artifact("motion_tokenizer", self.keep_ids_of)
+            return MotionDecoderTraining(with_layers(tokenizer, self.layers), self.codebook)
         return MotionTokenizerTraining(MotionTokenizer(self.model), self.codebook, self.commitment_weight)
 
     def samples(self) -> Samples:
@@ -170,17 +183,20 @@ class MotionDecoderTraining(nn.Module):
     what moves and leaves a shimmer around it. Endpoint error asks for what is most likely.
     """
 
-    def __init__(self, tokenizer: MotionTokenizer) -> None:
+    def __init__(self, tokenizer: MotionTokenizer, codebook: CodebookConfig | None = None) -> None:
         super().__init__()
         self.tokenizer = tokenizer
+        further = tokenizer.residual_quantizer
+        self.learner = None if further is None else ResidualLearner(further, codebook or CodebookConfig())
         tokenizer.requires_grad_(False)
         for trained in (tokenizer.decoder, tokenizer.motion_head):
             trained.requires_grad_(True)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, endpoint errors in pixels."""
+        """Scalars: loss, endpoint errors in pixels. Each step decodes another number of layers, in turn."""
         with torch.autocast(batch["motion"].device.type, enabled=False):  # in half precision some ids would be others
-            codes = self.tokenizer.encode(batch["motion"])
+            self._learn_layers(batch["motion"])
+            codes = self.tokenizer.encode_layers(batch["motion"], 1 + step % self.tokenizer.config.layers)
         motion = self.tokenizer.decode(codes)
         everywhere, moving = endpoint_errors(motion, batch["motion"], batch["pixels_per_unit"])
         return {
@@ -188,6 +204,35 @@ class MotionDecoderTraining(nn.Module):
             "endpoint_error": everywhere.detach(),
             "endpoint_error_moving": moving.detach(),
         }
+
+    @torch.no_grad()
+    def _learn_layers(self, motion: Tensor) -> None:
+        if self.learner is not None and self.training:
+            self.learner.update(self.tokenizer.quantizer.residuals(self.tokenizer.features(motion)))
+
+
+def with_layers(tokenizer: MotionTokenizer, layers: int) -> MotionTokenizer:
+    """A motion tokenizer with so many layers of codes; those that it has stay as they are.
+
+    Raises:
+        ConfigError: it has more already.
+    """
+    had = tokenizer.config.layers
+    if layers < had:
+        raise ConfigError(f"got layers={layers} for a motion tokenizer that has {had}; give at least as many")
+    if layers == had:
+        return tokenizer
+    grown = MotionTokenizer(replace(tokenizer.config, layers=layers))
+    missing, unexpected = grown.load_state_dict(_without_layers(tokenizer), strict=False)
+    assert missing == ["residual_quantizer.codebooks"]
+    assert not unexpected
+    if tokenizer.residual_quantizer is not None and grown.residual_quantizer is not None:
+        grown.residual_quantizer.codebooks[: had - 1] = tokenizer.residual_quantizer.codebooks
+    return grown.eval()
+
+
+def _without_layers(tokenizer: MotionTokenizer) -> dict[str, Tensor]:
+    return {name: value for name, value in tokenizer.state_dict().items() if not name.startswith("residual_quantizer")}
 
 
 def endpoint_errors(motion: Tensor, truth: Tensor, pixels_per_unit: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from videolavit.checkpoints.artifacts import is_artifact, load_text_tokenizer
+from videolavit.checkpoints.artifacts import is_artifact, load_text_tokenizer, open_artifact
 from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
 from videolavit.language.chat_template import ChatTemplate, template_of
@@ -118,6 +118,7 @@ class LanguageStage(Stage[LanguageTraining]):
             continuous=self.visual_input == "continuous",
             max_length=self.row_length,
             chat=self.template,
+            motion_only=any(folder.reader.motion_only for folder in self.folders),
         )
 
     @cached_property
@@ -242,8 +243,13 @@ class LanguageStage(Stage[LanguageTraining]):
         return {"language_model": module.model.causal_lm, **projection}
 
     def export(self, module: LanguageTraining, folder: Path) -> None:
-        """Language model, text tokenizer, vocabulary and projection of visual features."""
-        save_language(module, folder)
+        """Language model, text tokenizer, vocabulary and projection of visual features.
+
+        It knows clips of motion alone if the data, or what it started from, had them.
+        """
+        started = bool(self.start_from) and is_artifact(self.start_from)
+        knew = started and open_artifact(self.start_from).settings.motion_only_clips
+        save_language(module, folder, motion_only_clips=knew or self.maker.motion_only)
 
     def _module(self, model: LanguageModel, feature_width: int) -> LanguageTraining:
         packed = self.attention == "packed"
