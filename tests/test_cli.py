@@ -183,6 +183,26 @@ def test_info_as_json_is_one_document(video):
     assert facts["metadata"] == {}
 
 
+def test_info_tells_what_a_model_knows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["info", "tiny"]) == 0
+    shown = capsys.readouterr().out
+    assert {"circle", "magenta", "diagonally"} <= set(shown.split())
+    assert "128 x 128" in shown
+    assert max(map(len, shown.splitlines())) < 100
+    assert cli.main(["info", "tiny", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["known_words"] == sorted(facts["known_words"])
+    assert "language_model" in facts["components"]
+    Path("model").mkdir()
+    Path("model/config.json").write_text('{"format": "videolavit"}')
+    assert cli.main(["info", "model"]) == 1
+    assert "'parts' is missing" in capsys.readouterr().err
+    Path("model/config.json").write_text("{")
+    assert cli.main(["info", "model"]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("debug", [False, True])
 def test_warnings_of_libraries_are_for_programmers(debug, tmp_path):
     """A plug-in command stands for a library that warns: nothing of it reaches the screen but with --debug."""

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from videolavit.settings import ModelSettings
 
-__all__ = ["GenerationOptions", "OptionInfo", "option_info", "options_with_info"]
+__all__ = ["RUN_TIME_OPTIONS", "GenerationOptions", "OptionInfo", "option_info", "options_with_info"]
+
+RUN_TIME_OPTIONS = frozenset({"generator", "callback_on_step_end"})
+"""Options that are objects of a running program, and are not kept with a result."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,13 @@ class GenerationOptions:
     """A `torch.Generator`: the source of all randomness, in place of the seed."""
     height: int | None = _option("height of the result; goes with width", unit="pixels", minimum=1, whole=True)
     width: int | None = _option("width of the result; goes with height", unit="pixels", minimum=1, whole=True)
+    negative_prompt: str | None = None
+    """Words that guidance of ids steps away from, in place of no words at all."""
+    callback_on_step_end: Any = None
+    """Called after each denoising step as `callback(model, step, timestep, callback_kwargs)`, with step from 0 on.
+    `callback_kwargs` has the "latents" of all samples, the "stage" ("keyframe" or "frames") and the number of the
+    "clip". It may return a dictionary: its "latents" take the place of those, and with `"interrupt": True` the other
+    steps are left out. To end all the work, raise."""
     sampling: Sampling | None = None
     """Temperature, top-k, top-p and guidance scale of ids, for keyframes, motion and text."""
     constrained: bool = True
@@ -138,6 +148,10 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"got seed={self.seed!r}, expected a whole number")
+        if self.negative_prompt is not None and not isinstance(self.negative_prompt, str):
+            raise ConfigError(f"got negative_prompt={self.negative_prompt!r}, expected a text")
+        if self.callback_on_step_end is not None and not callable(self.callback_on_step_end):
+            raise ConfigError(f"got callback_on_step_end={self.callback_on_step_end!r}, expected a function")
         if self.sampling is not None and not isinstance(self.sampling, Sampling):
             raise ConfigError(
                 f"got sampling={self.sampling!r}, expected a videolavit.language.sampling_options.Sampling"

@@ -94,6 +94,32 @@ def test_options_reach_the_model_and_those_left_out_do_not(model, folder):
     assert (edit[1]["keyframe"], edit[1]["motion"]) == ("tokens", "tokens")
 
 
+def test_a_negative_prompt_reaches_the_model(model, folder):
+    negative = ["--negative-prompt", "a cube"]
+    for name in ("image", "video", "animate", "continue"):
+        assert cli.main([*COMMANDS[name], f"{name}.png", *negative]) == 0
+    assert [options["negative_prompt"] for _, _, options in model.calls] == ["a cube"] * 4
+    assert not any("sampling" in options for _, _, options in model.calls)
+
+
+def test_answers_are_sampled_where_that_is_asked_for(model, folder, capsys):
+    chosen = ["--temperature", "0.7", "--top-k", "5", "--top-p", "0.9"]
+    assert cli.main(["answer", "what?", *chosen, "--seed", "3"]) == 0
+    assert cli.main(["answer", "what?", "why?", *chosen]) == 0
+    told = capsys.readouterr().err
+    assert cli.main(["answer", "what?"]) == 0
+    assert "seed" not in capsys.readouterr().err
+    seeded, free, greedy = (options for _, _, options in model.calls)
+    for options in (seeded, free):
+        assert options.items() >= {"temperature": 0.7, "top_k": 5, "top_p": 0.9}.items()
+    assert seeded["seed"] == 3
+    assert f"seed {free['seed']}" in told
+    assert greedy["seed"] == 0
+    assert not {"temperature", "top_k", "top_p"} & set(greedy)
+    assert cli.main(["answer", "what?", "--top-p", "2"]) == 2
+    assert "top_p must be" in capsys.readouterr().err
+
+
 def test_a_run_is_repeated_from_its_result(model, folder, caplog):
     assert cli.main(["video", "a ball", "-o", "a.mp4"]) == 0
     assert cli.main(["video", "--like", "a.mp4", "-o", "b.mp4"]) == 0

@@ -46,7 +46,7 @@ class StepNoise:
     def __init__(self) -> None:
         self.generator = torch.Generator().manual_seed(190)
 
-    def on_step(self, done: int, total: int, latents: torch.Tensor) -> None:
+    def on_step(self, done: int, total: int, latents: torch.Tensor, timestep: torch.Tensor) -> None:
         self.generator.manual_seed(190 + done)
 
 

@@ -158,7 +158,7 @@ def test_progress_is_reported_after_each_step(detokenizer: VideoDetokenizer):
     latents = detokenizer.sample_latents(
         keyframes, motion, options=replace(SHORT, num_inference_steps=3), on_step=lambda *step: steps.append(step)
     )
-    assert [(done, total) for done, total, _ in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert [(done, total) for done, total, *_ in steps] == [(1, 3), (2, 3), (3, 3)]
     assert torch.equal(steps[-1][2], latents)
 
 

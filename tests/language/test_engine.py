@@ -36,6 +36,7 @@ def request(number: int, **changes: object) -> GenerationRequest:
         "prompt": Prompt.from_ids([3 + number % 9, *range(3, 4 + number % 5)]),
         "blocks": blocks,
         "sampling": GUIDED if number % 3 else PLAIN,
+        "negative_prompt": Prompt.from_ids(range(3, 5 + number % 7)) if number % 5 == 2 else None,
         "generator": generator,
     }
     return GenerationRequest(**{**values, **changes})
@@ -43,7 +44,8 @@ def request(number: int, **changes: object) -> GenerationRequest:
 
 def alone(model: LanguageModel, number: int) -> list[int]:
     wish = request(number)
-    [drawn] = generate(model, [wish.prompt], wish.blocks, wish.sampling, [wish.generator])
+    negative = [wish.negative_prompt]
+    [drawn] = generate(model, [wish.prompt], wish.blocks, wish.sampling, [wish.generator], negative_prompts=negative)
     return drawn.ids.tolist()
 
 
@@ -223,7 +225,8 @@ def test_prompts_of_one_engine_go_on_from_one_another(model: LanguageModel):
     run(engine)
     for number, (ids, running) in enumerate(zip(prompts, requests, strict=True)):
         wish = request(number, prompt=Prompt.from_ids(ids))
-        [drawn] = generate(model, [wish.prompt], VIDEO, wish.sampling, [wish.generator])
+        negative = [wish.negative_prompt]
+        [drawn] = generate(model, [wish.prompt], VIDEO, wish.sampling, [wish.generator], negative_prompts=negative)
         assert running.ids == drawn.ids.tolist()
 
 

@@ -35,7 +35,9 @@ def ids_of(drawn: Sequence[Generated]) -> list[list[int]]:
     return [sample.ids.tolist() for sample in drawn]
 
 
-def plain_greedy(model: LanguageModel, prompt: Prompt, blocks: Sequence[Block], sampling: Sampling) -> list[int]:
+def plain_greedy(
+    model: LanguageModel, prompt: Prompt, blocks: Sequence[Block], sampling: Sampling, negative: Sequence[int] = ()
+) -> list[int]:
     """The definition: both branches encoded anew at every step, log-probabilities over the whole vocabulary."""
     vocabulary, ids = model.vocabulary, prompt.ids.tolist()
     start = len(ids)
@@ -44,7 +46,8 @@ def plain_greedy(model: LanguageModel, prompt: Prompt, blocks: Sequence[Block], 
         mark = len(ids)
         ids.append(block.opening(vocabulary))
         for count in range(block.max_ids + 1):
-            conditional, unconditional = log_probabilities(model, ids), log_probabilities(model, ids[mark:])
+            conditional = log_probabilities(model, ids)
+            unconditional = log_probabilities(model, [*negative, *ids[mark:]])
             scores = unconditional + guidance * (conditional - unconditional)
             content = vocabulary.visual_range if block.modality is Modality.KEYFRAME else vocabulary.motion_range
             possible = [*content] if count < block.max_ids else []
@@ -66,6 +69,29 @@ def test_ids_are_those_of_the_definition(model: LanguageModel, guidance: tuple[f
     expected = [plain_greedy(model, prompt, CLIPS, sampling) for prompt in PROMPTS]
     assert ids_of(generate(model, PROMPTS, CLIPS, sampling)) == expected
     assert len({tuple(ids) for ids in expected}) > 1
+
+
+@pytest.mark.parametrize("guidance", [(4.0, 7.0), (1.0, 3.0), (0.0, 0.5)])
+def test_a_negative_prompt_takes_the_place_of_the_unconditional_one(
+    model: LanguageModel, guidance: tuple[float, float]
+):
+    sampling, negative = greedy(*guidance), [[9, 8, 7], [], [3], list(range(3, 11))]
+    expected = [
+        plain_greedy(model, prompt, CLIPS, sampling, ids) for prompt, ids in zip(PROMPTS, negative, strict=True)
+    ]
+    prompts = [Prompt.from_ids(ids) if ids else None for ids in negative]
+    assert ids_of(generate(model, PROMPTS, CLIPS, sampling, negative_prompts=prompts)) == expected
+    assert ids_of(generate(model, PROMPTS, CLIPS, sampling)) != expected
+
+
+def test_negative_prompts_that_do_not_fit_are_refused(model: LanguageModel):
+    with pytest.raises(PromptError, match="1 negative prompts for 4 prompts"):
+        generate(model, PROMPTS, CLIPS, greedy(2.0), negative_prompts=[None])
+    long = Prompt.from_ids([3] * (model.context_length - 13))
+    with pytest.raises(PromptError, match="does not fit"):
+        generate(model, PROMPTS[:1], CLIPS, greedy(2.0), negative_prompts=[long])
+    with pytest.raises(VocabularyError):
+        generate(model, PROMPTS[:1], CLIPS, greedy(2.0), negative_prompts=[Prompt.from_ids([10**6])])
 
 
 def test_a_prompts_ids_do_not_depend_on_the_batch(model: LanguageModel):

@@ -16,6 +16,10 @@ def tokenizer() -> object:
     return train_text_tokenizer(texts, TextTokenizerConfig(size=1000))
 
 
+def told(text: str, tokenizer: object) -> str:
+    return told_unknown(text, unknown_words(text, tokenizer), tokenizer)
+
+
 def test_words_of_the_training_texts_are_known(tokenizer):
     for seed in range(600):
         for caption in captions(sample_scene(seed), seed):
@@ -45,6 +49,17 @@ def test_another_language_is_refused(tokenizer, text):
     assert unknown_words(" ".join(examples), tokenizer) == []
 
 
+@pytest.mark.parametrize("text", ["a dog on the beach", "Who is it?", "He is my brother"])
+def test_words_that_ask_for_nothing_are_no_reason_to_draw(tokenizer, text):
+    with pytest.raises(PromptError, match="knows none of the words"):
+        check_words(text, tokenizer)
+
+
+def test_what_is_left_of_a_text_is_told(tokenizer):
+    assert "it reads 'a moves left', and guesses the rest" in told("a dog moves left", tokenizer)
+    assert "such as " in told("a dog moves left", tokenizer)
+
+
 @pytest.mark.parametrize("text", ["12 + 3", "\U0001f534\u27a1"])
 def test_signs_without_words_are_refused(tokenizer, text):
     with pytest.raises(PromptError, match="has no words"):
@@ -53,14 +68,14 @@ def test_signs_without_words_are_refused(tokenizer, text):
 
 
 def test_words_that_are_nearly_known_are_named(tokenizer):
-    assert "leftt may be left" in told_unknown(unknown_words("a ball goes leftt", tokenizer), tokenizer)
+    assert "leftt may be left" in told("a ball goes leftt", tokenizer)
     with pytest.raises(PromptError, match="redd may be red"):
         check_words("redd", tokenizer)
 
 
 @pytest.mark.parametrize("word", ["dog", "farbe", "hat", "elephant"])
 def test_words_that_share_but_some_letters_are_not_named(tokenizer, word):
-    assert "may be" not in told_unknown(unknown_words(f"a {word} moves left", tokenizer), tokenizer)
+    assert "may be" not in told(f"a {word} moves left", tokenizer)
 
 
 def test_the_list_is_kept_with_the_tokenizer_and_starts_with_what_is_frequent(tokenizer, tmp_path):

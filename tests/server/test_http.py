@@ -213,6 +213,14 @@ def test_an_image_is_that_of_python(client, shipped):
     assert (answer.size, answer.output_format) == ("128x128", "png")
 
 
+def test_a_negative_prompt_is_that_of_python(client, shipped):
+    body = {"seed": 3, "negative_prompt": "a blue square"}
+    answer = client.images.generate(model="tiny", prompt="a red circle", extra_body=body)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))))
+    assert np.array_equal(pixels, shipped.image("a red circle", **body).pixels)
+    assert not np.array_equal(pixels, shipped.image("a red circle", seed=3).pixels)
+
+
 def test_an_edited_image_is_that_of_python(client, http, shipped):
     given = png(128, 128)
     answer = client.images.edit(
@@ -442,7 +450,8 @@ def test_tokens_there_and_back(http, shipped, video_file):
         ("", {"prompt": "a circle", "candidates": 100}),
         ("", {"prompt": "a circle", "extra_params": "{"}),
         ("", {"prompt": "a circle", "extra_params": {"prompt": "two"}}),
-        ("", {"prompt": "a circle", "negative_prompt": "square"}),
+        ("", {"prompt": "a circle", "negative_prompt": "square " * 10_000}),
+        ("", {"prompt": "a circle", "negative_prompt": 7}),
         ("", {"prompt": "a circle", "input_reference": {"file_id": "x"}}),
         ("", {"prompt": "a circle", "video": "video_" + "0" * 32}),
         ("", {"from_tokens": "nonsense", "prompt": "a circle"}),

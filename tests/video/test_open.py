@@ -56,8 +56,8 @@ def test_no_file_name_is_an_instruction(data, tmp_path: Path, monkeypatch, name:
     ("source", "words"),
     [
         ("https://example.org/video.mp4", "URL"),
-        ("no such file.mp4", "No such file"),
-        ("concat:a.mp4|b.mp4", "No such file"),
+        ("no such file.mp4", "no such file"),
+        ("concat:a.mp4|b.mp4", "no such file"),
         (".", "folder"),
         ("a\0b", "null"),
         (b"", "empty"),

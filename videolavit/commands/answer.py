@@ -25,6 +25,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.command_words import spoken
 from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
+from videolavit.commands._shared.generation_options import AnswerSampling
 from videolavit.commands._shared.memories import MemoryOptions, new_folder, tell_moments, write_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.questions import check_questions
@@ -54,8 +55,7 @@ class Config:
     """Write the keyframes of the moments of a memory that were looked at."""
     max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
-    seed: int = 0
-    """For models that choose by chance which parts of an image to look at."""
+    sampling: Annotated[AnswerSampling, OmitArgPrefixes] = field(default_factory=AnswerSampling)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -69,11 +69,12 @@ def run(config: Config) -> int:
         refuse_pipe(file)
     check_questions(config.questions)
     folder = None if config.show is None else new_folder(config.show)
+    options = _options(config, config.sampling.changes())
     model = open_model(config.model)
     if len(config.questions) == 1 and not config.json:
-        answers = [_print_stream(config, model)]
+        answers = [_print_stream(config, model, options)]
     else:
-        answers = _answers(config, model)
+        answers = _answers(config, model, options)
     if folder is not None:
         write_moments(folder, model, answers)
     if len(config.questions) == 1 and not config.json:
@@ -87,26 +88,26 @@ def run(config: Config) -> int:
     return 0 if len(answers) == len(config.questions) else 1
 
 
-def _answers(config: Config, model: VideoLaVIT) -> list[Answer]:
+def _answers(config: Config, model: VideoLaVIT, options: dict[str, Any]) -> list[Answer]:
     """Answers to the questions that can be answered; the others are told on stderr, unless it is the only one."""
     with StageBars(quiet=config.json) as progress:
         try:
-            return model.answer(list(config.questions), progress=progress, **_options(config))
+            return model.answer(list(config.questions), progress=progress, **options)
         except PromptError:
             if len(config.questions) == 1:
                 raise
         answers = []
         for question in config.questions:  # one by one, to know which of them it is
             try:
-                answers += model.answer([question], progress=progress, **_options(config))
+                answers += model.answer([question], progress=progress, **options)
             except PromptError as error:
                 print(printable(f"videolavit: failed: {question!r}: {spoken(error)}"), file=sys.stderr)
         return answers
 
 
-def _print_stream(config: Config, model: VideoLaVIT) -> Answer:
+def _print_stream(config: Config, model: VideoLaVIT, options: dict[str, Any]) -> Answer:
     with StageBars(quiet=False) as progress:
-        stream = model.stream_answer(config.questions[0], progress=until_words(progress), **_options(config))
+        stream = model.stream_answer(config.questions[0], progress=until_words(progress), **options)
         for piece in stream:
             progress.close()
             print(printable(piece, keep="\n"), end="", flush=True)
@@ -115,8 +116,8 @@ def _print_stream(config: Config, model: VideoLaVIT) -> Answer:
     return stream.answer
 
 
-def _options(config: Config) -> dict[str, Any]:
-    options = {"max_new_tokens": config.max_new_tokens, "max_clips": config.max_clips, "seed": config.seed}
+def _options(config: Config, sampling: dict[str, Any]) -> dict[str, Any]:
+    options = {"max_new_tokens": config.max_new_tokens, "max_clips": config.max_clips, **sampling}
     options |= {"context": config.memory.context_options(config.max_clips)}
     return {"image": list(config.image) or None, "video": list(config.video) or None, **options}
 

@@ -30,6 +30,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.command_words import spoken
 from videolavit.commands._shared.console import StageBars, printable, until_words
+from videolavit.commands._shared.generation_options import AnswerSampling
 from videolavit.commands._shared.media_arguments import Shown, find_media, media_file
 from videolavit.commands._shared.memories import MemoryOptions, is_memory_folder, tell_moments
 from videolavit.commands._shared.model_options import ModelOptions, open_model
@@ -56,8 +57,7 @@ class Config:
     memory: Annotated[MemoryOptions, OmitArgPrefixes] = field(default_factory=MemoryOptions)
     max_new_tokens: int = 512
     """Longest answer, in ids; a word is about one."""
-    seed: int = 0
-    """For models that choose by chance which parts of an image to look at."""
+    sampling: Annotated[AnswerSampling, OmitArgPrefixes] = field(default_factory=AnswerSampling)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print each answer as a JSON document on a line of its own, when it is complete."""
@@ -97,6 +97,7 @@ class Chat:
     def __init__(self, model: VideoLaVIT, config: Config, *, interactive: bool) -> None:
         self.num_failed = 0
         self._model, self._config, self._interactive = model, config, interactive
+        self._sampling = config.sampling.changes()
         self._last: Answer | None = None
         self._images: list[str] = []
         self._videos: list[str] = []
@@ -153,7 +154,7 @@ class Chat:
                 max_new_tokens=config.max_new_tokens,
                 max_clips=config.max_clips,
                 context=config.memory.context_options(config.max_clips),
-                seed=config.seed,
+                **self._sampling,
                 progress=until_words(bars),
             )
             for piece in stream:

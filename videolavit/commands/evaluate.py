@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -47,7 +48,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared import evaluate_records
-from videolavit.commands._shared.console import print_json, progress_bar
+from videolavit.commands._shared.console import is_quiet, print_json, progress_bar
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, OutputError
@@ -96,7 +97,8 @@ class Config:
     output: Annotated[Path | None, arg(metavar="RECORD.jsonl", aliases=("-o",))] = None
     """File for the record when all is measured."""
     results: Annotated[Path | None, arg(metavar="FILE")] = None
-    """File of outcomes that are kept as they come, and found again; by default beside the record."""
+    """File of outcomes that are kept as they come, and found again; by default beside the record, or without one
+    runs/evaluation.jsonl, which is told."""
     workers: int = 1
     """Processes that work side by side, each with a model of its own, on one core each if there are several."""
     minutes: float | None = None
@@ -138,6 +140,8 @@ def run(config: Any) -> int:
     _check(config)
     runner = _runner(config)
     judge = open_judge(config.judge, model=config.judge_model)
+    if config.output is None and config.results is None and not is_quiet():
+        print(f"videolavit: outcomes are kept in {_results(config)}; -o or --results names a file", file=sys.stderr)
     _measure_all(config, runner)
     _grade(config, runner, judge)
     _write_record(config, runner, judge)

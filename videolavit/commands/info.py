@@ -1,13 +1,15 @@
-"""Tell what a file of a video, an image or tokens holds, without taking it apart.
+"""Tell what a file of a video, an image or tokens holds, without taking it apart; or what a model knows.
 
 A file that this package wrote also tells what it was made from: the prompt, the seed, the model
-and the options.
+and the options. Of a model, which is a folder or the name tiny, its parts are told, and the words
+that it was trained on, where they are few.
 
 examples:
   videolavit info video.mp4
   videolavit info video.mp4 --json
   videolavit info video.mp4 --image-types
   videolavit info tokens.txt
+  videolavit info tiny
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from videolavit.commands._shared.console import print_json, printable, readable_size
 from videolavit.commands._shared.image_info import ImageInfo, look_at_image
+from videolavit.commands._shared.model_info import ModelInfo, look_at_model, model_folder
 from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
 from videolavit.errors import MediaError
 from videolavit.video import Limits, VideoInfo, probe
@@ -35,7 +38,7 @@ class Config:
     """Options of `videolavit info`."""
 
     file: Annotated[str, Positional]
-    """Video, image or tokens (.txt) to look at."""
+    """Video, image or tokens (.txt) to look at, or a model."""
     json: bool = False
     """Print one JSON document on stdout."""
     image_types: bool = False
@@ -46,6 +49,8 @@ class Config:
 def run(config: Config) -> int:
     """Print what the file holds, and what it says about itself."""
     path = Path(config.file)
+    if (model := model_folder(config.file)) is not None:
+        return _tell_of_model(config, look_at_model(model))
     if path.suffix.lower() in TOKENS:
         return _tell_of_tokens(config)
     image = look_at_image(path, config.limits) if path.is_file() else None
@@ -72,6 +77,14 @@ def _tell_of_tokens(config: Config) -> int:
         ("codes", f"{_total(keyframes)} of keyframes, {_total(motion)} of motion"),
     ]
     _show(config.file, itertools.chain(lines, _made_lines(made)))
+    return 0
+
+
+def _tell_of_model(config: Config, info: ModelInfo) -> int:
+    if config.json:
+        print_json({"source": config.file, **info.as_dict()})
+        return 0
+    _show(config.file, info.lines())
     return 0
 
 

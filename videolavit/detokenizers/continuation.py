@@ -110,7 +110,7 @@ def inversion_latents(
     for done, timestep in enumerate(levels, start=1):
         latents = inverse.step(predict(latents, timestep), timestep, latents, return_dict=False)[0]
         if on_step is not None:
-            on_step(done, len(levels), latents)
+            on_step(done, len(levels), latents, timestep)
     # Inverted latents are what the UNet reads; schedulers that count in sigmas keep them larger and scale them down.
     unit = scheduler.scale_model_input(torch.ones(1, device=latents.device), scheduler.timesteps[first_step])
     return KeyframeStart(latents=latents / unit, first_step=first_step, steps=steps)

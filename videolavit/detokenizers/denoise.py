@@ -15,13 +15,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.finite import check_finite
 
-__all__ = ["OnStep", "denoise", "guided", "scheduler_for"]
+__all__ = ["OnStep", "StopDenoising", "denoise", "guided", "scheduler_for"]
 
-OnStep = Callable[[int, int, Tensor], None]
-"""Called after each step with the number of steps done, the number in all, and the latents. To stop, raise."""
+OnStep = Callable[[int, int, Tensor, Tensor], "Tensor | None"]
+"""Called after each step with the number of steps done, the number in all, the latents and the timestep. Latents that
+it returns take the place of those. To leave out the other steps, raise `StopDenoising`; to end all the work, any other
+error."""
+
+
+class StopDenoising(Exception):  # noqa: N818 - no error, as StopIteration is none
+    """Raised by an `OnStep`: leave out the steps that remain."""
+
+    def __init__(self, latents: Tensor | None = None) -> None:
+        super().__init__()
+        self.latents = latents
+        """To go on with; None for those that it was called with."""
 
 
 def scheduler_for(scheduler: Any, steps: int, device: torch.device, first_step: int = 0) -> Any:
@@ -60,11 +71,12 @@ def denoise(
         predict: the network, from scaled latents and a timestep to what the scheduler expects.
         first_step: 0 is the noisiest.
         generators: one for each item; they give the noise of schedulers that add some in each step.
-        on_step: progress.
+        on_step: is told of each step, and may change the latents or stop.
         part: the network, for messages.
 
     Raises:
         GenerationError: what the network predicts is not finite; told after the first step or the last.
+        ShapeError: `on_step` returns something else than latents of the same shape.
     """
     timesteps = scheduler.timesteps[first_step:]
     options = _step_options(scheduler, generators)
@@ -73,9 +85,23 @@ def denoise(
         latents = scheduler.step(prediction.float(), timestep, latents, **options)[0]
         if done in (1, len(timesteps)):
             check_finite(latents, part, prediction.dtype)
-        if on_step is not None:
-            on_step(done, len(timesteps), latents)
+        if on_step is None:
+            continue
+        try:
+            latents = _replaced(latents, on_step(done, len(timesteps), latents, timestep))
+        except StopDenoising as stop:
+            return _replaced(latents, stop.latents)
     return latents
+
+
+def _replaced(latents: Tensor, new: Any) -> Tensor:
+    """New latents in place of others of the same shape; None for no change."""
+    if new is None:
+        return latents
+    if not isinstance(new, Tensor) or new.shape != latents.shape:
+        arrived = tuple(new.shape) if isinstance(new, Tensor) else type(new).__name__
+        raise ShapeError(f"a callback returned latents {arrived}, expected a tensor of shape {tuple(latents.shape)}")
+    return new.to(latents)
 
 
 def guided(

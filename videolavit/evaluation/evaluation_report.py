@@ -38,11 +38,16 @@ class Row:
         return (
             self.measure,
             _number(self.estimate.value, self.estimate),
-            f"{_number(self.estimate.low, self.estimate)} to {_number(self.estimate.high, self.estimate)}",
+            self._interval(),
             str(self.estimate.count),
             self._target_cell(),
             self.verdict,
         )
+
+    def _interval(self) -> str:
+        if math.isinf(self.estimate.low) or math.isinf(self.estimate.high):
+            return "too few samples"
+        return f"{_number(self.estimate.low, self.estimate)} to {_number(self.estimate.high, self.estimate)}"
 
     def _target_cell(self) -> str:
         if self.target is None:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from videolavit.errors import ConfigError, GenerationError
+from videolavit.errors import ConfigError, GenerationError, PromptError
 from videolavit.language.generated import Generated, NewId, generated
 from videolavit.language.grammar import Block, Walk
 from videolavit.language.language_model import LanguageModel
@@ -36,6 +36,8 @@ class GenerationRequest:
     prompt: Prompt
     blocks: Sequence[Block]
     sampling: Sampling = field(default_factory=Sampling)
+    negative_prompt: Prompt | None = None
+    """Read in front of the unconditional branch of guided blocks, which else begins with their special token."""
     generator: torch.Generator | None = None
     """The only source of randomness of this request; None takes torch's global one."""
     logprobs: int | None = None
@@ -126,10 +128,11 @@ class DecodingEngine:
         """Put a request in line; it starts in the first step that has a slot for it.
 
         Raises:
-            PromptError: the prompt is too long for the context, or has features of another width.
-            VocabularyError: an id of the prompt is not in the vocabulary.
+            PromptError: the prompt or the negative one is too long for the context, or has features of another width.
+            VocabularyError: an id of one of them is not in the vocabulary.
         """
         self.model.check(request.prompt)
+        _check_negative(self.model, request)
         room = self.model.context_length - len(request.prompt)
         running = RunningRequest(self._submitted, request, Walk(request.blocks, self.model.vocabulary, room))
         self._submitted += 1
@@ -162,7 +165,9 @@ class DecodingEngine:
         new = []
         while self._line and len(self._slots.running) + len(new) < self._slots.num_slots:
             running = self._line.popleft()
-            new.append((Slot(owner=running), self.model.embed(running.request.prompt)))
+            negative = running.request.negative_prompt
+            slot = Slot(owner=running, negative_prompt=None if negative is None else self.model.embed(negative))
+            new.append((slot, self.model.embed(running.request.prompt)))
         if new:
             self._slots.read(new)
 
@@ -250,6 +255,19 @@ class _Kind:
 
 _Likelihood = tuple[float | None, tuple[tuple[int, float], ...]]
 _Choice = tuple[Slot, int, float | None, tuple[tuple[int, float], ...]]
+
+
+def _check_negative(model: LanguageModel, request: GenerationRequest) -> None:
+    """Refuse a negative prompt with which the longest block does not fit into the context."""
+    if request.negative_prompt is None:
+        return
+    model.check(request.negative_prompt)
+    longest = max(block.max_ids + 2 for block in request.blocks)
+    if len(request.negative_prompt) + longest > model.context_length:
+        raise PromptError(
+            f"the negative prompt has {len(request.negative_prompt)} ids, and a block of up to {longest} does not fit "
+            f"behind it into the context of {model.context_length}; shorten it"
+        )
 
 
 def _kind(running: RunningRequest) -> _Kind:

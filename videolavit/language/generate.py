@@ -28,9 +28,10 @@ def generate(
     sampling: Sampling | None = None,
     generators: Sequence[torch.Generator] | None = None,
     should_stop: Callable[[NewId], bool] | None = None,
+    negative_prompts: Sequence[Prompt | None] | None = None,
 ) -> list[Generated]:
     """Write `blocks` after every prompt; takes and raises what `stream` does."""
-    engine, requests = _start(model, prompts, blocks, sampling, generators, None)
+    engine, requests = _start(model, prompts, blocks, sampling, generators, None, negative_prompts)
     for _ in _run(engine, requests, should_stop):
         pass
     return [request.result() for request in requests]
@@ -44,6 +45,7 @@ def stream(
     generators: Sequence[torch.Generator] | None = None,
     should_stop: Callable[[NewId], bool] | None = None,
     prompt_cache: PromptCache | None = None,
+    negative_prompts: Sequence[Prompt | None] | None = None,
 ) -> Iterator[NewId]:
     """Write `blocks` after every prompt and give each id as it comes, special tokens included.
 
@@ -57,14 +59,16 @@ def stream(
         generators: one per prompt, the only source of randomness of that prompt; None takes torch's global one.
         should_stop: called with every id; True ends that sample after it. To end all, stop iterating.
         prompt_cache: prompts are read from where they part from one in there, and the first one is kept in it.
+        negative_prompts: one or None for each prompt; guided blocks step away from what follows it, and not from what
+            follows nothing.
 
     Raises:
-        PromptError: no prompt, a prompt too long for the context, features of another width, or as many generators
-            as there are not prompts.
+        PromptError: no prompt, a prompt too long for the context, features of another width, or another number of
+            generators or negative prompts than of prompts.
         VocabularyError: an id of a prompt is not in the vocabulary.
         GenerationError: the model's logits are not finite.
     """
-    engine, requests = _start(model, prompts, blocks, sampling, generators, prompt_cache)
+    engine, requests = _start(model, prompts, blocks, sampling, generators, prompt_cache, negative_prompts)
     return _run(engine, requests, should_stop)
 
 
@@ -75,12 +79,20 @@ def _start(
     sampling: Sampling | None,
     generators: Sequence[torch.Generator] | None,
     prompt_cache: PromptCache | None,
+    negative_prompts: Sequence[Prompt | None] | None,
 ) -> tuple[DecodingEngine, list[RunningRequest]]:
-    _check(prompts, generators)
+    _check(prompts, generators, negative_prompts)
+    nothing = [None] * len(prompts)
     engine = DecodingEngine(model, slots=len(prompts), prompt_cache=prompt_cache)
     requests = [
-        GenerationRequest(prompt=prompt, blocks=blocks, sampling=sampling or Sampling(), generator=generator)
-        for prompt, generator in zip(prompts, generators or [None] * len(prompts), strict=True)
+        GenerationRequest(
+            prompt=prompt,
+            negative_prompt=negative,
+            blocks=blocks,
+            sampling=sampling or Sampling(),
+            generator=generator,
+        )
+        for prompt, negative, generator in zip(prompts, negative_prompts or nothing, generators or nothing, strict=True)
     ]
     return engine, [engine.submit(request) for request in requests]
 
@@ -100,8 +112,13 @@ def _run(
                     engine.cancel(requests[new.sample])
 
 
-def _check(prompts: Sequence[Prompt], generators: Sequence[torch.Generator] | None) -> None:
+def _check(
+    prompts: Sequence[Prompt],
+    generators: Sequence[torch.Generator] | None,
+    negative_prompts: Sequence[Prompt | None] | None,
+) -> None:
     if not prompts:
         raise PromptError("got no prompt, expected at least one")
-    if generators is not None and len(generators) != len(prompts):
-        raise PromptError(f"got {len(generators)} generators for {len(prompts)} prompts, expected one for each")
+    for name, given in (("generators", generators), ("negative prompts", negative_prompts)):
+        if given is not None and len(given) != len(prompts):
+            raise PromptError(f"got {len(given)} {name} for {len(prompts)} prompts, expected one for each")

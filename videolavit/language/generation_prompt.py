@@ -43,8 +43,9 @@ def generation_prompt(
     pieces = _pieces(prompt.strip(), inputs) if isinstance(prompt, str) else [*inputs, Ids(prompt.ids)]
     if keyframe is not None:
         pieces.append(ImageInput(ids=vocabulary.visual_ids(keyframe)))
-    if isinstance(prompt, str) and (unknown := check_words(_PLACEHOLDER.sub(" ", prompt), tokenizer)):
-        logger.warning("%s", told_unknown(unknown, tokenizer))
+    words = _PLACEHOLDER.sub(" ", prompt) if isinstance(prompt, str) else ""
+    if words and (unknown := check_words(words, tokenizer)):
+        logger.warning("%s", told_unknown(words, unknown, tokenizer))
     if not pieces:
         raise PromptError("the prompt is empty; say what to generate, such as 'a red ball', or give an image")
     return assemble(pieces, vocabulary, tokenizer).ids

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from videolavit.errors import ConfigError
 
-__all__ = ["Sampling", "SamplingOptions"]
+__all__ = ["Sampling", "SamplingOptions", "text_sampling"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,3 +53,19 @@ class Sampling:
     def image_to_video(cls) -> Sampling:
         """The released model's defaults where the image is given: motion is sampled."""
         return cls(motion=SamplingOptions(guidance=7.0))
+
+
+def text_sampling(temperature: Any = None, top_k: Any = None, top_p: Any = None) -> SamplingOptions:
+    """Sampling of answers: greedy where nothing is chosen or the temperature is 0, else from all ids that are not cut.
+
+    Raises:
+        ConfigError: a value is out of range, or no number.
+    """
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        if isinstance(value, bool) or not isinstance(value, int if name == "top_k" else int | float):
+            raise ConfigError(f"got {name}={value!r}, expected a {'whole ' if name == 'top_k' else ''}number")
+    if temperature == 0 or not chosen:
+        return SamplingOptions(greedy=True)
+    return SamplingOptions(temperature=temperature or 1.0, top_k=top_k or 0, top_p=1.0 if top_p is None else top_p)

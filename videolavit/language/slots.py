@@ -1,9 +1,9 @@
 """Running sequences in the rows of one cache: how they come, go on by one id each, and go.
 
 A sequence has one row, and a second one while it writes a guided block: the unconditional branch, which sees the
-opening special token of the block and what followed it, and not the prompt. Rows are kept dense, sequences first and
-unconditional branches behind them, so that a step computes no row in vain: the last of its kind takes the place of one
-that leaves.
+opening special token of the block and what followed it, and not the prompt; a negative prompt, if there is one, stands
+in front of it. Rows are kept dense, sequences first and unconditional branches behind them, so that a step computes no
+row in vain: the last of its kind takes the place of one that leaves.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Slot:
     length: int = 0
     """Positions in its row."""
     unconditional_length: int = 0
+    negative_prompt: Tensor | None = None
+    """Embeddings, (length, width), in front of its unconditional branch."""
     next_id: int | None = None
     """Ids that were chosen and are not in the cache yet."""
     restarts: bool = False
@@ -82,7 +84,7 @@ class Slots:
         forward = self._forward_of_step
         for slot in self.running:
             if slot.restarts:
-                self._begin_unconditional(slot)
+                self._begin_unconditional(forward, slot)
         lengths = [slot.length for slot in self.running] + [slot.unconditional_length for slot in self.guided]
         ids = torch.tensor([slot.next_id for slot in (*self.running, *self.guided)], device=self.model.device)
         embeddings = self.model.causal_lm.get_input_embeddings()(ids)
@@ -171,11 +173,20 @@ class Slots:
             self.guided.append(self.guided.pop(0))
         self.running.append(slot)
 
-    def _begin_unconditional(self, slot: Slot) -> None:
+    def _begin_unconditional(self, forward: Forward, slot: Slot) -> None:
         slot.restarts, slot.unconditional_length = False, 0
         if slot not in self.guided:
             self.cache.reserve(max(len(self.running) + len(self.guided) + 1, 2 * self.num_slots), 0)
             self.guided.append(slot)
+        if slot.negative_prompt is not None:
+            self._read_negative(forward, slot, slot.negative_prompt)
+
+    def _read_negative(self, forward: Forward, slot: Slot, prompt: Tensor) -> None:
+        """Put a negative prompt at the beginning of an unconditional branch."""
+        row = len(self.running) + self.guided.index(slot)
+        self.cache.reserve(row + 1, len(prompt))
+        forward(prompt, PromptBlock(self.cache, row, 1, 0, len(prompt)))
+        slot.unconditional_length = len(prompt)
 
 
 def _groups(lengths: Sequence[int], known: Sequence[int]) -> list[list[int]]:

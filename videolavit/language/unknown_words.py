@@ -24,6 +24,10 @@ _COMMON = frozenset(
     "the and that this with its from are was does into out one for not there has have user assistant".split()  # noqa: SIM905
 )
 """Words that say nothing of what a model knows."""
+_EMPTY = _COMMON | frozenset(
+    "a an of to on in at by as or is it its he she they be do we i you my your no not so".split()  # noqa: SIM905
+)
+"""Words that ask for nothing by themselves."""
 
 
 def words_of(text: str) -> list[str]:
@@ -52,7 +56,8 @@ def check_words(text: str, tokenizer: Any) -> list[str]:
     """The unknown words of a text that has known ones, too.
 
     Raises:
-        PromptError: none of its words is known, so that it may be in another language; or it has signs and no words.
+        PromptError: none of its words that mean something is known, so that it is in another language or of another
+            world; or it has signs and no words.
     """
     known = known_words(tokenizer)
     if known is None or not has_small_world(tokenizer):
@@ -61,7 +66,7 @@ def check_words(text: str, tokenizer: Any) -> list[str]:
     if not words and text.strip():
         raise PromptError(f"{text.strip()!r} has no words; this model was trained on words such as {_examples(known)}")
     unknown = unknown_words(text, tokenizer)
-    if unknown and len(unknown) == len(words):
+    if unknown and not words - set(unknown) - _EMPTY:
         raise PromptError(
             f"this model knows none of the words {', '.join(map(repr, unknown[:8]))}; {_nearest(unknown, known)}it was "
             f"trained on few, such as {_examples(known)}; use those, or a larger model"
@@ -69,10 +74,14 @@ def check_words(text: str, tokenizer: Any) -> list[str]:
     return unknown
 
 
-def told_unknown(unknown: list[str], tokenizer: Any) -> str:
-    """A sentence about unknown words, with known ones that are spelt nearly so."""
+def told_unknown(text: str, unknown: list[str], tokenizer: Any) -> str:
+    """A sentence about unknown words: known ones that are spelt nearly so, and what is left of the text."""
     known = known_words(tokenizer) or ()
-    return f"the model has never seen the words {', '.join(unknown)}; {_nearest(unknown, known)}it ignores them"
+    left = " ".join(word for word in words_of(text) if word not in unknown)
+    return (
+        f"the model has never seen the words {', '.join(unknown)}; {_nearest(unknown, known)}it reads {left!r}, and "
+        f"guesses the rest; it knows words such as {_examples(known)}"
+    )
 
 
 def _nearest(unknown: list[str], known: tuple[str, ...]) -> str:

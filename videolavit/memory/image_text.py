@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from videolavit.errors import ConfigError, MediaError
+from videolavit.language.loading_bars import without_bars
 from videolavit.memory.token_memory import TokenMemory
 
 __all__ = ["ClipEncoder", "ImageTextScorer"]
@@ -88,7 +89,8 @@ class ClipEncoder:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoTokenizer, CLIPModel
 
-        model = CLIPModel.from_pretrained(self.path, local_files_only=True)
+        with without_bars():
+            model = CLIPModel.from_pretrained(self.path, local_files_only=True)
         return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.eval()
 
 

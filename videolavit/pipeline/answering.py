@@ -15,15 +15,17 @@ from typing import Any
 import torch
 
 from videolavit.checkpoints.model_components import Components
-from videolavit.errors import PromptError
+from videolavit.errors import ConfigError, PromptError
 from videolavit.language.conversation import Turn, conversation, placeholders
 from videolavit.language.generate import NewId
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ClipInput, ImageInput, Prompt, VideoInput
+from videolavit.language.sampling_options import SamplingOptions, text_sampling
 from videolavit.language.stream_answer import stream_answer
 from videolavit.language.unknown_words import check_words, told_unknown
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
+from videolavit.nn.random import sample_generators
 from videolavit.pipeline.chat_messages import read_messages
 from videolavit.pipeline.encoding import seen_images, seen_video
 from videolavit.pipeline.encoding_cache import EncodingCache
@@ -36,7 +38,7 @@ from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.processor import looked_at_clips
 
-__all__ = ["AnswerStream", "PromptBuilder", "VisualEncoding"]
+__all__ = ["AnswerGeneration", "AnswerStream", "PromptBuilder", "VisualEncoding"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,29 @@ class VisualEncoding:
     seed: int
     context: ContextOptions = field(default_factory=ContextOptions)
     """Choice of the clips of a memory that a question is asked about."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerGeneration:
+    """Writing of answers."""
+
+    max_new_tokens: int = 512
+    sampling: SamplingOptions = field(default_factory=text_sampling)
+    seed: int = 0
+    """Of the random stream of each answer, the same for each: alone it would be the same one."""
+
+    def __post_init__(self) -> None:
+        most = self.max_new_tokens
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise ConfigError(f"got max_new_tokens={most}, expected at least 1")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise ConfigError(f"got seed={self.seed!r}, expected a whole number")
+
+    def generators(self, count: int) -> list[torch.Generator] | None:
+        """A random stream for each of `count` answers; None where nothing is left to chance."""
+        if self.sampling.greedy:
+            return None
+        return [one for _ in range(count) for one in sample_generators(self.seed, 1, stream="answer")]
 
 
 class PromptBuilder:
@@ -85,8 +110,9 @@ class PromptBuilder:
         with self.progress.step("load"):
             tokenizer = self._reader.text_tokenizer
         for question in questions:
-            if unknown := check_words(" ".join(re.split("<image>|<video>", question)), tokenizer):
-                logger.warning("%r: %s", question, told_unknown(unknown, tokenizer))
+            words = " ".join(re.split("<image>|<video>", question))
+            if unknown := check_words(words, tokenizer):
+                logger.warning("%r: %s", question, told_unknown(words, unknown, tokenizer))
         shown = [*as_list_of_images(image), *as_list_of_videos(video)]
         for doubt in doubts(tokenizer, shown, has_history=bool(history)):
             logger.warning("%s", doubt)
@@ -212,9 +238,10 @@ class PromptBuilder:
         return seen_video(parts.visual_tokenizer, parts.motion_tokenizer, clips, *how)
 
     def answers(
-        self, turns: Sequence[tuple[Turn, ...]], prompts: Sequence[Prompt], max_new_tokens: int
+        self, turns: Sequence[tuple[Turn, ...]], prompts: Sequence[Prompt], writing: AnswerGeneration
     ) -> list[Answer]:
         """Answers to all prompts, written together."""
+        max_new_tokens = writing.max_new_tokens
         texts, counts = [""] * len(prompts), [0] * len(prompts)
         with self.progress.step("generate", max_new_tokens) as report:
 
@@ -222,16 +249,16 @@ class PromptBuilder:
                 counts[new.sample] += 1
                 report(max(counts))
 
-            for sample, piece in self._pieces(prompts, max_new_tokens, count):
+            for sample, piece in self._pieces(prompts, writing, count):
                 texts[sample] += piece
             report(max_new_tokens)
         told = zip(turns, prompts, texts, counts, strict=True)
         return [_answer(*one, self.progress) for one in told]
 
-    def stream(self, turns: tuple[Turn, ...], prompt: Prompt, max_new_tokens: int) -> AnswerStream:
+    def stream(self, turns: tuple[Turn, ...], prompt: Prompt, writing: AnswerGeneration) -> AnswerStream:
         """The answer to one prompt as it comes."""
         written: list[NewId] = []
-        pieces = self._pieces([prompt], max_new_tokens, written.append)
+        pieces = self._pieces([prompt], writing, written.append)
         return AnswerStream(
             (text for _, text in pieces),
             lambda text: _answer(turns, prompt, text, len(written), self.progress),
@@ -239,10 +266,17 @@ class PromptBuilder:
         )
 
     def _pieces(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, on_id: Callable[[NewId], None]
+        self, prompts: Sequence[Prompt], writing: AnswerGeneration, on_id: Callable[[NewId], None]
     ) -> Iterator[tuple[int, str]]:
-        cache = self.memory.prompt
-        return stream_answer(self._reader, prompts, max_new_tokens=max_new_tokens, on_id=on_id, prompt_cache=cache)
+        return stream_answer(
+            self._reader,
+            prompts,
+            max_new_tokens=writing.max_new_tokens,
+            options=writing.sampling,
+            generators=writing.generators(len(prompts)),
+            on_id=on_id,
+            prompt_cache=self.memory.prompt,
+        )
 
     @property
     def _reader(self) -> LanguageModel:

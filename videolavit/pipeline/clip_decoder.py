@@ -7,7 +7,7 @@ field of motion itself. Frames come from the video detokenizer, or at once from 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +57,7 @@ class EncodedClip:
 class ClipDecoder:
     """Keyframes and frames of several samples at one size.
 
-    `options` are completed ones, one for each sample; they differ in their seeds alone.
+    `options` are completed ones, one for each sample; they differ in seeds and negative prompts alone.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class ClipDecoder:
                 guidance=_number(options.keyframe_guidance_scale),
                 generators=self._generators(f"keyframe {index}"),
                 start=None if last_frames is None else self._start(last_frames, vectors, index),
-                on_step=_on_step(report),
+                on_step=self._on_step(report, "keyframe", index),
             )
             return list(_to_uint8(images).cpu().numpy())
 
@@ -144,7 +144,7 @@ class ClipDecoder:
                 torch.cat([self._normalised(motion) for motion in motions]),
                 options=options,
                 generators=self._generators(f"frames {index}"),
-                on_step=_on_step(report),
+                on_step=self._on_step(report, "frames", index),
             )
             return list(frames.cpu().numpy())
 
@@ -170,6 +170,22 @@ class ClipDecoder:
             _ = self.model.motion_tokenizer if isinstance(motion, Tensor) else None
         with self.progress.step("warp"):
             return warp(image, as_field(self.model, motion, self.size))
+
+    def _on_step(
+        self, report: Callable[[int], None], stage: str, clip: int
+    ) -> Callable[[int, int, Tensor, Tensor], Any]:
+        """Report each denoising step, and show its latents to the callback of the options."""
+        callback = self.options.callback_on_step_end
+
+        def on_step(done: int, total: int, latents: Tensor, timestep: Tensor) -> Any:
+            report(done)
+            if callback is None:
+                return None
+            shown = {"latents": latents, "stage": stage, "clip": clip}
+            returned = callback(self.model, done - 1, timestep, shown)
+            return _latents_of(returned)
+
+        return on_step
 
     def _generators(self, name: str) -> list[torch.Generator]:
         return [generator for options in self.samples for generator in options.generators(name)]
@@ -249,14 +265,27 @@ def size_for_shape(model: Components, image: RGB, options: GenerationOptions) ->
     return max(step, step * round(root / step)), max(step, step * round(height * width / root / step))
 
 
+def _latents_of(returned: Any) -> Any:
+    """Latents in what a callback returned, if it has any.
+
+    Raises:
+        ConfigError: it is neither None nor a dictionary with "latents" and "interrupt".
+    """
+    from videolavit.detokenizers.denoise import StopDenoising
+
+    if returned is None:
+        return None
+    if not isinstance(returned, Mapping):
+        raise ConfigError(f"callback_on_step_end returned a {type(returned).__name__}, expected a dictionary or None")
+    if returned.get("interrupt"):
+        raise StopDenoising(returned.get("latents"))
+    return returned.get("latents")
+
+
 def _to_uint8(images: Tensor) -> Tensor:
     from videolavit.detokenizers.vae import to_uint8
 
     return to_uint8(images)
-
-
-def _on_step(report: Callable[[int], None]) -> Callable[[int, int, Tensor], None]:
-    return lambda done, total, latents: report(done)
 
 
 def _number(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,11 +37,13 @@ def sample_options(
     changes: dict[str, Any],
     *,
     after_image: bool = False,
+    writes: Sequence[Literal["keyframe", "motion"]] = ("keyframe", "motion"),
 ) -> list[GenerationOptions]:
-    """Complete options of each prompt; they differ in their seeds alone.
+    """Complete options of each prompt; they differ in seeds and negative prompts alone.
 
     Raises:
-        ConfigError: an option does not exist or is out of range, or there is another number of seeds than of prompts.
+        ConfigError: an option does not exist or is out of range, there is another number of seeds or negative prompts
+            than of prompts, or a negative prompt where nothing of what the language model `writes` is guided.
         PromptError: an empty list of prompts, or something else than words or a Prompt.
     """
     if not prompts:
@@ -49,16 +51,27 @@ def sample_options(
     for prompt in prompts:
         if not isinstance(prompt, str | Prompt):
             raise PromptError(f"got a prompt of type {type(prompt).__name__}, expected a text, or a list of texts")
-    seeds = changes.get("seed")
-    if not isinstance(seeds, list | tuple):
-        completed = (
-            (options or GenerationOptions()).changed(**changes).completed(model.settings, after_image=after_image)
+    lists = {
+        name: value for name in ("seed", "negative_prompt") if isinstance(value := changes.get(name), list | tuple)
+    }
+    for name, values in lists.items():
+        if len(values) != len(prompts):
+            raise ConfigError(f"got {len(values)} values of {name} for {len(prompts)} prompts, expected one for each")
+    base = (options or GenerationOptions()).changed(**{name: one for name, one in changes.items() if name not in lists})
+    own = [base.changed(**{name: values[k] for name, values in lists.items()}) for k in range(len(prompts))]
+    samples = [one.completed(model.settings, after_image=after_image) for one in own]
+    for sample in samples:
+        _check_guided(sample, writes)
+    return samples
+
+
+def _check_guided(options: GenerationOptions, writes: Sequence[str]) -> None:
+    """Refuse a negative prompt that nothing is steered away from."""
+    if options.negative_prompt and all(getattr(options.sampling, name).guidance == 1 for name in writes):
+        raise ConfigError(
+            f"got negative_prompt={options.negative_prompt!r}, but the guidance scale of {' and '.join(writes)} ids is "
+            "1, which is no guidance; choose another one, or leave the negative prompt out"
         )
-        return [completed] * len(prompts)
-    if len(seeds) != len(prompts):
-        raise ConfigError(f"got {len(seeds)} seeds for {len(prompts)} prompts, expected one for each")
-    asked = [(options or GenerationOptions()).changed(**{**changes, "seed": seed}) for seed in seeds]
-    return [one.completed(model.settings, after_image=after_image) for one in asked]
 
 
 def image_states(

@@ -41,13 +41,14 @@ from videolavit.checkpoints.shipped import named_model, shipped_model
 from videolavit.clip_tokens import ClipTokens
 from videolavit.config import to_dict
 from videolavit.errors import ConfigError, PromptError
-from videolavit.generation_options import GenerationOptions
+from videolavit.generation_options import RUN_TIME_OPTIONS, GenerationOptions
 from videolavit.language.conversation import Turn
 from videolavit.language.grammar import Modality
 from videolavit.language.prompts import Prompt
+from videolavit.language.sampling_options import text_sampling
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
-from videolavit.pipeline.answering import AnswerStream, PromptBuilder, VisualEncoding
+from videolavit.pipeline.answering import AnswerGeneration, AnswerStream, PromptBuilder, VisualEncoding
 from videolavit.pipeline.chat_messages import is_messages
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
 from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
@@ -230,7 +231,8 @@ class VideoLaVIT(Components):
                 best; None for the model's own number.
             options: by default the model's own.
             progress: is told how far the work is.
-            changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance_scale=7.0`.
+            changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance_scale=7.0,
+                negative_prompt="blue"`; `seed` and `negative_prompt` may be lists with one for each prompt.
 
         Raises:
             PromptError: the prompt is empty or too long.
@@ -238,7 +240,7 @@ class VideoLaVIT(Components):
             ConfigError: an option does not exist or is out of range.
         """
         prompts, work = _listed(prompt), Progress(progress)
-        samples = sample_options(self, prompts, options, changes)
+        samples = sample_options(self, prompts, options, changes, writes=("keyframe",))
         size = generated_size(self, samples[0], moving=False)
         images = [] if image is None else [read_image(one) for one in as_list_of_images(image)]
         codes = image_codes(self, images, samples[0], work)
@@ -293,7 +295,8 @@ class VideoLaVIT(Components):
                 for a single prompt only.
             options: by default the model's own.
             progress: is told how far the work is.
-            changes: single options by name, such as `seed=1, num_inference_steps=10, continuation="inversion"`.
+            changes: single options by name, such as `seed=1, num_inference_steps=10, continuation="inversion",
+                negative_prompt="blue"`; `seed` and `negative_prompt` may be lists with one for each prompt.
 
         Raises:
             PromptError: there is neither text nor image, or not even one clip fits into the context.
@@ -503,7 +506,9 @@ class VideoLaVIT(Components):
         if isinstance(clips, bool) or not isinstance(clips, int) or clips < 1:
             raise ConfigError(f"got clips={clips}, expected at least 1")
         work = Progress(progress)
-        samples = sample_options(self, prompts, options, changes, after_image=image is not None)
+        starts_with_image = image is not None or keyframe is not None
+        writes = ("motion",) if starts_with_image and clips == 1 else ("keyframe", "motion")
+        samples = sample_options(self, prompts, options, changes, after_image=image is not None, writes=writes)
         images = first_images(image if keyframe is None else keyframe, len(prompts))
         is_given = changes.get("height", None if options is None else options.height) is not None
         size = video_size(self, samples[0], images if keyframe is not None else [], after, is_given=is_given)
@@ -578,13 +583,16 @@ class VideoLaVIT(Components):
         video: LongVideos | Sequence[LongVideos] | None = None,
         history: Answer | Sequence[Turn] | None = None,
         max_new_tokens: int = 512,
+        temperature: float | int | None = None,
+        top_k: int | None = None,
+        top_p: float | int | None = None,
         max_clips: int | None = None,
         context: ContextOptions | Context = "retrieval",
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
     ) -> Any:
-        """Answer a question in words, greedily, about images, videos, both or neither; or several at once.
+        """Answer a question in words about images, videos, both or neither; or several at once.
 
         Returns an `Answer`, or a list of them for a list of questions.
 
@@ -600,14 +608,18 @@ class VideoLaVIT(Components):
                 as it is: the answer's `moments` say which clips were looked at.
             history: the last answer of a conversation to go on with, or turns.
             max_new_tokens: length limit of the answer.
+            temperature: higher is more varied. Without it, `top_k` and `top_p`, or with 0, the likeliest words come.
+            top_k: sample among so many likeliest ids.
+            top_p: sample among the likeliest ids that together have this probability.
             max_clips: most clips of a video that are encoded; None for as many as the model was made for.
             context: which clips of a memory a question is asked about: "whole", "window", "budget", "retrieval", or
                 `ContextOptions` that say more.
             patch_selection: which patches become tokens; "gumbel" is how the released model does it.
-            seed: for that draw.
+            seed: for that draw, and for sampling.
             progress: is told how far the work is.
 
         Raises:
+            ConfigError: an option is out of range.
             PromptError: media and question do not fit, an image is given as a video or the reverse, or all of it is
                 longer than the context.
             MediaError: a file cannot be read.
@@ -615,14 +627,16 @@ class VideoLaVIT(Components):
         questions = [question] if isinstance(question, str) else list(question)
         shared = {"image": image, "video": video, "history": history}
         builder = PromptBuilder(self, self.memory, Progress(progress))
-        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens, context)
+        encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
+        sampling = text_sampling(temperature, top_k, top_p)
+        writing = AnswerGeneration(max_new_tokens=max_new_tokens, sampling=sampling, seed=seed)
         if is_messages(question):
             if image is not None or video is not None or history is not None:
                 raise PromptError("messages bring along what they are about; leave out image=, video= and history=")
             turns, prompts = builder.message_prompts(cast("Sequence[Mapping[str, Any]]", question), encoding)
-            return builder.answers(turns, prompts, max_new_tokens)[0]
+            return builder.answers(turns, prompts, writing)[0]
         turns, prompts = builder.all_prompts(questions, shared, encoding)
-        answers = builder.answers(turns, prompts, max_new_tokens)
+        answers = builder.answers(turns, prompts, writing)
         return answers[0] if isinstance(question, str) else answers
 
     def stream_answer(
@@ -633,6 +647,9 @@ class VideoLaVIT(Components):
         video: LongVideos | Sequence[LongVideos] | None = None,
         history: Answer | Sequence[Turn] | None = None,
         max_new_tokens: int = 512,
+        temperature: float | int | None = None,
+        top_k: int | None = None,
+        top_p: float | int | None = None,
         max_clips: int | None = None,
         context: ContextOptions | Context = "retrieval",
         patch_selection: PatchSelection = "likeliest",
@@ -641,9 +658,11 @@ class VideoLaVIT(Components):
     ) -> AnswerStream:
         """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it."""
         builder = PromptBuilder(self, self.memory, Progress(progress))
-        encoding = self._visual_encoding(max_clips, patch_selection, seed, max_new_tokens, context)
+        encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
+        sampling = text_sampling(temperature, top_k, top_p)
+        writing = AnswerGeneration(max_new_tokens=max_new_tokens, sampling=sampling, seed=seed)
         [turns], [prompt] = builder.prompts([question], image, video, history, encoding)
-        return builder.stream(turns, prompt, max_new_tokens)
+        return builder.stream(turns, prompt, writing)
 
     def remember(
         self,
@@ -897,6 +916,10 @@ class VideoLaVIT(Components):
     ) -> GenerationOptions:
         """Options that were asked for, completed by the model's own values."""
         asked = (options or GenerationOptions()).changed(**changes)
+        if asked.negative_prompt:
+            raise ConfigError(
+                "negative_prompt= has no effect here, where the language model writes nothing; leave it out"
+            )
         return asked.completed(self.settings, after_image=after_image)
 
     def _visual_encoding(
@@ -904,16 +927,14 @@ class VideoLaVIT(Components):
         max_clips: int | None,
         patch_selection: PatchSelection,
         seed: int,
-        max_new_tokens: int,
         context: ContextOptions | Context,
     ) -> VisualEncoding:
-        if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 1:
-            raise ConfigError(f"got max_new_tokens={max_new_tokens}, expected at least 1")
         max_clips = self.settings.max_clips if max_clips is None else max_clips
         if isinstance(max_clips, bool) or not isinstance(max_clips, int) or max_clips < 1:
             raise ConfigError(f"got max_clips={max_clips}, expected at least 1")
         if not isinstance(context, ContextOptions):
             context = ContextOptions(context=context)
+        seed = seed if patch_selection == "gumbel" else 0  # else what was seen is found again whatever the seed
         return VisualEncoding(max_clips=max_clips, patch_selection=patch_selection, seed=seed, context=context)
 
     def _video_codes(
@@ -968,7 +989,9 @@ class VideoLaVIT(Components):
 
     def _metadata(self, task: str, prompt: Prompts, options: GenerationOptions, **ways: Any) -> dict[str, Any]:
         """All that is needed to do the same again; `ways` are the task's own arguments."""
-        values = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "generator"}
+        values = {
+            f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name not in RUN_TIME_OPTIONS
+        }
         plain = {name: to_dict(value) if dataclasses.is_dataclass(value) else value for name, value in values.items()}
         return {
             "made_by": f"videolavit {__version__}",

@@ -22,6 +22,7 @@ from videolavit.checkpoints.model_components import Components
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
+from videolavit.language.generation_prompt import generation_prompt
 from videolavit.language.grammar import Block, GrammarConfig, Modality, fit_motion, only_visual
 from videolavit.language.prompts import Prompt
 from videolavit.pipeline.ranking import best_of
@@ -36,7 +37,7 @@ class GenerationState:
     """The point from which one sample goes on."""
 
     options: GenerationOptions
-    """Completed ones; their seed is that of the sample."""
+    """Completed ones; seed and negative prompt are those of the sample."""
     context: Int[Tensor, "n"]
     """Ids of the prompt and of earlier clips."""
     num_clips: int = 0
@@ -78,6 +79,7 @@ class TokenGenerator:
 
     def __init__(self, model: Components, progress: Progress, *, constrained: bool = True) -> None:
         self.model, self.progress = model, progress
+        self._negative: dict[str, Prompt] = {}
         with progress.step("load"):
             _ = model.language_model
         most: int = model.parts.config("condition_decoder").num_positions
@@ -136,6 +138,13 @@ class TokenGenerator:
         keyframe, motion = (block.max_ids + 2 for block in self.grammar.video())
         fitting = (self.model.language_model.context_length // 2 - keyframe) // motion
         return max(1, min(self.model.settings.video_processor.adaptive.clips_per_keyframe, fitting))
+
+    def negative_prompts(self, states: Sequence[GenerationState]) -> list[Prompt | None]:
+        """The negative prompt of each sample, where there is one."""
+        texts = [state.options.negative_prompt or "" for state in states]
+        for text in {text for text in texts if text.strip()} - set(self._negative):
+            self._negative[text] = Prompt.from_ids(generation_prompt(self.model.language_model, text))
+        return [self._negative.get(text) for text in texts]
 
     def codes(self, ids: Tensor, block: Block) -> Tensor:
         """Codes of a block with its special tokens; what cannot be decoded of unconstrained ids is left out."""
@@ -251,7 +260,10 @@ class _StreamedIds:
         prompts = [Prompt.from_ids(context) for context in contexts]
         generators = [one for state, name in zip(states, names, strict=True) for one in state.options.generators(name)]
         sampling = states[0].options.sampling
-        self._ids: Any = stream(generator.model.language_model, prompts, blocks, sampling, generators)
+        negative = generator.negative_prompts(states)
+        self._ids: Any = stream(
+            generator.model.language_model, prompts, blocks, sampling, generators, negative_prompts=negative
+        )
 
     def block(self, sample: int, number: int) -> list[int]:
         """All ids of a block of a sample."""
@@ -291,6 +303,7 @@ class _BestIds:
             one for state, name in zip(states, names, strict=True) for one in state.options.generators(name, count)
         ]
         prompts = [Prompt.from_ids(context) for context in contexts for _ in range(count)]
+        negative = [one for one in generator.negative_prompts(states) for _ in range(count)]
         total = len(prompts) * sum(block.max_ids + 2 for block in blocks)
         with progress.step("generate", total) as report:
             done = itertools.count(1)
@@ -300,7 +313,7 @@ class _BestIds:
                 return False  # go on
 
             sampling = states[0].options.sampling
-            drafts = generate(model.language_model, prompts, blocks, sampling, generators, count_id)
+            drafts = generate(model.language_model, prompts, blocks, sampling, generators, count_id, negative)
             report(total)
         self._blocks = []
         with progress.step("rank", len(states)) as report:

@@ -22,6 +22,7 @@ def image_options(body: ImageBody, limits: RequestLimits) -> dict[str, Any]:
         ApiError: one is out of bounds.
     """
     options = {
+        "negative_prompt": body.negative_prompt or None,
         "keyframe_num_inference_steps": body.num_inference_steps,
         "keyframe_guidance_scale": body.guidance_scale,
     }
@@ -31,6 +32,7 @@ def image_options(body: ImageBody, limits: RequestLimits) -> dict[str, Any]:
 def video_options(body: VideoBody, limits: RequestLimits) -> dict[str, Any]:
     """Options of a video by name; raises as `image_options` does."""
     options = {
+        "negative_prompt": body.negative_prompt or None,
         "keyframe_num_inference_steps": body.keyframe_num_inference_steps,
         "keyframe_guidance_scale": body.keyframe_guidance_scale,
         "num_inference_steps": body.num_inference_steps,
@@ -86,6 +88,8 @@ def video_steps(options: dict[str, Any], settings: ModelSettings) -> int:
 def _given(options: dict[str, Any], limits: RequestLimits) -> dict[str, Any]:
     given = {name: value for name, value in options.items() if value is not None}
     given |= {name: float(given[name]) for name in given if name == "fps" or name.endswith("guidance_scale")}
+    if len(given.get("negative_prompt", "")) > limits.text_characters:
+        raise _bad(f"has more than {limits.text_characters} characters", "negative_prompt")
     for name, value in given.items():
         if name.endswith("steps") and value > limits.steps:
             raise _bad(f"got {value}, expected at most {limits.steps}", "num_inference_steps")

@@ -125,6 +125,7 @@ class ImageBody(_Body):
     output_format: Literal["png", "webp", "jpeg"] | None = None
     seed: Seed | None = None
     candidates: int | None = Field(None, ge=1)
+    negative_prompt: str | None = Field(None, description="Text that guidance of the tokens steps away from")
     num_inference_steps: Steps | None = Field(None, description="Denoising steps of the image")
     guidance_scale: Guidance | None = Field(None, description="Guidance of the image's denoising")
     quality: Ignored = None
@@ -158,6 +159,7 @@ class VideoBody(_Body):
     fps: float | int | None = Field(None, gt=0, le=60)
     seed: Seed | None = None
     candidates: int | None = Field(None, ge=1)
+    negative_prompt: str | None = Field(None, description="Text that guidance of the tokens steps away from")
     num_inference_steps: Steps | None = Field(None, description="Denoising steps of the frames")
     guidance_scale: Guidance | None = Field(None, description="Most guidance of the frames' denoising")
     keyframe_num_inference_steps: Steps | None = None

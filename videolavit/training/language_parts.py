@@ -14,6 +14,7 @@ from videolavit.checkpoints.artifacts import is_artifact, open_artifact, read_ar
 from videolavit.checkpoints.registry import build_component, live_component, load_component
 from videolavit.errors import CheckpointError
 from videolavit.language.chat_template import VICUNA, ChatTemplate
+from videolavit.language.loading_bars import without_bars
 from videolavit.language.text_tokenizer import load_text_tokenizer
 from videolavit.settings import ModelSettings
 from videolavit.training.language_loss import LanguageTraining
@@ -82,14 +83,15 @@ def load_text_model(folder: str | Path) -> Any:
     if not Path(folder).is_dir():
         raise CheckpointError(f"{folder}: no such folder; download a text model first")
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            attn_implementation="sdpa",
-            dtype=torch.float32,
-        )
+        with without_bars():
+            return AutoModelForCausalLM.from_pretrained(
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                attn_implementation="sdpa",
+                dtype=torch.float32,
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: the text model cannot be loaded: {error}") from error
 

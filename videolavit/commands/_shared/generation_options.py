@@ -5,17 +5,21 @@ One that is left out has the model's own value.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from videolavit.commands._shared.console import is_quiet
+from videolavit.commands._shared.requests import new_seed
 from videolavit.generation_options import OptionInfo, options_with_info
+from videolavit.language.sampling_options import text_sampling
 
 if TYPE_CHECKING:
     from videolavit.language.sampling_options import Sampling, SamplingOptions
 
-__all__ = ["ImageOptions", "TokenOptions", "VideoOptions"]
+__all__ = ["AnswerSampling", "ImageOptions", "TokenOptions", "VideoOptions"]
 
 _ELSEWHERE = {"fps", "patch_selection"}
 """`--fps` of a command is the speed at which its file plays; patches are a matter of Python."""
@@ -74,16 +78,25 @@ class TokenOptions:
     """Choose among the likeliest tokens that together have this probability; 1 for all."""
     guidance_scale: float | None = None
     """Strength with which tokens follow the prompt; 1 is no guidance."""
+    negative_prompt: str | None = None
+    """Text that guidance steps away from, such as what is not to be seen."""
+
+    @property
+    def samples(self) -> bool:
+        """True if an option of sampling was chosen."""
+        return replace(self, negative_prompt=None) != TokenOptions()
 
     def changes(self, own: Sampling) -> dict[str, Any]:
-        """The option of the pipeline that stands for these, if any was chosen; `own` is the model's way.
+        """The options of the pipeline that stand for these, if any was chosen; `own` is the model's way.
 
         Raises:
             ConfigError: a value is out of range.
         """
-        if self == TokenOptions():
-            return {}
-        return {"sampling": replace(own, keyframe=self._changed(own.keyframe), motion=self._changed(own.motion))}
+        negative = {} if self.negative_prompt is None else {"negative_prompt": self.negative_prompt}
+        if not self.samples:
+            return negative
+        sampling = replace(own, keyframe=self._changed(own.keyframe), motion=self._changed(own.motion))
+        return {"sampling": sampling, **negative}
 
     def _changed(self, own: SamplingOptions) -> SamplingOptions:
         names = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "guidance_scale": "guidance"}
@@ -93,3 +106,33 @@ class TokenOptions:
             return replace(own, **chosen, greedy=True)
         samples = any(name in chosen for name in ("temperature", "top_k", "top_p"))
         return replace(own, **chosen, greedy=own.greedy and not samples)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerSampling:
+    """Sampling of answers; by default the likeliest words come."""
+
+    temperature: float | None = None
+    """Higher is more varied; without it, --top-k and --top-p, or with 0, the likeliest words come."""
+    top_k: int | None = None
+    """Choose among so many likeliest tokens; 0 for all."""
+    top_p: float | None = None
+    """Choose among the likeliest tokens that together have this probability; 1 for all."""
+    seed: int | None = None
+    """Same seed, same answer. By default a new one where words are chosen by chance, told on stderr; else 0."""
+
+    def changes(self) -> dict[str, Any]:
+        """Options of `VideoLaVIT.answer` that stand for these; a seed that nobody chose is told.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        names = ("temperature", "top_k", "top_p")
+        chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
+        is_random = not text_sampling(**chosen).greedy
+        seed = self.seed
+        if seed is None:
+            seed = new_seed() if is_random else 0
+            if is_random and not is_quiet():
+                print(f"videolavit: seed {seed}", file=sys.stderr)
+        return {**chosen, "seed": seed}

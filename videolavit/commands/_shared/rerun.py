@@ -89,8 +89,8 @@ def remembered(file: Path | None, task: str) -> Run:
 
 def chosen_tokens(tokens: TokenOptions, model: VideoLaVIT, before: Run, *, after_image: bool) -> dict[str, Any]:
     """Sampling options of the command line, over those of the earlier run or the model."""
-    if not any(value is not None for value in (tokens.temperature, tokens.top_k, tokens.top_p, tokens.guidance_scale)):
-        return {}
+    if not tokens.samples:
+        return {} if tokens.negative_prompt is None else {"negative_prompt": tokens.negative_prompt}
     settings = model.settings
     own = settings.sampling_after_image if after_image else settings.sampling
     return tokens.changes(before.options.sampling or own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,5 +62,7 @@ def _text(file: str) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes") from error
+    except FileNotFoundError as error:
+        raise MediaError(f"{file}: no such file; relative paths start at {os.getcwd()!r}") from error
     except OSError as error:
         raise MediaError(f"{file}: cannot be read: {error.strerror}") from error

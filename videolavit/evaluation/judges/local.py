@@ -14,6 +14,7 @@ from typing import Any
 from videolavit.errors import ConfigError
 from videolavit.evaluation.files import file_sha256
 from videolavit.evaluation.judges.protocols import GradingProtocol
+from videolavit.language.loading_bars import without_bars
 
 __all__ = ["LocalJudge"]
 
@@ -76,7 +77,9 @@ class LocalJudge:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-        model: Any = AutoModelForCausalLM.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+        own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        with without_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(self.folder, **own)
         return tokenizer, model.to(self.device).eval()
 
 

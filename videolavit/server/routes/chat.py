@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from videolavit.language.prompts import Moment
-from videolavit.language.sampling_options import SamplingOptions
+from videolavit.language.sampling_options import SamplingOptions, text_sampling
 from videolavit.memory.context import ContextOptions
 from videolavit.server.answers import AnswerChoice, AnswerRequest, AnswerResult, AskedTurn, TokenScore
 from videolavit.server.api_error import ApiError
@@ -88,10 +88,8 @@ async def _request(body: ChatBody, services: Services) -> AnswerRequest:
 
 def _sampling(body: ChatBody) -> SamplingOptions:
     """As asked for; without temperature and top_p the model's own way, which is greedy."""
-    if body.temperature == 0 or (body.temperature is None and body.top_p is None):
-        return SamplingOptions(greedy=True)
-    temperature = 1.0 if body.temperature is None else body.temperature
-    return SamplingOptions(temperature=max(float(temperature), 1e-3), top_k=0, top_p=float(body.top_p or 1))
+    temperature = max(float(body.temperature), 1e-3) if body.temperature else body.temperature
+    return text_sampling(temperature, top_p=None if body.top_p is None else float(body.top_p))
 
 
 async def _turns(messages: list[Message], services: Services) -> tuple[str | None, tuple[AskedTurn, ...]]:

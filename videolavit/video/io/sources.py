@@ -257,10 +257,10 @@ def _open_path(path: str | bytes, name: str) -> Any:
             raise MediaError(
                 f"{name!r}: is a folder, expected a video file; name the files in it one by one"
             ) from error
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(
-            f"{name!r}: cannot be opened: {reason}; check the path, relative ones start at {os.getcwd()!r}"
-        ) from error
+        if isinstance(error, FileNotFoundError):
+            shown = name or repr(name)
+            raise MediaError(f"{shown}: no such file; relative paths start at {os.getcwd()!r}") from error
+        raise MediaError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _can_seek(file: Any) -> bool:

@@ -144,6 +144,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     try:
         note = _read_note(path)
+    except FileNotFoundError as error:
+        raise MediaError(f"{path}: no such file; relative paths start at {os.getcwd()!r}") from error
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: cannot read metadata: {error}; expected a file that `write_video` wrote") from error
     try:
