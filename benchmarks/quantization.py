@@ -54,7 +54,7 @@ def main() -> None:
 
 def language_model(name: str | None) -> nn.Module:
     if name is not None:
-        return VideoLaVIT.from_pretrained(name).parts.module("language_model")
+        return VideoLaVIT.from_pretrained(name).components.module("language_model")
     torch.manual_seed(0)
     return build_causal_lm(SIZES, VOCABULARY).eval()
 

@@ -56,7 +56,7 @@ def test_its_preview_is_near_the_frames_and_needs_no_video_detokenizer(shipped_m
 
     def preview(frames: np.ndarray, clip: int) -> None:
         seen.append(frames)
-        loaded.extend(fresh.parts.loaded)
+        loaded.extend(fresh.components.loaded)
 
     video = fresh.video("a large red circle moves right", seed=1, preview=preview)
     assert "video_unet" not in loaded

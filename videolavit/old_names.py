@@ -1,14 +1,15 @@
-"""Names that options and settings had in earlier versions: in `config.json` files and in the metadata of results.
+"""Names that options and settings had in earlier versions: in `config.json` files, in the metadata of results, in the
+checkpoints of a training run, and in command lines of training.
 
-Whatever reads stored options passes them through `current_names`; no other file knows an old name.
+Whatever reads stored options passes them through a function of this file; no other file knows an old name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["current_names"]
+__all__ = ["current_flags", "current_names", "current_run"]
 
 _KEYS = {
     "front_end": "video_processor",
@@ -24,6 +25,13 @@ _KEYS = {
     "noise": "continuation",
     "choice": "patch_selection",
 }
+_STAGE_KEYS = {
+    "draw_image": "generate_image",
+    "draw_video": "generate_video",
+    "draw_steps": "num_inference_steps",
+    "mark": "special_token",
+}
+"""Options of stages of training, by the last part of their dotted name."""
 _PATCH_SELECTION = {"argmax": "likeliest"}
 
 
@@ -39,3 +47,24 @@ def current_names(values: Mapping[str, Any]) -> dict[str, Any]:
             value = _PATCH_SELECTION.get(value, value)
         renamed[name] = current_names(value) if isinstance(value, Mapping) else value
     return renamed
+
+
+def current_run(options: Mapping[str, str]) -> dict[str, str]:
+    """Options of a training run by dotted names, such as `shares.generate_video`, under the names of this version."""
+    return {_dotted(name): value for name, value in options.items()}
+
+
+def current_flags(arguments: Sequence[str]) -> list[str]:
+    """A command line of training, such as `--shares.generate-video 1`, with the options of this version."""
+    return [_flag(argument) if argument.startswith("--") else argument for argument in arguments]
+
+
+def _dotted(name: str) -> str:
+    *groups, last = name.split(".")
+    return ".".join([*groups, _STAGE_KEYS.get(last, last)])
+
+
+def _flag(argument: str) -> str:
+    name, equals, value = argument.removeprefix("--").partition("=")
+    renamed = _dotted(name.replace("-", "_"))
+    return argument if renamed == name.replace("-", "_") else f"--{renamed.replace('_', '-')}{equals}{value}"

@@ -54,4 +54,4 @@ def test_a_model_with_one_language_model_answers_with_it_in_the_released_layout_
     from videolavit import VideoLaVIT
 
     assert cli.main(["convert", "tiny", str(tmp_path / "released"), "--layout", "released"]) == 0
-    assert VideoLaVIT.from_pretrained(tmp_path / "released").parts.answering("language_model") == "language_model"
+    assert VideoLaVIT.from_pretrained(tmp_path / "released").components.answering("language_model") == "language_model"

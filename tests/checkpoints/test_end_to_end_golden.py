@@ -98,14 +98,14 @@ def test_keyframe_codes_become_the_reference_image_and_its_continuation(model):
     codes = model.vocabulary.visual_codes(torch.tensor(KEYFRAME["tokens"]))
     vectors = [model.visual_tokenizer.code_vectors(codes)]
     size = {"height": KEYFRAME["height"], "width": KEYFRAME["width"], "guidance": KEYFRAME["guidance_scale"]}
-    image = detokenizer.draw(vectors, **size, steps=KEYFRAME["num_inference_steps"], noise=rand(81, 1, 4, 8, 12))
+    image = detokenizer.generate(vectors, **size, steps=KEYFRAME["num_inference_steps"], noise=rand(81, 1, 4, 8, 12))
     assert_close(image, expected["image"])
 
     row, column = np.indices((64, 96))
     last_frame = ((row + column)[..., None] * np.array([1, 2, 3]) % 256).astype(np.uint8)
     start = restart_latents(detokenizer, last_frame[None], steps=20, inverse_rate=0.85, noise=rand(82, 1, 4, 8, 12))
     assert_close(start.latents, expected["restart_latents"])
-    assert_close(detokenizer.draw(vectors, **size, start=start), expected["continued_image"])
+    assert_close(detokenizer.generate(vectors, **size, start=start), expected["continued_image"])
 
 
 def test_motion_codes_become_the_reference_frames(model):

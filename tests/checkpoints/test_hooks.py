@@ -26,7 +26,7 @@ KINDS = PRECISIONS
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small") / "model"
-    small_model().parts.save(folder)
+    small_model().components.save(folder)
     return folder
 
 
@@ -41,19 +41,19 @@ def hidden(model) -> torch.Tensor:
 @pytest.mark.parametrize("precision", KINDS)
 def test_a_language_model_is_quantised_as_it_is_loaded_and_nothing_else_is(folder, precision):
     model, exact = VideoLaVIT.from_pretrained(folder, quantize=precision), VideoLaVIT.from_pretrained(folder)
-    language_model = model.parts.module("language_model")
+    language_model = model.components.module("language_model")
     layers = [layer for layer in language_model.get_decoder().modules() if isinstance(layer, KINDS[precision])]
     assert len(layers) == 2 * 7
     assert type(language_model.get_output_embeddings()) is nn.Linear
-    assert not precision_of(model.parts.module("video_unet"))
+    assert not precision_of(model.components.module("video_unet"))
     error = (hidden(model) - hidden(exact)).norm() / hidden(exact).norm()
     assert 0 < error < {"int8": 0.02, "int4": 0.3, "nf4": 0.3}[precision]
 
 
 def test_parts_in_memory_are_changed_at_once_and_results_stay_near():
     model, exact = small_model(), small_model()
-    model.parts.adapt(quantizer_of("int8"))
-    assert precision_of(model.parts.module("language_model")) == "int8"
+    model.components.adapt(quantizer_of("int8"))
+    assert precision_of(model.components.module("language_model")) == "int8"
     assert torch.allclose(hidden(model), hidden(exact), atol=0.1)
 
 
@@ -62,7 +62,7 @@ def test_a_quantised_model_is_written_and_opened_with_the_same_bits(folder, tmp_
     model = VideoLaVIT.from_pretrained(folder, quantize=precision)  # nothing of it is loaded yet
     model.save_pretrained(tmp_path / "model")
     again = VideoLaVIT.from_pretrained(tmp_path / "model")
-    assert precision_of(again.parts.module("language_model")) == precision
+    assert precision_of(again.components.module("language_model")) == precision
     assert torch.equal(hidden(again), hidden(model))
     sizes = [(path / "language_model.safetensors").stat().st_size for path in (folder, tmp_path / "model")]
     assert sizes[1] < sizes[0]
@@ -70,17 +70,17 @@ def test_a_quantised_model_is_written_and_opened_with_the_same_bits(folder, tmp_
     files = [(tmp_path / name / "language_model.safetensors").read_bytes() for name in ("model", "twice")]
     assert files[0] == files[1]
     assert (
-        part_size(again.parts.stored("language_model")).bytes
-        == part_size(VideoLaVIT.from_pretrained(folder).parts.stored("language_model"), quantize=precision).bytes
+        part_size(again.components.stored("language_model")).bytes
+        == part_size(VideoLaVIT.from_pretrained(folder).components.stored("language_model"), quantize=precision).bytes
     )
 
 
 def test_stored_bits_are_not_made_others(folder, tmp_path):
     VideoLaVIT.from_pretrained(folder, quantize="int8").save_pretrained(tmp_path / "model")
     same = VideoLaVIT.from_pretrained(tmp_path / "model", quantize="int8")
-    assert precision_of(same.parts.module("language_model")) == "int8"
+    assert precision_of(same.components.module("language_model")) == "int8"
     with pytest.raises(ConfigError, match="are stored in int8"):
-        VideoLaVIT.from_pretrained(tmp_path / "model", quantize="int4").parts.module("language_model")
+        VideoLaVIT.from_pretrained(tmp_path / "model", quantize="int4").components.module("language_model")
 
 
 def test_a_configuration_with_other_bits_is_refused(folder, tmp_path):
@@ -88,7 +88,7 @@ def test_a_configuration_with_other_bits_is_refused(folder, tmp_path):
     config = tmp_path / "model" / "config.json"
     config.write_text(config.read_text().replace('"videolavit_quantize": "int8"', '"videolavit_quantize": "int2"'))
     with pytest.raises(ConfigError, match="'int2', expected"):
-        VideoLaVIT.from_pretrained(tmp_path / "model").parts.module("language_model")
+        VideoLaVIT.from_pretrained(tmp_path / "model").components.module("language_model")
 
 
 def test_that_it_is_slower_is_said_before_it_starts(folder, caplog):
@@ -107,7 +107,7 @@ def test_only_the_unets_are_compiled(folder, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda method: compiled.append(type(method.__self__)) or method)
     model = VideoLaVIT.from_pretrained(folder, compile=True)
     for name in small_modules():
-        model.parts.module(name)
+        model.components.module(name)
     assert {kind.__name__ for kind in compiled} == {"MapUNet2DConditionModel", "VideoUNet"}
     assert len(compiled) == 2
 
@@ -150,7 +150,7 @@ def test_slices_give_the_same_images_one_by_one(monkeypatch):
 def test_tiles_cover_a_large_image_and_leave_a_small_one_alone():
     model, plain = small_model(), small_model()
     model.enable_vae_tiling()
-    tiled, whole = (one.parts.module("keyframe_vae") for one in (model, plain))
+    tiled, whole = (one.components.module("keyframe_vae") for one in (model, plain))
     small, large = torch.randn(1, 4, 32, 32), torch.randn(1, 4, 40, 70)
     sizes: list[tuple[int, ...]] = []
     tiled.decoder.register_forward_hook(lambda _, inputs, __: sizes.append(tuple(inputs[0].shape[2:])))
@@ -171,13 +171,13 @@ def test_tiles_cover_a_large_image_and_leave_a_small_one_alone():
 def test_the_size_of_a_part_is_known_before_it_is_loaded(folder, precision, dtype):
     model = VideoLaVIT.from_pretrained(folder, dtype=dtype, quantize=precision)
     for name, module in small_modules().items():
-        size = part_size(model.parts.stored(name), dtype=dtype, quantize=precision)
+        size = part_size(model.components.stored(name), dtype=dtype, quantize=precision)
         assert size.parameters == sum(math.prod(tensor.shape) for tensor in distinct_tensors(module).values()), name
-        assert size.bytes == held_bytes(model.parts.module(name)), name
+        assert size.bytes == held_bytes(model.components.module(name)), name
 
 
 def test_sizes_of_a_checkpoint_are_those_of_its_parts(folder):
-    checkpoint = VideoLaVIT.from_pretrained(folder).parts._checkpoint
+    checkpoint = VideoLaVIT.from_pretrained(folder).components._checkpoint
     sizes = part_sizes(checkpoint)
     assert sizes.keys() == small_modules().keys()
     assert sizes["video_unet"] == part_size(live_component("video_unet", small_modules()["video_unet"]))

@@ -165,7 +165,7 @@ def test_a_task_reads_only_the_files_of_its_parts(folder, tmp_path, layout):
     parts = model.answering
     assert parts.language_model.width == parts.visual_tokenizer.config.language_width
     assert parts.motion_tokenizer.config.num_tokens == 135
-    assert all(name.startswith("answering_") for name in model.parts.loaded)
+    assert all(name.startswith("answering_") for name in model.components.loaded)
     with pytest.raises(CheckpointError, match="is not"):
         model.video_detokenizer  # noqa: B018
 
@@ -173,8 +173,8 @@ def test_a_task_reads_only_the_files_of_its_parts(folder, tmp_path, layout):
 def test_the_codebook_is_read_without_the_rest_of_the_tokenizer(folder):
     model = VideoLaVIT.from_pretrained(folder)
     codes = torch.tensor([3, 0])
-    vectors = model.parts.quantizer("visual_tokenizer").vectors(codes)
-    assert model.parts.loaded == []
+    vectors = model.components.quantizer("visual_tokenizer").vectors(codes)
+    assert model.components.loaded == []
     assert torch.equal(vectors, model.visual_tokenizer.code_vectors(codes))
 
 

@@ -33,14 +33,14 @@ def _no_look_at_values(monkeypatch):
 
 
 def draw_keyframe(model: Components, **options) -> torch.Tensor:
-    return model.keyframe_detokenizer.draw([torch.ones(3, 4)], height=16, width=16, steps=2, **options)
+    return model.keyframe_detokenizer.generate([torch.ones(3, 4)], height=16, width=16, steps=2, **options)
 
 
 def draw_frames(model: Components) -> torch.Tensor:
     image = torch.full((1, 16, 16, 3), 100, dtype=torch.uint8)
     options = video_detokenizer.VideoOptions(num_inference_steps=2, max_guidance_scale=2.0, decode_chunk_size=2)
     generators = sample_generators(0, 1)
-    return model.video_detokenizer.draw(image, torch.zeros(1, 2, 3, 4, 4), options=options, generators=generators)
+    return model.video_detokenizer.generate(image, torch.zeros(1, 2, 3, 4, 4), options=options, generators=generators)
 
 
 def think(model: Components) -> torch.Tensor:
@@ -59,7 +59,7 @@ def offloaded(device: str) -> Components:
 def visits(model: Components, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the parts in the order in which they come to the device; filled while the model works."""
     came: list[str] = []
-    names = {id(model.parts.module(name)): name for name in model.parts.loaded}
+    names = {id(model.components.module(name)): name for name in model.components.loaded}
     bring = Offload.bring
 
     def note(offload: Offload, part: nn.Module) -> None:
@@ -72,7 +72,7 @@ def visits(model: Components, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def on_device(model: Components) -> set[str]:
-    parts = {name: model.parts.module(name) for name in model.parts.loaded}
+    parts = {name: model.components.module(name) for name in model.components.loaded}
     return {name for name, part in parts.items() if next(part.parameters()).device == META}
 
 
@@ -116,7 +116,7 @@ def test_weights_are_unharmed_by_the_visit():
         task(model)
     for name, part in fresh.items():
         if name not in on_device(model):
-            held = model.parts.module(name).state_dict()
+            held = model.components.module(name).state_dict()
             assert all(torch.equal(held[key], value) for key, value in part.state_dict().items()), name
     assert on_device(model) == {"keyframe_vae"}
 
@@ -128,9 +128,9 @@ def test_offloading_changes_no_result(task):
 
 def test_offloading_twice_is_offloading_once():
     model = offloaded("cpu")
-    method = model.parts.module("video_unet").forward
+    method = model.components.module("video_unet").forward
     model.enable_model_cpu_offload()
-    assert model.parts.module("video_unet").forward is method
+    assert model.components.module("video_unet").forward is method
 
 
 def test_tied_weights_stay_tied_on_the_device_and_at_home():

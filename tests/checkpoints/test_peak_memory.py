@@ -39,7 +39,7 @@ def measure(name, task):
     numbers[name]["growth"] = (memory("VmHWM") - before) / size
 
 def load(dtype=None):
-    return VideoLaVIT.from_pretrained(folder, dtype=dtype).parts.module("language_model")
+    return VideoLaVIT.from_pretrained(folder, dtype=dtype).components.module("language_model")
 
 def stored(shape):
     return StoredTensor(key="", where="", shape=shape, dtype=torch.float32, load=lambda: torch.rand(shape))

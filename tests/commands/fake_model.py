@@ -19,7 +19,7 @@ TOKENS = ClipTokens(keyframe=torch.tensor([5, 6]), motion=torch.tensor([7, 8]))
 class FakeModel:
     """Every task of the pipeline, without a network."""
 
-    parts = SimpleNamespace(hash="1234")
+    components = SimpleNamespace(hash="1234")
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []

@@ -133,7 +133,7 @@ def test_a_run_is_repeated_from_its_result(model, folder, caplog):
     assert "candidates" not in again  # nobody asked for any, then or now
     assert (changed["clips"], changed["num_inference_steps"], changed["options"].seed) == (3, 2, 7)
     assert caplog.messages == []
-    model.parts = SimpleNamespace(hash="5678")
+    model.components = SimpleNamespace(hash="5678")
     assert cli.main(["video", "--like", "a.mp4", "-o", "d.mp4"]) == 0
     assert caplog.messages == ["a.mp4 was made by another model, 1234; this one is 5678"]
 

@@ -53,7 +53,7 @@ def test_options_of_the_stage_win_over_the_preset():
     config = train.parse(["pretraining", "--shares.words", "3", "--texts", "a.txt", "--quiet"])
     stage = train._stage(config)
     assert (stage.shares.words, stage.texts, config.quiet) == (3, "a.txt", True)
-    assert stage.shares.draw_video == TINY["pretraining"].shares.draw_video
+    assert stage.shares.generate_video == TINY["pretraining"].shares.generate_video
     paper = train._stage(train.parse(["pretraining", "--preset", "paper"]))
     assert paper == PAPER["pretraining"]
 

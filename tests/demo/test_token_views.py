@@ -113,7 +113,7 @@ def test_expectations_are_probabilities_of_what_was_written(shipped):
     words, model = "a red circle moves to the right", shipped.language_model
     one = SamplingOptions(greedy=True)
     engine = DecodingEngine(model, slots=1)
-    most = shipped.parts.config("condition_decoder").num_positions
+    most = shipped.components.config("condition_decoder").num_positions
     running = engine.submit(
         GenerationRequest(
             prompt=Prompt.from_ids(generation_prompt(model, words)),

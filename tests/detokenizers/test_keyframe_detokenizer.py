@@ -61,7 +61,7 @@ def test_numbers_of_the_reference_implementation(name: str, seed: int):
     options = {"height": sizes["height"], "width": sizes["width"], "guidance": sizes["guidance_scale"]}
 
     noise = StepNoise()
-    image = detokenizer.draw(
+    image = detokenizer.generate(
         rows,
         **options,
         steps=sizes["num_inference_steps"],
@@ -84,7 +84,7 @@ def test_numbers_of_the_reference_implementation(name: str, seed: int):
     assert start.first_step == again["noise_level"]
     assert_close(start.latents, expected["restart_latents"])
     noise = StepNoise()
-    image = detokenizer.draw(rows, **options, start=start, generators=[noise.generator], on_step=noise.on_step)
+    image = detokenizer.generate(rows, **options, start=start, generators=[noise.generator], on_step=noise.on_step)
     assert_close(image, expected["continued_image"])
 
 
@@ -111,8 +111,8 @@ def test_time_ids_put_the_height_first_in_both_branches(detokenizer: KeyframeDet
     told = []
     hook = detokenizer.unet.add_time_proj.register_forward_pre_hook(lambda _, told_now: told.append(told_now[0]))
     try:
-        detokenizer.draw(codes(3), **SIZE, steps=2)
-        detokenizer.draw(codes(3), **SIZE, steps=1, guidance=1.0)
+        detokenizer.generate(codes(3), **SIZE, steps=2)
+        detokenizer.generate(codes(3), **SIZE, steps=1, guidance=1.0)
     finally:
         hook.remove()
     assert [ids.tolist() for ids in told] == [[32, 48, 0, 0, 32, 48] * 2] * 2 + [[32, 48, 0, 0, 32, 48]]
@@ -122,39 +122,41 @@ def test_time_ids_put_the_height_first_in_both_branches(detokenizer: KeyframeDet
 def test_a_batch_of_two_is_two_singles(kind: str, request: pytest.FixtureRequest):
     detokenizer = request.getfixturevalue(kind)
     rows = codes(3, 9)
-    both = detokenizer.draw(rows, **SHORT, generators=sample_generators(5, 2))
+    both = detokenizer.generate(rows, **SHORT, generators=sample_generators(5, 2))
     assert both.shape == (2, 32, 48, 3)
     for i in range(2):
-        single = detokenizer.draw([rows[i]], **SHORT, generators=sample_generators(5, 1, first=i))
+        single = detokenizer.generate([rows[i]], **SHORT, generators=sample_generators(5, 1, first=i))
         assert_close(both[i : i + 1], single, 1e-5)
 
 
 def test_ancestral_steps_draw_from_the_generators(ancestral: KeyframeDetokenizer):
     noise = rand(7, 1, 4, 4, 6)
     same, again, other = (
-        ancestral.draw(codes(3), **SHORT, noise=noise, generators=sample_generators(seed, 1)) for seed in (1, 1, 2)
+        ancestral.generate(codes(3), **SHORT, noise=noise, generators=sample_generators(seed, 1)) for seed in (1, 1, 2)
     )
     assert torch.equal(same, again)
     assert not torch.allclose(same, other, atol=1e-3)
 
 
 def test_a_run_leaves_no_trace_in_the_next(ancestral: KeyframeDetokenizer):
-    runs = [ancestral.draw(codes(3), **SIZE, steps=steps, generators=sample_generators(1, 1)) for steps in (3, 5, 3)]
+    runs = [
+        ancestral.generate(codes(3), **SIZE, steps=steps, generators=sample_generators(1, 1)) for steps in (3, 5, 3)
+    ]
     assert torch.equal(runs[0], runs[2])
 
 
 @pytest.mark.parametrize("kind", [EulerDiscreteScheduler, DPMSolverMultistepScheduler])
 def test_other_schedulers_of_diffusers_work(detokenizer: KeyframeDetokenizer, kind: type):
     other = with_scheduler(detokenizer, kind)
-    images = other.draw(codes(3), **SHORT, generators=sample_generators(1, 1))
+    images = other.generate(codes(3), **SHORT, generators=sample_generators(1, 1))
     assert images.isfinite().all()
     assert images.std() > 0.01
     start = restart_latents(other, to_uint8(images), steps=10, inverse_rate=0.8, generators=sample_generators(1, 1))
-    assert other.draw(codes(3), **SIZE, start=start, generators=sample_generators(1, 1)).isfinite().all()
+    assert other.generate(codes(3), **SIZE, start=start, generators=sample_generators(1, 1)).isfinite().all()
 
 
 def test_images_are_0_to_1_and_turn_into_bytes(detokenizer: KeyframeDetokenizer):
-    images = detokenizer.draw(codes(3), **SHORT, guidance=20.0, generators=sample_generators(1, 1))
+    images = detokenizer.generate(codes(3), **SHORT, guidance=20.0, generators=sample_generators(1, 1))
     assert images.dtype == torch.float32
     assert images.min() >= 0
     assert images.max() <= 1
@@ -164,32 +166,32 @@ def test_images_are_0_to_1_and_turn_into_bytes(detokenizer: KeyframeDetokenizer)
 def test_the_vae_stays_in_float32(detokenizer: KeyframeDetokenizer, caplog: pytest.LogCaptureFixture):
     half = copy.deepcopy(detokenizer)
     half.unet.bfloat16(), half.condition_decoder.bfloat16()
-    image = half.draw(codes(3), **SHORT, generators=sample_generators(1, 1))
+    image = half.generate(codes(3), **SHORT, generators=sample_generators(1, 1))
     assert_close(
-        image, detokenizer.draw(codes(3), **SHORT, generators=sample_generators(1, 1)), 0.05
+        image, detokenizer.generate(codes(3), **SHORT, generators=sample_generators(1, 1)), 0.05
     )  # measured: 0.019
     assert half.vae.dtype == torch.float32
     assert "float32" not in caplog.text
     half.vae.bfloat16()
-    assert half.draw(codes(3), **SHORT).dtype == torch.float32
+    assert half.generate(codes(3), **SHORT).dtype == torch.float32
     assert half.vae.dtype == torch.float32
     assert "is now float32" in caplog.text
 
 
 def test_errors_say_what_is_wrong(detokenizer: KeyframeDetokenizer):
     with pytest.raises(ShapeError, match="30 x 48, expected multiples of 8, such as 32 x 48"):
-        detokenizer.draw(codes(3), height=30, width=48)
+        detokenizer.generate(codes(3), height=30, width=48)
     with pytest.raises(ShapeError, match="expected multiples of 8, such as 8 x 48"):
-        detokenizer.draw(codes(3), height=0, width=48)
+        detokenizer.generate(codes(3), height=0, width=48)
     with pytest.raises(ShapeError, match="no image"):
-        detokenizer.draw([], **SIZE)
+        detokenizer.generate([], **SIZE)
     with pytest.raises(ShapeError, match="have no code"):
-        detokenizer.draw(codes(3, 0), **SIZE)
+        detokenizer.generate(codes(3, 0), **SIZE)
     with pytest.raises(ShapeError, match="1 generators for a batch of 2"):
-        detokenizer.draw(codes(3, 4), **SIZE, generators=sample_generators(0, 1))
+        detokenizer.generate(codes(3, 4), **SIZE, generators=sample_generators(0, 1))
     with pytest.raises(ShapeError, match="got latents of shape"):
-        detokenizer.draw(codes(3), **SIZE, noise=rand(0, 1, 4, 6, 4))
+        detokenizer.generate(codes(3), **SIZE, noise=rand(0, 1, 4, 6, 4))
     with pytest.raises(ConfigError, match="got 0 denoising steps"):
-        detokenizer.draw(codes(3), **SIZE, steps=0)
+        detokenizer.generate(codes(3), **SIZE, steps=0)
     with pytest.raises(ConfigError, match="got first step 4, expected 0 to 3"):
-        detokenizer.draw(codes(3), **SIZE, start=KeyframeStart(latents=rand(0, 1, 4, 4, 6), first_step=4, steps=4))
+        detokenizer.generate(codes(3), **SIZE, start=KeyframeStart(latents=rand(0, 1, 4, 4, 6), first_step=4, steps=4))

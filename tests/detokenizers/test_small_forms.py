@@ -227,7 +227,7 @@ def test_residuals_are_added_to_the_compensated_keyframe():
     ]
     torch.testing.assert_close(drawn[0], base, atol=1e-4, rtol=0)
     assert (drawn[1] - base).abs().mean() > 1e-3
-    assert tiny.draw(keyframes, motion).shape == (2, 3, 16, 24, 3)
+    assert tiny.generate(keyframes, motion).shape == (2, 3, 16, 24, 3)
 
 
 def test_residuals_are_added_to_what_the_model_has_learnt_to_move():
@@ -240,7 +240,7 @@ def test_residuals_are_added_to_what_the_model_has_learnt_to_move():
     assert torch.equal(base.frames[:, 0], keyframes)
     assert (base.frames - compensate(keyframes, motion).frames).abs().mean() > 0.01
     with pytest.raises(ConfigError, match="got 0 denoising steps, expected 1"):
-        detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=0))
+        detokenizer.generate(keyframes, motion, options=VideoOptions(num_inference_steps=0))
 
 
 def test_a_clip_drawn_by_residuals_does_not_depend_on_its_batch():

@@ -132,7 +132,7 @@ def test_keyframes_may_be_bytes_and_motion_of_any_size(detokenizer: VideoDetoken
     signed = (pixels.permute(0, 3, 1, 2).float() / 255 * 2 - 1).clamp(-1, 1)
     _, motion = inputs(1)
     frames = [
-        detokenizer.draw(keyframes, motion, options=SHORT, generators=sample_generators(1, 1))
+        detokenizer.generate(keyframes, motion, options=SHORT, generators=sample_generators(1, 1))
         for keyframes in (pixels, pixels.numpy(), signed)
     ]
     assert frames[0].shape == (1, 5, 32, 48, 3)
@@ -148,7 +148,7 @@ def test_keyframes_may_be_bytes_and_motion_of_any_size(detokenizer: VideoDetoken
 
 
 def test_latents_whose_sides_the_unet_does_not_halve_evenly_are_handled(detokenizer: VideoDetokenizer):
-    frames = detokenizer.draw(rand(1, 1, 3, 40, 56).clamp(-1, 1), 0.3 * rand(2, 1, 2, 3, 5, 7), options=SHORT)
+    frames = detokenizer.generate(rand(1, 1, 3, 40, 56).clamp(-1, 1), 0.3 * rand(2, 1, 2, 3, 5, 7), options=SHORT)
     assert frames.shape == (1, 3, 40, 56, 3)
 
 
@@ -209,21 +209,21 @@ def test_half_precision_networks_keep_latents_in_full_precision(detokenizer: Vid
 def test_errors_say_what_is_wrong(detokenizer: VideoDetokenizer):
     keyframes, motion = inputs(2)
     with pytest.raises(ShapeError, match=r"\(1, 2, 5, 4, 6\) for 2 keyframes"):
-        detokenizer.draw(keyframes, motion[:1])
+        detokenizer.generate(keyframes, motion[:1])
     with pytest.raises(ShapeError, match="36 x 48, expected multiples of 8, such as 32 x 48"):
-        detokenizer.draw(torch.zeros(2, 3, 36, 48), motion)
+        detokenizer.generate(torch.zeros(2, 3, 36, 48), motion)
     with pytest.raises(ShapeError, match=r"float images from .* to 255, expected -1 to 1"):
-        detokenizer.draw(torch.full((2, 3, 32, 48), 255.0), motion)
+        detokenizer.generate(torch.full((2, 3, 32, 48), 255.0), motion)
     with pytest.raises(ShapeError, match="expected uint8"):
-        detokenizer.draw(keyframes.permute(0, 2, 3, 1), motion)
+        detokenizer.generate(keyframes.permute(0, 2, 3, 1), motion)
     with pytest.raises(ShapeError, match="1 generators for a batch of 2"):
-        detokenizer.draw(keyframes, motion, generators=sample_generators(0, 1))
+        detokenizer.generate(keyframes, motion, generators=sample_generators(0, 1))
     with pytest.raises(ShapeError, match="got noise of the shapes"):
-        detokenizer.draw(keyframes, motion, noise=VideoNoise(keyframes, rand(0, 2, 4, 4, 4, 6)))
+        detokenizer.generate(keyframes, motion, noise=VideoNoise(keyframes, rand(0, 2, 4, 4, 4, 6)))
     with pytest.raises(ConfigError, match="got 1001 denoising steps, expected 1 to 1000"):
-        detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=1001))
+        detokenizer.generate(keyframes, motion, options=VideoOptions(num_inference_steps=1001))
     with pytest.raises(ConfigError, match="got 0 denoising steps, expected 1 to 1000"):
-        detokenizer.draw(keyframes, motion, options=VideoOptions(num_inference_steps=0))
+        detokenizer.generate(keyframes, motion, options=VideoOptions(num_inference_steps=0))
     with pytest.raises(ConfigError, match="steps"):
         VideoOptions(num_inference_steps=-1)
     other_grid = MotionConditionEncoder(MotionConditionEncoderConfig(rows=8, cols=8, width=8, heads=1, depth=1))

@@ -125,7 +125,7 @@ def test_only_the_parts_that_are_there_are_used(model):
     parts = ModelComponents(
         vocabulary=model.vocabulary,
         settings=SETTINGS,
-        modules={"motion_tokenizer": model.parts.module("motion_tokenizer")},
+        modules={"motion_tokenizer": model.components.module("motion_tokenizer")},
     )
     adapter = PipelineAdapter(VideoLaVIT(parts))
     possible = [task.name for task in shapes_tasks() if not adapter.missing(task.needs)]

@@ -45,7 +45,7 @@ def test_without_steps_frames_are_those_of_the_learned_compensation():
 def test_nothing_of_diffusion_is_loaded_for_it():
     without = decoder(None)
     without.frames([IMAGE], [MOTION])
-    assert "video_unet" not in without.model.parts.loaded
+    assert "video_unet" not in without.model.components.loaded
 
 
 def test_negative_steps_are_refused():

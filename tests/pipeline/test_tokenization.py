@@ -194,8 +194,8 @@ def test_a_saved_model_does_every_task_alike(model, tmp_path):
         assert differences.max() <= 1
         assert (differences > 0).mean() < 1e-3
     for name in ("language_model", "video_unet"):
-        stored = again.parts.module(name).state_dict()
-        for key, value in model.parts.module(name).state_dict().items():
+        stored = again.components.module(name).state_dict()
+        for key, value in model.components.module(name).state_dict().items():
             assert torch.equal(stored[key], value), key
     assert again.answer("what?", video=moving(24), max_new_tokens=4) == model.answer(
         "what?", video=moving(24), max_new_tokens=4

@@ -29,7 +29,7 @@ def spread_stage(shards: Path, *, whole_everywhere: bool = False, **options) -> 
         text_tokenizer=str(shards / "text"),
         start_from=options.pop("start_from", ""),
         model=LanguageModelSizes(width=48, mlp_width=96, layers=2, heads=2, context_length=128, tied=True),
-        shares=Shares(draw_image=1, draw_video=1, describe_video=1, answer_video=1),
+        shares=Shares(generate_image=1, generate_video=1, describe_video=1, answer_video=1),
         row_length=128,
         training=TrainingOptions(**settings | options),
     )

@@ -31,7 +31,7 @@ def stage_of(folder, **options):
         data=str(folder / "tokens"),
         text_tokenizer=str(folder / "text"),
         model=SIZES,
-        shares=Shares(draw_video=1),
+        shares=Shares(generate_video=1),
         visual_input="discrete",
         row_length=96,
         training=TrainingOptions(**settings | options),

@@ -26,7 +26,9 @@ from videolavit.training.stages.pretraining import PretrainingStage
 from videolavit.training.training_options import TrainingOptions
 
 SIZES = LanguageModelSizes(width=48, mlp_width=96, layers=2, heads=2, context_length=128)
-EVERYTHING = Shares(draw_image=1, draw_video=2, describe_image=1, describe_video=1, answer_image=1, answer_video=2)
+EVERYTHING = Shares(
+    generate_image=1, generate_video=2, describe_image=1, describe_video=1, answer_image=1, answer_video=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +210,7 @@ def test_alarms_tell_what_a_loss_does_not(folder):
 
 
 def test_a_model_that_only_says_still_is_seen_in_the_report(folder):
-    stage = pretraining(folder, shares=Shares(draw_video=1), prompt_dropout=0.0)
+    stage = pretraining(folder, shares=Shares(generate_video=1), prompt_dropout=0.0)
     torch.manual_seed(0)
     module = stage.build()
     with torch.no_grad():  # a head that always says motion code 0

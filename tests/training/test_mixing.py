@@ -23,7 +23,7 @@ DRAWS = 10_000
 class FirstLetters(SequenceMaker):
     """In the place of whole sequences, the first letter of a caption or answer, which names the folder."""
 
-    def drawing(self, caption, video, *, motion=True):
+    def generating(self, caption, video, *, motion=True):
         return letter(caption)
 
     def answering(self, video, question, answer, *, motion=True):
@@ -52,7 +52,7 @@ def write_folder(folder, name, count, *, answers=True, tokenizers=None):
 def samples_of(*data, **shares):
     text = make_text_tokenizer()
     return LanguageSamples(
-        Shares(**(shares or {"draw_video": 1})),
+        Shares(**(shares or {"generate_video": 1})),
         open_folders(data),
         FirstLetters(vocabulary=make_vocabulary(text), text_tokenizer=text),
         prompt_dropout=0.0,
@@ -97,7 +97,7 @@ def test_each_folder_shows_each_of_its_videos_once_an_epoch(folders):
 
 
 def test_a_folder_without_answers_takes_part_in_drawing_alone(folders):
-    samples = samples_of(folders[0], folders[2], draw_video=1, answer_video=1)
+    samples = samples_of(folders[0], folders[2], generate_video=1, answer_video=1)
     drawn = Counter(names(samples[draw] for draw in range(400)))
     assert drawn == {"A": 300, "C": 100}
     with pytest.raises(ConfigError, match=r"C.*no words of the kinds that are asked for"):

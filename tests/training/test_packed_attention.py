@@ -14,7 +14,7 @@ from videolavit.training.training_options import TrainingOptions
 
 SEGMENTS = torch.tensor([[0, 0, 0, 1, 2, 2, -1], [0, 0, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, -1, -1]])
 SIZES = LanguageModelSizes(width=32, mlp_width=48, layers=2, heads=2, context_length=128)
-ALL = Shares(draw_image=1, draw_video=1, describe_video=1, answer_video=1)
+ALL = Shares(generate_image=1, generate_video=1, describe_video=1, answer_video=1)
 
 
 def parts(key_heads, dtype=torch.float32, device="cpu"):

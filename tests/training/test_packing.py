@@ -35,7 +35,7 @@ def module():
     torch.manual_seed(0)
     sizes = LanguageModelSizes(width=32, mlp_width=48, layers=2, heads=2, context_length=128)
     model = LanguageModel(build_causal_lm(sizes, VOCABULARY), VOCABULARY, TOKENIZER)
-    weights = LossWeights(mark=0.5, caption=0.25, answer=3.0)
+    weights = LossWeights(special_token=0.5, caption=0.25, answer=3.0)
     module = LanguageTraining(model, WIDTH, weights, tuple(Target)).eval()
     module.model.double()
     module.projection.double()
@@ -76,8 +76,8 @@ def test_questions_lose_motion_alone_together_with_what_it_goes_on_from():
 def everything():
     make = maker()
     return [
-        make.drawing(CAPTION, VIDEO),
-        make.drawing(CAPTION, VIDEO, motion=False),
+        make.generating(CAPTION, VIDEO),
+        make.generating(CAPTION, VIDEO, motion=False),
         *make.unprompted(VIDEO),
         make.describing(VIDEO, CAPTION),
         make.describing(VIDEO, CAPTION, motion=False),
@@ -101,7 +101,7 @@ def check_grammar(blocks, ids):
 
 def test_a_drawn_video_is_its_prompt_and_what_generation_writes(module):
     prompt = assemble([Text(CAPTION)], VOCABULARY, TOKENIZER)
-    sequence = maker().drawing(CAPTION, VIDEO)
+    sequence = maker().generating(CAPTION, VIDEO)
     blocks = [Block.keyframe(1, 5), Block.motion(MOTION_IDS)] * 2
     assert torch.equal(sequence.ids[: len(prompt)], prompt.ids)
     check_grammar(blocks, sequence.ids[len(prompt) :])
@@ -114,7 +114,7 @@ def test_a_drawn_video_is_its_prompt_and_what_generation_writes(module):
     clips = tuple(
         type(VIDEO.clips[0])(visual_ids=seen, motion_ids=moved) for seen, moved in zip(keyframes, motion, strict=True)
     )
-    again = maker().drawing(CAPTION, type(VIDEO)(clips=clips))
+    again = maker().generating(CAPTION, type(VIDEO)(clips=clips))
     assert torch.equal(again.ids, torch.cat([prompt.ids, drawn.ids]))
 
 
@@ -122,7 +122,7 @@ def test_an_unprompted_block_is_what_the_unconditional_branch_sees():
     sequences = maker().unprompted(VIDEO)
     assert [int(sequence.ids[0]) for sequence in sequences] == [VOCABULARY.image_start, VOCABULARY.motion_start] * 2
     assert [len(sequence) for sequence in sequences[1::2]] == [MOTION_IDS + 2] * 2
-    whole = maker().drawing("", VIDEO)
+    whole = maker().generating("", VIDEO)
     assert torch.equal(torch.cat([sequence.ids for sequence in sequences]), whole.ids)
     assert all(sequence.targets[0] == Target.NONE for sequence in sequences)
 
@@ -192,7 +192,7 @@ def test_a_description_can_show_ids_as_the_model_has_just_written_them():
 
 
 def test_marks_and_contents_are_told_apart():
-    sequence = maker().drawing(CAPTION, VIDEO)
+    sequence = maker().generating(CAPTION, VIDEO)
     marks = {VOCABULARY.image_start, VOCABULARY.motion_start, VOCABULARY.motion_end}
     for new_id, target in zip(sequence.ids.tolist()[1:], sequence.targets.tolist()[1:], strict=True):
         expected = Target.CAPTION
@@ -201,7 +201,7 @@ def test_marks_and_contents_are_told_apart():
         elif new_id in VOCABULARY.motion_range:
             expected = Target.MOTION
         elif new_id in marks:
-            expected = Target.MARK
+            expected = Target.SPECIAL_TOKEN
         assert target == expected
 
 
@@ -258,14 +258,14 @@ def test_rows_hold_every_sequence_once_and_no_more_than_fits(lengths):
 def test_what_is_too_long_is_cut_or_loses_clips():
     long = make_video(3, VOCABULARY, clips=6)
     make = maker(max_length=60)
-    assert len(make.drawing(CAPTION, long)) == 60
+    assert len(make.generating(CAPTION, long)) == 60
     answering = make.answering(long, [(QUESTIONS[1], "left")])
     assert len(answering) <= 60
     assert int(answering.ids[-1]) == VOCABULARY.text_end
     shown = (answering.ids == VOCABULARY.motion_start).sum()
     assert 1 < shown < 6
     with pytest.raises(ConfigError, match="a row has 30"):
-        pack([make.drawing(CAPTION, long)], 30, WIDTH)
+        pack([make.generating(CAPTION, long)], 30, WIDTH)
 
 
 def test_a_tokenizer_that_joins_question_and_answer_is_refused():

@@ -90,7 +90,7 @@ def keyframe_stage(shards, map_channels=4, **changed):
         ),
         height=64,
         width=64,
-        draw_steps=2,
+        num_inference_steps=2,
         training=options(**changed),
     )
 

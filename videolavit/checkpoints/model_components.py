@@ -27,69 +27,69 @@ __all__ = ["AnsweringComponents", "Components"]
 class AnsweringComponents:
     """The components that answer questions: a fine-tuned checkpoint has its own."""
 
-    def __init__(self, parts: ModelComponents) -> None:
-        self._parts = parts
+    def __init__(self, components: ModelComponents) -> None:
+        self._components = components
 
     @cached_property
     def language_model(self) -> LanguageModel:
-        return _language_model(self._parts, self._parts.answering("language_model"))
+        return _language_model(self._components, self._components.answering("language_model"))
 
     @cached_property
     def visual_tokenizer(self) -> Any:
         """A `VisualTokenizer`."""
-        return self._parts.module(self._parts.answering("visual_tokenizer"))
+        return self._components.module(self._components.answering("visual_tokenizer"))
 
     @cached_property
     def motion_tokenizer(self) -> Any:
         """A `MotionTokenizer`."""
-        return self._parts.module(self._parts.answering("motion_tokenizer"))
+        return self._components.module(self._components.answering("motion_tokenizer"))
 
 
 class Components:
     """The components of a model, as attributes."""
 
-    def __init__(self, parts: ModelComponents) -> None:
-        self.parts = parts
-        self.answering = AnsweringComponents(parts)
+    def __init__(self, components: ModelComponents) -> None:
+        self.components = components
+        self.answering = AnsweringComponents(components)
 
     @cached_property
     def settings(self) -> ModelSettings:
         """Video processing of the model, and its own options of generation."""
-        return self.parts.settings
+        return self.components.settings
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        return self.parts.vocabulary
+        return self.components.vocabulary
 
     @cached_property
     def language_model(self) -> LanguageModel:
-        return _language_model(self.parts, "language_model")
+        return _language_model(self.components, "language_model")
 
     @cached_property
     def visual_tokenizer(self) -> Any:
         """A `VisualTokenizer`."""
-        return self.parts.module("visual_tokenizer")
+        return self.components.module("visual_tokenizer")
 
     @cached_property
     def motion_tokenizer(self) -> Any:
         """A `MotionTokenizer`."""
-        return self.parts.module("motion_tokenizer")
+        return self.components.module("motion_tokenizer")
 
     @cached_property
     def keyframe_detokenizer(self) -> Any:
         """A `KeyframeDetokenizer`."""
         from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 
-        unet, vae, decoder = map(self.parts.module, ("keyframe_unet", "keyframe_vae", "condition_decoder"))
+        unet, vae, decoder = map(self.components.module, ("keyframe_unet", "keyframe_vae", "condition_decoder"))
         detokenizer: Any = KeyframeDetokenizer
-        return detokenizer(unet, vae, self.parts.scheduler("keyframe_scheduler"), decoder)
+        return detokenizer(unet, vae, self.components.scheduler("keyframe_scheduler"), decoder)
 
     @cached_property
     def video_detokenizer(self) -> Any:
         """A `VideoDetokenizer` of the form that the model's UNet was trained for."""
-        unet, vae, encoder = map(self.parts.module, ("video_unet", "video_vae", "motion_encoder"))
+        unet, vae, encoder = map(self.components.module, ("video_unet", "video_vae", "motion_encoder"))
         build = importlib.import_module(self._video_form).video_detokenizer
-        return build(unet, vae, self.parts.scheduler("video_scheduler"), encoder, **self._compensation)
+        return build(unet, vae, self.components.scheduler("video_scheduler"), encoder, **self._compensation)
 
     @cached_property
     def preview_frames(self) -> Callable[[np.ndarray, Tensor], np.ndarray] | None:
@@ -100,37 +100,38 @@ class Components:
         preview = getattr(importlib.import_module(self._video_form), "preview_frames", None)
         if preview is None:
             return None
-        return lambda image, motion: preview(image, motion, self.parts.device, **self._compensation)
+        return lambda image, motion: preview(image, motion, self.components.device, **self._compensation)
 
     def vae_factor(self, name: str) -> int:
         """Pixels along a side for each latent of "keyframe_vae" or "video_vae", which is not loaded for that."""
         from videolavit.detokenizers.vae import config_vae_factor
 
-        return config_vae_factor(self.parts.config(name))
+        return config_vae_factor(self.components.config(name))
 
     def enable_model_cpu_offload(self) -> None:
         """Keep the components in the memory of the CPU; each visits the device when it is used, in turns."""
-        self.parts.offload()
+        self.components.offload()
 
     def enable_vae_slicing(self) -> None:
         """Send images through the autoencoders one by one: less memory for batches, the same pixels."""
-        self.parts.adapt(decode_slices)
+        self.components.adapt(decode_slices)
 
     def enable_vae_tiling(self) -> None:
         """Send large images through the autoencoders in overlapping tiles: less memory, pixels change a little."""
-        self.parts.adapt(decode_tiles)
+        self.components.adapt(decode_tiles)
 
     @property
     def _compensation(self) -> dict[str, Any]:
         """The learned motion compensation, as an argument of a residual form, where the checkpoint holds one."""
-        if not self.parts.holds("video_compensation"):
+        if not self.components.holds("video_compensation"):
             return {}
-        return {"compensation": self.parts.module("video_compensation").compensate}
+        return {"compensation": self.components.module("video_compensation").compensate}
 
     @property
     def _video_form(self) -> str:
-        return video_form(self.parts.config("video_unet"))
+        return video_form(self.components.config("video_unet"))
 
 
-def _language_model(parts: ModelComponents, name: str) -> LanguageModel:
-    return LanguageModel(parts.module(name), parts.vocabulary, parts.text_tokenizer(name), parts.settings.chat)
+def _language_model(components: ModelComponents, name: str) -> LanguageModel:
+    causal_lm, tokenizer = components.module(name), components.text_tokenizer(name)
+    return LanguageModel(causal_lm, components.vocabulary, tokenizer, components.settings.chat)

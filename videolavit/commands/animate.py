@@ -41,7 +41,7 @@ class Config:
     """Number of clips of 4 seconds."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first clip there as soon as its motion is known: the image moved along, before frames are decoded."""
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
@@ -58,7 +58,7 @@ def run(config: Config) -> int:
             image=config.image,
             clips=config.clips,
             preview=config.preview,
-            drawing=config.drawing,
+            generation=config.generation,
             tokens=config.tokens,
             model=config.model,
             json=config.json,

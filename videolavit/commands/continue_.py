@@ -56,7 +56,7 @@ class Config:
     """Put the frames of the video in front of the new ones."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first new clip there as soon as its motion is known, before its frames are decoded."""
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
@@ -66,7 +66,7 @@ class Config:
 def run(config: Config) -> int:
     """Generate, write, and say what was written."""
     output = config.result.path(f"{Path(config.file).stem} continued", ".mp4", config.file)
-    seed = new_seed() if config.drawing.seed is None else config.drawing.seed
+    seed = new_seed() if config.generation.seed is None else config.generation.seed
     refuse_pipe(config.file)
     if config.preview is not None:
         check_target(config.preview, config.file)
@@ -78,7 +78,7 @@ def run(config: Config) -> int:
             clips=config.clips,
             preview=None if config.preview is None else preview_writer(config.preview),
             progress=progress,
-            **{**config.drawing.changes(), "seed": seed},
+            **{**config.generation.changes(), "seed": seed},
             **chosen_tokens(config.tokens, model, Run(), after_image=False),
         )
     if not config.whole:

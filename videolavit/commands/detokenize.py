@@ -38,7 +38,7 @@ class Config:
     result: Annotated[VideoFile, OmitArgPrefixes] = field(default_factory=VideoFile)
     detokenizer: Literal["diffusion", "warp"] = "diffusion"
     """Method that turns a keyframe and its motion into frames."""
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -50,6 +50,8 @@ def run(config: Config) -> int:
     tokens = read_tokens(config.file)
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:
-        video = model.detokenize(tokens, detokenizer=config.detokenizer, progress=progress, **config.drawing.changes())
+        video = model.detokenize(
+            tokens, detokenizer=config.detokenizer, progress=progress, **config.generation.changes()
+        )
     write(video, output, json=config.json, fps=config.result.fps, source=config.file)
     return 0

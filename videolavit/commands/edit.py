@@ -92,7 +92,7 @@ class Config:
     max_clips: int = 64
     """Clips at most, with a model."""
     limits: Limits = field(default_factory=Limits)
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
@@ -115,7 +115,7 @@ def _needs_model(config: Config) -> bool:
             "--keyframe-from": config.keyframe_from != "tokens",
             "--motion-from": config.motion_from != "tokens",
             "--model": config.model != ModelOptions(),
-            "options of generation": config.drawing != VideoOptions(),
+            "options of generation": config.generation != VideoOptions(),
         }.items()
         if given
     ]
@@ -177,7 +177,7 @@ def _with_model(config: Config) -> int:
             detokenizer=config.detokenizer or "diffusion",
             max_clips=config.max_clips,
             progress=progress,
-            **config.drawing.changes(),
+            **config.generation.changes(),
         )
     write(edited, output, json=config.json, fps=config.result.fps, source=config.file, motion_of=config.motion_of)
     return 0

@@ -48,7 +48,7 @@ class Config:
     """Write the tokens of so many images, and decode those that the model finds to fit the prompt best."""
     like: Annotated[Path | None, arg(metavar="FILE")] = None
     """Repeat what this command wrote into a file; options that are given here override the file's."""
-    drawing: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
+    generation: Annotated[ImageOptions, OmitArgPrefixes] = field(default_factory=ImageOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
@@ -59,7 +59,7 @@ def run(config: Config) -> int:
     """Generate, write, and say what was written."""
     before = remembered(config.like, "image")
     before.check_sources(image=config.image)
-    seed = before.seed(config.drawing.seed)
+    seed = before.seed(config.generation.seed)
     prompt = config.prompt or ("" if config.how_many.prompts else before.prompt)
     seed = new_seed() if seed is None else seed
     requests = config.how_many.requests(prompt, seed, config.file, ".png", *config.image)
@@ -74,7 +74,7 @@ def run(config: Config) -> int:
                 options=before.options,
                 progress=progress,
                 **before.number("candidates", config.candidates),
-                **{**config.drawing.changes(), "seed": request.seed},
+                **{**config.generation.changes(), "seed": request.seed},
                 **chosen_tokens(config.tokens, model, before, after_image=False),
             )
 

@@ -63,7 +63,7 @@ class Config:
     """Show the original on the left and the result on the right."""
     max_clips: int = 64
     """With a model: take so many clips of the video at most."""
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     coding: Annotated[CodingOptions, OmitArgPrefixes] = field(default_factory=lambda: _FOR_WARP)
     json: bool = False
@@ -84,7 +84,7 @@ def run(config: Config) -> int:
     if config.needs_model:
         _through_model(config, output)
         return 0
-    if (config.drawing, config.model) != (VideoOptions(), ModelOptions()):
+    if (config.generation, config.model) != (VideoOptions(), ModelOptions()):
         raise ConfigError("warp without tokens uses no model; leave out the options of models and generation")
     from videolavit.commands._shared.reconstruct_warp import warp_video
 
@@ -106,7 +106,7 @@ def _through_model(config: Config, output: Path) -> None:
             detokenizer=config.detokenizer,
             max_clips=config.max_clips,
             progress=progress,
-            **config.drawing.changes(),
+            **config.generation.changes(),
         )
     frames = result.frames
     if config.compare:

@@ -43,6 +43,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from videolavit.errors import ConfigError
+from videolavit.old_names import current_flags
 
 __all__ = ["Config", "run"]
 
@@ -130,7 +131,7 @@ def _stage(config: Config) -> Any:
         raise ConfigError(f"the preset {config.preset} has no stage {config.stage!r}; {hint}")
     default: Any = stages[config.stage]
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
-    name, options = f"train {config.stage}", list(config.options)
+    name, options = f"train {config.stage}", current_flags(config.options)
     return quiet_parse(
         lambda: tyro.cli(
             type(default), default=default, prog=f"videolavit {name}", description="", args=options, config=markers

@@ -72,7 +72,7 @@ class Config:
     """Repeat what this command wrote into a file; options that are given here override the file's."""
     preview: Annotated[Path | None, arg(metavar="FILE")] = None
     """Write the first clip there as soon as its motion is known: the keyframe moved along, before any decoding."""
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
@@ -102,7 +102,7 @@ def run(config: Config) -> int:
                 progress=progress,
                 **before.number("clips", config.clips),
                 **before.number("candidates", config.candidates),
-                **{**config.drawing.changes(), "seed": request.seed},
+                **{**config.generation.changes(), "seed": request.seed},
                 **chosen_tokens(config.tokens, model, before, after_image=config.image is not None),
             )
 
@@ -114,7 +114,7 @@ def _requests(config: Config, before: Run) -> list[Request]:
     sources = (config.image, config.keyframe)
     if all(sources):
         raise ConfigError("--image and --keyframe are two things to start from; give one of them")
-    seed = before.seed(config.drawing.seed)
+    seed = before.seed(config.generation.seed)
     prompt = config.prompt or ("" if config.how_many.prompts else before.prompt)
     seed = new_seed() if seed is None else seed
     requests = config.how_many.requests(prompt, seed, config.file, ".mp4", *sources)

@@ -51,7 +51,7 @@ def motion_view(model: Any, clip: Clip) -> MotionView:
     height, width = clip.size
     units = clip.motion.in_tokenizer_units()
     rows, cols = tokenizer.config.rows, tokenizer.config.cols
-    codes = tokenizer.encode(torch.from_numpy(clip.motion.for_tokenizer(rows, cols))[None].to(model.parts.device))
+    codes = tokenizer.encode(torch.from_numpy(clip.motion.for_tokenizer(rows, cols))[None].to(model.components.device))
     decoded = tokenizer.decode(codes)[0].float().cpu().numpy()
     return MotionView(
         keyframe=clip.keyframe,

@@ -127,7 +127,7 @@ def _joined(before: Int[Tensor, "n"], after: Int[Tensor, "m"]) -> Int[Tensor, "_
 
 def _blocks(model: Any, clips: Sequence[ClipTokens]) -> list[Block]:
     """Blocks that allow what the model may write, and codes of images, which may be fewer."""
-    most = model.parts.config("condition_decoder").num_positions
+    most = model.components.config("condition_decoder").num_positions
     blocks: list[Block] = []
     for clip in clips:
         if clip.keyframe is not None:

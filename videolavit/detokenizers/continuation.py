@@ -1,8 +1,8 @@
 """Start of the next keyframe of a long video from the last frame (paper, section 3.2; reference section 7).
 
-Three ways: not at all (pure noise, `KeyframeDetokenizer.draw` without a start); `restart_latents`, as the release does
-it, which noises the last frame and denoises the last few steps; `inversion_latents`, as the paper describes it, which
-runs the keyframe UNet backwards to the noise that would have drawn the last frame.
+Three ways: not at all (pure noise, `KeyframeDetokenizer.generate` without a start); `restart_latents`, as the release
+does it, which noises the last frame and denoises the last few steps; `inversion_latents`, as the paper describes it,
+which runs the keyframe UNet backwards to the noise that would have given the last frame.
 """
 
 from __future__ import annotations

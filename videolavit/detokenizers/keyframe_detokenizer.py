@@ -53,7 +53,7 @@ class KeyframeDetokenizer(nn.Module):
         keep_in_float32(vae)
 
     @torch.no_grad()
-    def draw(
+    def generate(
         self,
         code_vectors: Sequence[Float[Tensor, "_ code_dim"]],
         *,
@@ -66,7 +66,7 @@ class KeyframeDetokenizer(nn.Module):
         start: KeyframeStart | None = None,
         on_step: OnStep | None = None,
     ) -> Float[Tensor, "batch height width 3"]:
-        """Draw an image, 0..1, from each row of code vectors.
+        """Generate an image, 0..1, from each row of code vectors.
 
         Args:
             code_vectors: for each image the codebook rows of its codes; images may differ in number.
@@ -120,7 +120,7 @@ class KeyframeDetokenizer(nn.Module):
         start: KeyframeStart | None = None,
         on_step: OnStep | None = None,
     ) -> Float[Tensor, "batch channels rows cols"]:
-        """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
+        """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `generate`."""
         shape = self.latent_shape(len(condition.pooled), height, width)
         first_step, steps = (start.first_step, start.steps) if start is not None else (0, steps)
         scheduler = scheduler_for(self.scheduler, steps, compute_device(self.unet), first_step)

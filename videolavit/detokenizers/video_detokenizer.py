@@ -82,7 +82,7 @@ class VideoDetokenizer(nn.Module):
         self.options = options or VideoOptions()
 
     @torch.no_grad()
-    def draw(
+    def generate(
         self,
         keyframes: Tensor | np.ndarray,
         motion: Float[Tensor, "_ 2 frames motion_rows motion_cols"],
@@ -92,7 +92,7 @@ class VideoDetokenizer(nn.Module):
         noise: VideoNoise | None = None,
         on_step: OnStep | None = None,
     ) -> UInt8[Tensor, "batch frames height width 3"]:
-        """Draw a clip of each keyframe's size and each motion's length; the first frame is close to the keyframe.
+        """Generate a clip of each keyframe's size and each motion's length; the first frame is close to the keyframe.
 
         Args:
             keyframes: uint8 (batch, height, width, 3), or float -1..1 (batch, 3, height, width).
@@ -120,7 +120,7 @@ class VideoDetokenizer(nn.Module):
         noise: VideoNoise | None = None,
         on_step: OnStep | None = None,
     ) -> Float[Tensor, "batch frames channels rows cols"]:
-        """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `draw`."""
+        """Latents, multiplied by the VAE's scaling factor; arguments and errors are those of `generate`."""
         latents, _ = self._sample(keyframes, motion, options or self.options, generators, noise, on_step)
         return latents
 

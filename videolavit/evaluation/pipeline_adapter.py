@@ -55,9 +55,9 @@ class PipelineAdapter:
         digest = hashlib.blake2b(json.dumps(asdict(self.model.settings), default=str).encode(), digest_size=8)
         for name in parts:
             if name in SCHEDULERS:
-                digest.update(self.model.parts.scheduler(name).to_json_string().encode())
+                digest.update(self.model.components.scheduler(name).to_json_string().encode())
             else:
-                _add_weights(digest, self.model.parts.module(name))
+                _add_weights(digest, self.model.components.module(name))
         return digest.hexdigest()
 
     def num_patches(self) -> int:
@@ -158,7 +158,7 @@ class PipelineAdapter:
 
     @torch.no_grad()
     def autoencode(self, image: Image) -> Image:
-        vae: Any = self.model.parts.module("keyframe_vae")
+        vae: Any = self.model.components.module("keyframe_vae")
         latents = encode_images(vae, signed_images(image[None], _device(vae)))
         pixels = decode_latents(vae, latents * vae.config["scaling_factor"])
         return np.moveaxis(to_uint8(unit_range(pixels))[0].cpu().numpy(), 0, -1)
@@ -178,7 +178,7 @@ class PipelineAdapter:
         return ClipDecoder(self.model, [options], Progress(), generated_size(self.model, options, moving=moving))
 
     def _has(self, name: str) -> bool:
-        parts = self.model.parts
+        parts = self.model.components
         try:
             _ = parts.scheduler(name) if name in SCHEDULERS else parts.config(name)
         except CheckpointError:

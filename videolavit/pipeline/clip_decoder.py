@@ -93,13 +93,13 @@ class ClipDecoder:
         self, codes: Sequence[Int[Tensor, "_"]], index: int = 0, last_frames: Sequence[RGB] | None = None
     ) -> list[RGB]:
         """Images of codes, one for each sample; those that go on from a last frame start as `continuation` says."""
-        options, device = self.options, self.model.parts.device
+        options, device = self.options, self.model.components.device
         with self.progress.step("load"):
             detokenizer = self.model.keyframe_detokenizer
-        codebook = self.model.parts.quantizer("visual_tokenizer")
+        codebook = self.model.components.quantizer("visual_tokenizer")
         vectors = [codebook.vectors(row.to(device)) for row in codes]
         with self.progress.step("keyframe", _number(options.keyframe_num_inference_steps)) as report:
-            images = detokenizer.draw(
+            images = detokenizer.generate(
                 vectors,
                 height=self.size[0],
                 width=self.size[1],
@@ -139,7 +139,7 @@ class ClipDecoder:
         with self.progress.step("load"):
             video_detokenizer = self.model.video_detokenizer
         with self.progress.step("frames", options.num_inference_steps) as report:
-            frames = video_detokenizer.draw(
+            frames = video_detokenizer.generate(
                 np.stack(images),
                 torch.cat([self._normalised(motion) for motion in motions]),
                 options=options,
@@ -198,8 +198,8 @@ class ClipDecoder:
     def _on_grid(self, motion: Motion, grid: tuple[int, int]) -> Tensor:
         """Normalised motion of so many (rows, cols)."""
         if isinstance(motion, MotionField):
-            return torch.from_numpy(motion.for_detokenizer(*grid))[None].to(self.model.parts.device)
-        return self.model.motion_tokenizer.condition(motion[None].to(self.model.parts.device), *grid)
+            return torch.from_numpy(motion.for_detokenizer(*grid))[None].to(self.model.components.device)
+        return self.model.motion_tokenizer.condition(motion[None].to(self.model.components.device), *grid)
 
     def _start(self, last_frames: Sequence[RGB], vectors: list[Tensor], index: int) -> Any:
         """Latents of last frames for the next keyframes to start from."""
@@ -222,7 +222,7 @@ def as_field(model: Components, motion: Motion, size: tuple[int, int]) -> Motion
     if isinstance(motion, MotionField):
         return motion
     with torch.no_grad():
-        values = model.motion_tokenizer.decode(motion[None].to(model.parts.device))[0].cpu().numpy()
+        values = model.motion_tokenizer.decode(motion[None].to(model.components.device))[0].cpu().numpy()
     return MotionField.from_tokenizer_units(values, height=size[0], width=size[1])
 
 
@@ -236,7 +236,9 @@ def generated_size(model: Components, options: GenerationOptions, *, moving: boo
         check_size(model, (options.height, options.width), moving=moving)
         return options.height, options.width
     unet = "video_unet" if moving else "keyframe_unet"
-    size = model.parts.config(unet).get("sample_size") or model.parts.config("keyframe_unet").get("sample_size")
+    size = model.components.config(unet).get("sample_size") or model.components.config("keyframe_unet").get(
+        "sample_size"
+    )
     if size is None:
         raise ConfigError("the model does not say what size it was made for; give height= and width=")
     rows, cols = (size, size) if isinstance(size, int) else size
@@ -259,7 +261,7 @@ def check_size(model: Components, size: tuple[int, int], *, moving: bool) -> Non
 def size_for_shape(model: Components, image: RGB, options: GenerationOptions) -> tuple[int, int]:
     """(height, width) with about the shape of an image and about as many pixels as the model generates otherwise."""
     height, width = generated_size(model, options, moving=True)
-    blocks = model.parts.config("video_unet")["block_out_channels"]
+    blocks = model.components.config("video_unet")["block_out_channels"]
     step = model.vae_factor("video_vae") * 2 ** (len(blocks) - 1)
     root = math.sqrt(height * width * image.shape[0] / image.shape[1])
     return max(step, step * round(root / step)), max(step, step * round(height * width / root / step))

@@ -108,7 +108,7 @@ class VideoLaVIT(Components):
     """
 
     def __repr__(self) -> str:
-        return f"VideoLaVIT({self.parts.name!r}, loaded={self.parts.loaded})"
+        return f"VideoLaVIT({self.components.name!r}, loaded={self.components.loaded})"
 
     @classmethod
     def from_pretrained(
@@ -148,9 +148,9 @@ class VideoLaVIT(Components):
         checkpoint = open_checkpoint(source, revision=revision, access=access)
         model = cls(ModelComponents(checkpoint, device=_device(device), dtype=_dtype(dtype)))
         if quantize is not None:
-            model.parts.adapt(quantizer_of(quantize, model.parts.device))
+            model.components.adapt(quantizer_of(quantize, model.components.device))
         if compile:
-            model.parts.adapt(compile_steps)
+            model.components.adapt(compile_steps)
         return model
 
     def save_pretrained(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -159,7 +159,7 @@ class VideoLaVIT(Components):
         Raises:
             CheckpointError: the folder exists and is not empty, and `overwrite` is False.
         """
-        self.parts.save(Path(folder), overwrite=overwrite)
+        self.components.save(Path(folder), overwrite=overwrite)
         card = model_card(self.vocabulary, self.settings, Path(folder).name)
         (Path(folder) / CARD_FILE).write_text(card, encoding="utf-8")
 
@@ -185,12 +185,12 @@ class VideoLaVIT(Components):
     @property
     def device(self) -> torch.device:
         """Device where the components are, or will be when they are loaded."""
-        return self.parts.device
+        return self.components.device
 
     @property
     def dtype(self) -> torch.dtype | None:
         """Type that was asked for; None for the one that the weights are stored in."""
-        return self.parts.dtype
+        return self.components.dtype
 
     def to(self, *where: str | torch.device | torch.dtype) -> VideoLaVIT:
         """Move the model to a device, or choose the type of components that are not loaded yet; returns itself.
@@ -200,9 +200,9 @@ class VideoLaVIT(Components):
         """
         for one in where:
             if isinstance(one, torch.dtype) or isinstance(getattr(torch, str(one), None), torch.dtype):
-                self.parts.to(dtype=_dtype(one))
+                self.components.to(dtype=_dtype(one))
             else:
-                self.parts.to(device=_device(one))
+                self.components.to(device=_device(one))
         self.memory.forget()
         return self
 
@@ -998,8 +998,8 @@ class VideoLaVIT(Components):
             "task": task,
             "prompt": prompt if isinstance(prompt, str) else repr(prompt),
             # Results are passed on, and the folder of a model is private; the hash says which model it is.
-            "model": Path(self.parts.name).name if Path(self.parts.name).is_dir() else self.parts.name,
-            "model_hash": self.parts.hash,
+            "model": Path(self.components.name).name if Path(self.components.name).is_dir() else self.components.name,
+            "model_hash": self.components.hash,
             **ways,
             "seed": options.seed if options.generator is None else None,
             "options": plain,

@@ -82,11 +82,11 @@ class TokenGenerator:
         self._negative: dict[str, Prompt] = {}
         with progress.step("load"):
             _ = model.language_model
-        most: int = model.parts.config("condition_decoder").num_positions
+        most: int = model.components.config("condition_decoder").num_positions
         self.grammar = GrammarConfig(
             min_keyframe_ids=min(model.settings.min_keyframe_ids, most),
             max_keyframe_ids=most,
-            motion_ids=model.parts.config("motion_tokenizer").num_tokens,
+            motion_ids=model.components.config("motion_tokenizer").num_tokens,
             constrained=constrained,
         )
         if model.settings.motion_only_clips:

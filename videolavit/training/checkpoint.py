@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 
 from videolavit.checkpoints.checksums import damaged_files
 from videolavit.errors import CheckpointError
+from videolavit.old_names import current_run
 from videolavit.training.ema import WeightAverage
 from videolavit.training.processes import Processes
 
@@ -145,7 +146,7 @@ def _read_note(checkpoint: Path) -> dict[str, Any]:
         note = json.loads((checkpoint / RUN_FILE).read_text(encoding="utf-8"))
         if "options" not in note:  # written before options had dotted names
             note = {"step": note["step"], "options": {name: note[name] for name in note if name != "step"}}
-        return {**note, "step": int(note["step"]), "options": dict(note["options"])}
+        return {**note, "step": int(note["step"]), "options": current_run(note["options"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _DamagedError(f"{checkpoint}: is damaged: {RUN_FILE} cannot be read: {first_line(error)}") from error
 

@@ -290,8 +290,8 @@ def _shares(readers: Sequence[TokenReader]) -> Shares:
     kinds = ("captions", "image_captions", "image_questions", "questions")
     has = {kind: any(len(reader.with_words(kind)) for reader in readers) for kind in kinds}
     return Shares(
-        draw_image=int(has["image_captions"]),
-        draw_video=2 * has["captions"],
+        generate_image=int(has["image_captions"]),
+        generate_video=2 * has["captions"],
         describe_video=int(has["captions"]),
         answer_image=int(has["image_questions"]),
         answer_video=3 * has["questions"],

@@ -23,9 +23,9 @@ __all__ = ["LanguageSamples", "Shares"]
 class Shares:
     """Shares of the kinds of samples, as whole numbers; every batch holds about the same mixture."""
 
-    draw_image: int = 0
+    generate_image: int = 0
     """Caption, then the first keyframe."""
-    draw_video: int = 0
+    generate_video: int = 0
     """Caption, then all clips."""
     describe_image: int = 0
     """First keyframe, then caption."""
@@ -46,9 +46,9 @@ class Shares:
     def learnt(self) -> tuple[Target, ...]:
         """The kinds of ids that such a mixture holds."""
         holds = {
-            Target.CAPTION: self.draw_image + self.draw_video + self.describe_image + self.describe_video,
-            Target.KEYFRAME: self.draw_image + self.draw_video,
-            Target.MOTION: self.draw_video,
+            Target.CAPTION: self.generate_image + self.generate_video + self.describe_image + self.describe_video,
+            Target.KEYFRAME: self.generate_image + self.generate_video,
+            Target.MOTION: self.generate_video,
             Target.ANSWER: self.answer_image + self.answer_video,
             Target.WORDS: self.words,
         }
@@ -130,8 +130,8 @@ _FOLDER_SEEDS = 1_000
 """Between the seeds of folders, so that folders of one size are not shuffled alike."""
 
 _WORDS_OF = {
-    "draw_image": "image_captions",
-    "draw_video": "captions",
+    "generate_image": "image_captions",
+    "generate_video": "captions",
     "describe_image": "image_captions",
     "describe_video": "captions",
     "answer_image": "image_questions",
@@ -186,7 +186,7 @@ class _Videos:
         if self._task == "describe":
             return [self._maker.describing(video, words, motion=motion, as_ids=chance < self._described_as_ids)]
         if chance >= self._prompt_dropout:
-            return [self._maker.drawing(words, video, motion=motion)]
+            return [self._maker.generating(words, video, motion=motion)]
         return self._maker.unprompted(video, motion=motion)
 
 

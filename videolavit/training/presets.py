@@ -41,7 +41,7 @@ __all__ = ["PAPER", "PRESETS", "SETTINGS", "THINGS", "THINGS_SETTINGS", "TINY", 
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, special tokens forced, and a question has two or three ids of answer beside a hundred of video.
-_TINY_WEIGHTS = LossWeights(mark=0.0, caption=0.25, keyframe=3.0, motion=1.0, answer=4.0)
+_TINY_WEIGHTS = LossWeights(special_token=0.0, caption=0.25, keyframe=3.0, motion=1.0, answer=4.0)
 
 _TINY_VISUAL = VisualTokenizerConfig(
     vit=VisionTransformerConfig(
@@ -125,7 +125,7 @@ TINY: dict[str, Any] = {
         timestep_spacing="trailing",
         height=128,
         width=128,
-        draw_steps=10,
+        num_inference_steps=10,
         training=TrainingOptions(
             steps=6000, batch_size=32, learning_rate=1e-3, warmup_steps=200, weight_decay=0.01, ema_decay=0.998
         ),
@@ -151,7 +151,9 @@ TINY: dict[str, Any] = {
     ),
     "pretraining": PretrainingStage(
         model=_TINY_LANGUAGE,
-        shares=Shares(draw_image=4, draw_video=6, describe_image=1, describe_video=2, answer_image=2, answer_video=6),
+        shares=Shares(
+            generate_image=4, generate_video=6, describe_image=1, describe_video=2, answer_image=2, answer_video=6
+        ),
         weights=_TINY_WEIGHTS,
         described_as_ids=1.0,  # drafts are compared by what describes them
         row_length=512,
@@ -168,7 +170,7 @@ TINY: dict[str, Any] = {
     "instruction_tuning": InstructionTuningStage(
         model=_TINY_LANGUAGE,
         # Drawing stays in the mixture, so that one language model both draws and answers.
-        shares=Shares(draw_image=1, draw_video=3, answer_image=2, answer_video=4),
+        shares=Shares(generate_image=1, generate_video=3, answer_image=2, answer_video=4),
         weights=_TINY_WEIGHTS,
         row_length=512,
         training=TrainingOptions(

@@ -49,8 +49,8 @@ class Target(IntEnum):
 
     NONE = 0
     """Read only."""
-    MARK = 1
-    """`[IMG]`, `[MOV]`, `[/MOV]`: forced when the model draws."""
+    SPECIAL_TOKEN = 1
+    """`[IMG]`, `[MOV]`, `[/MOV]`: forced when the model generates."""
     CAPTION = 2
     """Words of a caption, before or after what they describe."""
     KEYFRAME = 3
@@ -66,7 +66,7 @@ class Target(IntEnum):
 class LossWeights:
     """Weight of each kind of id in the loss; 0 leaves one out."""
 
-    mark: float = 1.0
+    special_token: float = 1.0
     caption: float = 1.0
     keyframe: float = 1.0
     motion: float = 1.0
@@ -139,7 +139,7 @@ class SequenceMaker:
     motion_only: bool = False
     """Some clips have motion alone: then the special token that opens a clip behind the first is learnt, too."""
 
-    def drawing(self, caption: str, video: TokenizedVideo, *, motion: bool = True) -> TrainingSequence:
+    def generating(self, caption: str, video: TokenizedVideo, *, motion: bool = True) -> TrainingSequence:
         """Text first: the caption, then the clips; without `motion` the first keyframe alone."""
         words = assemble([Text(caption)], self.vocabulary, self.text_tokenizer).ids if caption else None
         blocks = self._clips(video) if motion else [self._keyframe(video.clips[0])]
@@ -228,7 +228,7 @@ class SequenceMaker:
     def _motion(self, clip: TokenizedClip) -> _Block:
         # Its length is fixed, so nothing is to be learnt about where it ends.
         special_tokens = self.vocabulary.motion_start, self.vocabulary.motion_end
-        return _block(clip.motion_ids, special_tokens, Target.MOTION, closing=Target.MARK)
+        return _block(clip.motion_ids, special_tokens, Target.MOTION, closing=Target.SPECIAL_TOKEN)
 
     def _fitting(
         self, video: TokenizedVideo, motion: bool, make: Callable[[ImageInput | VideoInput], Prompt]
@@ -269,7 +269,7 @@ _Block = tuple[Tensor, Tensor]
 def _block(ids: Tensor, special_tokens: tuple[int, int], target: Target, *, closing: Target) -> _Block:
     opening_token, closing_token = (ids.new_tensor([special_token]) for special_token in special_tokens)
     targets = torch.full((len(ids) + 2,), int(target))
-    targets[0], targets[-1] = Target.MARK, closing
+    targets[0], targets[-1] = Target.SPECIAL_TOKEN, closing
     return torch.cat([opening_token, ids, closing_token]), targets
 
 

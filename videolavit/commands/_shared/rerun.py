@@ -66,7 +66,7 @@ class Run:
 
     def check_model(self, model: VideoLaVIT) -> None:
         """Warn of a model that will not generate the same."""
-        made_by, now = self.metadata.get("model_hash"), model.parts.hash
+        made_by, now = self.metadata.get("model_hash"), model.components.hash
         if made_by is not None and made_by != now:
             logger.warning("%s was made by another model, %s; this one is %s", self.file, made_by, now)
 

@@ -42,10 +42,10 @@ def tell_story(config: Any, file: Path) -> int:
     output = config.file.path(prompts[0], ".mp4", config.image)
     if output == STDOUT:
         raise ConfigError("a story goes to a file, and not to stdout; name one with -o")
-    seed = new_seed() if config.drawing.seed is None else config.drawing.seed
+    seed = new_seed() if config.generation.seed is None else config.generation.seed
     model, started = open_model(config.model), time.monotonic()
     with StageBars(quiet=config.json) as progress:
-        changes = {**config.drawing.changes(), "seed": seed}
+        changes = {**config.generation.changes(), "seed": seed}
         tokens = chosen_tokens(config.tokens, model, Run(), after_image=config.image is not None)
         options = {"image": config.image, "candidates": config.candidates, "progress": progress, **changes, **tokens}
         clips = model.stream_story(prompts, **options)

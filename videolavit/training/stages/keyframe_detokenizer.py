@@ -103,7 +103,7 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
     width: int = 1024
     dropped_conditions: float = 0.1
     """Share of samples without a condition."""
-    draw_steps: int = 50
+    num_inference_steps: int = 50
     """Of sample images."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
@@ -158,7 +158,7 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
         """Keyframes above what is drawn from their codes."""
         samples = self.samples()
         batch = self.collate([samples[draw] for draw in range(8)])
-        shown = module.draw(batch["images"], self.height, self.width, self.draw_steps)
+        shown = module.generate(batch["images"], self.height, self.width, self.num_inference_steps)
         rows = torch.stack([batch["drawn"].float() / 255, shown])
         return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
 
@@ -234,7 +234,7 @@ class KeyframeDetokenizerTraining(nn.Module):
         mask[:, 0] |= ~has_codes  # something to attend to, for a condition that is dropped all the same
         return self.detokenizer.condition_decoder.features(vectors, mask), has_codes
 
-    def draw(self, images: Tensor, height: int, width: int, steps: int) -> Tensor:
+    def generate(self, images: Tensor, height: int, width: int, steps: int) -> Tensor:
         """Images, 0..1, drawn from the codes of normalised images, without guidance."""
         features, has_codes = self.features(images)
         latents = self.detokenizer.sample_latents(

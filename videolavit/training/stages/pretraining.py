@@ -55,7 +55,7 @@ class LanguageStage(Stage[LanguageTraining]):
     model: LanguageModelSizes = field(default_factory=LanguageModelSizes)
     visual_input: Literal["continuous", "discrete"] = "continuous"
     """Form of the images that are described or asked about. The pipeline answers with continuous ones."""
-    shares: Shares = field(default_factory=lambda: Shares(draw_video=1))
+    shares: Shares = field(default_factory=lambda: Shares(generate_video=1))
     weights: LossWeights = field(default_factory=LossWeights)
     prompt_dropout: float = 0.1
     """Share of the videos and images that are drawn without their caption, for guidance."""
@@ -216,7 +216,7 @@ class LanguageStage(Stage[LanguageTraining]):
         shown = {}
         if self.shares.answer_video or self.shares.answer_image or self.shares.describe_video:
             shown["words"] = shown_words(module, self.reader, self.maker)
-        if self.motion_tokenizer and self.shares.draw_video:
+        if self.motion_tokenizer and self.shares.generate_video:
             shown["motion"] = shown_motion(module, self.reader, self.motion_tokenizer)
         return shown
 
@@ -294,7 +294,7 @@ class PretrainingStage(LanguageStage):
 
     name: str = "pretraining"
     shares: Shares = field(
-        default_factory=lambda: Shares(draw_image=2, draw_video=2, describe_image=1, describe_video=1, words=3)
+        default_factory=lambda: Shares(generate_image=2, generate_video=2, describe_image=1, describe_video=1, words=3)
     )
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(

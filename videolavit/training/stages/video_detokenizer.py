@@ -200,7 +200,7 @@ class VideoDetokenizerStage(ReadsShards, Stage["VideoDetokenizerTraining"]):
         samples = self.samples()
         clips = module.prepared(self.collate([samples[draw] for draw in range(4)]))
         keyframes, motion, detokenizer = clips["keyframes"], clips["motion"], module.detokenizer
-        drawn = detokenizer.draw(keyframes, motion, generators=sample_generators(0, len(motion)))
+        drawn = detokenizer.generate(keyframes, motion, generators=sample_generators(0, len(motion)))
         rows = [detokenizer.frames(clips["latents"]), drawn]
         if "compensated" in clips:
             rows.insert(1, detokenizer.frames(_base(clips)))
