@@ -12,6 +12,8 @@ Each method shows its steps (paper, section 3); what a step does is in the file 
     encoding           the tokenizers turn images and clips into codes and features
     answering          questions and what they show become prompts, and ids become words
     video_segments, reconstruction, motion_editing    a video's clips, decoded again as they are or with other motion
+    stories             any number of clips, each with words of its own
+    pretrained          folders, the hub, devices
 
 Components are loaded when they are first needed: answering never reads a UNet. The parts of a model know nothing of one
 another; ids, codes and pixels pass between them here.
@@ -21,23 +23,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from videolavit import __version__
-from videolavit.checkpoints import open_checkpoint
-from videolavit.checkpoints.components import ModelComponents
-from videolavit.checkpoints.hooks import compile_steps, quantizer_of
-from videolavit.checkpoints.hub import CARD_FILE, HubAccess, model_card, upload
-from videolavit.checkpoints.model_components import Components
-from videolavit.checkpoints.shipped import named_model, shipped_model
 from videolavit.clip_tokens import ClipTokens
 from videolavit.config import to_dict
 from videolavit.errors import ConfigError, PromptError
@@ -72,12 +67,13 @@ from videolavit.pipeline.media import (
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.pipeline.motion_only import Keyframes, processor_with
 from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
+from videolavit.pipeline.pretrained import PretrainedModel
 from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
 from videolavit.pipeline.remembering import read_video
-from videolavit.pipeline.stories import Story, check_clip, check_story, with_clip
+from videolavit.pipeline.stories import Stories
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
 from videolavit.pipeline.token_text import Tokens, parse_tokens
-from videolavit.pipeline.video_segments import Form, Segment, SegmentReader, segments_of_tokens
+from videolavit.pipeline.video_segments import Recoding, Segment, SegmentReader, segments_of_tokens
 from videolavit.progress import Progress, ProgressCallback
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.clips.decompose import VideoSource
@@ -99,8 +95,8 @@ OnKeyframe = Callable[[np.ndarray, int], None]
 """Called with a clip's keyframe, (height, width, 3) uint8, and the clip's number, before its motion is written."""
 
 
-class VideoLaVIT(Components):
-    """A Video-LaVIT model; its components are the attributes of `Components`.
+class VideoLaVIT(PretrainedModel, Stories):
+    """A Video-LaVIT model; its components are the attributes of `Components`, opened by `from_pretrained`.
 
     Everything but the first argument is given by name. What generates takes `options`, or single ones of them by their
     own names, such as `seed=1, num_inference_steps=10`, and tells `progress(stage, done, total)` how far it is.
@@ -109,102 +105,6 @@ class VideoLaVIT(Components):
 
     def __repr__(self) -> str:
         return f"VideoLaVIT({self.components.name!r}, loaded={self.components.loaded})"
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        folder_or_hub_id: str | os.PathLike[str] | None = None,
-        *,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype | None = None,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        quantize: str | None = None,
-        compile: bool = False,  # noqa: A002 - named as in torch
-    ) -> VideoLaVIT:
-        """Open a checkpoint in the released or the native layout; components are loaded, or downloaded, when needed.
-
-        Args:
-            folder_or_hub_id: a folder, or `owner/name` on the hub; None or "tiny" for the small model of this package.
-            device: where the components go; "auto" is a GPU where there is one.
-            dtype: of their weights, such as `torch.bfloat16`; None for the type that they are stored in, but float32
-                for what is float16 on a CPU. Codebooks and the decoder of keyframes stay float32.
-            revision: branch, tag or commit on the hub.
-            token: of the hub, for models that are not public.
-            cache_dir: folder for downloads.
-            local_files_only: take what was downloaded before.
-            quantize: "int8", "int4" or "nf4" for language models whose weights take so few bits; see docs/memory.md.
-            compile: compile the steps of the UNets with `torch.compile`, when each is first used.
-
-        Raises:
-            CheckpointError: no such folder, and no such model on the hub; or the package was built without a model.
-            ConfigError: another kind of quantisation, or a device or type that cannot be used here.
-        """
-        source = shipped_model() if folder_or_hub_id is None else named_model(os.fspath(folder_or_hub_id))
-        cache = None if cache_dir is None else os.fspath(cache_dir)
-        access = HubAccess(token=token, cache_dir=cache, local_files_only=local_files_only)
-        checkpoint = open_checkpoint(source, revision=revision, access=access)
-        model = cls(ModelComponents(checkpoint, device=_device(device), dtype=_dtype(dtype)))
-        if quantize is not None:
-            model.components.adapt(quantizer_of(quantize, model.components.device))
-        if compile:
-            model.components.adapt(compile_steps)
-        return model
-
-    def save_pretrained(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the whole model in the native layout.
-
-        Raises:
-            CheckpointError: the folder exists and is not empty, and `overwrite` is False.
-        """
-        self.components.save(Path(folder), overwrite=overwrite)
-        card = model_card(self.vocabulary, self.settings, Path(folder).name)
-        (Path(folder) / CARD_FILE).write_text(card, encoding="utf-8")
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        token: str | bool | None = None,
-        private: bool | None = None,
-        commit_message: str = "Upload a Video-LaVIT model",
-    ) -> str:
-        """Send the whole model with its card to a repository of the hub, and return the address of the commit.
-
-        Raises:
-            CheckpointError: the hub refuses it or cannot be reached, or a component is quantised.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "model"
-            self.save_pretrained(target)
-            (target / CARD_FILE).write_text(model_card(self.vocabulary, self.settings, repo_id), encoding="utf-8")
-            return upload(target, repo_id, token=token, private=private, message=commit_message)
-
-    @property
-    def device(self) -> torch.device:
-        """Device where the components are, or will be when they are loaded."""
-        return self.components.device
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """Type that was asked for; None for the one that the weights are stored in."""
-        return self.components.dtype
-
-    def to(self, *where: str | torch.device | torch.dtype) -> VideoLaVIT:
-        """Move the model to a device, or choose the type of components that are not loaded yet; returns itself.
-
-        Raises:
-            ConfigError: a device or type that cannot be used here, or a type that comes too late.
-        """
-        for one in where:
-            if isinstance(one, torch.dtype) or isinstance(getattr(torch, str(one), None), torch.dtype):
-                self.components.to(dtype=_dtype(one))
-            else:
-                self.components.to(device=_device(one))
-        self.memory.forget()
-        return self
 
     # Text to images and videos ----------------------------------------------------------------------------------------
 
@@ -389,104 +289,6 @@ class VideoLaVIT(Components):
     image, video = generate_image, generate_video
     """Short names of the two."""
 
-    # Stories: a prompt for each clip, and any number of clips ---------------------------------------------------------
-
-    def generate_story(self, prompts: Sequence[str], **arguments: Any) -> GeneratedVideo:
-        """All clips of `stream_story` as one video."""
-        return GeneratedVideo.join(list(self.stream_story(prompts, **arguments)))
-
-    def stream_story(
-        self,
-        prompts: Sequence[str],
-        *,
-        image: Images | None = None,
-        recent: int = 1,
-        candidates: int | None = None,
-        options: GenerationOptions | None = None,
-        progress: ProgressCallback | None = None,
-        **changes: Any,
-    ) -> Iterator[GeneratedVideo]:
-        """One clip for each prompt, each with its new frames alone, in memory that does not grow with their number.
-
-        For each clip the language model reads its prompt, the first keyframe of all, and the last clips.
-
-        Args:
-            prompts: texts, one for each clip.
-            image: any image, brought to the size of the video: what is seen first.
-            recent: most clips that stay in view besides the first keyframe; fewer where the context is short.
-            candidates: best of n, for each clip; None for the model's own number.
-            options: by default the model's own.
-            progress: is told how far the work on a clip is.
-            changes: single options by name.
-
-        Raises:
-            PromptError: there is no prompt, or one is empty.
-            MediaError: the image cannot be read.
-            ConfigError: an option does not exist or is out of range.
-        """
-        texts, work = check_story(prompts, recent), Progress(progress)
-        [sample] = sample_options(self, texts[:1], options, changes, after_image=image is not None)
-        size = video_size(self, sample, [], None, is_given=sample.height is not None)
-        sample = sample.changed(height=size[0], width=size[1])
-        story = Story(options=sample, recent=recent)
-        started = video_states(self, texts[:1], [sample], first_images(image, 1), None, size, candidates, work)
-        return self._tell_story(story, texts, started, size, candidates, work)
-
-    def redraw_clip(
-        self,
-        video: GeneratedVideo,
-        clip: int,
-        prompt: str,
-        *,
-        recent: int = 1,
-        candidates: int | None = None,
-        options: GenerationOptions | None = None,
-        progress: ProgressCallback | None = None,
-        **changes: Any,
-    ) -> GeneratedVideo:
-        """A story with one clip generated anew, by another prompt or seed; all others stay as they are.
-
-        Args:
-            video: a story as `generate_story` gives it.
-            clip: number of the clip, from 0 on.
-            prompt: text of the new clip.
-            recent: as in `stream_story`.
-            candidates: as in `stream_story`.
-            options: by default the model's own.
-            progress: is told how far the work is.
-            changes: single options by name, `seed=` above all.
-
-        Raises:
-            ConfigError: there is no such clip, or an option does not exist or is out of range.
-            PromptError: the prompt is empty.
-        """
-        [text], work = check_story([prompt], recent), Progress(progress)
-        check_clip(video, clip)
-        size = video.frames.shape[1], video.frames.shape[2]
-        [sample] = sample_options(self, [text], options, changes)
-        story = Story.of_video(video, clip, sample.changed(height=size[0], width=size[1]), recent)
-        [new] = self._tell_story(story, [text], [], size, candidates, work)
-        return with_clip(video, clip, new)
-
-    def _tell_story(
-        self,
-        story: Story,
-        prompts: Sequence[str],
-        started: Sequence[GenerationState],
-        size: tuple[int, int],
-        candidates: int | None,
-        work: Progress,
-    ) -> Iterator[GeneratedVideo]:
-        """Clip after clip; `started` is the state of the first one, where it begins the story."""
-        generator = TokenGenerator(self, work, constrained=story.options.constrained)
-        for number, prompt in enumerate(prompts):
-            state = started[0] if started and number == 0 else story.state(self, generator, prompt, candidates)
-            ways = {"clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
-            note = self._metadata("story", prompt, story.options, **ways)
-            [[clip]] = self._generate_clips([state], 1, size, [note], work, (None, None))
-            story.add(clip)
-            yield clip
-
     def _stream_videos(
         self,
         prompts: list[Prompts],
@@ -529,7 +331,7 @@ class VideoLaVIT(Components):
         size: tuple[int, int],
         metadata: Sequence[Mapping[str, Any]],
         work: Progress,
-        show: tuple[OnKeyframe | None, Preview | None],
+        show: tuple[OnKeyframe | None, Preview | None] = (None, None),
     ) -> Iterator[list[GeneratedVideo]]:
         """`count` clips of every sample, each as a video of its new frames alone.
 
@@ -574,6 +376,12 @@ class VideoLaVIT(Components):
     def memory(self) -> EncodingCache:
         """Features of images and videos that were asked about: a second question does not encode them again."""
         return EncodingCache()
+
+    def to(self, *where: str | torch.device | torch.dtype) -> Self:
+        """Move the model as `PretrainedModel.to` does, and forget what was encoded."""
+        super().to(*where)
+        self.memory.forget()
+        return self
 
     def answer(
         self,
@@ -784,11 +592,6 @@ class VideoLaVIT(Components):
         self,
         video: Videos,
         *,
-        keyframe: Form = "tokens",
-        motion: Form = "tokens",
-        motion_layers: int = 1,
-        detokenizer: Detokenizer = "diffusion",
-        max_clips: int = 64,
         options: GenerationOptions | None = None,
         progress: ProgressCallback | None = None,
         **changes: Any,
@@ -797,49 +600,34 @@ class VideoLaVIT(Components):
 
         Args:
             video: anything `decompose` takes, or one that was generated.
-            keyframe: "raw" keeps the keyframes as they are, so that only motion is judged.
-            motion: "raw" keeps the motion that was found.
-            motion_layers: layers of codes of the motion, where its tokenizer has several.
-            detokenizer: "warp" moves keyframes along their motion, without diffusion.
-            max_clips: longer videos are refused.
             options: by default the model's own.
             progress: is told how far the work is.
-            changes: single options by name.
+            changes: those of `Recoding` by name, such as `keyframe="raw"` so that motion alone is judged, and single
+                options of generation.
 
         Raises:
             MediaError: the file cannot be read.
             LimitError: the video is too long.
             ConfigError: an option does not exist or is out of range.
         """
+        recoding, changes = Recoding.among(changes)
         options, work = self._options(options, changes), Progress(progress)
         video = as_video(video)
-        size = self._reconstructed_size(video, options, detokenizer, keyframe)
-        reader = SegmentReader(
-            model=self,
-            options=options,
-            progress=work,
-            keyframe=keyframe,
-            motion=motion,
-            max_clips=max_clips,
-            motion_layers=motion_layers,
-        )
+        size = self._reconstructed_size(video, options, recoding)
+        reader = SegmentReader(model=self, options=options, progress=work, recoding=recoding)
         segments = list(reader.segments(video, size))
         clips = [segment.clip for segment in segments]
-        frames = decode_clips(ClipDecoder(self, [options], work, size), clips, detokenizer)
+        frames = decode_clips(ClipDecoder(self, [options], work, size), clips, recoding.detokenizer)
         original = np.stack([image for segment in segments for image in segment.images])
 
-        tokens, (num_ids, num_bits), near = (
-            tokens_of(clips),
-            information(clips, self.vocabulary),
-            similarity(frames, original),
-        )
-        note = self._metadata("reconstruct", "", options, keyframe=keyframe, motion=motion, detokenizer=detokenizer)
+        tokens, near = tokens_of(clips), similarity(frames, original)
+        num_ids, num_bits = information(clips, self.vocabulary)
         return Reconstruction(
             frames=frames,
             fps=options.frames.fps,
             tokens=tokens,
             ids=self._ids(tokens),
-            metadata=note,
+            metadata=self._metadata("reconstruct", "", options, **recoding.ways),
             timings=work.timings,
             original=original,
             psnr_db=near.psnr_db,
@@ -857,10 +645,6 @@ class VideoLaVIT(Components):
         mirror: bool = False,
         scale: float | int = 1.0,
         freeze: bool = False,
-        keyframe: Form = "tokens",
-        motion: Form = "tokens",
-        detokenizer: Detokenizer = "diffusion",
-        max_clips: int = 64,
         options: GenerationOptions | None = None,
         progress: ProgressCallback | None = None,
         **changes: Any,
@@ -874,13 +658,10 @@ class VideoLaVIT(Components):
             mirror: exchange left and right of the motion.
             scale: factor of the distances that things go; -1 sends them the opposite way.
             freeze: let the keyframes stand still.
-            keyframe: "raw" keeps a video's keyframes as they are.
-            motion: "raw" edits the motion that was found and decodes that; "tokens" makes codes of it again.
-            detokenizer: "warp" moves keyframes along their motion, without diffusion.
-            max_clips: longer videos are refused.
             options: by default the model's own.
             progress: is told how far the work is.
-            changes: single options by name.
+            changes: those of `Recoding` by name (with `motion="raw"` the motion that was found is edited, with "tokens"
+                codes are made of it again), and single options of generation.
 
         Raises:
             PromptError: motion is taken from something that does not move.
@@ -889,24 +670,22 @@ class VideoLaVIT(Components):
             ConfigError: an option does not exist or is out of range.
         """
         change = MotionEdit(reverse=reverse, mirror=mirror, scale=scale, freeze=freeze)
+        recoding, changes = Recoding.among(changes)
         options, work = self._options(options, changes), Progress(progress)
         size = generated_size(self, options, moving=True)
-        reader = SegmentReader(
-            model=self, options=options, progress=work, keyframe=keyframe, motion=motion, max_clips=max_clips
-        )
+        reader = SegmentReader(model=self, options=options, progress=work, recoding=recoding)
         decoder = ClipDecoder(self, [options], work, size)
         clips = edit_motion(
             self._segments(video, reader, size),
             None if motion_of is None else self._segments(motion_of, reader, size),
             change,
-            keyframe=keyframe,
-            motion=motion,
+            keyframe=recoding.keyframe,
+            motion=recoding.motion,
             decoder=decoder,
-            detokenizer=detokenizer,
+            detokenizer=recoding.detokenizer,
         )
-        frames = decode_clips(decoder, clips, detokenizer)
-        ways = {"keyframe": keyframe, "motion": motion, "detokenizer": detokenizer}
-        note = self._metadata("edit", "", options, edit=to_dict(change), **ways)
+        frames = decode_clips(decoder, clips, recoding.detokenizer)
+        note = self._metadata("edit", "", options, edit=to_dict(change), **recoding.ways)
         return self._video(frames, tokens_of(clips), options, note, work)
 
     # Steps that several methods share ---------------------------------------------------------------------------------
@@ -976,16 +755,14 @@ class VideoLaVIT(Components):
             return [reader.still(read_image(*as_list_of_images(source)))]
         return list(reader.segments(as_video(source), size))
 
-    def _reconstructed_size(
-        self, video: Any, options: GenerationOptions, detokenizer: Detokenizer, keyframe: Form
-    ) -> Any:
+    def _reconstructed_size(self, video: Any, options: GenerationOptions, recoding: Recoding) -> Any:
         """(height, width). Without a network the video may keep its own."""
-        if detokenizer == "warp" and keyframe == "raw":
+        if recoding.detokenizer == "warp" and recoding.keyframe == "raw":
             if options.height is not None:
                 return options.height, options.width
             check_video(video)
             return next(images_on_ticks(video)).shape[:2]
-        return generated_size(self, options, moving=detokenizer == "diffusion")
+        return generated_size(self, options, moving=recoding.detokenizer == "diffusion")
 
     def _metadata(self, task: str, prompt: Prompts, options: GenerationOptions, **ways: Any) -> dict[str, Any]:
         """All that is needed to do the same again; `ways` are the task's own arguments."""
@@ -1036,24 +813,3 @@ def _listed(prompt: Any) -> list[Any]:
 
 def _is_list_of(source: Any, kind: Any) -> bool:
     return isinstance(source, list | tuple) and bool(source) and all(isinstance(item, kind) for item in source)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    """The device of a name; refused now, and not at the first use."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"device {device!r}: cannot be used here: {reason}; try 'auto' or 'cpu'") from error
-    return found
-
-
-def _dtype(dtype: Any) -> torch.dtype | None:
-    """A floating type, by itself or by its name in torch."""
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise ConfigError(f"got dtype={dtype!r}, expected a floating type such as torch.bfloat16, or None")
-    return found

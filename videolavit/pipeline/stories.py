@@ -6,6 +6,7 @@ context nor memory grows with the story. The new keyframe is decoded from the la
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,13 +21,131 @@ from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generation_prompt import generation_prompt
 from videolavit.pipeline.encoding import tokens_as_ids
-from videolavit.pipeline.outputs import GeneratedVideo
+from videolavit.pipeline.generation_states import first_images, sample_options, video_size, video_states
+from videolavit.pipeline.media import ImageSource
+from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
+from videolavit.progress import Progress, ProgressCallback
 
-__all__ = ["Story", "check_clip", "check_story", "with_clip"]
+__all__ = ["Stories", "Story", "with_clip"]
 
 
-def check_story(prompts: Any, recent: int) -> list[str]:
+class Stories(Components):
+    """Stories of a model, which generates their clips."""
+
+    def generate_story(self, prompts: Sequence[str], **arguments: Any) -> GeneratedVideo:
+        """All clips of `stream_story` as one video."""
+        return GeneratedVideo.join(list(self.stream_story(prompts, **arguments)))
+
+    def stream_story(
+        self,
+        prompts: Sequence[str],
+        *,
+        image: ImageSource | GeneratedImage | None = None,
+        recent: int = 1,
+        candidates: int | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> Iterator[GeneratedVideo]:
+        """One clip for each prompt, each with its new frames alone, in memory that does not grow with their number.
+
+        For each clip the language model reads its prompt, the first keyframe of all, and the last clips.
+
+        Args:
+            prompts: texts, one for each clip.
+            image: any image, brought to the size of the video: what is seen first.
+            recent: most clips that stay in view besides the first keyframe; fewer where the context is short.
+            candidates: best of n, for each clip; None for the model's own number.
+            options: by default the model's own.
+            progress: is told how far the work on a clip is.
+            changes: single options by name.
+
+        Raises:
+            PromptError: there is no prompt, or one is empty.
+            MediaError: the image cannot be read.
+            ConfigError: an option does not exist or is out of range.
+        """
+        texts, work = _check_story(prompts, recent), Progress(progress)
+        [sample] = sample_options(self, texts[:1], options, changes, after_image=image is not None)
+        size = video_size(self, sample, [], None, is_given=sample.height is not None)
+        sample = sample.changed(height=size[0], width=size[1])
+        story = Story(options=sample, recent=recent)
+        started = video_states(self, texts[:1], [sample], first_images(image, 1), None, size, candidates, work)
+        return self._tell_story(story, texts, started, size, candidates, work)
+
+    def redraw_clip(
+        self,
+        video: GeneratedVideo,
+        clip: int,
+        prompt: str,
+        *,
+        recent: int = 1,
+        candidates: int | None = None,
+        options: GenerationOptions | None = None,
+        progress: ProgressCallback | None = None,
+        **changes: Any,
+    ) -> GeneratedVideo:
+        """A story with one clip generated anew, by another prompt or seed; all others stay as they are.
+
+        Args:
+            video: a story as `generate_story` gives it.
+            clip: number of the clip, from 0 on.
+            prompt: text of the new clip.
+            recent: as in `stream_story`.
+            candidates: as in `stream_story`.
+            options: by default the model's own.
+            progress: is told how far the work is.
+            changes: single options by name, `seed=` above all.
+
+        Raises:
+            ConfigError: there is no such clip, or an option does not exist or is out of range.
+            PromptError: the prompt is empty.
+        """
+        [text], work = _check_story([prompt], recent), Progress(progress)
+        _check_clip(video, clip)
+        size = video.frames.shape[1], video.frames.shape[2]
+        [sample] = sample_options(self, [text], options, changes)
+        story = Story.of_video(video, clip, sample.changed(height=size[0], width=size[1]), recent)
+        [new] = self._tell_story(story, [text], [], size, candidates, work)
+        return with_clip(video, clip, new)
+
+    def _tell_story(
+        self,
+        story: Story,
+        prompts: Sequence[str],
+        started: Sequence[GenerationState],
+        size: tuple[int, int],
+        candidates: int | None,
+        work: Progress,
+    ) -> Iterator[GeneratedVideo]:
+        """Clip after clip; `started` is the state of the first one, where it begins the story."""
+        generator = TokenGenerator(self, work, constrained=story.options.constrained)
+        for number, prompt in enumerate(prompts):
+            state = started[0] if started and number == 0 else story.state(self, generator, prompt, candidates)
+            ways = {"clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
+            note = self._metadata("story", prompt, story.options, **ways)
+            [[clip]] = self._generate_clips([state], 1, size, [note], work)
+            story.add(clip)
+            yield clip
+
+    def _generate_clips(
+        self,
+        states: Sequence[GenerationState],
+        count: int,
+        size: tuple[int, int],
+        metadata: Sequence[Mapping[str, Any]],
+        work: Progress,
+    ) -> Iterator[list[GeneratedVideo]]:
+        """`count` clips of every sample, each as a video of its new frames alone; the model does that."""
+        raise NotImplementedError
+
+    def _metadata(self, task: str, prompt: str, options: GenerationOptions, **ways: Any) -> dict[str, Any]:
+        """Metadata of a result; the model gives that."""
+        raise NotImplementedError
+
+
+def _check_story(prompts: Any, recent: int) -> list[str]:
     """The prompts of a story.
 
     Raises:
@@ -130,7 +249,7 @@ def _places(video: GeneratedVideo, number: int) -> slice:
     return slice(0 if number == 0 else 1 + number * later, 1 + (number + 1) * later)
 
 
-def check_clip(video: GeneratedVideo, number: int) -> None:
+def _check_clip(video: GeneratedVideo, number: int) -> None:
     """Refuse a clip that a video does not have.
 
     Raises:

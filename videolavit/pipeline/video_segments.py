@@ -6,9 +6,9 @@ Clips are read one after another. What decodes them keeps all frames, so there i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,9 +16,9 @@ from jaxtyping import UInt8
 from videolavit.checkpoints.model_components import Components
 from videolavit.clip import Clip
 from videolavit.clip_tokens import ClipTokens
-from videolavit.errors import LimitError, MediaError
+from videolavit.errors import ConfigError, LimitError, MediaError
 from videolavit.generation_options import GenerationOptions
-from videolavit.pipeline.clip_decoder import EncodedClip
+from videolavit.pipeline.clip_decoder import Detokenizer, EncodedClip
 from videolavit.pipeline.encoding import keyframe_codes, layered_motion_codes
 from videolavit.pipeline.media import check_video
 from videolavit.progress import Progress
@@ -27,10 +27,50 @@ from videolavit.video.io.pixels import resize_image
 from videolavit.video.io.sources import can_read_again, describe
 from videolavit.video.processor import clips_with_images
 
-__all__ = ["Form", "Segment", "SegmentReader", "segments_of_tokens"]
+__all__ = ["Form", "Recoding", "Segment", "SegmentReader", "segments_of_tokens"]
 
 Form = Literal["tokens", "raw"]
 """A keyframe or its motion goes through its tokenizer, or is kept as it was found."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recoding:
+    """Ways of decoding a video again, of `reconstruct` and `edit`."""
+
+    keyframe: Form = "tokens"
+    """"raw" keeps keyframes as they are."""
+    motion: Form = "tokens"
+    """"raw" keeps the motion that was found."""
+    detokenizer: Detokenizer = "diffusion"
+    """"warp" moves keyframes along their motion, without diffusion."""
+    motion_layers: int = 1
+    """Layers of codes of the motion, where its tokenizer has several."""
+    max_clips: int = 64
+    """Longer videos are refused: all frames are kept in memory."""
+
+    def __post_init__(self) -> None:
+        choices = {"keyframe": get_args(Form), "motion": get_args(Form), "detokenizer": get_args(Detokenizer)}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"got {name}={getattr(self, name)!r}, expected {' or '.join(map(repr, known))}")
+        if isinstance(self.max_clips, bool) or not isinstance(self.max_clips, int) or self.max_clips < 1:
+            raise ConfigError(f"got max_clips={self.max_clips!r}, expected a whole number of at least 1")
+
+    @classmethod
+    def among(cls, changes: Mapping[str, Any]) -> tuple[Recoding, dict[str, Any]]:
+        """The ways that are named among other options, and those others.
+
+        Raises:
+            ConfigError: a way that does not exist.
+        """
+        names = {one.name for one in fields(cls)}
+        own = {name: value for name, value in changes.items() if name in names}
+        return cls(**own), {name: value for name, value in changes.items() if name not in names}
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """Those that decide what the result looks like, for metadata."""
+        return {"keyframe": self.keyframe, "motion": self.motion, "detokenizer": self.detokenizer}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,11 +89,7 @@ class SegmentReader:
     model: Components
     options: GenerationOptions
     progress: Progress
-    keyframe: Form
-    motion: Form
-    max_clips: int
-    motion_layers: int = 1
-    """Layers of codes of motion."""
+    recoding: Recoding
 
     def segments(self, video: Any, size: tuple[int, int]) -> Iterator[Segment]:
         """The whole video, with its images at (height, width).
@@ -66,12 +102,12 @@ class SegmentReader:
         video = file_or_frames(video, processor.fps)
         self._check(video)
         clips = clips_with_images(video, processor)
-        for number in range(self.max_clips + 1):
+        for number in range(self.recoding.max_clips + 1):
             with self.progress.step("encode") as report:
                 read = next(clips, None)
                 if read is None:
                     return
-                if number == self.max_clips:
+                if number == self.recoding.max_clips:
                     raise self._too_long(video, f"more than {number} clips")
                 clip, images = read
                 shown = [resize_image(image, *size) for image in images]
@@ -81,18 +117,18 @@ class SegmentReader:
 
     def still(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Segment:
         """An image, which does not move."""
-        if self.keyframe == "raw":
+        if self.recoding.keyframe == "raw":
             return Segment(clip=EncodedClip(keyframe=image, motion=None))
         [codes] = keyframe_codes(self.model.visual_tokenizer, [image], self.options.patch_selection, self.options.seed)
         return Segment(clip=EncodedClip(keyframe=codes, motion=None))
 
     def _encoded(self, clip: Clip, num_frames: int, number: int) -> EncodedClip:
         keyframe, motion = clip.keyframe if clip.has_keyframe else None, clip.motion
-        if keyframe is not None and self.keyframe == "tokens":
+        if keyframe is not None and self.recoding.keyframe == "tokens":
             how = self.options.patch_selection, self.options.seed
             [keyframe] = keyframe_codes(self.model.visual_tokenizer, [clip.keyframe], *how, first=number)
-        if self.motion == "tokens":
-            [motion] = layered_motion_codes(self.model.motion_tokenizer, [clip.motion], self.motion_layers)
+        if self.recoding.motion == "tokens":
+            [motion] = layered_motion_codes(self.model.motion_tokenizer, [clip.motion], self.recoding.motion_layers)
             motion = motion if len(motion) > 1 else motion[0]
         return EncodedClip(keyframe=keyframe, motion=motion, num_frames=num_frames, keeps_time=not clip.has_keyframe)
 
@@ -103,13 +139,13 @@ class SegmentReader:
         seconds = None if info is None else info.duration_seconds
         processor = self.model.settings.video_processor
         clip_seconds = processor.frames_per_clip / processor.fps
-        if seconds is not None and math.floor(seconds / clip_seconds) > self.max_clips:
+        if seconds is not None and math.floor(seconds / clip_seconds) > self.recoding.max_clips:
             raise self._too_long(video, f"{seconds:.0f} s, clips of {clip_seconds:g} s")
 
     def _too_long(self, video: Any, found: str) -> LimitError:
         return LimitError(
-            f"{describe(video)}: has {found}, and max_clips={self.max_clips}, because all frames are kept in memory; "
-            "cut the video, or raise max_clips (in a command: --max-clips)"
+            f"{describe(video)}: has {found}, and max_clips={self.recoding.max_clips}, because all frames are kept in "
+            "memory; cut the video, or raise max_clips (in a command: --max-clips)"
         )
 
 
