@@ -124,7 +124,7 @@ def test_other_backbones_go_through_transformers(config: Any):
 
 
 def test_short_rows_with_an_attention_of_their_own_give_the_same(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("videolavit.language.places.LEAST_WASTE", 0)
+    monkeypatch.setattr("videolavit.language.static_cache.LEAST_WASTE", 0)
     check(build(CONFIGS["llama 3, grouped"]), LlamaForward)
 
 

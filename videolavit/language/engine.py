@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from videolavit.errors import ConfigError, GenerationError, PromptError
-from videolavit.language.generated import Generated, NewId, generated
-from videolavit.language.grammar import Block, Walk
+from videolavit.language.grammar import Block, Generated, NewId, Walk, generated
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt

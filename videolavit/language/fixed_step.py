@@ -14,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from videolavit.language.forward import LlamaForward
-from videolavit.language.places import NextIds
-from videolavit.language.static_cache import StaticCache
+from videolavit.language.static_cache import NextIds, StaticCache
 
 __all__ = ["FixedSteps"]
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from videolavit.language.places import Heads, Place
+from videolavit.language.static_cache import Heads, Place
 from videolavit.nn.offload import is_offloaded
 
 __all__ = ["LlamaForward", "is_llama_shaped", "llama_forward"]

@@ -11,8 +11,7 @@ import torch
 
 from videolavit.errors import PromptError
 from videolavit.language.engine import DecodingEngine, GenerationRequest, RunningRequest, evaluating
-from videolavit.language.generated import Generated, GeneratedBlock, NewId
-from videolavit.language.grammar import Block
+from videolavit.language.grammar import Block, Generated, GeneratedBlock, NewId
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompt_cache import PromptCache
 from videolavit.language.prompts import Prompt

@@ -20,9 +20,8 @@ from torch import Tensor
 from videolavit.language.fixed_step import FixedSteps
 from videolavit.language.forward import LlamaForward, is_llama_shaped, llama_forward
 from videolavit.language.language_model import LanguageModel
-from videolavit.language.places import NextIds, PromptBlock
 from videolavit.language.prompt_cache import PromptCache
-from videolavit.language.static_cache import StaticCache
+from videolavit.language.static_cache import NextIds, PromptBlock, StaticCache
 
 __all__ = ["Slot", "Slots"]
 

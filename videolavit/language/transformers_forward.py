@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from videolavit.language.cache_argument import cache_argument
-from videolavit.language.places import Heads, NextIds, Place, PromptBlock
+from videolavit.language.static_cache import Heads, NextIds, Place, PromptBlock
 
 __all__ = ["TransformersForward"]
 

@@ -11,8 +11,7 @@ import numpy as np
 from videolavit.errors import PromptError
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.engine import DecodingEngine, GenerationRequest, RunningRequest
-from videolavit.language.generated import NewId
-from videolavit.language.grammar import Block
+from videolavit.language.grammar import Block, NewId
 from videolavit.language.prompts import ClipInput, ImageInput, Moment, Prompt, VideoInput
 from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.language.stream_answer import AnswerText
