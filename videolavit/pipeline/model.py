@@ -26,7 +26,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -79,6 +79,11 @@ from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.clips.decompose import VideoSource
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.processor import VideoProcessorConfig, whole_video_clips
+
+if TYPE_CHECKING:
+    from typing import Self
+else:
+    Self = Any  # checkers of types at run time know it in whole classes alone
 
 __all__ = ["GenerationOptions", "VideoLaVIT"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +16,11 @@ from videolavit.checkpoints.hub import CARD_FILE, HubAccess, model_card, upload
 from videolavit.checkpoints.model_components import Components
 from videolavit.checkpoints.shipped import named_model, shipped_model
 from videolavit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing import Self
+else:
+    Self = Any  # checkers of types at run time know it in whole classes alone
 
 __all__ = ["PretrainedModel"]
 
