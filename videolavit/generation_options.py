@@ -25,6 +25,20 @@ __all__ = ["RUN_TIME_OPTIONS", "GenerationOptions", "OptionInfo", "option_info",
 RUN_TIME_OPTIONS = frozenset({"generator", "callback_on_step_end"})
 """Options that are objects of a running program, and are not kept with a result."""
 
+_ELSEWHERE = {
+    "guidance_scale": "keyframe_guidance_scale of images and max_guidance_scale of frames",
+    "num_frames": "clips=, of 24 frames each",
+    "num_images_per_prompt": "a list of prompts with seed=[...]",
+    "num_videos_per_prompt": "a list of prompts with seed=[...]",
+    "output_type": "`.pil` and `.frames` of what is returned",
+    "callback": "callback_on_step_end",
+    "steps": "num_inference_steps",
+    "temperature": "sampling=Sampling(...)",
+    "top_k": "sampling=Sampling(...)",
+    "top_p": "sampling=Sampling(...)",
+}
+"""Names of options of other libraries, and what stands for them here."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptionInfo:
@@ -172,7 +186,8 @@ class GenerationOptions:
         known = {option.name for option in dataclasses.fields(self)}
         unknown = sorted(set(changes) - known)
         if unknown:
-            raise ConfigError(f"unknown option {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            hints = "".join(f"; for {name} there is {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE)
+            raise ConfigError(f"unknown option {', '.join(unknown)}{hints}; known are {', '.join(sorted(known))}")
         return dataclasses.replace(self, **changes)
 
     def completed(self, settings: ModelSettings, *, after_image: bool = False) -> GenerationOptions:

@@ -186,3 +186,11 @@ def test_sampling_of_answers_is_made_of_numbers():
     for wrong in (("hot",), (None, 1.5), (None, True), (None, None, "all")):
         with pytest.raises(ConfigError, match="number"):
             text_sampling(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("guidance_scale", "keyframe_guidance_scale"), ("num_frames", "clips="), ("output_type", ".pil")]
+)
+def test_names_of_other_libraries_are_answered_with_those_of_this_one(model, name, hint):
+    with pytest.raises(ConfigError, match=f"for {name} there is .*{hint}"):
+        model.image(PROMPT, **{name: 3})
