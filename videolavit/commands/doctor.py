@@ -178,7 +178,7 @@ def _lines(machine: Machine, found: list[Library], model: Model | None, problems
 def _model_lines(model: Model, machine: Machine) -> Iterator[str]:
     yield f"model      {model.name}{f', hash {model.hash}' if model.hash else ''}"
     yield f"  {'part':26} {'parameters':>10} {'stored':>10} {'in memory':>10}"
-    for name, size in model.components.items():
+    for name, size in model.parts.items():
         stored, loaded = readable_size(model.stored_bytes[name]), readable_size(size.bytes)
         yield f"  {name:26} {size.parameters / 1e6:8.2f} M {stored:>10} {loaded:>10}"
     yield f"  {'task':26} {'weights on the device':>32}"
