@@ -54,13 +54,13 @@ MIXED = replace(
 
 
 def test_what_opens_a_clip_is_learnt_where_clips_may_have_motion_alone():
-    plain, knowing = maker().drawing(CAPTION, MIXED), maker(motion_only=True).drawing(CAPTION, MIXED)
+    plain, knowing = maker().generating(CAPTION, MIXED), maker(motion_only=True).generating(CAPTION, MIXED)
     assert torch.equal(plain.ids, knowing.ids)
     changed = (plain.targets != knowing.targets).nonzero()[:, 0]
     opened = [VOCABULARY.motion_start, VOCABULARY.image_start]
     assert knowing.ids[changed].tolist() == opened
     assert knowing.targets[changed].tolist() == [Target.MOTION, Target.KEYFRAME]
-    assert plain.targets[changed].tolist() == [Target.MARK, Target.MARK]
+    assert plain.targets[changed].tolist() == [Target.SPECIAL_TOKEN, Target.SPECIAL_TOKEN]
     assert len(maker().unprompted(MIXED)) == 5
 
 

@@ -55,7 +55,7 @@ class Config:
     """Write the tokens of the new story there, to redraw another clip of it."""
     candidates: int | None = None
     """Write the tokens of so many drafts, and decode those that the model finds to fit the prompt best."""
-    drawing: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
+    generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     tokens: Annotated[TokenOptions, OmitArgPrefixes] = field(default_factory=TokenOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False
@@ -68,7 +68,7 @@ def run(config: Config) -> int:
     refuse_pipe(config.file)
     if config.save_tokens is not None:
         check_target(config.save_tokens, config.file, extensions=TOKENS)
-    seed = new_seed() if config.drawing.seed is None else config.drawing.seed
+    seed = new_seed() if config.generation.seed is None else config.generation.seed
     story = _story(config)
     if not 1 <= config.clip <= len(story.tokens):
         raise ConfigError(f"got clip {config.clip}, expected one from 1 to {len(story.tokens)}")
@@ -80,7 +80,7 @@ def run(config: Config) -> int:
             config.prompt,
             candidates=config.candidates,
             progress=progress,
-            **{**config.drawing.changes(), "seed": seed},
+            **{**config.generation.changes(), "seed": seed},
             **chosen_tokens(config.tokens, model, Run(), after_image=False),
         )
     write(video, output, json=config.json, fps=config.result.fps, source=config.file)
