@@ -27,10 +27,10 @@ demo: $(VENV)/demo.stamp  ## generate a video, ask about it, take a real one apa
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that need an accelerator or the released weights
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 test-slow: $(VENV)/dev.stamp  ## run the slow tests alone
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu and not weights"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow and not gpu and not weights"
 
 test-all: test test-slow  ## run everything that a CPU can
 

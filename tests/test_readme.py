@@ -30,6 +30,8 @@ PAGES_WITH_EXAMPLES = [
 ]
 
 TRAINING, COMMAND_LINE = PROJECT / "docs" / "training.md", PROJECT / "docs" / "command-line.md"
+LONG = {TRAINING, COMMAND_LINE, *(PROJECT / "docs" / f"{name}.md" for name in ("checkpoints", "memory", "released"))}
+"""Pages whose examples take about ten seconds or more."""
 
 
 def uses_the_shipped_model(page: Path) -> bool:
@@ -37,7 +39,7 @@ def uses_the_shipped_model(page: Path) -> bool:
 
 
 def with_marks(page: Path):
-    takes_long = uses_the_shipped_model(page) or page in (TRAINING, COMMAND_LINE)
+    takes_long = uses_the_shipped_model(page) or page in LONG
     marks = [pytest.mark.slow, pytest.mark.timeout(1200)] if takes_long else []
     return pytest.param(page, marks=marks, id=str(page.relative_to(PROJECT)))
 

@@ -20,8 +20,11 @@ from videolavit.pipeline.token_generation import TokenGenerator
 from videolavit.progress import Progress
 from videolavit.video import probe
 
+pytestmark = pytest.mark.xdist_group("stories")
+"""One process for all: the story that they look at is generated once."""
+
 PROMPTS = ["a red circle moves right", "a red circle moves left", "a red circle moves up"]
-QUICK = {"num_inference_steps": 2, "keyframe_num_inference_steps": 2, "candidates": 1}
+QUICK = {"num_inference_steps": 1, "keyframe_num_inference_steps": 1, "candidates": 1}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def test_however_long_a_story_is_its_context_does_not_grow(model: VideoLaVIT, st
     generator = TokenGenerator(model, Progress())
     tale = Story(options=options, recent=50)
     lengths = []
-    for number in range(40):
+    for number in range(24):
         tale.add(replace(story, tokens=(story.tokens[number % 3],), frames=story.frames[:1]))
         lengths.append(len(tale.state(model, generator, PROMPTS[0], 1).context))
     longest = sum(block.max_ids + 2 for block in generator.grammar.video())
@@ -86,7 +89,7 @@ def test_however_long_a_story_is_its_context_does_not_grow(model: VideoLaVIT, st
     assert lengths[-1] <= lengths[20]
     first, *_ = ids_as_tokens(tale.state(model, generator, PROMPTS[0], 1).context, model.vocabulary)
     assert torch.equal(first.keyframe, story.tokens[0].keyframe)
-    assert len(tale.last) == 40
+    assert len(tale.last) == 24
 
 
 def test_one_clip_is_drawn_anew(model: VideoLaVIT, story):
@@ -119,7 +122,7 @@ def test_what_is_no_story_is_refused(model: VideoLaVIT, story):
 def test_a_story_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "story.txt").write_text("\n".join(PROMPTS[:2]) + "\n\n")
     told = ["video", "--story", str(tmp_path / "story.txt"), "-o", str(tmp_path / "story.mp4"), "--seed", "5"]
-    quick = ["--num-inference-steps", "2", "--keyframe-num-inference-steps", "2", "--json"]
+    quick = ["--num-inference-steps", "0", "--keyframe-num-inference-steps", "1", "--json"]
     assert main([*told, *quick]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["num_clips"], facts["num_frames"], facts["seed"]) == (2, 47, 5)

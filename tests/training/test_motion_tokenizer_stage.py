@@ -63,8 +63,8 @@ def test_a_few_steps_lower_the_error_and_use_the_codebook(shards, tmp_path):
 
 
 def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
-    first = train(small_stage(shards), tmp_path / "first", quiet=True)
-    stage = replace(small_stage(shards, steps=60, learning_rate=2e-3), keep_ids_of=str(first))
+    first = train(small_stage(shards, steps=20), tmp_path / "first", quiet=True)
+    stage = replace(small_stage(shards, steps=40, learning_rate=2e-3), keep_ids_of=str(first))
     further = train(stage, tmp_path / "further", quiet=True)
     before, after = (load_artifact("motion_tokenizer", folder) for folder in (first, further))
     motion = stage.collate([stage.samples()[draw] for draw in range(16)])["motion"]
