@@ -47,7 +47,7 @@ def test_a_lost_subject_and_a_jump_are_seen(task: Any):
     assert found["subject in clip 10"] is True
     same = (scene.actors[0].colour, scene.actors[0].shape) == (other.actors[0].colour, other.actors[0].shape)
     assert found["subject in the last clip"] is same
-    assert found["border / inside"] > story_drift(to_and_fro(scene, 30), scene)["border / inside"]
+    assert found["border / inside"] > story_drift(to_and_fro(scene, 10), scene)["border / inside"]
 
 
 def test_prompts_name_the_subject_and_go_to_and_fro(task: Any):
