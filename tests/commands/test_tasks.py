@@ -97,7 +97,7 @@ def test_options_reach_the_model_and_those_left_out_do_not(model, folder):
 def test_a_negative_prompt_reaches_the_model(model, folder):
     negative = ["--negative-prompt", "a cube"]
     for name in ("image", "video", "animate", "continue"):
-        assert cli.main([*COMMANDS[name], f"{name}.png", *negative]) == 0
+        assert cli.main([*COMMANDS[name], f"negative-{name}.png", *negative]) == 0
     assert [options["negative_prompt"] for _, _, options in model.calls] == ["a cube"] * 4
     assert not any("sampling" in options for _, _, options in model.calls)
 
@@ -285,7 +285,7 @@ def test_tokens_come_from_a_file_or_stdin(model, folder, monkeypatch):
         (["edit", "video.mp4", "-o", "a.mp4"], 2, "nothing to change"),
         (["edit", "video.mp4", "-o", "a.mp4", "--scale", "nan"], 2, "scale"),
         (["detokenize", "image.png", "-o", "a.mp4"], 1, "is no text"),
-        (["detokenize", "gone.txt", "-o", "a.mp4"], 1, "gone.txt: cannot be read: No such file"),
+        (["detokenize", "gone.txt", "-o", "a.mp4"], 1, "gone.txt: no such file"),
         (["edit", "bad.txt", "-o", "a.mp4", "--freeze"], 1, "bad.txt: line 2: got 'X 2'"),
         (["tokenize", "video.mp4", "-o", "a.json"], 1, "unknown extension '.json', expected one of .txt"),
         (["answer"], 2, "ask at least one question"),
