@@ -61,7 +61,7 @@ def test_one_clip_is_anew_and_all_others_stay(folder: Path, capsys: pytest.Captu
     [
         (["story.mp4", "0", "a ball", "--tokens", "tokens.txt"], "got clip 0, expected one from 1 to 3"),
         (["story.mp4", "4", "a ball", "--tokens", "tokens.txt"], "got clip 4, expected one from 1 to 3"),
-        (["story.mp4", "1", "a ball", "--tokens", "none.txt"], "none.txt: cannot be read"),
+        (["story.mp4", "1", "a ball", "--tokens", "none.txt"], "none.txt: no such file"),
         (["story.mp4", "1", "a ball", "--tokens", "two.txt"], "expected a story as it was generated"),
     ],
 )

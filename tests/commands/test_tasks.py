@@ -248,7 +248,11 @@ def test_tokens_go_to_stdout_or_into_a_file(model, folder, capsys):
     assert Path("new.txt").read_text().splitlines()[1:] == ["K 5 6 | M 7 8"]
     assert cli.main(["tokenize", "video.mp4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ids"] == [0, 1, 2, 3, 4, 5]
-    assert [set(options) - {"seed"} for _, _, options in model.calls] == [{"image"}, {"video"}, {"video"}]
+    assert [set(options) - {"seed"} for _, _, options in model.calls] == [
+        {"image"},
+        {"video", "keyframes", "motion_layers"},
+        {"video", "keyframes", "motion_layers"},
+    ]
 
 
 def test_info_tells_what_a_file_of_tokens_holds(model, folder, capsys):

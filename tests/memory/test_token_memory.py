@@ -189,7 +189,7 @@ def refusals() -> list[tuple[Callable[[Path], object], type[Exception], str]]:
         (reading_only, OutputError, "reading only"),
         (features, MediaError, "features of width 6"),
         (earlier, MediaError, "from second 4.00"),
-        (other_version, MediaError, "another version"),
+        (other_version, MediaError, "has version 7 of the format, this package reads up to 2"),
     ]
 
 

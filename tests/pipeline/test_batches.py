@@ -81,7 +81,7 @@ def test_questions_of_a_batch_may_bring_their_own_media(model):
     ("arguments", "error", "words"),
     [
         ({"prompt": []}, PromptError, "empty list of prompts"),
-        ({"prompt": ["a", "red"], "seed": [1]}, ConfigError, "1 seeds for 2 prompts"),
+        ({"prompt": ["a", "red"], "seed": [1]}, ConfigError, "1 values of seed for 2 prompts"),
         ({"prompt": ["a", "red"], "preview": print}, ConfigError, "one video"),
         ({"prompt": ["a", "red"], "image": [image()] * 3}, PromptError, "3 images for 2 prompts"),
         ({"prompt": "a", "clips": 0}, ConfigError, "clips=0"),

@@ -187,9 +187,9 @@ def test_a_long_video_slides_through_a_full_context(model, monkeypatch):
     contexts: list[torch.Tensor] = []
     write = token_generation.stream
 
-    def watched(language_model, prompts, *arguments):
+    def watched(language_model, prompts, *arguments, **options):
         contexts.extend(prompt.ids for prompt in prompts)
-        return write(language_model, prompts, *arguments)
+        return write(language_model, prompts, *arguments, **options)
 
     monkeypatch.setattr(token_generation, "stream", watched)
     video = model.video(PROMPT, clips=18)

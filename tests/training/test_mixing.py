@@ -26,7 +26,8 @@ class FirstLetters(SequenceMaker):
     def generating(self, caption, video, *, motion=True):
         return letter(caption)
 
-    def answering(self, video, question, answer, *, motion=True):
+    def answering(self, video, questions, *, motion=True):
+        [(_, answer)] = questions
         return letter(answer)
 
 

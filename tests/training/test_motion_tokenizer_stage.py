@@ -78,7 +78,9 @@ def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
 
 
 def test_further_layers_are_learnt_and_lower_the_error_while_ids_stay(shards, tmp_path):
-    first = train(small_stage(shards), tmp_path / "first", quiet=True)
+    coarse = small_stage(shards, steps=60)
+    coarse = replace(coarse, model=replace(coarse.model, num_codes=4))  # so that they leave much for further layers
+    first = train(coarse, tmp_path / "first", quiet=True)
     stage = replace(small_stage(shards, steps=60, learning_rate=2e-3), keep_ids_of=str(first), layers=3)
     layered = load_artifact("motion_tokenizer", train(stage, tmp_path / "layers", quiet=True))
     before = load_artifact("motion_tokenizer", first)
