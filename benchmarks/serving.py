@@ -73,7 +73,7 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
         env={"OMP_NUM_THREADS": "1", **os.environ},
     )
     url = server.stdout.readline().split()[-1].removesuffix("/v1")
-    while httpx.get(f"{url}/ready").status_code != 200:
+    while httpx.get(f"{url}/ready", timeout=60).status_code != 200:
         time.sleep(0.2)
     return server, url
 

@@ -20,6 +20,7 @@ from server.helpers import KEY, Program, wait_for
 from videolavit.cli import main
 from videolavit.commands.serve import Config, _server_config
 from videolavit.errors import ConfigError
+from videolavit.server.run import listen
 
 BODY = {"prompt": "a red circle moves right", "num_inference_steps": 1}
 LONG = {**BODY, "clips": 8, "num_inference_steps": 200}
@@ -52,6 +53,16 @@ def test_a_port_that_is_taken_is_one_line_and_2(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "cannot listen" in said
     assert said.count("\n") == 1
+
+
+def test_who_connects_before_the_app_runs_waits_for_it_and_is_not_refused():
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname(), timeout=30) as client:
+        client.sendall(b"hello")
+        taken, _ = listening.accept()
+        with taken:
+            assert taken.recv(5) == b"hello"
+        with pytest.raises(ConfigError, match="cannot listen"):
+            listen("127.0.0.1", listening.getsockname()[1])
 
 
 def test_help_does_not_import_what_serves():

@@ -23,8 +23,12 @@ _SWITCH_SECONDS = 0.0005
 under load, requests would wait longer for the engine's thread than for the engine."""
 
 
+_BACKLOG = 2048
+"""Connections that wait to be taken, as many as uvicorn lets wait."""
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket.
+    """A socket that takes connections from now on: those who connect before the app runs wait for it.
 
     Raises:
         ConfigError: the address is not this machine's, or the port is taken.
@@ -33,6 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         listening.close()
         raise ConfigError(f"cannot listen on {host} port {port}: {error}") from None
