@@ -123,7 +123,7 @@ def test_extras_are_those_that_the_project_has():
         pytest.skip("the package was installed before pyproject.toml changed")
     assert set(extras_for_users()) == named
     [everything] = [Requirement(line) for line in project["optional-dependencies"]["all"]]
-    assert everything.extras == named
+    assert everything.extras == named - {"quantize"}  # for CUDA alone, and diffusers starts later where it is installed
     for line in [line for name in named for line in project["optional-dependencies"][name]]:
         wanted = Requirement(line)
         assert wanted.name == "videolavit" or wanted.name in {library.name for library in libraries()}
