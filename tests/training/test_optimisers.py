@@ -1,5 +1,6 @@
 """Muon moves matrices of blocks and nothing else, as torch does it, and a run with it resumes to the same bits."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from torch import nn
 from torch.optim import AdamW, Muon
 from training.toy import ToyStage
 
+from videolavit.errors import CheckpointError, ConfigError
+from videolavit.training import optimisers
 from videolavit.training.loop import train
 from videolavit.training.optimisers import build_optimisers, optimiser_numbers
 from videolavit.training.training_options import TrainingOptions
@@ -72,8 +75,21 @@ def test_a_run_stopped_half_way_ends_in_the_same_bits(tmp_path, optimiser):
 def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path):
     stage = ToyStage()
     train(replace(stage, training=replace(stage.training, steps=14)), tmp_path, quiet=True)
-    for note in (tmp_path / "checkpoints").glob("*/run.json"):
-        text = note.read_text()
-        assert '"training.optimiser"' in text
-        note.write_text(text.replace('"training.optimiser": "\'adamw\'", ', ""))
+    before = load_file(tmp_path / "export" / "weights.safetensors")
+    for file in (tmp_path / "checkpoints").glob("*/run.json"):
+        note = json.loads(file.read_text())
+        assert note["options"].pop("training.optimiser") == "'adamw'"
+        file.write_text(json.dumps(note))
     train(replace(stage, training=replace(stage.training, steps=14)), tmp_path, quiet=True)
+    after = load_file(tmp_path / "export" / "weights.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    muon = replace(stage.training, steps=14, optimiser="muon")
+    with pytest.raises(CheckpointError, match=r"training\.optimiser: 'adamw' -> 'muon'"):
+        train(replace(stage, training=muon), tmp_path, quiet=True)
+
+
+def test_weights_in_shards_are_not_for_muon(monkeypatch):
+    monkeypatch.setattr(optimisers, "DTensor", nn.Parameter)
+    with pytest.raises(ConfigError, match=r"add --training\.optimiser adamw"):
+        build_optimisers(Small(), TrainingOptions(optimiser="muon"))
+    assert build_optimisers(Small(), TrainingOptions())

@@ -26,7 +26,7 @@ from videolavit import __version__
 from videolavit.commands._shared.console import print_json, printable, readable_size
 from videolavit.commands._shared.installed import Library, extras_for_users, libraries
 from videolavit.commands._shared.machine import Machine, look_at_machine
-from videolavit.commands._shared.model_options import ModelOptions, choose_device, choose_dtype
+from videolavit.commands._shared.model_options import ModelOptions
 from videolavit.errors import ConfigError, VideoLaVITError
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def run(config: Config) -> int:
     known = extras_for_users()
     if unknown := set(config.tasks) - set(known):
         raise ConfigError(f"no extra {', '.join(sorted(unknown))}; known are {', '.join(known)}")
-    device = choose_device(config.model.device)
+    from videolavit.checkpoints.placement import usable_device
+
+    device = usable_device(config.model.device)
     machine, found = look_at_machine(device), libraries()
     try:
         model = _look_at_model(config.model, device)
@@ -96,7 +98,7 @@ def _look_at_model(options: ModelOptions, device: torch.device) -> Model:
     from videolavit.checkpoints.footprint import TASKS, part_size, task_memory
     from videolavit.checkpoints.shipped import named_model
 
-    checkpoint, dtype = open_checkpoint(named_model(options.model or SHIPPED_NAME)), choose_dtype(options.dtype)
+    checkpoint, dtype = open_checkpoint(named_model(options.model or SHIPPED_NAME)), options.chosen_dtype
     parts = {name: checkpoint.part(name) for name in checkpoint.held() if name in COMPONENTS}
     sizes = {
         name: part_size(part, dtype=dtype or _usual_dtype(part, device), quantize=options.quantize)

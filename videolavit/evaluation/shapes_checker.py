@@ -65,7 +65,8 @@ class ObjectReading:
     centres: tuple[tuple[float, float], ...]
     """(x, y), one per frame in which it is seen."""
     overlaps: tuple[float, ...]
-    """Intersection over union with the outline of `shape`, one per frame; 0 where the object is not seen."""
+    """Intersection over union with the outline of `shape`, one per frame, searched up to `WHOLE_FROM`; 0 where the
+    object is not seen."""
     chromas: tuple[float, ...]
     """Mean of largest minus smallest channel, 0 to 1, one per frame; 0 where the object is not seen."""
 
@@ -230,7 +231,7 @@ def _read_track(colour: str, track: list[_Blob | None]) -> ObjectReading:
         speed=min(SPEEDS, key=lambda name: abs(math.log(max(speed, 1e-3) / SPEEDS[name]))),
         areas=tuple(0.0 if blob is None else blob.area for blob in track),
         centres=tuple(blob.centre for _, blob in seen),
-        overlaps=tuple(0.0 if blob is None else _best_overlap(blob, shape) for blob in track),
+        overlaps=tuple(0.0 if blob is None else _best_overlap(blob, shape, WHOLE_FROM) for blob in track),
         chromas=tuple(0.0 if blob is None else blob.chroma for blob in track),
     )
 
@@ -240,16 +241,19 @@ def _shape(blob: _Blob) -> str:
     return max(SHAPES, key=lambda shape: _best_overlap(blob, shape))
 
 
-def _best_overlap(blob: _Blob, shape: str) -> float:
-    """Largest intersection over union with a template, shifted by up to two pixels and a few per cent in size."""
+def _best_overlap(blob: _Blob, shape: str, enough: float = 1.0) -> float:
+    """Largest intersection over union with a template, shifted by up to two pixels and a few per cent in size; or the
+    first one that is `enough`."""
     radius = RADII["large"] * math.sqrt(blob.area / template_area(shape, RADII["large"]))
     mask, x, y = _crop(blob)
     offset = _centroid_offset(shape) * radius
     best = 0.0
-    for scale in (0.95, 1.0, 1.05):
-        for shift in (-1.5, 0.0, 1.5):
+    for scale in (1.0, 0.95, 1.05):
+        for shift in (0.0, -1.5, 1.5):
             template = _template(mask.shape, shape, radius * scale, x, y - offset + shift)
             best = max(best, float((template & mask).sum()) / float((template | mask).sum()))
+            if best >= enough:
+                return best
     return best
 
 

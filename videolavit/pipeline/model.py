@@ -65,7 +65,7 @@ from videolavit.pipeline.media import (
     read_image,
 )
 from videolavit.pipeline.motion_editing import MotionEdit
-from videolavit.pipeline.motion_only import Keyframes, processor_with
+from videolavit.pipeline.motion_only import processor_with
 from videolavit.pipeline.outputs import Answer, GeneratedImage, GeneratedVideo, Reconstruction
 from videolavit.pipeline.pretrained import PretrainedModel
 from videolavit.pipeline.reconstruction import decode_clips, edit_motion, information, similarity, tokens_of
@@ -78,7 +78,7 @@ from videolavit.progress import Progress, ProgressCallback
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.clips.decompose import VideoSource
 from videolavit.video.clips.timeline import images_on_ticks
-from videolavit.video.processor import VideoProcessorConfig, whole_video_clips
+from videolavit.video.processor import KeyframeChoice, VideoProcessorConfig, whole_video_clips
 
 if TYPE_CHECKING:
     from typing import Self
@@ -486,7 +486,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         ask: Sequence[str] = (),
         describe: bool = True,
         images: bool = True,
-        keyframes: Keyframes | None = None,
+        keyframes: KeyframeChoice | None = None,
         progress: ProgressCallback | None = None,
     ) -> TokenMemory:
         """Read a video of any length into a memory on the disk, to be asked about by `answer(video=folder)`.
@@ -528,7 +528,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         image: Images | None = None,
         video: Videos | None = None,
         patch_selection: PatchSelection = "likeliest",
-        keyframes: Keyframes | None = None,
+        keyframes: KeyframeChoice | None = None,
         motion_layers: int = 1,
         seed: int = 0,
         progress: ProgressCallback | None = None,

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from videolavit.errors import ConfigError
 from videolavit.settings import ModelSettings
-from videolavit.video.processor import VideoProcessorConfig
+from videolavit.video.processor import KeyframeChoice, VideoProcessorConfig
 
-__all__ = ["Keyframes", "check_motion_only", "processor_with"]
-
-Keyframes = Literal["every", "adaptive"]
-"""Clips that have a keyframe: every one, or those that motion does not explain from the clip before."""
+__all__ = ["check_motion_only", "processor_with"]
 
 
 def check_motion_only(settings: ModelSettings, what: str) -> None:
@@ -28,7 +24,7 @@ def check_motion_only(settings: ModelSettings, what: str) -> None:
         )
 
 
-def processor_with(settings: ModelSettings, keyframes: Keyframes | None) -> VideoProcessorConfig:
+def processor_with(settings: ModelSettings, keyframes: KeyframeChoice | None) -> VideoProcessorConfig:
     """The model's processing of videos with that choice of keyframes; None for the model's own."""
     processor = settings.video_processor
     return processor if keyframes is None else replace(processor, keyframes=keyframes)

@@ -14,8 +14,8 @@ from videolavit.checkpoints.components import ModelComponents
 from videolavit.checkpoints.hooks import compile_steps, quantizer_of
 from videolavit.checkpoints.hub import CARD_FILE, HubAccess, model_card, upload
 from videolavit.checkpoints.model_components import Components
+from videolavit.checkpoints.placement import floating_dtype, usable_device
 from videolavit.checkpoints.shipped import named_model, shipped_model
-from videolavit.errors import ConfigError
 
 if TYPE_CHECKING:
     from typing import Self
@@ -64,7 +64,7 @@ class PretrainedModel(Components):
         cache = None if cache_dir is None else os.fspath(cache_dir)
         access = HubAccess(token=token, cache_dir=cache, local_files_only=local_files_only)
         checkpoint = open_checkpoint(source, revision=revision, access=access)
-        model = cls(ModelComponents(checkpoint, device=_device(device), dtype=_dtype(dtype)))
+        model = cls(ModelComponents(checkpoint, device=usable_device(device), dtype=floating_dtype(dtype)))
         if quantize is not None:
             model.components.adapt(quantizer_of(quantize, model.components.device))
         if compile:
@@ -118,28 +118,7 @@ class PretrainedModel(Components):
         """
         for one in where:
             if isinstance(one, torch.dtype) or isinstance(getattr(torch, str(one), None), torch.dtype):
-                self.components.to(dtype=_dtype(one))
+                self.components.to(dtype=floating_dtype(one))
             else:
-                self.components.to(device=_device(one))
+                self.components.to(device=usable_device(one))
         return self
-
-
-def _device(device: str | torch.device) -> torch.device:
-    """The device of a name; refused now, and not at the first use."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"device {device!r}: cannot be used here: {reason}; try 'auto' or 'cpu'") from error
-    return found
-
-
-def _dtype(dtype: Any) -> torch.dtype | None:
-    """A floating type, by itself or by its name in torch."""
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if dtype is not None and not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise ConfigError(f"got dtype={dtype!r}, expected a floating type such as torch.bfloat16, or None")
-    return found

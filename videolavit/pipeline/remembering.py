@@ -34,9 +34,9 @@ from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.encoding import keyframe_codes, seen_video
 from videolavit.pipeline.media import check_video
-from videolavit.pipeline.motion_only import Keyframes, check_motion_only, processor_with
+from videolavit.pipeline.motion_only import check_motion_only, processor_with
 from videolavit.video.io.sources import can_read_again, is_file
-from videolavit.video.processor import whole_video_clips
+from videolavit.video.processor import KeyframeChoice, whole_video_clips
 
 __all__ = ["chosen_video", "is_memory", "moment_image", "open_memory", "read_video", "remembered_clips"]
 
@@ -72,7 +72,7 @@ def read_video(
     ask: Sequence[str] = (),
     describe: bool = True,
     images: bool = True,
-    keyframes: Keyframes | None = None,
+    keyframes: KeyframeChoice | None = None,
 ) -> Iterator[TokenMemory]:
     """Read a video to its end into a memory, which comes after each clip that was added.
 

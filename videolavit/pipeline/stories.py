@@ -6,6 +6,7 @@ context nor memory grows with the story. The new keyframe is decoded from the la
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,7 +32,7 @@ __all__ = ["Stories", "Story", "with_clip"]
 
 
 class Stories(Components):
-    """Stories of a model, which generates their clips."""
+    """Stories of a model that generates clips and says what made them."""
 
     def generate_story(self, prompts: Sequence[str], **arguments: Any) -> GeneratedVideo:
         """All clips of `stream_story` as one video."""
@@ -129,6 +130,7 @@ class Stories(Components):
             story.add(clip)
             yield clip
 
+    @abstractmethod
     def _generate_clips(
         self,
         states: Sequence[GenerationState],
@@ -137,12 +139,11 @@ class Stories(Components):
         metadata: Sequence[Mapping[str, Any]],
         work: Progress,
     ) -> Iterator[list[GeneratedVideo]]:
-        """`count` clips of every sample, each as a video of its new frames alone; the model does that."""
-        raise NotImplementedError
+        """`count` clips of every sample, each as a video of its new frames alone."""
 
+    @abstractmethod
     def _metadata(self, task: str, prompt: str, options: GenerationOptions, **ways: Any) -> dict[str, Any]:
-        """Metadata of a result; the model gives that."""
-        raise NotImplementedError
+        """Metadata of a result."""
 
 
 def _check_story(prompts: Any, recent: int) -> list[str]:

@@ -29,16 +29,19 @@ def build_optimisers(module: nn.Module, options: TrainingOptions) -> list[Optimi
     Raises:
         ConfigError: Muon is asked for and weights are spread over processes: it needs whole matrices.
     """
-    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     matrices: list[nn.Parameter] = []
     if options.optimiser == "muon":
-        if any(isinstance(parameter, DTensor) for parameter in trained.values()):
-            raise ConfigError("got training.optimiser=muon and several processes, expected adamw there, or one process")
+        if any(isinstance(parameter, DTensor) for parameter in trained):
+            raise ConfigError(
+                "got training.optimiser=muon with weights spread over processes, and it needs whole matrices; "
+                "add --training.optimiser adamw, or train in one process"
+            )
         tables = {id(table.weight) for table in module.modules() if isinstance(table, nn.Embedding)}
         inner = _inner_matrices(module) - tables
-        matrices = [parameter for parameter in trained.values() if id(parameter) in inner]
+        matrices = [parameter for parameter in trained if id(parameter) in inner]
     chosen = {id(parameter) for parameter in matrices}
-    others = [parameter for parameter in trained.values() if id(parameter) not in chosen]
+    others = [parameter for parameter in trained if id(parameter) not in chosen]
     optimisers: list[Optimizer] = []
     if others:
         optimisers.append(AdamW(_decayed_apart(others, options.weight_decay), lr=0.0, betas=options.betas))

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from videolavit.nn.attention import attend
+
 __all__ = ["SequenceEnds", "attend_packed", "sequence_ends", "use_packed_attention"]
 
 _NAME = "videolavit_packed"
@@ -104,23 +106,11 @@ def _with_one_kernel(
 def _one_by_one(
     query: Tensor, key: Tensor, value: Tensor, ends: SequenceEnds, scale: float | None, grouped: bool
 ) -> Tensor:
-    """Attention by plain products, which for sequences of some hundred positions beat the fused kernel of a CPU."""
     if grouped:
         heads = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(heads, dim=1), value.repeat_interleave(heads, dim=1)
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
-    queries, keys, values = (part.split(ends.lengths) for part in (query, key, value))
-    own = zip(queries, keys, values, strict=True)
-    return torch.cat([_attended(query, key, value, factor) for query, key, value in own])
-
-
-def _attended(
-    query: Float[Tensor, "length heads width"],
-    key: Float[Tensor, "length heads width"],
-    value: Float[Tensor, "length heads width"],
-    scale: float,
-) -> Float[Tensor, "length heads width"]:
-    query, key, value = (part.transpose(0, 1) for part in (query, key, value))
-    later = query.new_full((len(query[0]), len(query[0])), -torch.inf).triu(1)
-    shares = torch.baddbmm(later, query, key.transpose(1, 2), alpha=scale).softmax(dim=-1)
-    return (shares.to(value.dtype) @ value).transpose(0, 1)
+    if scale is not None:  # `attend` divides by the root of the width
+        query = query * (scale * query.shape[-1] ** 0.5)
+    parts = zip(*(part.split(ends.lengths) for part in (query, key, value)), strict=True)
+    attended = [attend(*(part.transpose(0, 1) for part in own), causal=True).transpose(0, 1) for own in parts]
+    return torch.cat(attended)

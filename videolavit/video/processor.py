@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -31,6 +31,7 @@ from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.reencode import Reencoding
 
 __all__ = [
+    "KeyframeChoice",
     "VideoProcessorConfig",
     "clips_with_images",
     "front_end_clips",
@@ -38,6 +39,9 @@ __all__ = [
     "whole_video_clips",
     "with_keyframes",
 ]
+
+KeyframeChoice = Literal["every", "adaptive"]
+"""Clips that have a keyframe: every one, or those alone that motion does not explain from the clip before."""
 
 _NONE = Limits(max_duration_seconds=math.inf)
 """For images of the model's size: those of the source have passed the limits already."""
@@ -57,8 +61,8 @@ class VideoProcessorConfig:
     frames_per_clip: int = 24
     look_at: Literal["reference", "timeline"] = "reference"
     """Clips that a question is asked about: chosen by the released rule, or those that follow one another."""
-    keyframes: Literal["every", "adaptive"] = "every"
-    """Clips that have a keyframe: every one, or those alone that motion does not explain from the clip before."""
+    keyframes: KeyframeChoice = "every"
+    """Clips that have one; a model must have been trained on those that have none."""
     adaptive: AdaptiveOptions = field(default_factory=AdaptiveOptions)
     """Agreement at which a clip needs no keyframe, where keyframes are adaptive."""
 
@@ -71,7 +75,7 @@ class VideoProcessorConfig:
             raise ConfigError(f"got motion_scale={self.motion_scale} without a size; give height and width, too")
         if self.look_at not in ("reference", "timeline"):
             raise ConfigError(f'got look_at={self.look_at!r}, expected "reference" or "timeline"')
-        if self.keyframes not in ("every", "adaptive"):
+        if self.keyframes not in get_args(KeyframeChoice):
             raise ConfigError(f'got keyframes={self.keyframes!r}, expected "every" or "adaptive"')
 
     def __repr__(self) -> str:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from videolavit.commands._shared.console import sign_of_life
-from videolavit.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
     from videolavit.pipeline import VideoLaVIT
 
-__all__ = ["ModelOptions", "choose_device", "choose_dtype", "open_model"]
+__all__ = ["ModelOptions", "open_model"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +36,13 @@ class ModelOptions:
     compile: bool = False
     """Compile the UNets with torch.compile, which takes its time when each size first comes."""
 
+    @property
+    def chosen_dtype(self) -> torch.dtype | None:
+        """The type of that name; None, which leaves the choice to the loader, for `auto`."""
+        from videolavit.checkpoints.placement import floating_dtype
+
+        return floating_dtype(None if self.dtype == "auto" else self.dtype)
+
 
 def open_model(options: ModelOptions) -> VideoLaVIT:
     """The model; its parts are loaded when a task needs them.
@@ -54,11 +60,10 @@ def _opened(options: ModelOptions) -> VideoLaVIT:
     from videolavit.pipeline import VideoLaVIT
 
     source = () if options.model is None else (named_model(options.model),)
-    device, dtype = choose_device(options.device), choose_dtype(options.dtype)
     model = VideoLaVIT.from_pretrained(
         *source,
-        device=device,
-        dtype=dtype,
+        device=options.device,
+        dtype=options.chosen_dtype,
         revision=options.revision,
         quantize=options.quantize,
         compile=options.compile,
@@ -66,29 +71,3 @@ def _opened(options: ModelOptions) -> VideoLaVIT:
     if options.offload:
         model.enable_model_cpu_offload()
     return model
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name, `auto` included.
-
-    Raises:
-        ConfigError: no such device, or none that works here.
-    """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # AssertionError: torch without that backend
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"--device {name}: cannot be used here: {reason}; try auto or cpu") from error
-    return device
-
-
-def choose_dtype(name: str) -> torch.dtype | None:
-    """The type of a name; None, which leaves the choice to the loader, for `auto`."""
-    import torch
-
-    return None if name == "auto" else getattr(torch, name)
