@@ -13,8 +13,9 @@ from videolavit.cli import main
 from videolavit.clip_tokens import ClipTokens
 from videolavit.commands import redraw, video
 from videolavit.commands._shared import story_file
-from videolavit.pipeline.token_text import parse_tokens
+from videolavit.pipeline.token_text import parse_tokens, read_note
 from videolavit.video.clips.timeline import images_on_ticks
+from videolavit.video.io.write import write_video
 
 PROMPTS = "a red ball moves left\na green square moves right\na red ball moves left\n"
 QUICK = ["--num-inference-steps", "0", "--seed", "3"]
@@ -48,6 +49,9 @@ def test_one_clip_is_anew_and_all_others_stay(folder: Path, capsys: pytest.Captu
     assert main(["redraw", *arguments, "--save-tokens", "new.txt", *QUICK[:2], "--seed", "9", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["output"] == "new.mp4"
     after = parse_tokens(Path("new.txt").read_text())
+    assert read_note(Path("new.txt").read_text())["redrawn"] == [
+        {"clip": 2, "prompt": "a green square moves left", "seed": 9}
+    ]
     same = [codes(one) == codes(other) for one, other in zip(before, after, strict=True)]
     assert same == [True, False, True]
     old, new = frames_of("story.mp4"), frames_of("new.mp4")
@@ -63,12 +67,17 @@ def test_one_clip_is_anew_and_all_others_stay(folder: Path, capsys: pytest.Captu
         (["story.mp4", "4", "a ball", "--tokens", "tokens.txt"], "got clip 4, expected one from 1 to 3"),
         (["story.mp4", "1", "a ball", "--tokens", "none.txt"], "none.txt: no such file"),
         (["story.mp4", "1", "a ball", "--tokens", "two.txt"], "expected a story as it was generated"),
+        (["story.mp4", "1", "a ball", "--tokens", "bare.txt"], "the tokens in bare.txt say no size"),
+        (["large.mp4", "1", "a ball", "--tokens", "tokens.txt"], "are of a story of 16 x 16 pixels"),
     ],
 )
 def test_what_is_no_clip_of_the_story_is_refused_in_one_line(
     folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ):
-    Path("two.txt").write_text("\n".join(Path("tokens.txt").read_text().splitlines()[:-1]))
+    lines = Path("tokens.txt").read_text().splitlines()
+    Path("two.txt").write_text("\n".join(lines[:-1]))
+    Path("bare.txt").write_text("\n".join(lines[1:]))
+    write_video(np.zeros((3, 48, 64, 3), np.uint8), Path("large.mp4"), fps=6)
     assert main(["redraw", *arguments, "-o", "new.mp4", *QUICK]) in (1, 2)
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("videolavit: ")]
     assert message in line

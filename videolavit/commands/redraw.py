@@ -11,10 +11,11 @@ examples:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -27,7 +28,7 @@ from videolavit.commands._shared.report import write
 from videolavit.commands._shared.requests import new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens
 from videolavit.commands._shared.result_files import VideoFile
-from videolavit.commands._shared.token_file import TOKENS, read_tokens
+from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
 from videolavit.errors import ConfigError
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.probe import probe
@@ -69,7 +70,8 @@ def run(config: Config) -> int:
     if config.save_tokens is not None:
         check_target(config.save_tokens, config.file, extensions=TOKENS)
     seed = new_seed() if config.generation.seed is None else config.generation.seed
-    story = _story(config)
+    note = read_token_note(config.story_tokens)
+    story = _story(config, note)
     if not 1 <= config.clip <= len(story.tokens):
         raise ConfigError(f"got clip {config.clip}, expected one from 1 to {len(story.tokens)}")
     model = open_model(config.model)
@@ -87,18 +89,31 @@ def run(config: Config) -> int:
     if config.save_tokens is not None:
         from videolavit.pipeline.token_text import save_token_text
 
-        save_token_text(config.save_tokens, video.tokens, video.metadata)
+        anew = {"clip": config.clip, "prompt": config.prompt, "seed": seed}
+        save_token_text(config.save_tokens, video.tokens, {**note, "redrawn": [*note.get("redrawn", ()), anew]})
     return 0
 
 
-def _story(config: Config) -> GeneratedVideo:
-    """The story as it was generated, out of its two files."""
+def _story(config: Config, note: Mapping[str, Any]) -> GeneratedVideo:
+    """The story as it was generated, out of its two files; `note` is that of its tokens.
+
+    Raises:
+        ConfigError: the tokens are not those of this video. It is told before frames are read: those of another one may
+            not fit into memory.
+    """
     import numpy as np
     import torch
 
     from videolavit.pipeline.outputs import GeneratedVideo
 
-    clips = tuple(read_tokens(config.story_tokens))
-    rate = probe(config.file).frame_rate or Fraction(6)
+    clips, info = tuple(read_tokens(config.story_tokens)), probe(config.file)
+    size = tuple(note.get("options", {}).get(name) for name in ("width", "height"))
+    if size != (info.width, info.height):
+        told = "say no size" if None in size else f"are of a story of {size[0]} x {size[1]} pixels"
+        raise ConfigError(
+            f"{config.file} has {info.width} x {info.height} pixels, and the tokens in {config.story_tokens} {told}; "
+            "name the two files that `videolavit video --story` wrote together"
+        )
+    rate = info.frame_rate or Fraction(6)
     frames = np.stack(list(images_on_ticks(config.file, fps=rate)))
     return GeneratedVideo(frames=frames, fps=float(rate), tokens=clips, ids=torch.empty(0, dtype=torch.long))
