@@ -76,6 +76,11 @@ def steps(recipe: Recipe) -> list[Step]:
 
     few = max(recipe.videos // 4, 1)
     motion, autoencoder = export("motion_tokenizer"), export("autoencoder")
+    # Keyframes of every video twice, mirrored or not, and where their last shard of 128 starts.
+    keyframes, shown = folder / "keyframes", 2 * (recipe.videos + 2 * few)
+    last = (shown - 1) // 128 * 128
+    codes = ["--preset", "things", "--num-clips", str(shown), "--autoencoder", str(autoencoder)]
+    codes += ["--visual-tokenizer", str(export("visual_tokenizer"))]
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
     tokenize += ["--visual-tokenizer", str(export("visual_tokenizer")), "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
@@ -97,8 +102,16 @@ def steps(recipe: Recipe) -> list[Step]:
         train("learned_compensation", "--motion-tokenizer", str(motion), fresh=True),
         train("vision_encoder"),
         train("visual_tokenizer", "--encoder", str(export("vision_encoder")), fresh=True),
+        Step(
+            name="keyframes",
+            command=["prepare", "latents", str(data), "-o", str(keyframes), *codes, *workers],
+            result=keyframes / f"latents-{last:08d}-{shown - last}.safetensors",
+        ),
         train(
-            "keyframe_detokenizer", "--autoencoder", str(autoencoder), "--tokenizer", str(export("visual_tokenizer"))
+            "keyframe_detokenizer",
+            *("--autoencoder", str(autoencoder), "--tokenizer", str(export("visual_tokenizer"))),
+            where=keyframes,
+            fresh=True,
         ),
         Step(
             name="text",

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention
 
 from videolavit.errors import ConfigError
 from videolavit.nn import attention
-from videolavit.nn.attention import CrossAttention, SelfAttention, attend
+from videolavit.nn.attention import AttendProcessor, CrossAttention, SelfAttention, attend
 
 
 def heads(seed: int, *, keys: int = 7, requires_grad: bool = False) -> list[torch.Tensor]:
@@ -24,6 +25,16 @@ def test_plain_and_fused_attention_agree(kind):
     fused = attend(queries, keys, values, mask, causal=kind == "causal")
     plain = attention._plain(queries, keys, values, mask, kind == "causal")
     torch.testing.assert_close(fused, plain)
+
+
+@pytest.mark.parametrize("context", [None, 7])
+def test_the_processor_is_diffusers_attention(context):
+    torch.manual_seed(3)
+    layer = Attention(query_dim=8, cross_attention_dim=None if context is None else 6, heads=2, dim_head=4)
+    positions, states = torch.randn(3, 5, 8), None if context is None else torch.randn(3, context, 6)
+    expected = layer(positions, encoder_hidden_states=states)
+    layer.set_processor(AttendProcessor())
+    torch.testing.assert_close(layer(positions, encoder_hidden_states=states), expected)
 
 
 def test_causal_attention_does_not_see_later_positions():

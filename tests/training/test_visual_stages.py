@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from videolavit.checkpoints.artifacts import load_artifact, open_artifact
+from videolavit.checkpoints.artifacts import load_artifact, open_artifact, write_artifact
+from videolavit.commands import prepare
 from videolavit.data.keyframes import LabelledKeyframes, label_image
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.scene_labels import COLOUR_LABELS, NAME_LABELS, UNKNOWN
@@ -19,6 +20,7 @@ from videolavit.errors import CheckpointError, ConfigError
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
+from videolavit.training.latents import LatentClips, prepare_latents
 from videolavit.training.loop import train
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage
@@ -287,6 +289,37 @@ def test_keyframe_training_changes_the_condition_but_not_the_decoded_features(sh
         "pool",
     }
     assert not any(name.startswith(("tokenizer.", "detokenizer.vae.")) for name in trained)
+
+
+def test_latents_of_keyframes_are_trained_on_as_the_images_are(shards, tmp_path):
+    stage = keyframe_stage(shards, steps=3)
+    module = stage.build()
+    codes = {"visual_tokenizer": module.tokenizer, "condition_decoder": module.detokenizer.condition_decoder}
+    write_artifact(tmp_path / "codes", codes)
+    write_artifact(tmp_path / "vae", {"keyframe_vae": module.detokenizer.vae})
+    stage = replace(stage, tokenizer=str(tmp_path / "codes"), autoencoder=str(tmp_path / "vae"))
+    prepared = replace(stage, data=str(tmp_path / "latents"))
+    assert len(prepare_latents(stage, tmp_path / "latents", 6)) == 6
+    module = stage.build()
+    samples = stage.samples()
+    with torch.autocast("cpu", torch.bfloat16):
+        made = module.prepared(stage.collate([samples[draw] for draw in range(6)]))
+    kept = LatentClips(tmp_path / "latents", stage.frozen())
+    for name, values in made.items():
+        stored = torch.stack([kept[number, 0][name] for number in range(6)])
+        torch.testing.assert_close(stored.float(), values.float(), atol=2e-2, rtol=2e-2)
+    train(prepared, tmp_path / "run")
+    assert load_artifact("keyframe_unet", tmp_path / "run" / "export")
+    with pytest.raises(ConfigError, match="not those of this autoencoder"):
+        replace(prepared, height=2 * prepared.height).samples()
+
+
+def test_latents_are_of_one_tokenizer(shards, tmp_path):
+    task = prepare.Latents(data=shards, output=tmp_path / "latents", autoencoder=tmp_path)
+    for both in ({}, {"motion_tokenizer": tmp_path, "visual_tokenizer": tmp_path}):
+        with pytest.raises(ConfigError, match="expected one"):
+            prepare.run(prepare.Config(task=replace(task, **both)))
+    assert not (tmp_path / "latents").exists()
 
 
 def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):

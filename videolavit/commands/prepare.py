@@ -7,7 +7,7 @@
   videolavit prepare videos           your own videos: a folder, or a .csv or .jsonl that names them
   videolavit prepare text-tokenizer   a small text tokenizer, trained on what is said in prepared data
   videolavit prepare tokens           prepared data as ids, for the language model's stages
-  videolavit prepare latents          prepared data as latents, for the video detokenizer's stage
+  videolavit prepare latents          prepared data as latents, for the stages of both detokenizers
 
 `shapes`, `things`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds
 them, frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
@@ -27,6 +27,8 @@ examples:
       --motion-tokenizer runs/motion_tokenizer/export --text-tokenizer runs/text_tokenizer
   videolavit prepare latents data/train -o data/latents --num-clips 8000 \\
       --autoencoder runs/autoencoder/export --motion-tokenizer runs/motion_tokenizer/export
+  videolavit prepare latents data/train -o data/keyframes --num-clips 48000 \\
+      --autoencoder runs/autoencoder/export --visual-tokenizer runs/visual_tokenizer/export
 """
 
 from __future__ import annotations
@@ -181,7 +183,11 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latents:
-    """Latent shards: prepared data through what is frozen while the video detokenizer is trained."""
+    """Latent shards: prepared data through what is frozen while a detokenizer is trained.
+
+    With a motion tokenizer they are for the video detokenizer's stage, with a visual one for the keyframe
+    detokenizer's.
+    """
 
     data: Annotated[Path, Positional]
     """Folder of shards."""
@@ -189,10 +195,12 @@ class Latents:
     """Folder for the latent shards."""
     autoencoder: Path
     """Export of `videolavit train autoencoder`."""
-    motion_tokenizer: Path
+    motion_tokenizer: Path | None = None
     """Export of `videolavit train motion_tokenizer`."""
+    visual_tokenizer: Path | None = None
+    """Export of `videolavit train visual_tokenizer`."""
     num_clips: int = 8000
-    """One of each video, and each video again, mirrored or not, if there are fewer."""
+    """Clips or keyframes: one of each video, and each video again, mirrored or not, if there are fewer."""
     preset: Literal["tiny", "things", "paper"] = "tiny"
     """Of the stage that will be trained on them."""
     launch: Annotated[Launch, OmitArgPrefixes] = field(default_factory=Launch)
@@ -331,14 +339,20 @@ def _latents(task: Latents) -> int:
     _check(task.num_clips)
     if has_latents(task.data):
         raise ConfigError(f"{task.data}: holds latent shards already; name the folder of shards they come from")
-    stage = replace(
-        PRESETS[task.preset]["video_detokenizer"],
-        data=str(task.data),
-        autoencoder=str(task.autoencoder),
-        motion_tokenizer=str(task.motion_tokenizer),
-    )
-    clips = prepare_latents(stage, task.output, task.num_clips, jobs=task.launch.options())
-    print(f"{task.output}: {len(clips)} clips")
+    stages = PRESETS[task.preset]
+    frozen = {"data": str(task.data), "autoencoder": str(task.autoencoder)}
+    match task.motion_tokenizer, task.visual_tokenizer:
+        case Path() as motion, None:
+            stage = replace(stages["video_detokenizer"], motion_tokenizer=str(motion), **frozen)
+        case None, Path() as visual:
+            stage = replace(stages["keyframe_detokenizer"], tokenizer=str(visual), **frozen)
+        case motion, _:
+            raise ConfigError(
+                f"got {'both' if motion else 'none'} of --motion-tokenizer and --visual-tokenizer, expected one: the "
+                "motion tokenizer for the video detokenizer's latents, the visual one for the keyframe detokenizer's"
+            )
+    samples = prepare_latents(stage, task.output, task.num_clips, jobs=task.launch.options())
+    print(f"{task.output}: {len(samples)} {'clips' if task.motion_tokenizer else 'keyframes'}")
     return 0
 
 

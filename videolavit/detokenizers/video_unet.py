@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from videolavit.errors import ConfigError, ShapeError
-from videolavit.nn.attention import attend
+from videolavit.nn.attention import AttendProcessor
 
 __all__ = ["VideoUNet"]
 
@@ -185,44 +185,27 @@ class _MotionTransformer(TransformerSpatioTemporalModel):
         return block(*inputs)
 
 
-class _Attention:
-    """diffusers' attention processor over the package's own choice of kernels, and with cells as a context.
+class _MotionAttention(AttendProcessor):
+    """Attention with cells as a context.
 
     Of cells, keys and values are projected before they are given to the positions: resizing by nearest neighbour and a
     linear map commute, and there are far fewer cells than positions in a large feature map.
     """
 
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Float[Tensor, "n queries channels"],
-        encoder_hidden_states: Float[Tensor, "n keys dim"] | _Cells | None = None,
-        attention_mask: None = None,
-    ) -> Float[Tensor, "n queries channels"]:
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        parts = attn.to_q(hidden_states), _project(attn.to_k, context), _project(attn.to_v, context)
-        query, key, value = (rearrange(part, "n p (heads d) -> n heads p d", heads=attn.heads) for part in parts)
-        attended = rearrange(attend(query, key, value), "n heads p d -> n p (heads d)")
-        for layer in attn.to_out:  # type: ignore[union-attr]
-            attended = layer(attended)
-        return attended
-
-
-def _project(linear: nn.Module | None, context: Tensor | _Cells) -> Float[Tensor, "n keys channels"]:
-    assert linear is not None
-    if isinstance(context, Tensor):
-        return linear(context)
-    vectors, cell_of_position = context
-    if len(cell_of_position) < vectors.shape[1]:
-        return linear(vectors[:, cell_of_position]).flatten(0, 1)
-    return linear(vectors)[:, cell_of_position].flatten(0, 1)
+    def project(self, linear: nn.Module, context: Tensor | _Cells) -> Float[Tensor, "n keys channels"]:
+        if isinstance(context, Tensor):
+            return linear(context)
+        vectors, cell_of_position = context
+        if len(cell_of_position) < vectors.shape[1]:
+            return linear(vectors[:, cell_of_position]).flatten(0, 1)
+        return linear(vectors)[:, cell_of_position].flatten(0, 1)
 
 
 def _let_motion_in(transformer: Any, rows: int, cols: int) -> None:
     """Replace what a built transformer does and keep what it holds, so that nothing about its parameters changes."""
     transformer.__class__ = _MotionTransformer
     transformer.motion_grid = (rows, cols)
-    processor: Any = _Attention()
+    processor: Any = _MotionAttention()
     for module in transformer.modules():
         if isinstance(module, Attention):
             module.set_processor(processor)

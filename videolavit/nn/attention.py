@@ -6,6 +6,8 @@ form and lives in `nn/policy.py`; it reuses the projections here through `projec
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from videolavit.errors import ConfigError
 
-__all__ = ["CrossAttention", "SelfAttention", "attend"]
+__all__ = ["AttendProcessor", "CrossAttention", "SelfAttention", "attend"]
 
 PLAIN_BELOW_KEYS = 512
 """Keys from which the fused CPU kernel's backward pass in half precision is faster (measured, see `attend`)."""
@@ -131,6 +133,30 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "*batch positions width"]:
         """Heads side by side, then the output projection."""
         return self.proj(_join_heads(attended))
+
+
+class AttendProcessor:
+    """diffusers' attention over `attend`: for the `set_attn_processor` of its UNets. Their masks are not taken."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Float[Tensor, "n queries channels"],
+        encoder_hidden_states: Any = None,
+        attention_mask: None = None,
+    ) -> Float[Tensor, "n queries channels"]:
+        """`attn` is diffusers' `Attention`; without encoder states, positions attend to each other."""
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        parts = attn.to_q(hidden_states), self.project(attn.to_k, context), self.project(attn.to_v, context)
+        query, key, value = (_split_heads(part, attn.heads) for part in parts)
+        attended = _join_heads(attend(query, key, value))
+        for layer in attn.to_out:
+            attended = layer(attended)
+        return attended
+
+    def project(self, linear: Any, context: Any) -> Float[Tensor, "n keys channels"]:
+        """Keys or values of a context."""
+        return linear(context)
 
 
 def _fused_backward_is_slow(*tensors: Tensor) -> bool:

@@ -1,14 +1,15 @@
-"""Latent shards: what the frozen parts make of clips, computed once, so that training the video UNet is all UNet.
+"""Latent shards: what the frozen parts make of clips or keyframes, computed once, so that training a UNet is all UNet.
 
-Encoding the true and the compensated frames of a clip costs about as much as a training step on it, and is the same in
-every epoch. A shard is one safetensors file of clips that are mirrored, and whose motion is tokenized, as the stage
-would have drawn them. Shards appear only when complete, so a run that was interrupted goes on where it stopped.
+Encoding the true and the compensated frames of a clip costs about as much as a training step on it, codes and latents
+of a keyframe about half of one, and both are the same in every epoch. A shard is one safetensors file of samples that
+are mirrored, and whose motion is tokenized, as the stage would have drawn them. Shards appear only when complete, so a
+run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import file_digest, sha256
@@ -27,9 +28,11 @@ from videolavit.jobs.devices import worker_device
 from videolavit.jobs.partial_files import create_once, partial_path
 from videolavit.jobs.shard_jobs import ALONE, JobOptions, raise_failures, run_jobs, write_alone
 from videolavit.training.batches import Samples
-from videolavit.training.data_folders import folders_and_shares
+from videolavit.training.blocks import convolve_channels_last
+from videolavit.training.data_folders import folders_and_shares, named_folders
+from videolavit.training.shard_folders import FolderSamples, ShardFolder
 
-__all__ = ["LatentClips", "frozen_digest", "has_latents", "prepare_latents"]
+__all__ = ["LatentClips", "frozen_digest", "has_latents", "latent_samples", "prepare_latents"]
 
 CLIPS_PER_SHARD = 128
 _CLIPS_AT_ONCE = 4
@@ -80,6 +83,23 @@ class LatentClips:
         number = int(np.searchsorted(self._ends, index, side="right"))
         shard, row = self._shards[number], index - int(self._ends[number - 1] if number else 0)
         return {name: shard.get_slice(name)[row] for name in shard.keys()}  # noqa: SIM118 - it is no dictionary
+
+
+def latent_samples(data: str | Sequence[str], frozen: Callable[[], str], seed: int) -> Samples | None:
+    """Samples of a stage's folders if they hold latent shards; None if they hold shards of videos.
+
+    Raises:
+        ConfigError: there are folders of both kinds, or latents of other frozen parts than `frozen` tells.
+    """
+    named = named_folders(data)
+    with_latents = [has_latents(folder) for _, folder, _ in named]
+    if not any(with_latents):
+        return None
+    if not all(with_latents):
+        raise ConfigError("got folders of shards beside folders of latent shards, expected only one of both kinds")
+    of_parts = frozen()
+    folders = [ShardFolder(name=name, share=share, reader=folder) for name, folder, share in named]
+    return FolderSamples(folders, lambda folder: LatentClips(folder, of_parts), seed)
 
 
 def has_latents(folder: str | Path) -> bool:
@@ -174,7 +194,9 @@ def _short(value: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _module(stage: LatentStage, device: str) -> Any:
-    return stage.build().eval().to(device)
+    module = stage.build().eval().to(device)
+    convolve_channels_last(module)
+    return module
 
 
 def _claim(folder: Path, frozen: str) -> None:
@@ -182,7 +204,7 @@ def _claim(folder: Path, frozen: str) -> None:
     note = folder / _NOTE
     if not note.is_file() or note.read_text() != frozen:
         raise ConfigError(
-            f"{folder}: its latents are not those of this autoencoder, motion tokenizer and these options; give the "
+            f"{folder}: its latents are not those of this autoencoder, this tokenizer and these options; give the "
             "ones that they were prepared with, or prepare them anew in another folder"
         )
 

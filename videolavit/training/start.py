@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-from videolavit.training.blocks import compile_blocks, recompute_activations
+from videolavit.training.blocks import compile_blocks, convolve_channels_last, recompute_activations
 from videolavit.training.processes import Processes, shard
 from videolavit.training.stages.base import Stage
 from videolavit.training.step import seed_all
@@ -61,6 +61,8 @@ def _received(stage: Stage[Any], group: Processes, model: str) -> nn.Module:
 
 def _spread(stage: Stage[Any], module: nn.Module, group: Processes) -> nn.Module:
     options = stage.training
+    if group.count == 1:  # weights that are spread over processes have to be contiguous
+        convolve_channels_last(module)
     if options.recompute_activations:
         recompute_activations(module)
     if options.compile:

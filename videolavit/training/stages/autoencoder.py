@@ -115,7 +115,6 @@ class AutoencoderTraining(nn.Module):
     def __init__(self, autoencoder: PatchAutoencoderKL, saturated_weight: float, kl_weight: float) -> None:
         super().__init__()
         self.autoencoder = autoencoder
-        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.saturated_weight, self.kl_weight = saturated_weight, kl_weight
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:

@@ -17,18 +17,20 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 
-from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, write_artifact
+from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, weights_files, write_artifact
 from videolavit.data.keyframes import Keyframes
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.vae import encode_images, signed_images, vae_factor
 from videolavit.errors import ConfigError
+from videolavit.nn.attention import AttendProcessor
 from videolavit.nn.random import sample_generators
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tokenizers.image_processor import preprocess_images
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
 from videolavit.training.batches import Samples
+from videolavit.training.latents import frozen_digest, latent_samples
 from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
@@ -87,7 +89,7 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
     name: str = "keyframe_detokenizer"
     data: str | tuple[str, ...] = "data/train"
     """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
-    A."""
+    A. Or folders of latent shards made of them by this tokenizer and this autoencoder."""
     tokenizer: str = ""
     """Folder of a trained visual tokenizer with its condition decoder; empty for ones with random weights."""
     autoencoder: str = ""
@@ -146,20 +148,32 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
 
     def samples(self) -> Samples:
         """One keyframe at a time."""
-        return FolderSamples(self.folders, Keyframes, self.training.seed)
+        latents = latent_samples(self.data, self.frozen, self.training.seed)
+        return latents or FolderSamples(self.folders, Keyframes, self.training.seed)
+
+    def frozen(self) -> str:
+        """All that decides what the frozen parts make of a keyframe."""
+        weights = [
+            *weights_files("keyframe_vae", self.autoencoder),
+            *weights_files("visual_tokenizer", self.tokenizer),
+            *weights_files("condition_decoder", self.tokenizer),
+        ]
+        return frozen_digest(weights, "keyframes", self.height, self.width)
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Images as the tokenizer reads them, and at the size that is drawn."""
+        """Latent shards' samples as they are; of others images as the tokenizer reads them, and at the drawn size."""
+        if isinstance(samples[0], dict):
+            return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
         image_size = self.visual.vit.image_size
         drawn = _images_of_size(samples, self.height, self.width)
         return {"images": preprocess_images(samples, image_size), "drawn": drawn}
 
     def visualize(self, module: KeyframeDetokenizerTraining) -> dict[str, np.ndarray]:
-        """Keyframes above what is drawn from their codes."""
+        """Keyframes, as the autoencoder keeps them, above what is drawn from their codes."""
         samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(8)])
-        shown = module.generate(batch["images"], self.height, self.width, self.num_inference_steps)
-        rows = torch.stack([batch["drawn"].float() / 255, shown])
+        keyframes = module.prepared(self.collate([samples[draw] for draw in range(8)]))
+        shown = module.generate(keyframes, self.height, self.width, self.num_inference_steps)
+        rows = torch.stack([module.detokenizer.decode(keyframes["latents"]), shown])
         return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
 
     def check(self, metrics: dict[str, float], step: int) -> str | None:
@@ -192,6 +206,8 @@ class KeyframeDetokenizerTraining(nn.Module):
         self.tokenizer, self.detokenizer = tokenizer, detokenizer
         self.dropped_conditions = dropped_conditions
         self.requires_grad_(False)
+        # On a CPU the backward pass of diffusers' own attention was a third of a step.
+        detokenizer.unet.set_attn_processor(AttendProcessor())
         decoder = detokenizer.condition_decoder
         for trained in (detokenizer.unet, decoder.prompt_projs, decoder.pool):
             trained.requires_grad_(True)
@@ -199,9 +215,8 @@ class KeyframeDetokenizerTraining(nn.Module):
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, that of the noisy half of the timesteps, share of images without any code."""
         scheduler: Any = self.detokenizer.scheduler
-        with torch.no_grad():
-            latents = self.latents(batch["drawn"])
-            features, has_codes = self.features(batch["images"])
+        keyframes = self.prepared(batch)
+        latents, features, has_codes = keyframes["latents"], keyframes["features"], keyframes["has_codes"]
         timesteps = torch.randint(0, scheduler.config["num_train_timesteps"], (len(latents),), device=latents.device)
         signal = scheduler.alphas_cumprod.to(latents.device)[timesteps].reshape(-1, 1, 1, 1)
         noise = torch.randn_like(latents)
@@ -209,7 +224,7 @@ class KeyframeDetokenizerTraining(nn.Module):
         is_velocity = scheduler.config["prediction_type"] == "v_prediction"
         target = signal.sqrt() * noise - (1 - signal).sqrt() * latents if is_velocity else noise
         given = has_codes & (torch.rand(len(latents), device=latents.device) >= self.dropped_conditions)
-        height, width = batch["drawn"].shape[1:3]
+        height, width = (side * vae_factor(self.detokenizer.vae) for side in latents.shape[2:])
         predict = self.detokenizer.predictor(self._condition(features, given), height=height, width=width)
         errors = F.mse_loss(predict(noisy, timesteps), target, reduction="none").mean((1, 2, 3))
         is_noisy = (2 * timesteps >= scheduler.config["num_train_timesteps"]).float()
@@ -218,6 +233,18 @@ class KeyframeDetokenizerTraining(nn.Module):
             "noisy_half": (errors.detach() * is_noisy).sum() / is_noisy.sum().clamp(min=1),
             "without_codes": 1 - has_codes.float().mean(),
         }
+
+    @torch.no_grad()
+    def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Output of the frozen parts for a batch of images; latent shards hold that already, in half precision.
+
+        `latents`: (batch, channels, rows, cols), scaled. `features`: (batch, patches, width), restored from the codes.
+        `has_codes`: which images have any.
+        """
+        if "latents" in batch:
+            return {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
+        features, has_codes = self.features(batch["images"])
+        return {"latents": self.latents(batch["drawn"]), "features": features, "has_codes": has_codes}
 
     def latents(self, drawn: Tensor) -> Tensor:
         """Scaled latents of uint8 images (batch, height, width, 3)."""
@@ -234,16 +261,15 @@ class KeyframeDetokenizerTraining(nn.Module):
         mask[:, 0] |= ~has_codes  # something to attend to, for a condition that is dropped all the same
         return self.detokenizer.condition_decoder.features(vectors, mask), has_codes
 
-    def generate(self, images: Tensor, height: int, width: int, steps: int) -> Tensor:
-        """Images, 0..1, drawn from the codes of normalised images, without guidance."""
-        features, has_codes = self.features(images)
+    def generate(self, keyframes: dict[str, Tensor], height: int, width: int, steps: int) -> Tensor:
+        """Images, 0..1, drawn from the codes of prepared keyframes, without guidance."""
         latents = self.detokenizer.sample_latents(
-            self._condition(features, has_codes),
+            self._condition(keyframes["features"], keyframes["has_codes"]),
             height=height,
             width=width,
             steps=steps,
             guidance=1.0,
-            generators=sample_generators(0, len(images)),
+            generators=sample_generators(0, len(keyframes["latents"])),
         )
         return self.detokenizer.decode(latents)
 

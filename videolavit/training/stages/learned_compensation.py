@@ -109,7 +109,6 @@ class LearnedCompensationTraining(nn.Module):
         self.stage, self.network, self.tokenizer = stage, network, tokenizer
         if tokenizer is not None:
             tokenizer.requires_grad_(False)
-        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, PSNR in dB."""

@@ -32,9 +32,8 @@ from videolavit.tiny.compensation import NUM_HINTS
 from videolavit.tiny.residual import video_detokenizer
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples
-from videolavit.training.data_folders import named_folders
-from videolavit.training.latents import LatentClips, frozen_digest, has_latents
-from videolavit.training.shard_folders import FolderSamples, ReadsShards, ShardFolder
+from videolavit.training.latents import frozen_digest, latent_samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.video.io.pixels import resize_image
@@ -154,15 +153,8 @@ class VideoDetokenizerStage(ReadsShards, Stage["VideoDetokenizerTraining"]):
 
     def samples(self) -> Samples:
         """One clip at a time."""
-        named = named_folders(self.data)
-        with_latents = [has_latents(folder) for _, folder, _ in named]
-        if not any(with_latents):
-            return FolderSamples(self.folders, ClipFrames, self.training.seed)
-        if not all(with_latents):
-            raise ConfigError("got folders of shards beside folders of latent shards, expected only one of both kinds")
-        frozen = self.frozen()
-        folders = [ShardFolder(name=name, share=share, reader=folder) for name, folder, share in named]
-        return FolderSamples(folders, lambda folder: LatentClips(folder, frozen), self.training.seed)
+        latents = latent_samples(self.data, self.frozen, self.training.seed)
+        return latents or FolderSamples(self.folders, ClipFrames, self.training.seed)
 
     def frozen(self) -> str:
         """All that decides what the frozen parts make of a clip."""
@@ -239,8 +231,6 @@ class VideoDetokenizerTraining(nn.Module):
         self.requires_grad_(False)
         for trained in (detokenizer.unet, detokenizer.motion_encoder):
             trained.requires_grad_(True)
-        if isinstance(detokenizer.vae, PatchAutoencoderKL):  # others have layers over time, too, with five axes
-            detokenizer.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, error of the denoised latents at high noise, deviation of what is to be drawn."""
