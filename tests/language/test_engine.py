@@ -59,9 +59,9 @@ def run(engine: DecodingEngine) -> int:
 
 
 @pytest.mark.parametrize("graphs", [False, True])
-@pytest.mark.parametrize("slots", [1, 3, 16])
-def test_requests_get_the_same_alone_and_in_company(model: LanguageModel, slots: int, graphs: bool):
-    engine = DecodingEngine(model, slots=slots, graphs=graphs)
+@pytest.mark.parametrize(("slots", "admit_every"), [(1, 1), (3, 1), (3, 3), (16, 1)])
+def test_requests_get_the_same_alone_and_in_company(model: LanguageModel, slots: int, graphs: bool, admit_every: int):
+    engine = DecodingEngine(model, slots=slots, graphs=graphs, admit_every=admit_every)
     requests: list[RunningRequest] = []
     for number in range(14):
         requests.append(engine.submit(request(number)))
@@ -86,6 +86,21 @@ def test_slots_are_filled_at_every_id_and_never_more_than_there_are(model: Langu
     assert most == 3
     assert all(running.finished for running in requests)
     assert engine.step() == []
+
+
+def test_requests_that_come_one_by_one_may_begin_together(model: LanguageModel):
+    engine = DecodingEngine(model, slots=3, admit_every=3)
+    first = engine.submit(request(0))
+    engine.step()
+    assert engine.running == (first,)  # nothing runs, so nothing is waited for
+    second = engine.submit(request(1))
+    engine.step()
+    third = engine.submit(request(2))
+    assert (engine.running, engine.waiting) == ((first,), (second, third))
+    engine.step()
+    assert (engine.running, engine.waiting) == ((first, second, third), ())
+    run(engine)
+    assert [one.ids for one in (first, second, third)] == [alone(model, number) for number in range(3)]
 
 
 def test_a_cancelled_request_frees_its_slot_before_the_next_id(model: LanguageModel):
@@ -168,6 +183,8 @@ def test_what_cannot_run_is_refused_at_once(make_model: Callable[..., LanguageMo
     assert not engine.busy
     with pytest.raises(ConfigError, match="0 slots"):
         DecodingEngine(make_model(), slots=0)
+    with pytest.raises(ConfigError, match="every 0 steps"):
+        DecodingEngine(make_model(), admit_every=0)
 
 
 def test_log_probabilities_are_those_of_the_model(model: LanguageModel):

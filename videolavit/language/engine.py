@@ -86,7 +86,13 @@ class DecodingEngine:
     """Runs up to `slots` requests side by side; further ones wait in line."""
 
     def __init__(
-        self, model: LanguageModel, *, slots: int = 16, prompt_cache: PromptCache | None = None, graphs: bool = False
+        self,
+        model: LanguageModel,
+        *,
+        slots: int = 16,
+        prompt_cache: PromptCache | None = None,
+        graphs: bool = False,
+        admit_every: int = 1,
     ):
         """Prepare; memory is taken as it is needed: a request takes keys and values of prompt and ids so far, a guided
         one a second row as long.
@@ -97,13 +103,16 @@ class DecodingEngine:
             prompt_cache: prompts are read from where they part from one in there, and are kept in it.
             graphs: replay steps as CUDA graphs, with sizes rounded up to powers of two; on a CPU the same steps without
                 a graph. Backbones that go through transformers' forward take no part.
+            admit_every: steps between two times at which waiting requests get their slots while others run. Prompts
+                that start together are read in one pass, which takes hardly longer than that of one short prompt.
 
         Raises:
-            ConfigError: there is not even one slot.
+            ConfigError: there is not even one slot, or no step between.
         """
-        if slots < 1:
-            raise ConfigError(f"got {slots} slots, expected at least 1")
+        if slots < 1 or admit_every < 1:
+            raise ConfigError(f"got {slots} slots, admitted every {admit_every} steps, expected at least 1 of both")
         self.model = model
+        self._admit_every, self._steps = admit_every, 0
         self._slots = Slots(model, slots, prompt_cache, graphs)
         self._line: deque[RunningRequest] = deque()
         self._submitted = 0
@@ -154,9 +163,11 @@ class DecodingEngine:
         A request whose logits are not finite ends with `error`; the others go on.
         """
         with evaluating(self.model), torch.inference_mode():
+            self._steps += 1
             if self._slots.running:
                 self._slots.go_on()
-            self._admit()
+            if not self._slots.running or self._steps % self._admit_every == 0:
+                self._admit()
             chosen = self._choose()
             return [self._take(slot, chosen[slot]) for slot in sorted(chosen, key=lambda slot: slot.owner.number)]
 

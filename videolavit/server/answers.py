@@ -56,6 +56,10 @@ class AnswerRequest:
     """Most likely ids whose scores are told with each id; None for no scores at all."""
 
 
+_ADMIT_EVERY = 3
+"""Steps between two times at which answers begin while others are written: their prompts are then read together."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenScore:
     """One id of an answer and its score."""
@@ -94,7 +98,7 @@ class AnswerWriter:
 
     def __init__(self, model: Any, *, slots: int = 16) -> None:
         self.model, self._slots = model, slots
-        self._decoder = DecodingEngine(model.answering.language_model, slots=slots)
+        self._decoder = DecodingEngine(model.answering.language_model, slots=slots, admit_every=_ADMIT_EVERY)
         self._writing: dict[int, _Writing] = {}
         """By the decoder's number of the request."""
         self._jobs: dict[Ticket, _Job] = {}
