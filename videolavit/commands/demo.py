@@ -20,7 +20,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.server_options import check_reach, check_server_libraries, model_name, read_keys
+from videolavit.commands._shared.server_options import check_reach, check_server_libraries, model_name
+from videolavit.server.key_file import read_keys
 
 __all__ = ["Config", "run"]
 
