@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import io
@@ -19,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.helpers import KEY, data_url, png, wait_for
 
 from videolavit.server import middleware
+from videolavit.server.api_error import ApiError
 
 QUESTION = "Which colour is it?"
 
@@ -539,6 +541,39 @@ def test_every_route_but_health_needs_a_key(app, url):
     assert checked == 3 * (sum(map(len, app.openapi()["paths"].values())) - 1) > 40
     for path in ("/nothing", "/docs", "/openapi.json", "//health", "/health/"):
         assert httpx.get(url + path).status_code == 401
+
+
+def test_all_work_is_refused_at_the_door_where_there_is_no_room(app):
+    """Also what is added later: every route that takes a POST belongs to a lane."""
+    posts = [path for path, methods in app.openapi()["paths"].items() if "post" in methods]
+    assert len(posts) >= 9
+    for template in posts:
+        asked, sent = [], []
+        path = template.replace("{video_id}", "video_" + "0" * 32)
+        door = middleware.Admission(_let_in, refusal=lambda lane, asked=asked: asked.append(lane) or _NOT_READY)
+        asyncio.run(door({"type": "http", "method": "POST", "path": path, "headers": []}, _no_body, _kept(sent)))
+        assert asked in (["answers"], ["images"], ["videos"]), path
+        assert sent[0]["status"] == 503, path
+    with pytest.raises(AssertionError, match="let in"):
+        asyncio.run(door({"type": "http", "method": "GET", "path": path, "headers": []}, _no_body, _kept([])))
+
+
+_NOT_READY = ApiError("the model is being loaded", status=503, code="not_ready")
+
+
+async def _let_in(*_):
+    raise AssertionError("let in")
+
+
+async def _no_body():
+    return {"type": "http.request", "body": b""}
+
+
+def _kept(sent: list):
+    async def send(message):
+        sent.append(message)
+
+    return send
 
 
 def test_other_hosts_are_refused(url):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +42,16 @@ def test_a_job_goes_from_queued_to_completed(store):
     assert store.counts() == {"queued": 0, "in_progress": 0, "completed": 1, "failed": 0}
 
 
+def test_a_job_that_ended_at_once_does_not_begin_behind_its_end(store):
+    """Both are told on threads of their own, in either order."""
+    assert store.begin(create(store).id).status == "in_progress"
+    job = create(store)
+    store.fail(job.id, "invalid_value", "no word is known")
+    assert store.begin(job.id).status == "failed"
+    assert reopened(store).get(job.id).error["code"] == "invalid_value"
+    assert store.begin("video_" + "0" * 32) is None
+
+
 def test_a_restart_keeps_what_is_done_and_fails_what_is_not(store):
     done, waiting, under_way = create(store), create(store), create(store)
     store.path(done.id).write_bytes(b"mp4")
@@ -68,6 +83,48 @@ def test_a_deleted_job_is_gone_with_its_files(store):
     assert store.get(job.id) is None
     assert not (store.folder / job.id).exists()
     assert store.update(job.id, status="completed") is None
+
+
+def test_a_job_whose_folder_somebody_removed_can_be_deleted(store):
+    job = create(store)
+    shutil.rmtree(store.folder / job.id)
+    assert store.delete(job.id)
+    assert store.list() == []
+
+
+def test_a_folder_that_goes_while_bytes_are_counted_counts_nothing(store, monkeypatch):
+    stays, goes = create(store), create(store)
+    scandir = os.scandir
+
+    def meanwhile(path="."):
+        if str(path).endswith(goes.id):
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", meanwhile)
+    assert store.num_bytes() == (store.folder / stays.id / "job.json").stat().st_size
+
+
+def test_removing_what_expired_goes_on_after_it_failed_once():
+    from videolavit.server.app import _sweep
+
+    calls = []
+
+    def sweep():
+        calls.append("sweep")
+        if len(calls) == 1:
+            raise OSError("the disk is away")
+
+    async def watched():
+        with ThreadPoolExecutor(1) as files:
+            services = SimpleNamespace(files=files, jobs=SimpleNamespace(sweep=sweep))
+            sweeping = asyncio.ensure_future(_sweep(services, every_seconds=0.001))
+            while len(calls) < 3:
+                assert not sweeping.done()
+                await asyncio.sleep(0.001)
+            sweeping.cancel()
+
+    asyncio.run(asyncio.wait_for(watched(), 30))
 
 
 def test_what_expired_goes_and_so_do_the_oldest_when_there_is_too_much(store):

@@ -114,11 +114,14 @@ def _lifespan(services: Services, drain_seconds: float | int) -> Any:
     return lifespan
 
 
-async def _sweep(services: Services) -> None:
+async def _sweep(services: Services, *, every_seconds: float | int = 60) -> None:
     """Remove videos that have expired, every minute."""
     while True:
-        await asyncio.get_running_loop().run_in_executor(services.files, services.jobs.sweep)
-        await asyncio.sleep(60)
+        try:
+            await asyncio.get_running_loop().run_in_executor(services.files, services.jobs.sweep)
+        except OSError:
+            _log.exception("videos that have expired could not be removed")
+        await asyncio.sleep(every_seconds)
 
 
 def _add_layers(app: FastAPI, config: ServerConfig, services: Services) -> None:

@@ -17,6 +17,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -141,6 +142,12 @@ class JobStore:
             self._put(job)
             return job
 
+    def begin(self, job_id: str) -> Job | None:
+        """The job as under way; one that has ended meanwhile stays as it is."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            return job if job is None or job.status != "queued" else self.update(job_id, status="in_progress")
+
     def note_progress(self, job_id: str, percent: int) -> None:
         """Remember how far a job is; never back, never 100, and not on disk: after a restart it is worth nothing."""
         with self._lock:
@@ -177,7 +184,8 @@ class JobStore:
             if self._jobs.pop(job_id, None) is None:
                 return False
             gone = self.folder / f".gone-{job_id}"
-            os.replace(self.folder / job_id, gone)  # all of it at once; what follows may be interrupted
+            with suppress(FileNotFoundError):  # somebody else has removed it
+                os.replace(self.folder / job_id, gone)  # all of it at once; what follows may be interrupted
         shutil.rmtree(gone, ignore_errors=True)
         return True
 
@@ -249,9 +257,8 @@ def _locked(folder: Path) -> int:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # removed meanwhile
-            continue
+    for parent, _, names in os.walk(folder):  # it passes over folders that are removed meanwhile
+        for name in names:
+            with suppress(OSError):  # removed meanwhile
+                total += os.stat(os.path.join(parent, name)).st_size
     return total

@@ -89,7 +89,7 @@ class _Run:
         if kind == "progress":
             self._jobs.note_progress(self._id, self._percent(*content))
         elif kind == "started":
-            self._files.submit(self._logged, self._jobs.update, self._id, status="in_progress")
+            self._files.submit(self._logged, self._jobs.begin, self._id)
         elif kind == "preview" and content[1] == 0:
             self._files.submit(self._logged, self._write_preview, content[0])
         elif kind == "done":
@@ -98,9 +98,9 @@ class _Run:
             self._on_end(self._id)
             self._files.submit(self._logged, self._fail, content)
 
-    def _logged(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    def _logged(self, work: Callable[..., Any], *arguments: Any) -> None:
         try:
-            work(*arguments, **options)
+            work(*arguments)
         except Exception as error:
             if self._jobs.get(self._id) is not None:  # else it was deleted meanwhile, and its folder is gone
                 _log.error("%s: %s", self._id, error, exc_info=not isinstance(error, OSError))
