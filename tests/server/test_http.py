@@ -459,6 +459,9 @@ def test_tokens_there_and_back(http, shipped, video_file):
         ("", {"prompt": "a circle", "input_reference": {"file_id": "x"}}),
         ("", {"prompt": "a circle", "video": "video_" + "0" * 32}),
         ("", {"from_tokens": "nonsense", "prompt": "a circle"}),
+        ("", {"from_tokens": "K 1 2 3", "clips": 2}),
+        ("", {"from_tokens": "K 1 2 3", "candidates": 2}),
+        ("", {"from_tokens": "K 1 2 3\n" * 9}),
         ("/edits", {"prompt": "it moves left"}),
         ("/edits", {"video": "video_" + "0" * 32, "reverse": True}),
         ("/extensions", {"prompt": "it moves left"}),
@@ -468,6 +471,30 @@ def test_videos_that_make_no_sense(http, path, body):
     answer = http.post(f"/v1/videos{path}", json=body)
     assert answer.status_code == 400, answer.text
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("edits", {"reverse": True, "clips": 2}),
+        ("edits", {"reverse": True, "seconds": "8"}),
+        ("extensions", {"candidates": 2}),
+    ],
+)
+def test_fields_that_a_video_has_no_use_for_are_refused_by_name(http, video_file, path, change):
+    body = {"video": {"video_url": data_url(video_file, "video/mp4")}, **change}
+    answer = http.post(f"/v1/videos/{path}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == list(change)[-1]
+
+
+def test_a_video_of_tokens_is_as_long_as_they_say(http):
+    """As many clips as are allowed, behind a note and an empty line that are none."""
+    text = "# from elsewhere\n\n" + "K 1 2 3\n" * 8
+    started = http.post("/v1/videos", json={"from_tokens": text, "num_inference_steps": 1})
+    assert started.status_code == 200, started.text
+    assert started.json()["seconds"] == "32"
+    assert http.delete(f"/v1/videos/{started.json()['id']}").json()["deleted"]
 
 
 def test_pages_of_jobs(http, job):
