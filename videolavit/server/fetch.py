@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import h11
 
@@ -24,6 +24,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PORTS = {"http": 80, "https": 443}
 _CHUNK = 65536
+_ASCII = "".join(map(chr, range(128)))
+"""Characters that stay as they are in a target; others go percent-encoded, as browsers do it."""
 
 
 class Fetcher:
@@ -68,7 +70,7 @@ class Fetcher:
             raise _refusal(param, "this host is not on the server's list", "url_not_allowed")
         try:
             addresses = await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):  # Python refuses a name with an empty or overlong part before it asks
             raise _refusal(param, "the host has no address", "url_unreachable") from None
         if not addresses:
             raise _refusal(param, "the host has no address", "url_unreachable")
@@ -110,7 +112,7 @@ async def _get(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, parts: SplitResult, param: str, max_bytes: int
 ) -> bytes:
     connection = h11.Connection(h11.CLIENT)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ASCII, errors="replace")
     host = parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii")
     headers = [("Host", host), ("Accept-Encoding", "identity"), ("Connection", "close"), ("User-Agent", "videolavit")]
     writer.write(connection.send(h11.Request(method="GET", target=target, headers=headers)) or b"")
