@@ -7,6 +7,7 @@ import base64
 import dataclasses
 import io
 import json
+import logging
 import socket
 import time
 from urllib.parse import urlsplit
@@ -691,6 +692,19 @@ def test_messages_tell_nothing_of_the_server(http):
         assert answer.status_code == 400
         for word in ("/root", "/home", "/usr", "/tmp", "site-packages", "0x", "Traceback"):
             assert word not in answer.text
+
+
+def test_words_of_clients_are_not_logged(http, shipped, caplog):
+    caplog.set_level(logging.WARNING)
+    question = "Which colour is the wug?"
+    shipped.answer(question, max_new_tokens=1)
+    assert "wug" in caplog.text, "the library says what it does not know"
+    caplog.clear()
+    asked = {"messages": [{"role": "user", "content": question}], "max_completion_tokens": 1}
+    assert http.post("/v1/chat/completions", json=asked).status_code == 200
+    drawn = {"prompt": "a red wug", "num_inference_steps": 1}
+    assert http.post("/v1/images/generations", json=drawn).status_code == 200
+    assert "wug" not in caplog.text
 
 
 # Measures

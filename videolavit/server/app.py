@@ -26,6 +26,7 @@ from videolavit.server.media_gate import MediaGate
 from videolavit.server.metrics import Metrics
 from videolavit.server.middleware import Admission, BodyLimit, HostCheck, KeyCheck, Measured
 from videolavit.server.pauses import add_pauses
+from videolavit.server.quiet_log import quiet_remarks
 from videolavit.server.routes import chat, images, status, tokens, videos
 from videolavit.server.schemas import VideoBody
 from videolavit.server.server_config import ServerConfig
@@ -48,6 +49,7 @@ def create_app(load: Callable[[], Any], config: ServerConfig) -> FastAPI:
     Raises:
         OutputError: the folder for videos cannot be used.
     """
+    quiet_remarks()
     metrics = Metrics(config.model_name)
 
     def answers(model: Any) -> AnswerWriter:

@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol
 from videolavit.errors import ConfigError, VideoLaVITError
 
 __all__ = [
+    "THREAD",
     "Answers",
     "Engine",
     "EngineConfig",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+THREAD = "videolavit-engine"
+"""Name of the thread that owns a model."""
 
 Event = tuple[str, Any]
 """Kind and content of what happens to a piece of work, such as ("progress", (stage, done, total))."""
@@ -288,7 +292,7 @@ class Engine:
         """Time at which no more work was taken; None until then."""
         self._deadline = math.inf
         self._tick: _Tick | None = None
-        self._thread = threading.Thread(target=self._run, name="videolavit-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
     def start(self) -> Engine:
         """Begin to load the model, and then to work."""
