@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 
 import numpy as np
@@ -65,6 +66,16 @@ def test_equal_results_have_equal_names():
     files = SavedResults()
     one, same, other = (files.write(data, "x", ".bin") for data in (b"1", b"1", b"2"))
     assert one == same != other
+    files.close()
+
+
+def test_previews_go_with_the_old_results():
+    files = SavedResults()
+    preview = files.video(np.zeros((2, 16, 16, 3), np.uint8), "preview")
+    assert preview.parent == files.folder
+    os.utime(preview, (0, 0))
+    new = files.write(b"1", "x", ".bin")
+    assert list(files.folder.iterdir()) == [new]
     files.close()
 
 
