@@ -40,6 +40,7 @@ def test_a_command_says_only_what_was_chosen():
     assert shlex.split(line) == (
         ["videolavit", "video", "it's red", "-o", "a b.mp4", "--seed", "1", "--reverse", "--guidance-scale", "2"]
     )
+    assert repeat_call("video", output="a.mp4", guidance_scale=2.1234567).endswith("--guidance-scale 2.1234567")
 
 
 def test_python_lines_compile_and_curl_quotes():
@@ -51,6 +52,10 @@ def test_python_lines_compile_and_curl_quotes():
     assert words[words.index("-d") + 1] == '{"prompt": "it\'s", "seed": 1}'
     form = shlex.split(repeat_curl("http://h:1", "/v1", {"seed": 1}, output="x", files={"image": "a b.png"}))
     assert "image=@a b.png" in form
+    words = {"prompt": "@home; a red circle", "seed": 1}
+    form = shlex.split(repeat_curl("http://h:1", "/v1", words, output="x", files={"image": 'a;"b".png'}))
+    assert form[form.index("prompt=@home; a red circle") - 1] == "--form-string"
+    assert r'image=@"a;\"b\".png"' in form
 
 
 def test_seeds_are_those_that_were_given_or_new_ones():

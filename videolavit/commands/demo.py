@@ -43,7 +43,7 @@ class Config:
     store: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder for videos of the API; by default a folder that is deleted at the end."""
     mcp: bool = False
-    """Offer the page's functions as tools of the Model Context Protocol."""
+    """Offer the page's functions as tools of the Model Context Protocol; not beside keys."""
     open_browser: bool = False
     """Open the page in the browser of this machine."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)

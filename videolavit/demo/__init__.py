@@ -51,9 +51,10 @@ def prepare_environment() -> None:
 
 
 def launch(**options: Any) -> int:
-    """Serve the page, as `videolavit demo` does, until the process is told to stop; `options` are that command's.
+    """Serve the page, as `videolavit demo` does, until the process is told to stop; `options` of `page_app.serve_page`.
 
-    The three lines of an `app.py` for hosting: import it, call it with `host="0.0.0.0", no_auth=True`.
+    The three lines of an `app.py` for hosting: import it and call it. Without `host` it listens where
+    GRADIO_SERVER_NAME says, and there lets in everybody.
     """
     prepare_environment()
     from videolavit.demo.page_app import serve_page
