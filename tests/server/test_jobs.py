@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +51,23 @@ def test_a_job_that_ended_at_once_does_not_begin_behind_its_end(store):
     assert store.begin(job.id).status == "failed"
     assert reopened(store).get(job.id).error["code"] == "invalid_value"
     assert store.begin("video_" + "0" * 32) is None
+
+
+def test_a_full_disk_leaves_no_half_job_and_nobody_waiting(store, monkeypatch):
+    job = create(store)
+
+    def full(*_, **__):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="no space"):
+            create(store)
+        with pytest.raises(OSError, match="no space"):
+            store.fail(job.id, "storage_error", "the video could not be written")
+    assert [path.name for path in store.folder.glob("*video_*")] == [job.id]
+    assert store.list() == [store.get(job.id)]
+    assert store.get(job.id).error["code"] == "storage_error"
 
 
 def test_a_restart_keeps_what_is_done_and_fails_what_is_not(store):

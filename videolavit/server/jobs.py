@@ -95,9 +95,9 @@ class JobStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._guard = _locked(folder)
+            self._recover()
         except OSError as error:
             raise OutputError(f"{folder} cannot be used to keep videos: {error}") from error
-        self._recover()
 
     def create(self, *, model: str, prompt: str, size: str, seconds: str, **state: Any) -> Job:
         """A new job, queued."""
@@ -112,7 +112,11 @@ class JobStore:
         )
         with self._lock:
             (self.folder / job.id).mkdir()
-            self._put(job)
+            try:
+                self._put(job)
+            except OSError:  # no half job stays behind
+                self.delete(job.id)
+                raise
         return job
 
     def get(self, job_id: str) -> Job | None:
@@ -212,11 +216,11 @@ class JobStore:
         os.close(self._guard)
 
     def _put(self, job: Job) -> None:
+        self._jobs[job.id] = job  # even if the disk is full: who asks for it must not wait for ever
         path = self.folder / job.id / _STATE
         unfinished = path.with_name(f".{_STATE}.unfinished")
         unfinished.write_text(json.dumps(to_dict(job), indent=2))
         os.replace(unfinished, path)
-        self._jobs[job.id] = job
 
     def _recover(self) -> None:
         """Read what an earlier server left."""

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,9 @@ class _Run:
         except Exception as error:
             if self._jobs.get(self._id) is not None:  # else it was deleted meanwhile, and its folder is gone
                 _log.error("%s: %s", self._id, error, exc_info=not isinstance(error, OSError))
-                self._jobs.fail(self._id, "storage_error", "the video could not be written; the server's log says why")
+                with suppress(OSError):  # which has just been told
+                    message = "the video could not be written; the server's log says why"
+                    self._jobs.fail(self._id, "storage_error", message)
 
     def _write_preview(self, frames: np.ndarray) -> None:
         _write_still(frames[len(frames) // 2], self._jobs.path(self._id, "thumbnail"))
