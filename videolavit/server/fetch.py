@@ -22,6 +22,7 @@ __all__ = ["Fetcher", "is_public"]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
 _PORTS = {"http": 80, "https": 443}
 _CHUNK = 65536
 _ASCII = "".join(map(chr, range(128)))
@@ -80,7 +81,11 @@ class Fetcher:
 
 
 def is_public(address: str) -> bool:
-    """True if an address is global, and so is any that is written inside it: IPv4 in IPv6, NAT64, 6to4, Teredo."""
+    """True if an address is global, and so is any that is written inside it: IPv4 in IPv6, NAT64, 6to4, Teredo.
+
+    Of IPv6 only the part that is given out is taken: Python calls much beside it global that leads into a network, such
+    as site-local addresses and the NAT64 of a site.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -89,10 +94,10 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return True
-    inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    inner = [one for one in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if one is not None]
     if ip in _NAT64:
         inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    return all(one is None or one.is_global for one in inner)
+    return (ip in _GIVEN_OUT or bool(inner)) and all(one.is_global and not one.is_multicast for one in inner)
 
 
 def _parse(url: str, param: str) -> tuple[SplitResult, str, int]:
