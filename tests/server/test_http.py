@@ -542,6 +542,23 @@ def test_a_client_that_leaves_frees_the_engine(http, url, engine, asked):
         wait_for(lambda: engine.idle, 10)
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_form_is_no_fault_of_the_server(http, url):
+    def ends(status: str) -> float:
+        families = text_string_to_metric_families(http.get("/metrics").text)
+        samples = [one for family in families for one in family.samples]
+        requests = [one for one in samples if one.name == "videolavit:http_requests_total"]
+        return sum(one.value for one in requests if (one.labels["handler"], one.labels["status"]) == (path, status))
+
+    path = "/v1/videos"
+    before = ends("499"), ends("500")
+    host, port = urlsplit(url).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 1000\r\n"
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+    wait_for(lambda: ends("499") == before[0] + 1)
+    assert ends("500") == before[1]
+
+
 def send(connection: socket.socket, path: str, body: dict) -> None:
     data = json.dumps(body).encode()
     head = (

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from videolavit import __version__
@@ -168,6 +169,10 @@ def _add_errors(app: FastAPI) -> None:
         codes = {404: "not_found", 405: "method_not_allowed"}
         code = codes.get(error.status_code, "invalid_request")
         return _answer(ApiError(str(error.detail), status=error.status_code, code=code), error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return _answer(ApiError("the client is gone", status=499, code="cancelled"))
 
     @app.exception_handler(Exception)
     async def other(_: Request, error: Exception) -> JSONResponse:
