@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from videolavit.errors import OutputError
@@ -68,6 +69,26 @@ def test_a_full_disk_leaves_no_half_job_and_nobody_waiting(store, monkeypatch):
     assert [path.name for path in store.folder.glob("*video_*")] == [job.id]
     assert store.list() == [store.get(job.id)]
     assert store.get(job.id).error["code"] == "storage_error"
+
+
+def test_a_preview_that_cannot_be_written_ends_no_job(store, monkeypatch):
+    from videolavit.server import video_jobs
+    from videolavit.server.model_tasks import VideoRequest
+
+    tried = []
+
+    def full(_, path):
+        tried.append(path.name)
+        raise OutputError("no space left on device")
+
+    monkeypatch.setattr(video_jobs, "_write_still", full)
+    job = create(store)
+    with ThreadPoolExecutor(1) as files:
+        listener = video_jobs._Run(job, VideoRequest(), store, files, lambda _: None, lambda error: error)
+        listener(("started", None))
+        listener(("preview", (np.zeros((4, 8, 8, 3), np.uint8), 0)))
+    assert tried == ["thumbnail.webp"]
+    assert store.get(job.id).status == "in_progress"
 
 
 def test_a_restart_keeps_what_is_done_and_fails_what_is_not(store):

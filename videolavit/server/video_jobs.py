@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from videolavit.errors import OutputError
 from videolavit.server.engine import Event, NotReadyError, Task, Ticket, WorkCancelledError
 from videolavit.server.jobs import Job, JobStore
 from videolavit.server.model_tasks import VideoProgress, VideoRequest
@@ -110,7 +111,8 @@ class _Run:
                     self._jobs.fail(self._id, "storage_error", message)
 
     def _write_preview(self, frames: np.ndarray) -> None:
-        _write_still(frames[len(frames) // 2], self._jobs.path(self._id, "thumbnail"))
+        with suppress(OutputError):  # no reason to end a job that is under way: if it stays so, its video tells
+            _write_still(frames[len(frames) // 2], self._jobs.path(self._id, "thumbnail"))
 
     def _write(self, video: Any) -> None:
         try:

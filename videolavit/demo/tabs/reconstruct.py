@@ -12,7 +12,7 @@ import numpy as np
 
 from videolavit.demo.cost_strip import facts_table
 from videolavit.demo.motion_views import motion_view
-from videolavit.demo.page_context import PageContext, example_videos
+from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_python
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
 from videolavit.video import side_by_side
@@ -25,7 +25,7 @@ FORMS = [("through tokens", "tokens"), ("as it is", "raw")]
 
 def build(context: PageContext) -> None:
     """Place inputs, results and their events."""
-    kept = gr.State(None)
+    kept = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             video = gr.Video(label="A video", sources=["upload"], height=220, elem_id="reconstruct-video")
