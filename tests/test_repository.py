@@ -68,6 +68,12 @@ def test_the_license_is_whole():
     assert re.findall(r"^   (\d)\. ", text, re.MULTILINE) == list("123456789")
 
 
+def test_the_image_gets_every_file_that_the_package_names():
+    dockerfile, project = (PROJECT / "deploy" / "Dockerfile").read_text(), PYPROJECT["project"]
+    copied = {name for line in dockerfile.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert {"pyproject.toml", project["readme"], *project["license-files"]} <= copied
+
+
 def test_every_make_target_explains_itself():
     makefile = (PROJECT / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()

@@ -35,6 +35,10 @@ def test_what_was_written_is_read_again():
     assert read(urlsplit(address).query) == ("generate", values)
 
 
+def test_a_number_of_hundreds_of_digits_is_left_out():
+    assert read(f"tab=generate&seed={'9' * 400}&prompt=a") == ("generate", {"prompt": "a"})
+
+
 def test_an_empty_text_is_a_value():
     assert read("tab=generate&prompt=") == ("generate", {"prompt": ""})
 

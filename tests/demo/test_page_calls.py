@@ -19,6 +19,7 @@ pytest.importorskip("gradio_client")
 from gradio_client import handle_file
 
 from videolavit.demo.shape_images import shape_image
+from videolavit.errors import ConfigError
 
 SMALL = {"keyframe_num_inference_steps": 2, "num_inference_steps": 2}
 """Steps of quick results."""
@@ -121,6 +122,16 @@ def test_an_answer_is_the_library_s(client, shipped, circle):
     assert "videolavit answer" in said(results)
 
 
+def test_an_upload_is_shown_again_only_after_another_one():
+    pytest.importorskip("gradio")
+    from videolavit.demo.tabs.ask import _unseen
+
+    turns: list[dict[str, Any]] = []
+    for path, expected in (("a", "a"), ("a", None), ("b", "b"), ("b", None), (None, None), ("a", "a")):
+        assert _unseen(path, turns) == expected
+        turns.append({"media": expected})
+
+
 def test_expected_tokens_are_told(client, shipped, circle):
     text = shipped.tokenize(image=str(circle)).text
     results = client.predict("a red circle", text, 2, api_name="/next_token_probabilities")
@@ -215,6 +226,17 @@ def test_keys_are_the_passwords_of_the_page(shipped, tmp_path):
         assert right.status_code == 200
         assert visitor.get("/demo/gradio_api/info").status_code == 200
         assert visitor.get("/v1/models").status_code == 401  # a login to the page is no key of the API
+
+
+def test_tools_are_not_offered_beside_keys(tmp_path):
+    """They have no login: their list would be open to all, and none of them could be called."""
+    from videolavit.demo.page_app import PAGE, create_page_app
+    from videolavit.server.server_config import ServerConfig
+
+    config = ServerConfig(store=tmp_path / "store", keys=("a-key-for-tests-0123456789",), page=PAGE)
+    with pytest.raises(ConfigError, match="Model Context Protocol"):
+        create_page_app(lambda: None, config, mcp=True)
+    assert not config.store.exists()
 
 
 @pytest.mark.slow

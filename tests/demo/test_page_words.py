@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 
 import numpy as np
@@ -39,6 +40,7 @@ def test_a_command_says_only_what_was_chosen():
     assert shlex.split(line) == (
         ["videolavit", "video", "it's red", "-o", "a b.mp4", "--seed", "1", "--reverse", "--guidance-scale", "2"]
     )
+    assert repeat_call("video", output="a.mp4", guidance_scale=2.1234567).endswith("--guidance-scale 2.1234567")
 
 
 def test_python_lines_compile_and_curl_quotes():
@@ -50,6 +52,10 @@ def test_python_lines_compile_and_curl_quotes():
     assert words[words.index("-d") + 1] == '{"prompt": "it\'s", "seed": 1}'
     form = shlex.split(repeat_curl("http://h:1", "/v1", {"seed": 1}, output="x", files={"image": "a b.png"}))
     assert "image=@a b.png" in form
+    words = {"prompt": "@home; a red circle", "seed": 1}
+    form = shlex.split(repeat_curl("http://h:1", "/v1", words, output="x", files={"image": 'a;"b".png'}))
+    assert form[form.index("prompt=@home; a red circle") - 1] == "--form-string"
+    assert r'image=@"a;\"b\".png"' in form
 
 
 def test_seeds_are_those_that_were_given_or_new_ones():
@@ -65,6 +71,16 @@ def test_equal_results_have_equal_names():
     files = SavedResults()
     one, same, other = (files.write(data, "x", ".bin") for data in (b"1", b"1", b"2"))
     assert one == same != other
+    files.close()
+
+
+def test_previews_go_with_the_old_results():
+    files = SavedResults()
+    preview = files.video(np.zeros((2, 16, 16, 3), np.uint8), "preview")
+    assert preview.parent == files.folder
+    os.utime(preview, (0, 0))
+    new = files.write(b"1", "x", ".bin")
+    assert list(files.folder.iterdir()) == [new]
     files.close()
 
 

@@ -130,6 +130,23 @@ def test_a_request_can_be_cancelled_while_it_waits(model: LanguageModel):
     assert first.ids == alone(model, 0)
 
 
+def test_requests_whose_prompts_could_not_be_read_can_be_cancelled(model: LanguageModel, monkeypatch):
+    """As where memory is short: they have left the line and have no slot, and the next ones are not disturbed."""
+    engine = DecodingEngine(model, slots=3)
+    lost = [engine.submit(request(number)) for number in (0, 1)]
+    with monkeypatch.context() as patched:
+        patched.setattr(engine._slots, "read", lambda prompts: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.step()
+    for running in lost:
+        engine.cancel(running)
+    assert all(running.cancelled for running in lost)
+    assert not engine.busy
+    after = engine.submit(request(2))
+    run(engine)
+    assert after.ids == alone(model, 2)
+
+
 def test_a_thousand_come_and_go_without_the_cache_growing(model: LanguageModel):
     engine = DecodingEngine(model, slots=4)
     for number in range(8):

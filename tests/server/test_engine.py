@@ -150,6 +150,43 @@ def test_waiting_work_is_cancelled_at_once_and_running_work_at_its_next_step(mak
     assert engine.idle
 
 
+def test_waiting_work_that_is_cancelled_makes_room_while_a_task_is_under_way(make):
+    engine, done = make(videos=LaneConfig(max_cost=10)), threading.Event()
+    running = engine.submit_task(Task(lane="videos", cost=5, run=waits_for(done)))
+    waiting = engine.submit_task(Task(lane="videos", cost=5, run=steps(1)))
+    waiting.cancel()
+    with pytest.raises(WorkCancelledError):
+        waiting.result(SECONDS)
+    assert not running.future.done()
+    next_one = engine.submit_task(Task(lane="videos", cost=5, run=steps(1), params="next"))
+    done.set()
+    assert next_one.result(SECONDS) == "next of 1"
+
+
+def test_waiting_work_times_out_while_a_task_is_under_way(make):
+    engine, done = make(videos=LaneConfig(max_cost=10, max_wait_seconds=0.5)), threading.Event()
+    running = engine.submit_task(Task(lane="videos", cost=1, run=waits_for(done)))
+    waiting = engine.submit_task(Task(lane="videos", cost=1, run=steps(1)))
+    with pytest.raises(WorkTimeoutError) as late:
+        waiting.result(SECONDS)
+    assert late.value.where == "queue"
+    assert not running.future.done()
+    done.set()
+    assert running.result(SECONDS) == "done"
+
+
+def test_room_is_asked_for_only_while_nobody_changes_the_lanes(make):
+    """Both happen on threads of their own, and what waits must not change while it is counted."""
+    engine, answers = make(), []
+    asking = threading.Thread(target=lambda: answers.append(engine.has_room("videos")))
+    with engine._condition:
+        asking.start()
+        asking.join(0.2)
+        assert answers == []
+    asking.join(SECONDS)
+    assert answers == [None]
+
+
 def test_an_answer_is_cancelled_between_its_ids(make):
     engine, came = make(), threading.Event()
     ticket = engine.submit_answer("x" * 10_000_000, cost=1, listener=lambda event: came.set())
@@ -218,6 +255,18 @@ def test_draining_ends_what_does_not_finish_in_time(make):
     for ticket in (running, waiting):
         with pytest.raises(NotReadyError):
             ticket.result(0)
+
+
+def test_time_for_draining_counts_from_when_no_more_work_was_taken(make):
+    engine = make()
+    running = engine.submit_task(Task(lane="videos", cost=1, run=waits_for(threading.Event())))
+    engine.close_door()
+    closed = time.monotonic()
+    time.sleep(0.05)
+    engine.drain(0.2)
+    assert engine._deadline <= closed + 0.2
+    with pytest.raises(NotReadyError):
+        running.result(0)
 
 
 def test_a_model_that_cannot_be_loaded_is_told():

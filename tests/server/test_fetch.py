@@ -76,6 +76,18 @@ def test_a_listed_host_is_fetched_from(site):
     assert fetch(Fetcher(**LISTED), f"{site}/image") == b"content"
 
 
+def test_a_path_beyond_ascii_is_sent_as_browsers_send_it(site):
+    Site.asked.clear()
+    assert fetch(Fetcher(**LISTED), f"{site}/größe%20a?b=ü&c=1+2") == b"content"
+    assert Site.asked == ["/gr%C3%B6%C3%9Fe%20a?b=%C3%BC&c=1+2"]
+
+
+@pytest.mark.parametrize("host", ["a..test", "a" * 64 + ".test", "ü" * 64 + ".test"])
+def test_names_that_cannot_be_names_are_refused(host):
+    """By the system's own name server, which does not even get to see them."""
+    assert refusal(Fetcher(), f"http://{host}/image").code == "url_unreachable"
+
+
 def test_redirects_are_not_followed(site):
     Site.asked.clear()
     assert "redirects are not followed" in refusal(Fetcher(**LISTED), f"{site}/redirect").message
@@ -110,6 +122,10 @@ def test_time_is_limited(site):
         "::ffff:10.0.0.1",
         "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b::e000:1",
+        "64:ff9b:1::7f00:1",
+        "::127.0.0.1",
+        "fec0::1",
         "2002:7f00:1::",
         "ff02::1",
         "not an address",
@@ -119,7 +135,7 @@ def test_addresses_that_are_not_public(address):
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
 def test_addresses_that_are_public(address):
     assert is_public(address)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import io
 import json
+import logging
 import socket
 import time
 from urllib.parse import urlsplit
@@ -19,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.helpers import KEY, data_url, png, wait_for
 
 from videolavit.server import middleware
+from videolavit.server.api_error import ApiError
 
 QUESTION = "Which colour is it?"
 
@@ -457,6 +460,9 @@ def test_tokens_there_and_back(http, shipped, video_file):
         ("", {"prompt": "a circle", "input_reference": {"file_id": "x"}}),
         ("", {"prompt": "a circle", "video": "video_" + "0" * 32}),
         ("", {"from_tokens": "nonsense", "prompt": "a circle"}),
+        ("", {"from_tokens": "K 1 2 3", "clips": 2}),
+        ("", {"from_tokens": "K 1 2 3", "candidates": 2}),
+        ("", {"from_tokens": "K 1 2 3\n" * 9}),
         ("/edits", {"prompt": "it moves left"}),
         ("/edits", {"video": "video_" + "0" * 32, "reverse": True}),
         ("/extensions", {"prompt": "it moves left"}),
@@ -466,6 +472,30 @@ def test_videos_that_make_no_sense(http, path, body):
     answer = http.post(f"/v1/videos{path}", json=body)
     assert answer.status_code == 400, answer.text
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("edits", {"reverse": True, "clips": 2}),
+        ("edits", {"reverse": True, "seconds": "8"}),
+        ("extensions", {"candidates": 2}),
+    ],
+)
+def test_fields_that_a_video_has_no_use_for_are_refused_by_name(http, video_file, path, change):
+    body = {"video": {"video_url": data_url(video_file, "video/mp4")}, **change}
+    answer = http.post(f"/v1/videos/{path}", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == list(change)[-1]
+
+
+def test_a_video_of_tokens_is_as_long_as_they_say(http):
+    """As many clips as are allowed, behind a note and an empty line that are none."""
+    text = "# from elsewhere\n\n" + "K 1 2 3\n" * 8
+    started = http.post("/v1/videos", json={"from_tokens": text, "num_inference_steps": 1})
+    assert started.status_code == 200, started.text
+    assert started.json()["seconds"] == "32"
+    assert http.delete(f"/v1/videos/{started.json()['id']}").json()["deleted"]
 
 
 def test_pages_of_jobs(http, job):
@@ -512,6 +542,23 @@ def test_a_client_that_leaves_frees_the_engine(http, url, engine, asked):
         wait_for(lambda: engine.idle, 10)
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_form_is_no_fault_of_the_server(http, url):
+    def ends(status: str) -> float:
+        families = text_string_to_metric_families(http.get("/metrics").text)
+        samples = [one for family in families for one in family.samples]
+        requests = [one for one in samples if one.name == "videolavit:http_requests_total"]
+        return sum(one.value for one in requests if (one.labels["handler"], one.labels["status"]) == (path, status))
+
+    path = "/v1/videos"
+    before = ends("499"), ends("500")
+    host, port = urlsplit(url).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 1000\r\n"
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+    wait_for(lambda: ends("499") == before[0] + 1)
+    assert ends("500") == before[1]
+
+
 def send(connection: socket.socket, path: str, body: dict) -> None:
     data = json.dumps(body).encode()
     head = (
@@ -539,6 +586,39 @@ def test_every_route_but_health_needs_a_key(app, url):
     assert checked == 3 * (sum(map(len, app.openapi()["paths"].values())) - 1) > 40
     for path in ("/nothing", "/docs", "/openapi.json", "//health", "/health/"):
         assert httpx.get(url + path).status_code == 401
+
+
+def test_all_work_is_refused_at_the_door_where_there_is_no_room(app):
+    """Also what is added later: every route that takes a POST belongs to a lane."""
+    posts = [path for path, methods in app.openapi()["paths"].items() if "post" in methods]
+    assert len(posts) >= 9
+    for template in posts:
+        asked, sent = [], []
+        path = template.replace("{video_id}", "video_" + "0" * 32)
+        door = middleware.Admission(_let_in, refusal=lambda lane, asked=asked: asked.append(lane) or _NOT_READY)
+        asyncio.run(door({"type": "http", "method": "POST", "path": path, "headers": []}, _no_body, _kept(sent)))
+        assert asked in (["answers"], ["images"], ["videos"]), path
+        assert sent[0]["status"] == 503, path
+    with pytest.raises(AssertionError, match="let in"):
+        asyncio.run(door({"type": "http", "method": "GET", "path": path, "headers": []}, _no_body, _kept([])))
+
+
+_NOT_READY = ApiError("the model is being loaded", status=503, code="not_ready")
+
+
+async def _let_in(*_):
+    raise AssertionError("let in")
+
+
+async def _no_body():
+    return {"type": "http.request", "body": b""}
+
+
+def _kept(sent: list):
+    async def send(message):
+        sent.append(message)
+
+    return send
 
 
 def test_other_hosts_are_refused(url):
@@ -629,6 +709,19 @@ def test_messages_tell_nothing_of_the_server(http):
         assert answer.status_code == 400
         for word in ("/root", "/home", "/usr", "/tmp", "site-packages", "0x", "Traceback"):
             assert word not in answer.text
+
+
+def test_words_of_clients_are_not_logged(http, shipped, caplog):
+    caplog.set_level(logging.WARNING)
+    question = "Which colour is the wug?"
+    shipped.answer(question, max_new_tokens=1)
+    assert "wug" in caplog.text, "the library says what it does not know"
+    caplog.clear()
+    asked = {"messages": [{"role": "user", "content": question}], "max_completion_tokens": 1}
+    assert http.post("/v1/chat/completions", json=asked).status_code == 200
+    drawn = {"prompt": "a red wug", "num_inference_steps": 1}
+    assert http.post("/v1/images/generations", json=drawn).status_code == 200
+    assert "wug" not in caplog.text
 
 
 # Measures

@@ -10,7 +10,9 @@ import time
 import httpx
 import psutil
 import pytest
-from server.helpers import wait_for
+from server.helpers import KEY, wait_for
+
+from videolavit.errors import ConfigError
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -59,6 +61,18 @@ def replicas() -> set[int]:
     """Their processes, which Ray names after what they run; it starts all of them below this one."""
     below = psutil.Process().children(recursive=True)
     return {one.pid for one in below if one.is_running() and "".join(one.cmdline()).startswith("ray::ServeReplica")}
+
+
+def test_keys_of_a_replica_are_those_of_the_file_without_its_comments(tmp_path, monkeypatch):
+    from videolavit.server.ray_serve import _config
+
+    keys = tmp_path / "keys.txt"
+    monkeypatch.setenv("VIDEOLAVIT_KEYS", str(keys))
+    keys.write_text(f"# keys of our replicas\n{KEY}\n")
+    assert _config(None).keys == (KEY,)
+    keys.write_text("# no key yet\n")
+    with pytest.raises(ConfigError, match="16 ASCII characters"):
+        _config(None)
 
 
 def test_a_killed_replica_takes_nobody_with_it(url):

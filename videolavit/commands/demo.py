@@ -20,7 +20,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.server_options import check_reach, check_server_libraries, model_name, read_keys
+from videolavit.commands._shared.server_options import check_reach, check_server_libraries, model_name
+from videolavit.server.key_file import read_keys
 
 __all__ = ["Config", "run"]
 
@@ -42,7 +43,7 @@ class Config:
     store: Annotated[Path | None, arg(metavar="FOLDER")] = None
     """Folder for videos of the API; by default a folder that is deleted at the end."""
     mcp: bool = False
-    """Offer the page's functions as tools of the Model Context Protocol."""
+    """Offer the page's functions as tools of the Model Context Protocol; not beside keys."""
     open_browser: bool = False
     """Open the page in the browser of this machine."""
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)

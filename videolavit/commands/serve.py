@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.server_options import HERE, check_reach, check_server_libraries, model_name, read_keys
+from videolavit.commands._shared.server_options import HERE, check_reach, check_server_libraries, model_name
+from videolavit.server.key_file import read_keys
 
 if TYPE_CHECKING:
     from videolavit.server.server_config import ServerConfig

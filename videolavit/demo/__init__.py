@@ -28,8 +28,8 @@ Everything but the tabs, the layout and the panel is free of gradio, typed, and 
 Decisions:
   - Events are async generators. They yield what changed, at least every quarter of a second, so a visitor who leaves
     ends the work; Stop cancels it on the engine, at the next id or denoising step.
-  - The state of a visitor is plain: token text, paths of uploads, numbers. Only the parts of a long video stay in
-    memory, since going on needs their ids and last frame.
+  - The state of a visitor is plain: token text, paths of uploads, numbers. Clips and frames of the last result of a tab
+    stay in memory where they can be looked at further or gone on from, for an hour.
   - Results are the files that the library writes, metadata inside, so the lines that repeat them give the same bytes.
   - Nothing comes from elsewhere: gradio's files from its wheel, system fonts, no telemetry, no FFmpeg.
 """
@@ -51,9 +51,10 @@ def prepare_environment() -> None:
 
 
 def launch(**options: Any) -> int:
-    """Serve the page, as `videolavit demo` does, until the process is told to stop; `options` are that command's.
+    """Serve the page, as `videolavit demo` does, until the process is told to stop; `options` of `page_app.serve_page`.
 
-    The three lines of an `app.py` for hosting: import it, call it with `host="0.0.0.0", no_auth=True`.
+    The three lines of an `app.py` for hosting: import it and call it. Without `host` it listens where
+    GRADIO_SERVER_NAME says, and there lets in everybody.
     """
     prepare_environment()
     from videolavit.demo.page_app import serve_page

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.responses import RedirectResponse, Response
 
 from videolavit.demo import prepare_environment
+from videolavit.errors import ConfigError
 from videolavit.server.app import create_app
 from videolavit.server.middleware import is_key
 from videolavit.server.run import listen, serve
@@ -35,7 +36,13 @@ def create_page_app(load: Callable[[], Any], config: ServerConfig, *, mcp: bool 
 
     Raises:
         OutputError: the folder for videos cannot be used.
+        ConfigError: there are keys, and tools beside them.
     """
+    if mcp and config.keys:
+        raise ConfigError(
+            "tools of the Model Context Protocol cannot log in to a page with keys; leave out --keys or --mcp, and let "
+            "only this machine use the tools"
+        )
     prepare_environment()
     import gradio as gr
 
@@ -89,7 +96,7 @@ def serve_page(
         open_browser: open the page in this machine's browser.
 
     Raises:
-        ConfigError: the address is not this machine's, or the port is taken.
+        ConfigError: the address is not this machine's, the port is taken, or there are keys and tools beside them.
     """
     host = host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
     port = int(os.environ.get("GRADIO_SERVER_PORT", "7860")) if port is None else port

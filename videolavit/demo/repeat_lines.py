@@ -88,8 +88,8 @@ def repeat_curl(
     words += ["-H", "Authorization: Bearer $KEY"] if needs_key else []
     if files:
         for name, value in given.items():
-            words += ["-F", f"{name}={_plain(value)}"]
-        words += [word for name, file in files.items() for word in ("-F", f"{name}=@{file}")]
+            words += ["--form-string", f"{name}={_plain(value)}"]  # -F reads values that begin with @ as files
+        words += [word for name, file in files.items() for word in ("-F", f"{name}=@{_form_file(file)}")]
     else:
         words += ["-H", "Content-Type: application/json", "-d", json.dumps(given, ensure_ascii=False)]
     line = " ".join(f'"{word}"' if "$KEY" in word else shlex.quote(word) for word in words)
@@ -103,7 +103,16 @@ def plain_name(path: str | Path) -> str:
     return Path(path).name
 
 
+def _form_file(name: str) -> str:
+    """A file's name as curl's -F takes it: in quotes where it has signs that mean something there."""
+    if not set(name) & set(',;"'):
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from videolavit.video import write_video
 
 __all__ = ["SavedResults"]
 
@@ -33,6 +39,12 @@ class SavedResults:
         unnamed.write_bytes(data)
         return self._named(unnamed, stem)
 
+    def video(self, frames: Iterable[np.ndarray], stem: str, *, fps: float | int = 6) -> Path:
+        """A video of frames that no result stands behind, such as a preview."""
+        unnamed = Path(tempfile.mkdtemp(dir=self.folder)) / "result.mp4"
+        write_video(frames, unnamed, fps=fps)
+        return self._named(unnamed, stem)
+
     def example(self, data: bytes, name: str) -> Path:
         """A file with a plain name, which stays as long as the page."""
         folder = self.folder / "examples"
@@ -55,5 +67,6 @@ class SavedResults:
     def _sweep(self) -> None:
         oldest = time.time() - _KEEP_SECONDS
         for path in self.folder.glob("*.*"):
-            if path.is_file() and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another result has removed it meanwhile
+                if path.is_file() and path.stat().st_mtime < oldest:
+                    path.unlink()

@@ -249,7 +249,8 @@ class DecodingEngine:
 
     @torch.inference_mode()
     def _release(self, running: RunningRequest) -> None:
-        self._slots.release(next(slot for slot in self._slots.running if slot.owner is running))
+        for slot in [one for one in self._slots.running if one.owner is running]:  # none if reading its prompt failed
+            self._slots.release(slot)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ from typing import Any
 
 from videolavit.errors import PromptError
 
-__all__ = ["check_words", "has_small_world", "known_words", "told_unknown", "unknown_words", "words_of"]
+__all__ = ["OF_A_PROMPT", "check_words", "has_small_world", "known_words", "told_unknown", "unknown_words", "words_of"]
+
+OF_A_PROMPT = {"of_a_prompt": True}
+"""Mark (`extra=`) of log records that hold words of a prompt, by which a server leaves them out of its log."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 _EXAMPLES = 12

@@ -22,7 +22,7 @@ from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import ClipInput, ImageInput, Prompt, VideoInput
 from videolavit.language.sampling_options import SamplingOptions, text_sampling
 from videolavit.language.stream_answer import stream_answer
-from videolavit.language.unknown_words import check_words, told_unknown
+from videolavit.language.unknown_words import OF_A_PROMPT, check_words, told_unknown
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.nn.random import sample_generators
@@ -112,7 +112,7 @@ class PromptBuilder:
         for question in questions:
             words = " ".join(re.split("<image>|<video>", question))
             if unknown := check_words(words, tokenizer):
-                logger.warning("%r: %s", question, told_unknown(words, unknown, tokenizer))
+                logger.warning("%r: %s", question, told_unknown(words, unknown, tokenizer), extra=OF_A_PROMPT)
         shown = [*as_list_of_images(image), *as_list_of_videos(video)]
         for doubt in doubts(tokenizer, shown, has_history=bool(history)):
             logger.warning("%s", doubt)

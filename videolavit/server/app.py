@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from videolavit import __version__
@@ -26,6 +27,7 @@ from videolavit.server.media_gate import MediaGate
 from videolavit.server.metrics import Metrics
 from videolavit.server.middleware import Admission, BodyLimit, HostCheck, KeyCheck, Measured
 from videolavit.server.pauses import add_pauses
+from videolavit.server.quiet_log import quiet_remarks
 from videolavit.server.routes import chat, images, status, tokens, videos
 from videolavit.server.schemas import VideoBody
 from videolavit.server.server_config import ServerConfig
@@ -48,6 +50,7 @@ def create_app(load: Callable[[], Any], config: ServerConfig) -> FastAPI:
     Raises:
         OutputError: the folder for videos cannot be used.
     """
+    quiet_remarks()
     metrics = Metrics(config.model_name)
 
     def answers(model: Any) -> AnswerWriter:
@@ -114,11 +117,14 @@ def _lifespan(services: Services, drain_seconds: float | int) -> Any:
     return lifespan
 
 
-async def _sweep(services: Services) -> None:
+async def _sweep(services: Services, *, every_seconds: float | int = 60) -> None:
     """Remove videos that have expired, every minute."""
     while True:
-        await asyncio.get_running_loop().run_in_executor(services.files, services.jobs.sweep)
-        await asyncio.sleep(60)
+        try:
+            await asyncio.get_running_loop().run_in_executor(services.files, services.jobs.sweep)
+        except OSError:
+            _log.exception("videos that have expired could not be removed")
+        await asyncio.sleep(every_seconds)
 
 
 def _add_layers(app: FastAPI, config: ServerConfig, services: Services) -> None:
@@ -163,6 +169,10 @@ def _add_errors(app: FastAPI) -> None:
         codes = {404: "not_found", 405: "method_not_allowed"}
         code = codes.get(error.status_code, "invalid_request")
         return _answer(ApiError(str(error.detail), status=error.status_code, code=code), error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
+        return _answer(ApiError("the client is gone", status=499, code="cancelled"))
 
     @app.exception_handler(Exception)
     async def other(_: Request, error: Exception) -> JSONResponse:

@@ -23,6 +23,7 @@ from typing import Any, Literal, Protocol
 from videolavit.errors import ConfigError, VideoLaVITError
 
 __all__ = [
+    "THREAD",
     "Answers",
     "Engine",
     "EngineConfig",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+THREAD = "videolavit-engine"
+"""Name of the thread that owns a model."""
 
 Event = tuple[str, Any]
 """Kind and content of what happens to a piece of work, such as ("progress", (stage, done, total))."""
@@ -284,9 +288,11 @@ class Engine:
             name: _Line(self.config.lane(name)) for name in ("answers", "images", "videos")
         }
         self._condition = threading.Condition()
+        self._closed: float | int | None = None
+        """Time at which no more work was taken; None until then."""
         self._deadline = math.inf
         self._tick: _Tick | None = None
-        self._thread = threading.Thread(target=self._run, name="videolavit-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
 
     def start(self) -> Engine:
         """Begin to load the model, and then to work."""
@@ -310,7 +316,8 @@ class Engine:
     def has_room(self, lane: Lane) -> QueueFullError | None:
         """The error that the least work would meet now; None where it would be taken."""
         try:
-            self._lines[lane].check(1, lane)
+            with self._condition:
+                self._lines[lane].check(1, lane)
         except QueueFullError as error:
             return error
         return None
@@ -344,13 +351,14 @@ class Engine:
     def close_door(self) -> None:
         """Take no more work from now on; what there is goes on. Safe in a signal handler."""
         if self.state in ("ready", "loading"):
-            self.state = "draining"
+            self._closed, self.state = time.monotonic(), "draining"
 
     def drain(self, seconds: float | int) -> None:
-        """Take no more work, finish what there is within so many seconds, cancel the rest, and stop the thread."""
+        """Take no more work, finish what there is, and stop the thread; the rest is cancelled so many seconds after the
+        door was closed, which may have been before."""
         self.close_door()
         with self._condition:
-            self._deadline = time.monotonic() + seconds
+            self._deadline = (self._closed or time.monotonic()) + seconds
             self._condition.notify_all()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(seconds + 30)
@@ -419,8 +427,7 @@ class Engine:
     def _next_tasks(self) -> list[Task]:
         """The task that has waited longest, and others of its lane that can be done together with it."""
         with self._condition:
-            for line in self._lines.values():
-                self._drop_ended(line)
+            self._drop_all_ended()
             lines = [line for name, line in self._lines.items() if name != "answers" and line.waiting]
             if not lines:
                 return []
@@ -432,6 +439,12 @@ class Engine:
             for task in taken:
                 line.running[task.ticket] = task.cost
             return taken
+
+    def _drop_all_ended(self) -> None:
+        """Make room in every lane, also while a task is under way."""
+        with self._condition:
+            for line in self._lines.values():
+                self._drop_ended(line)
 
     def _drop_ended(self, line: _Line) -> None:
         """Take out what waits and was cancelled, or has waited too long."""
@@ -571,6 +584,7 @@ class _Tick:
             raise WorkTimeoutError(f"ran longer than {self._max:g} s", "run")
         if now > self._engine._deadline:
             raise NotReadyError("the server is shutting down")
+        self._engine._drop_all_ended()
         self._let_answers_go_on(now)
 
     def _let_answers_go_on(self, now: float | int) -> None:

@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import h11
 
@@ -22,8 +22,11 @@ __all__ = ["Fetcher", "is_public"]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
 _PORTS = {"http": 80, "https": 443}
 _CHUNK = 65536
+_ASCII = "".join(map(chr, range(128)))
+"""Characters that stay as they are in a target; others go percent-encoded, as browsers do it."""
 
 
 class Fetcher:
@@ -68,7 +71,7 @@ class Fetcher:
             raise _refusal(param, "this host is not on the server's list", "url_not_allowed")
         try:
             addresses = await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):  # Python refuses a name with an empty or overlong part before it asks
             raise _refusal(param, "the host has no address", "url_unreachable") from None
         if not addresses:
             raise _refusal(param, "the host has no address", "url_unreachable")
@@ -78,7 +81,11 @@ class Fetcher:
 
 
 def is_public(address: str) -> bool:
-    """True if an address is global, and so is any that is written inside it: IPv4 in IPv6, NAT64, 6to4, Teredo."""
+    """True if an address is global, and so is any that is written inside it: IPv4 in IPv6, NAT64, 6to4, Teredo.
+
+    Of IPv6 only the part that is given out is taken: Python calls much beside it global that leads into a network, such
+    as site-local addresses and the NAT64 of a site.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -87,10 +94,10 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(ip, ipaddress.IPv4Address):
         return True
-    inner = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    inner = [one for one in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if one is not None]
     if ip in _NAT64:
         inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    return all(one is None or one.is_global for one in inner)
+    return (ip in _GIVEN_OUT or bool(inner)) and all(one.is_global and not one.is_multicast for one in inner)
 
 
 def _parse(url: str, param: str) -> tuple[SplitResult, str, int]:
@@ -110,7 +117,7 @@ async def _get(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, parts: SplitResult, param: str, max_bytes: int
 ) -> bytes:
     connection = h11.Connection(h11.CLIENT)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ASCII, errors="replace")
     host = parts.netloc.encode("idna" if not parts.netloc.isascii() else "ascii")
     headers = [("Host", host), ("Accept-Encoding", "identity"), ("Connection", "close"), ("User-Agent", "videolavit")]
     writer.write(connection.send(h11.Request(method="GET", target=target, headers=headers)) or b"")

@@ -17,6 +17,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -94,9 +95,9 @@ class JobStore:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._guard = _locked(folder)
+            self._recover()
         except OSError as error:
             raise OutputError(f"{folder} cannot be used to keep videos: {error}") from error
-        self._recover()
 
     def create(self, *, model: str, prompt: str, size: str, seconds: str, **state: Any) -> Job:
         """A new job, queued."""
@@ -111,7 +112,11 @@ class JobStore:
         )
         with self._lock:
             (self.folder / job.id).mkdir()
-            self._put(job)
+            try:
+                self._put(job)
+            except OSError:  # no half job stays behind
+                self.delete(job.id)
+                raise
         return job
 
     def get(self, job_id: str) -> Job | None:
@@ -140,6 +145,12 @@ class JobStore:
             job = dataclasses.replace(job, **changes)
             self._put(job)
             return job
+
+    def begin(self, job_id: str) -> Job | None:
+        """The job as under way; one that has ended meanwhile stays as it is."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            return job if job is None or job.status != "queued" else self.update(job_id, status="in_progress")
 
     def note_progress(self, job_id: str, percent: int) -> None:
         """Remember how far a job is; never back, never 100, and not on disk: after a restart it is worth nothing."""
@@ -177,7 +188,8 @@ class JobStore:
             if self._jobs.pop(job_id, None) is None:
                 return False
             gone = self.folder / f".gone-{job_id}"
-            os.replace(self.folder / job_id, gone)  # all of it at once; what follows may be interrupted
+            with suppress(FileNotFoundError):  # somebody else has removed it
+                os.replace(self.folder / job_id, gone)  # all of it at once; what follows may be interrupted
         shutil.rmtree(gone, ignore_errors=True)
         return True
 
@@ -204,11 +216,11 @@ class JobStore:
         os.close(self._guard)
 
     def _put(self, job: Job) -> None:
+        self._jobs[job.id] = job  # even if the disk is full: who asks for it must not wait for ever
         path = self.folder / job.id / _STATE
         unfinished = path.with_name(f".{_STATE}.unfinished")
         unfinished.write_text(json.dumps(to_dict(job), indent=2))
         os.replace(unfinished, path)
-        self._jobs[job.id] = job
 
     def _recover(self) -> None:
         """Read what an earlier server left."""
@@ -249,9 +261,8 @@ def _locked(folder: Path) -> int:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # removed meanwhile
-            continue
+    for parent, _, names in os.walk(folder):  # it passes over folders that are removed meanwhile
+        for name in names:
+            with suppress(OSError):  # removed meanwhile
+                total += os.stat(os.path.join(parent, name)).st_size
     return total

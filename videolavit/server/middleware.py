@@ -180,6 +180,7 @@ class Admission:
         "/v1/videos/edits": "videos",
         "/v1/videos/extensions": "videos",
     }
+    _REMIX = re.compile(r"/v1/videos/[^/]+/remix\Z")
 
     def __init__(self, app: App, refusal: Callable[[Lane], ApiError | None]) -> None:
         """Set up; `refusal` gives the error for a lane without room, None for one that has some."""
@@ -187,7 +188,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve a request."""
-        lane = self.LANES.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        lane = self.lane(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         error = None if lane is None else self._refusal(lane)
         if error is None:
             await self.app(scope, receive, send)
@@ -195,6 +196,11 @@ class Admission:
         while (message := await receive())["type"] == "http.request" and message.get("more_body"):
             pass  # a client that is still sending would not see the answer
         await send_error(error, send)
+
+    @classmethod
+    def lane(cls, path: str) -> Lane | None:
+        """The lane of the work that is asked for at a path; None for a path that asks for none."""
+        return "videos" if cls._REMIX.fullmatch(path) else cls.LANES.get(path)
 
 
 class _Body:

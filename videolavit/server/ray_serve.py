@@ -1,8 +1,8 @@
 """The same app as replicas under Ray Serve: `serve run videolavit.server.ray_serve:app`.
 
 Replicas share nothing, so video jobs belong to the replica that started them: use `/v1/videos/sync` here. Settings come
-from the environment: VIDEOLAVIT_MODEL, VIDEOLAVIT_REPLICAS, VIDEOLAVIT_KEYS (a file, one key a line), and
-VIDEOLAVIT_GPUS for each replica.
+from the environment: VIDEOLAVIT_MODEL, VIDEOLAVIT_REPLICAS, VIDEOLAVIT_KEYS (a file as `videolavit serve --keys` takes
+it), and VIDEOLAVIT_GPUS for each replica.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from ray import serve  # pyright: ignore[reportMissingImports]
 
 from videolavit.errors import ConfigError
+from videolavit.server.key_file import read_keys
 from videolavit.server.server_config import ServerConfig
 
 __all__ = ["app", "build"]
@@ -27,15 +28,18 @@ def _make_app() -> Any:
     from videolavit.server.warm_up import warm_up
 
     model = os.environ.get("VIDEOLAVIT_MODEL")
+    device = "cuda" if float(os.environ.get("VIDEOLAVIT_GPUS", "0")) else "cpu"
+    return create_app(lambda: warm_up(VideoLaVIT.from_pretrained(model, device=device)), _config(model))
+
+
+def _config(model: str | None) -> ServerConfig:
     keys = os.environ.get("VIDEOLAVIT_KEYS")
-    config = ServerConfig(
+    return ServerConfig(
+        keys=read_keys(Path(keys)) if keys else (),
         store=Path(tempfile.mkdtemp(prefix="videolavit-")),
         model_name=Path(model).name if model else "tiny",
-        keys=tuple(Path(keys).read_text().split()) if keys else (),
         hosts=("*",),
     )
-    device = "cuda" if float(os.environ.get("VIDEOLAVIT_GPUS", "0")) else "cpu"
-    return create_app(lambda: warm_up(VideoLaVIT.from_pretrained(model, device=device)), config)
 
 
 def build(*, replicas: int = 1, cpus: float | int = 1, gpus: float | int = 0) -> Any:

@@ -20,13 +20,17 @@ from videolavit.server.request_options import model_size, num_clips, video_optio
 from videolavit.server.schemas import VideoBody, VideoReference
 from videolavit.server.services import Services
 from videolavit.video import Frames
+from videolavit.video.processor import VideoProcessorConfig
 
-__all__ = ["AskedVideo", "asked_video", "read_body", "read_video", "remixed"]
+__all__ = ["AskedVideo", "asked_video", "length_of", "read_body", "read_video", "remixed"]
 
 Way = Literal["generate", "edit", "extend"]
 
 _FILES = ("input_reference", "image_reference", "video", "motion_of", "video_reference")
 _CHANGES = ("reverse", "mirror", "scale", "freeze", "keyframe", "motion", "detokenizer")
+_LENGTHS = ("seconds", "num_frames", "clips")
+_WITHOUT_EFFECT = {"edit": (*_LENGTHS, "candidates"), "tokens": (*_LENGTHS, "candidates"), "extend": ("candidates",)}
+"""Fields that would change other results and not these, by the way in which a video is made."""
 _MOST_FIELDS = 64
 _FIELD_BYTES = 1_000_000
 
@@ -98,16 +102,34 @@ async def asked_video(body: VideoBody, services: Services, way: Way) -> AskedVid
     )
     if way == "edit" and request.way == "generate":  # other motion for what is seen: by words
         request = _moved_by_words(request)
-    processor, size = settings.video_processor, model_size(options, settings)
+    for name in _WITHOUT_EFFECT.get(request.way, ()):
+        _refuse(getattr(body, name) is not None, "has no effect on this video; leave it out", name)
+    clips, seconds = length_of(request, settings.video_processor)
+    size = model_size(options, settings)
     sent = image is not None or video is not None or motion_of is not None
     again = body.model_dump(exclude_none=True, exclude={"prompt", "user", "extra_params"}) | {"seed": seed}
     return AskedVideo(
-        request=request,
+        request=dataclasses.replace(request, clips=clips),
         steps=video_steps(options, settings),
         size="auto" if size is None else "{}x{}".format(*size),
-        seconds=f"{clips * processor.frames_per_clip / processor.fps:g}",
+        seconds=f"{seconds:g}",
         again={} if sent else again,
     )
+
+
+def length_of(request: VideoRequest, processor: VideoProcessorConfig) -> tuple[int, float]:
+    """Clips and seconds of what is made: edits are as long as the motion that they take, and tokens tell theirs."""
+    if request.way == "edit":
+        moved = request.motion_of or request.video
+        frames = processor.frames_per_clip if moved is None else sum(1 for _ in moved.images)
+        return -(-frames // processor.frames_per_clip), frames / processor.fps
+    clips = max(1, _num_lines(request.tokens or "")) if request.way == "tokens" else request.clips
+    return clips, clips * processor.frames_per_clip / processor.fps
+
+
+def _num_lines(tokens: str) -> int:
+    """Lines of token text that hold a clip, and are neither empty nor a comment."""
+    return sum(bool(line.partition("#")[0].strip()) for line in tokens.splitlines())
 
 
 def remixed(job: Job, prompt: str) -> VideoBody:
@@ -169,11 +191,7 @@ def _check_bounds(body: VideoBody, prompt: str, services: Services) -> None:
     for name, text in (("prompt", prompt), ("from_tokens", body.from_tokens or "")):
         _refuse(len(text) > limits.text_characters, f"has more than {limits.text_characters} characters", name)
     _refuse((body.candidates or 1) > limits.candidates, f"expected at most {limits.candidates}", "candidates")
-    _refuse(
-        len((body.from_tokens or "").splitlines()) > limits.clips,
-        f"expected at most {limits.clips} clips",
-        "from_tokens",
-    )
+    _refuse(_num_lines(body.from_tokens or "") > limits.clips, f"expected at most {limits.clips} clips", "from_tokens")
 
 
 async def _image(body: VideoBody, services: Services) -> Any:

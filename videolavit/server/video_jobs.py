@@ -6,12 +6,14 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from videolavit.errors import OutputError
 from videolavit.server.engine import Event, NotReadyError, Task, Ticket, WorkCancelledError
 from videolavit.server.jobs import Job, JobStore
 from videolavit.server.model_tasks import VideoProgress, VideoRequest
@@ -89,7 +91,7 @@ class _Run:
         if kind == "progress":
             self._jobs.note_progress(self._id, self._percent(*content))
         elif kind == "started":
-            self._files.submit(self._logged, self._jobs.update, self._id, status="in_progress")
+            self._files.submit(self._logged, self._jobs.begin, self._id)
         elif kind == "preview" and content[1] == 0:
             self._files.submit(self._logged, self._write_preview, content[0])
         elif kind == "done":
@@ -98,16 +100,19 @@ class _Run:
             self._on_end(self._id)
             self._files.submit(self._logged, self._fail, content)
 
-    def _logged(self, work: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    def _logged(self, work: Callable[..., Any], *arguments: Any) -> None:
         try:
-            work(*arguments, **options)
+            work(*arguments)
         except Exception as error:
             if self._jobs.get(self._id) is not None:  # else it was deleted meanwhile, and its folder is gone
                 _log.error("%s: %s", self._id, error, exc_info=not isinstance(error, OSError))
-                self._jobs.fail(self._id, "storage_error", "the video could not be written; the server's log says why")
+                with suppress(OSError):  # which has just been told
+                    message = "the video could not be written; the server's log says why"
+                    self._jobs.fail(self._id, "storage_error", message)
 
     def _write_preview(self, frames: np.ndarray) -> None:
-        _write_still(frames[len(frames) // 2], self._jobs.path(self._id, "thumbnail"))
+        with suppress(OutputError):  # no reason to end a job that is under way: if it stays so, its video tells
+            _write_still(frames[len(frames) // 2], self._jobs.path(self._id, "thumbnail"))
 
     def _write(self, video: Any) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Checks of the commands that serve a model: needed libraries, keys, and other machines."""
+"""Checks of the commands that serve a model: needed libraries, and other machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from videolavit.errors import ConfigError
 
-__all__ = ["HERE", "check_reach", "check_server_libraries", "model_name", "read_keys"]
+__all__ = ["HERE", "check_reach", "check_server_libraries", "model_name"]
 
 HERE = ("127.0.0.1", "localhost", "::1")
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "h11")
@@ -25,19 +25,6 @@ def check_reach(host: str, keys: tuple[str, ...], no_auth: bool) -> None:
     """Raise ConfigError where other machines would be let in without keys."""
     if host not in HERE and not keys and not no_auth:
         raise ConfigError(f"--host {host} lets other machines use this server; give it --keys FILE, or say --no-auth")
-
-
-def read_keys(path: Path) -> tuple[str, ...]:
-    """Keys of a file, one a line.
-
-    Raises:
-        ConfigError: there is none, or one is too short or has other than ASCII characters.
-    """
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    keys = tuple(line for line in lines if line and not line.startswith("#"))
-    if not keys or any(len(key) < 16 or not key.isascii() or " " in key for key in keys):
-        raise ConfigError(f"{path}: expected keys of at least 16 ASCII characters, one a line, without spaces")
-    return keys
 
 
 def model_name(model: str | None) -> str:

@@ -60,8 +60,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         text = question.strip()
         if not text:
             raise PromptError("type a question first")
-        shown = next((turn["media"] for turn in turns if turn["media"]), None)
-        asked = [*turns, {"question": text, "media": path if path != shown else None, "answer": None}]
+        asked = [*turns, {"question": text, "media": _unseen(path, turns), "answer": None}]
         yield {**panel.cleared(), chat: _messages(asked, ""), sure: "", answer: ""}
         started, said = time.perf_counter(), ""
         answer_request = _request(asked, min(int(most), context.services.limits.answer_ids))
@@ -99,6 +98,12 @@ def build(context: PageContext) -> dict[str, LinkField]:
         "question": LinkField(component=question, read=as_words(limits.text_characters)),
         "max_tokens": LinkField(component=most, read=as_number(1, limits.answer_ids, whole=True)),
     }
+
+
+def _unseen(path: str | None, turns: list[dict[str, Any]]) -> str | None:
+    """An upload, or None where it is what the conversation has been about last."""
+    last = next((turn["media"] for turn in reversed(turns) if turn["media"]), None)
+    return path if path != last else None
 
 
 def _messages(turns: list[dict[str, Any]], said: str) -> list[dict[str, Any]]:

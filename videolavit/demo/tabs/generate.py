@@ -15,7 +15,6 @@ from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, 
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import option_info
-from videolavit.video import write_video
 
 __all__ = ["build", "number_field", "shown_events"]
 
@@ -191,11 +190,7 @@ def shown_events(emit: Callable[[str, Any], None]) -> dict[str, Any]:
 
 def preview_file(context: PageContext, frames: np.ndarray) -> str:
     """A file of frames that are not final."""
-    import tempfile
-    from pathlib import Path
-
-    folder = Path(tempfile.mkdtemp(dir=context.files.folder))
-    return str(write_video(frames, folder / "preview.mp4", fps=6))
+    return str(context.files.video(frames, "preview"))
 
 
 def image_lines(prompt: str, seed: int, options: dict[str, Any], address: str, needs_key: bool) -> RepeatLines:

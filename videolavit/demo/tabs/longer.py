@@ -10,7 +10,7 @@ import gradio as gr
 
 from videolavit.demo.clip_chain import ClipChain, Link, python_lines, write_chain
 from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
-from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed
+from videolavit.demo.page_context import KEPT_SECONDS, LARGEST_SEED, PageContext, chosen_seed
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, player, stop_button
 from videolavit.demo.tabs.generate import preview_file, shown_events
@@ -25,7 +25,7 @@ _ONLY_PYTHON = "# going on needs the ids and the last frame of the clip before, 
 
 def build(context: PageContext) -> dict[str, LinkField]:
     """Place inputs, results and their events; the fields that an address can fill."""
-    chain = gr.State(None, time_to_live=3600)
+    chain = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             caption("Words for each clip of 4 seconds; an empty line ends the video.")

@@ -12,10 +12,10 @@ import numpy as np
 
 from videolavit.demo.cost_strip import facts_table
 from videolavit.demo.motion_views import motion_view
-from videolavit.demo.page_context import PageContext, example_videos
+from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_python
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
-from videolavit.video import side_by_side, write_video
+from videolavit.video import side_by_side
 from videolavit.video.processor import whole_video_clips
 
 __all__ = ["build"]
@@ -25,7 +25,7 @@ FORMS = [("through tokens", "tokens"), ("as it is", "raw")]
 
 def build(context: PageContext) -> None:
     """Place inputs, results and their events."""
-    kept = gr.State(None)
+    kept = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             video = gr.Video(label="A video", sources=["upload"], height=220, elem_id="reconstruct-video")
@@ -130,15 +130,7 @@ def measured(result: Any) -> list[tuple[str, str]]:
 
 def _side_by_side(context: PageContext, result: Any) -> str:
     frames = list(side_by_side([result.original, result.frames], ["original", "again"]))
-    unnamed = context.files.folder / f"both-{id(result)}.mp4"
-    path = write_video(frames, unnamed, fps=result.fps)
-    return str(path.rename(context.files.folder / f"both-{_digest(path)}.mp4"))
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return str(context.files.video(frames, "both", fps=result.fps))
 
 
 def _lines(name: str, keyframe: str, motion: str, detokenizer: str) -> RepeatLines:

@@ -13,7 +13,7 @@ import gradio as gr
 import numpy as np
 
 from videolavit.demo.cost_strip import facts_table, status_line
-from videolavit.demo.page_context import PageContext, example_videos
+from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player
 from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, shown_at, take_apart, zipped
@@ -28,7 +28,7 @@ _TILE = 240
 
 def build(context: PageContext) -> None:
     """Place inputs, results and their events."""
-    taken = gr.State(None)
+    taken = gr.State(None, time_to_live=KEPT_SECONDS)
     gr.Markdown(
         "Any video becomes **keyframes**, what is seen, and **motion vectors**, how it moves. No model is needed."
     )

@@ -14,7 +14,7 @@ from videolavit.demo.code_places import CodePlace, replaced
 from videolavit.demo.expected_view import expected_view
 from videolavit.demo.kept_patches import draw_patches, kept_at
 from videolavit.demo.next_tokens import NextToken
-from videolavit.demo.page_context import PageContext, example_images, example_videos
+from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_images, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
 from videolavit.demo.shape_images import shape_image
@@ -27,7 +27,7 @@ __all__ = ["build"]
 
 def build(context: PageContext) -> None:
     """Place inputs, results and their events."""
-    sight, expected = gr.State(None), gr.State(None)
+    sight, expected = (gr.State(None, time_to_live=KEPT_SECONDS) for _ in range(2))
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             source = gr.File(
