@@ -232,6 +232,17 @@ def test_the_preview_is_the_first_clip_before_its_frames(model, folder):
     assert read_metadata("soon.png")["task"] == "preview"
 
 
+def test_a_preview_is_written_over_another_file_only_when_asked(model, folder, capsys):
+    Path("soon.png").write_bytes(b"mine")
+    for command in (["video", "a"], ["continue", "video.mp4"]):
+        assert cli.main([*command, "-o", "a.mp4", "--preview", "soon.png"]) == 2
+        assert "soon.png exists; name another file with --preview, or replace it with -f" in capsys.readouterr().err
+    assert Path("soon.png").read_bytes() == b"mine"
+    assert model.calls == []
+    assert cli.main(["video", "a", "-o", "a.mp4", "--preview", "soon.png", "-f"]) == 0
+    assert read_metadata("soon.png")["task"] == "preview"
+
+
 def test_continue_puts_the_video_in_front_when_asked(model, folder):
     assert cli.main(["continue", "video.mp4", "-o", "a.png", "--whole"]) == 0
     with Image.open("a.png") as sheet:

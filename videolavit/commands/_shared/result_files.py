@@ -13,6 +13,7 @@ from tyro.conf import arg
 
 from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.errors import ConfigError
+from videolavit.video.io.write import LEAST_FPS, MOST_FPS
 
 __all__ = ["STDOUT", "ResultFile", "VideoFile"]
 
@@ -76,6 +77,12 @@ class VideoFile(ResultFile):
 
     fps: float | None = None
     """Frames per second of the file; the model makes 6 for a second, so that 12 plays twice as fast."""
+
+    def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
+        """The files of `ResultFile.paths`; raises `ConfigError` for a speed that no file has, before any work."""
+        if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
+            raise ConfigError(f"--fps: expected a number from {LEAST_FPS} to {MOST_FPS}, got {self.fps:g}")
+        return super(VideoFile, self).paths(stems, extension, *sources)
 
 
 def plain_name(text: str) -> str:
