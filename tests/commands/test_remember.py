@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from videolavit.commands.chat import Chat
 from videolavit.commands.chat import Config as ChatConfig
 from videolavit.data.shapes import render, sample_scene
 from videolavit.errors import MediaError
+from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline import VideoLaVIT
 from videolavit.video.io.camera import camera_frames
 from videolavit.video.io.write import write_video
+from videolavit.vocabulary import Vocabulary
 
 NOTES = ("--ask", "What shape is the object?", "--ask", "What colour is the object?")
 
@@ -110,6 +113,20 @@ def test_another_scorer_is_named_by_its_folder(memory: Path, capsys: pytest.Capt
 def test_a_pipe_is_read(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(film.read_bytes())))
     assert main(["remember", "-", "-o", str(tmp_path / "memory"), "--no-words"]) == 0
+
+
+def test_what_a_camera_shows_is_always_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[bool] = []
+
+    def remembered(source: object, folder: Path, *, append: bool, **_: object) -> TokenMemory:
+        asked.append(append)
+        return TokenMemory.create(folder / str(len(asked)), Vocabulary())
+
+    model = SimpleNamespace(remember=remembered)
+    monkeypatch.setattr("videolavit.commands.remember.open_model", lambda _: model)
+    for source in (["--camera", "/dev/video0"], ["film.mp4"], ["film.mp4", "--append"]):
+        assert main(["remember", *source, "-o", str(tmp_path), "--json"]) == 0
+    assert asked == [True, False, True]
 
 
 def test_a_camera_gives_an_image_a_tick():

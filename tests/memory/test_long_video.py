@@ -188,6 +188,39 @@ def test_a_pipe_is_read_as_it_comes(model: VideoLaVIT, frames: np.ndarray, tmp_p
     assert [clip.end_seconds for clip in memory] == [4, 8, 10]
 
 
+def test_another_file_is_added_only_when_asked(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
+    first = write_video(frames[:24], tmp_path / "first.mp4", fps=6)
+    second = write_video(frames[24:], tmp_path / "second.mp4", fps=6)
+    model.remember(first, tmp_path / "memory", describe=False)
+    with pytest.raises(ConfigError, match=r"those of first\.mp4, and second\.mp4 is another video"):
+        model.remember(second, tmp_path / "memory", describe=False)
+    assert len(TokenMemory(tmp_path / "memory")) == 1
+    assert len(model.remember(second, tmp_path / "memory", describe=False, append=True)) == 4
+    assert len(model.remember(second, tmp_path / "memory", describe=False)) == 4
+
+
+def test_a_single_question_is_no_list_of_letters(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
+    one = model.remember(as_video(frames[:24]), tmp_path / "one", ask=NOTES[0])
+    same = model.remember(as_video(frames[:24]), tmp_path / "same", ask=NOTES[:1])
+    assert one.descriptions() == same.descriptions()
+    with pytest.raises(PromptError, match="got an empty question for each clip"):
+        model.remember(as_video(frames[:24]), tmp_path / "empty", ask=(NOTES[0], " "))
+    with pytest.raises(ConfigError, match="nothing is to be noted"):
+        model.remember(as_video(frames[:24]), tmp_path / "empty", ask=NOTES, describe=False)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_words_that_nobody_noted_are_missed_aloud(
+    model: VideoLaVIT, frames: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    silent = model.remember(as_video(frames[:24]), tmp_path / "memory", describe=False)
+    assert model.answer("What moves?", video=silent, max_new_tokens=4).moments
+    assert "nothing was noted about its clips" in caplog.text
+    caplog.clear()
+    model.answer("What moves?", video=silent, context="window", max_new_tokens=4)
+    assert "nothing was noted" not in caplog.text
+
+
 def test_a_folder_of_something_else_is_left_alone(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="no memory"):

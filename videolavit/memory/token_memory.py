@@ -8,10 +8,11 @@ A folder holds
     words.bin       descriptions of each clip, as JSON
     keyframes.bin   small JPEG images of the keyframes, to be shown to people and to image-text encoders
     clips.bin       a record of 64 bytes for each clip: where it ends in the others, its time, a checksum
+    sources.json    names and sizes of the files that were read, so that reading goes on in the right one
 
-All are only appended to, and a clip counts from when its record is whole, so a process that is killed loses at most the
-clip that it was writing. The records are a memory map and clips are read one by one, so that memory does not grow with
-the video. A clip whose keyframe says nothing new has motion alone: `[MOV] m.. [/MOV]`.
+The `.bin` files are only appended to, and a clip counts from when its record is whole, so a process that is killed
+loses at most the clip that it was writing. The records are a memory map and clips are read one by one, so that memory
+does not grow with the video. A clip whose keyframe says nothing new has motion alone: `[MOV] m.. [/MOV]`.
 """
 
 from __future__ import annotations

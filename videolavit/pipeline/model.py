@@ -483,7 +483,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         folder: str | os.PathLike[str],
         *,
         append: bool = False,
-        ask: Sequence[str] = (),
+        ask: str | Sequence[str] = (),
         describe: bool = True,
         images: bool = True,
         keyframes: KeyframeChoice | None = None,
@@ -491,7 +491,8 @@ class VideoLaVIT(PretrainedModel, Stories):
     ) -> TokenMemory:
         """Read a video of any length into a memory on the disk, to be asked about by `answer(video=folder)`.
 
-        A memory that is there is gone on with from where it ends, as after a run that was killed.
+        A memory that is there is gone on with from where it ends, as after a run that was killed: clips of this video
+        that it holds are left out.
 
         Args:
             video: a file, a pipe, images as they come, or a generated video.
@@ -509,7 +510,9 @@ class VideoLaVIT(PretrainedModel, Stories):
             MediaError: the video cannot be read, or the memory is damaged.
             OutputError: the folder cannot be written, or another process appends to the memory.
             CheckpointError: the memory was made by a model of another vocabulary.
-            ConfigError: the folder holds something else, or the model does not know clips of motion alone.
+            ConfigError: the folder holds something else, or another video and `append` is False; or the model does not
+                know clips of motion alone.
+            PromptError: a question of `ask` is empty.
         """
         work = Progress(progress)
         with work.step("load"):
