@@ -131,7 +131,9 @@ def test_what_a_camera_shows_is_always_added(tmp_path: Path, monkeypatch: pytest
 
 def test_a_camera_gives_an_image_a_tick():
     source = "testsrc=size=64x48:rate=30:duration=2"
-    images = list(camera_frames(source, device_format="lavfi", fps=6).images)
+    camera = camera_frames(source, device_format="lavfi", fps=6)
+    assert camera.is_live
+    images = list(camera.images)
     assert [image.shape for image in images] == [(48, 64, 3)] * 12
     slow = list(camera_frames("testsrc=size=64x48:rate=2:duration=2", device_format="lavfi", fps=6).images)
     assert len(slow) == 10  # four images, the last at 1.5 s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,24 @@ def test_a_pipe_is_read_as_it_comes(model: VideoLaVIT, frames: np.ndarray, tmp_p
     )
     assert lengths[:4] == [0, 0, 1, 2]
     assert [clip.end_seconds for clip in memory] == [4, 8, 10]
+
+
+def test_a_camera_is_remembered_clip_by_clip(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
+    taken: list[int] = []
+    taken_at_first: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number, image in enumerate(frames):
+            taken.append(number)
+            yield image
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage == "encode" and done == 1:
+            taken_at_first.append(len(taken))
+
+    live = Frames(images=images(), fps=6.0, is_live=True)
+    model.remember(live, tmp_path / "memory", describe=False, progress=show)
+    assert taken_at_first[0] < len(taken) == len(frames), "the first clip does not wait for the last image"
 
 
 def test_another_file_is_added_only_when_asked(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):

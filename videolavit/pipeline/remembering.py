@@ -100,7 +100,7 @@ def read_video(
         done = begin_reading(memory, video, append=append)
         clips = itertools.islice(whole_video_clips(video, processor), done, None)
         # What may be happening now is remembered clip by clip.
-        batch = _CLIPS_AT_A_TIME if not is_file(video) or can_read_again(video) else 1
+        batch = 1 if _may_be_live(video) else _CLIPS_AT_A_TIME
         how = {"ask": questions, "describe": describe, "images": images, "batch": batch, "first": len(memory)}
         read = remembered_clips(model, clips, start_seconds=memory.seconds, **how)
         yield memory
@@ -239,6 +239,11 @@ def _open(model: Components, folder: Path) -> TokenMemory:
         raise ConfigError(f"{folder}: is there already and is no memory of a video; name a new folder")
     width = model.answering.language_model.width if model.settings.visual_input == "continuous" else 0
     return TokenMemory.create(folder, model.vocabulary, feature_width=width)
+
+
+def _may_be_live(video: Any) -> bool:
+    """True for cameras and pipes, of which the next clip may take its time."""
+    return getattr(video, "is_live", False) or (is_file(video) and not can_read_again(video))
 
 
 def _questions(ask: Any) -> tuple[str, ...]:
