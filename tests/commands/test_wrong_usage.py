@@ -38,6 +38,8 @@ WRONG = {
     "animate": "missing IMAGE",
     "continue": "missing FILE",
     "answer": "ask at least one question",
+    "answer why --image a.png --show moments": "--show: only for a memory",
+    "answer why --video a.mp4 --context window --times": "--context, --times: only for a memory",
     "answer what video.mp4": "show it with --video video.mp4",
     "answer what image.png": "show it with --image image.png",
     "video x -o a.mp4 --num-outputs 0": "--num-outputs: expected a number from 1",

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
@@ -390,7 +390,7 @@ class VideoLaVIT(PretrainedModel, Stories):
 
     def answer(
         self,
-        question: str | Sequence[str | Mapping[str, Any]],
+        question: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
         *,
         image: Images | Sequence[Images] | None = None,
         video: LongVideos | Sequence[LongVideos] | None = None,
@@ -414,7 +414,8 @@ class VideoLaVIT(PretrainedModel, Stories):
         Args:
             question: may say `<image>` and `<video>` where they belong; without, images come first, then videos.
                 Of several questions each is answered for itself, about what all share or, as
-                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along. A list of
+                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along; a single
+                one may be written so, too. A list of
                 messages with roles, as transformers writes conversations, is one question with its history.
             image: one image or several.
             video: one video or several; a list of images is one. Or a memory that `remember` made, by its folder or
@@ -437,7 +438,8 @@ class VideoLaVIT(PretrainedModel, Stories):
                 longer than the context.
             MediaError: a file cannot be read.
         """
-        questions = [question] if isinstance(question, str) else list(question)
+        is_single = isinstance(question, str | Mapping)
+        questions = cast("list[str | Mapping[str, Any]]", [question] if is_single else _listed_questions(question))
         shared = {"image": image, "video": video, "history": history}
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
@@ -450,7 +452,7 @@ class VideoLaVIT(PretrainedModel, Stories):
             return builder.answers(turns, prompts, writing)[0]
         turns, prompts = builder.all_prompts(questions, shared, encoding)
         answers = builder.answers(turns, prompts, writing)
-        return answers[0] if isinstance(question, str) else answers
+        return answers[0] if is_single else answers
 
     def stream_answer(
         self,
@@ -817,6 +819,12 @@ def _is_list(prompt: Any) -> bool:
 
 def _listed(prompt: Any) -> list[Any]:
     return list(prompt) if _is_list(prompt) else [prompt]
+
+
+def _listed_questions(questions: Any) -> list[Any]:
+    if not isinstance(questions, Iterable):
+        raise PromptError(f"got a question of type {type(questions).__name__}, expected a text, or a list of texts")
+    return list(questions)
 
 
 def _is_list_of(source: Any, kind: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,6 +36,12 @@ class MemoryOptions:
     each clip, or by an image-text encoder such as CLIP in a folder."""
     times: bool = False
     """Tell the model in words when each moment was; only for models that know such words."""
+
+    @property
+    def given(self) -> list[str]:
+        """Options that are not at their defaults."""
+        usual = MemoryOptions()
+        return [f"--{one.name}" for one in fields(self) if getattr(self, one.name) != getattr(usual, one.name)]
 
     def context_options(self, max_clips: int | None) -> ContextOptions:
         """The same for the library.
