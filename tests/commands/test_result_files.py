@@ -60,6 +60,16 @@ def test_prompts_come_from_a_file_into_a_folder(model, folder, capsys):
     assert [args for _, args, _ in model.calls] == [("a ball",), ("a cube",)]
 
 
+def test_a_folder_for_several_results_is_made(model, folder, capsys):
+    Path("prompts.txt").write_text("a ball\na cube\n")
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "videos"]) == 0
+    assert sorted(path.name for path in Path("videos").iterdir()) == ["a-ball.mp4", "a-cube.mp4"]
+    Path("file").write_bytes(b"mine")
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "file"]) == 1
+    assert "file: cannot be made a folder for the results" in capsys.readouterr().err
+    assert Path("file").read_bytes() == b"mine"
+
+
 def test_a_seed_that_nobody_chose_is_a_new_one_each_time(model, folder, capsys):
     for _ in range(3):
         assert cli.main(["video", "x"]) == 0

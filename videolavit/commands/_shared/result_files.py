@@ -11,7 +11,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from videolavit.commands._shared.paths import check_free, check_target
+from videolavit.commands._shared.paths import check_free, check_target, made_folder
 from videolavit.errors import ConfigError
 from videolavit.video.io.write import LEAST_FPS, MOST_FPS
 
@@ -26,7 +26,8 @@ class ResultFile:
     """File for the result."""
 
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
-    """File to write; its extension names the format, and - is stdout. By default a new name in this folder."""
+    """File to write; its extension names the format, and - is stdout. By default a new name in this folder. For several
+    results their folder, or a name to which numbers are added."""
     force: Annotated[bool, arg(aliases=["-f"])] = False
     """Replace a file that exists."""
 
@@ -45,7 +46,9 @@ class ResultFile:
         return next(self.paths([stem], extension, *sources))
 
     def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
-        """Different files for several results, checked as `path` does it."""
+        """Different files for several results, checked as `path` does it; a name without extension is their folder."""
+        if len(stems) > 1 and self.output not in (None, STDOUT) and not self.output.suffix:
+            made_folder(self.output)
         taken: set[Path] = set()
         for number, stem in enumerate(stems, start=1):
             path = self._path(stem, extension, number if len(stems) > 1 else None, taken)
