@@ -257,10 +257,15 @@ def test_tokens_go_to_stdout_or_into_a_file(model, folder, capsys):
     assert cli.main(["tokenize", "video.mp4", "-o", "new.txt"]) == 0
     assert capsys.readouterr().out == "new.txt: 1 clip, 6 ids\n"
     assert Path("new.txt").read_text().splitlines()[1:] == ["K 5 6 | M 7 8"]
+    assert cli.main(["tokenize", "image.png", "-o", "new.txt"]) == 2
+    assert "new.txt exists; name another file with -o, or replace it with -f" in capsys.readouterr().err
+    assert cli.main(["tokenize", "video.mp4", "-o", "new.txt", "-f"]) == 0
+    assert capsys.readouterr().out == "new.txt: 1 clip, 6 ids\n"
     assert cli.main(["tokenize", "video.mp4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ids"] == [0, 1, 2, 3, 4, 5]
     assert [set(options) - {"seed"} for _, _, options in model.calls] == [
         {"image"},
+        {"video", "keyframes", "motion_layers"},
         {"video", "keyframes", "motion_layers"},
         {"video", "keyframes", "motion_layers"},
     ]

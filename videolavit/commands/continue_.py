@@ -2,7 +2,7 @@
 
 The last clips of the video are what the model goes on from. The result has the new frames
 alone, or all of them with --whole, at 6 frames per second and the size that the model generates.
-The extension of the output names its format: .mp4, .gif, .webp, or .png for a sheet.
+The extension of the output names its format: .mp4, .webm, .gif, .webp, or .png for a sheet.
 
 examples:
   videolavit continue video.mp4 -o next.mp4

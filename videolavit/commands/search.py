@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import StageBars, print_json, printable
 from videolavit.commands._shared.motion_index import MotionIndex, measured
@@ -93,7 +93,7 @@ class Config:
     """Replace clips that exist there."""
     workers: int = 1
     """Processes that work on several videos at the same time."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
 

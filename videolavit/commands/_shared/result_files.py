@@ -47,7 +47,7 @@ class ResultFile:
 
     def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
         """Different files for several results, checked as `path` does it; a name without extension is their folder."""
-        if len(stems) > 1 and self.output not in (None, STDOUT) and not self.output.suffix:
+        if len(stems) > 1 and self.output is not None and self.output != STDOUT and not self.output.suffix:
             made_folder(self.output)
         taken: set[Path] = set()
         for number, stem in enumerate(stems, start=1):
