@@ -7,14 +7,16 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 from commands.fake_model import NOISE, TOKENS
 from PIL import Image
 
 from videolavit import cli
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, OutputError
 from videolavit.video import probe, read_metadata, write_video
 
 
@@ -138,7 +140,8 @@ def test_what_a_small_model_cannot_know_is_told(folder):
     assert not list(doubts(SimpleNamespace(init_kwargs={}), [], has_history=False))
 
 
-def test_results_show_themselves():
+def test_results_show_themselves(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     import torch
 
     from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
@@ -153,3 +156,7 @@ def test_results_show_themselves():
     target = io.BytesIO()
     assert video.save(target, format="gif") is None
     assert target.getvalue().startswith(b"GIF89a")
+    wrong: Any
+    for wrong in (io.StringIO(), None, 3):
+        with pytest.raises(OutputError, match="expected a path, or a file open for bytes"):
+            image.save(wrong)

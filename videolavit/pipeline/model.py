@@ -25,6 +25,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
@@ -751,9 +752,13 @@ class VideoLaVIT(PretrainedModel, Stories):
             return parse_tokens(tokens)
         if isinstance(tokens, Tensor):
             return ids_as_tokens(tokens.cpu(), self.vocabulary)
-        if all(isinstance(item, ClipTokens) for item in tokens):
-            return tuple(tokens)
-        return ids_as_tokens(torch.tensor(list(tokens)), self.vocabulary)
+        listed = list(tokens) if isinstance(tokens, Iterable) else [tokens]
+        if all(isinstance(item, ClipTokens) for item in listed):
+            return tuple(listed)
+        if not all(isinstance(item, Integral) for item in listed):
+            kinds = ", ".join(sorted({type(item).__name__ for item in listed}))
+            raise PromptError(f"got tokens of type {kinds}, expected what tokenize returned, its .ids, or its .text")
+        return ids_as_tokens(torch.tensor(list(map(int, listed))), self.vocabulary)
 
     def _segments(self, source: Any, reader: SegmentReader, size: tuple[int, int]) -> list[Segment]:
         """Video to decode again, from anything that shows one."""
