@@ -6,16 +6,19 @@ import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from videolavit.cli import main
+from videolavit.commands._shared.memories import write_moments
 from videolavit.commands.chat import Chat
 from videolavit.commands.chat import Config as ChatConfig
 from videolavit.data.shapes import render, sample_scene
 from videolavit.errors import MediaError
+from videolavit.language.prompts import Moment
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline import VideoLaVIT
 from videolavit.video.io.camera import camera_frames
@@ -74,6 +77,20 @@ def test_moments_are_not_written_among_other_files(memory: Path, tmp_path: Path,
     (tmp_path / "mine.txt").write_text("x")
     assert main(["answer", "What moves?", "--video", str(memory), "--show", str(tmp_path)]) == 1
     assert "not empty" in capsys.readouterr().err
+
+
+def test_moments_of_memories_with_one_name_are_all_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shades = {"a/memory": 40, "b/memory": 200}
+    monkeypatch.setattr(
+        "videolavit.pipeline.remembering.moment_image",
+        lambda model, moment: np.full((4, 4, 3), shades[moment.source], np.uint8),
+    )
+    times = {"start_seconds": 0.0, "end_seconds": 4.0}
+    moments = tuple(Moment(clip=0, num_clips=1, source=source, **times) for source in shades)
+    answers: Any = [SimpleNamespace(moments=moments)]
+    write_moments(tmp_path, SimpleNamespace(), answers)
+    shown = {path.name: int(np.asarray(Image.open(path))[0, 0, 0]) for path in tmp_path.iterdir()}
+    assert shown == {"memory-00000-000m00s.png": 40, "memory-00000-000m00s-2.png": 200}
 
 
 def test_each_question_of_a_chat_looks_for_moments_of_its_own(memory: Path, capsys: pytest.CaptureFixture[str]):

@@ -181,6 +181,11 @@ def test_tokens_are_edited_as_tokens(model):
 def test_edits_that_make_no_sense_are_refused(model):
     with pytest.raises(PromptError, match="something that moves"):
         model.edit(moving(24), motion_of=model.tokenize(image=image()))
+    for still in (image(), model.tokenize(image=image())):
+        with pytest.raises(PromptError, match="an image has no motion to edit; give motion_of="):
+            model.edit(still, freeze=True)
+    with pytest.raises(ConfigError, match="motion_layers=2, expected 1 to 1"):
+        model.reconstruct(moving(24), motion_layers=2)
     with pytest.raises(ConfigError, match="scale="):
         model.edit(moving(24), scale=float("nan"))
     with pytest.raises(MediaError):

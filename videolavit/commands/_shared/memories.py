@@ -95,8 +95,11 @@ def write_moments(folder: Path, model: VideoLaVIT, answers: Sequence[Answer]) ->
     folder.mkdir(parents=True, exist_ok=True)
     for moment in moments.values():
         minutes, seconds = divmod(round(moment.start_seconds), 60)
-        name = f"{Path(moment.source).name}-{moment.clip:05}-{minutes:03}m{seconds:02}s.png"
-        write_video(moment_image(model, moment)[None], folder / name, fps=1, metadata={"task": "moment"})
+        name = f"{Path(moment.source).name}-{moment.clip:05}-{minutes:03}m{seconds:02}s"
+        path, number = folder / f"{name}.png", 2
+        while path.exists():  # memories of several folders may have one name
+            path, number = folder / f"{name}-{number}.png", number + 1
+        write_video(moment_image(model, moment)[None], path, fps=1, metadata={"task": "moment"})
 
 
 def _told(moments: Sequence[Moment]) -> str:
