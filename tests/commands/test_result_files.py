@@ -72,6 +72,25 @@ def test_a_folder_for_several_results_is_made(model, folder, capsys):
     assert Path("file").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "prompts.txt: no such file; relative paths start at"),
+        (b"\xff\xfe\xfa", "is no text"),
+        (b" \n", "has no prompt"),
+        (b"a ball\n" * 150_000, "has more than 1048576 letters"),
+    ],
+)
+def test_prompts_that_cannot_be_read_are_refused(text, words, model, folder, capsys):
+    if text is not None:
+        Path("prompts.txt").write_bytes(text)
+    for option in ("--prompts", "--story"):
+        assert cli.main(["video", option, "prompts.txt", "-o", "a.mp4"]) == 1
+        [message] = capsys.readouterr().err.splitlines()
+        assert words in message
+    assert model.calls == []
+
+
 def test_a_seed_that_nobody_chose_is_a_new_one_each_time(model, folder, capsys):
     for _ in range(3):
         assert cli.main(["video", "x"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from videolavit.clip import Clip
 from videolavit.data.shapes import render, sample_scene
 from videolavit.errors import CheckpointError, ConfigError, PromptError
 from videolavit.language.prompts import ClipInput, Moment, VideoInput
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
-from videolavit.pipeline import VideoLaVIT
+from videolavit.pipeline import VideoLaVIT, remembering
 from videolavit.pipeline.moment_times import with_times
 from videolavit.pipeline.remembering import moment_image, remembered_clips
-from videolavit.video import Frames
+from videolavit.video import Frames, Limits
 from videolavit.video.io.write import write_video
 from videolavit.vocabulary import Vocabulary
 
@@ -205,6 +207,19 @@ def test_a_camera_is_remembered_clip_by_clip(model: VideoLaVIT, frames: np.ndarr
     live = Frames(images=images(), fps=6.0, is_live=True)
     model.remember(live, tmp_path / "memory", describe=False, progress=show)
     assert taken_at_first[0] < len(taken) == len(frames), "the first clip does not wait for the last image"
+
+
+def test_a_camera_may_run_for_days(model: VideoLaVIT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    longest: list[float] = []
+
+    def none(video: object, processor: object, *, limits: Limits | None) -> Iterator[tuple[Clip, int]]:
+        longest.append((limits or Limits()).max_duration_seconds)
+        return iter(())
+
+    monkeypatch.setattr(remembering, "whole_video_clips", none)
+    for is_live in (True, False):
+        model.remember(Frames(images=[], fps=6.0, is_live=is_live), tmp_path / str(is_live), describe=False)
+    assert longest == [math.inf, 12 * 3600]
 
 
 def test_another_file_is_added_only_when_asked(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -36,7 +37,8 @@ from videolavit.nn.random import sample_generators
 from videolavit.pipeline.encoding import keyframe_codes, seen_video
 from videolavit.pipeline.media import check_video
 from videolavit.pipeline.motion_only import check_motion_only, processor_with
-from videolavit.video.io.sources import can_read_again, is_file
+from videolavit.video.io.limits import Limits
+from videolavit.video.io.sources import can_read_again, is_file, local_path
 from videolavit.video.processor import KeyframeChoice, whole_video_clips
 
 __all__ = ["chosen_video", "is_memory", "moment_image", "open_memory", "read_video", "remembered_clips"]
@@ -56,7 +58,7 @@ def is_memory(source: Any) -> bool:
     """True if this is a memory of a video, open or as a folder."""
     if isinstance(source, TokenMemory):
         return True
-    return isinstance(source, str | PathLike) and Path(source, "memory.json").is_file()
+    return isinstance(source, str | PathLike) and Path(local_path(source), "memory.json").is_file()
 
 
 def open_memory(source: TokenMemory | str | PathLike[str]) -> TokenMemory:
@@ -96,9 +98,10 @@ def read_video(
     if processor.keyframes == "adaptive":
         check_motion_only(model.settings, "a memory with adaptive keyframes")
     check_video(video)
-    with _open(model, Path(folder)) as memory:
+    with _open(model, Path(local_path(folder))) as memory:
         done = begin_reading(memory, video, append=append)
-        clips = itertools.islice(whole_video_clips(video, processor), done, None)
+        limits = Limits(max_duration_seconds=math.inf) if getattr(video, "is_live", False) else None
+        clips = itertools.islice(whole_video_clips(video, processor, limits=limits), done, None)
         # What may be happening now is remembered clip by clip.
         batch = 1 if _may_be_live(video) else _CLIPS_AT_A_TIME
         how = {"ask": questions, "describe": describe, "images": images, "batch": batch, "first": len(memory)}
