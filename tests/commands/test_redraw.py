@@ -68,6 +68,10 @@ def test_the_new_story_says_what_made_it(folder: Path, capsys: pytest.CaptureFix
     note = read_metadata("new.mp4")
     assert (note["task"], note["prompts"], note["source"]) == ("story", PROMPTS.splitlines(), "story.mp4")
     assert note["redrawn"] == [{"clip": 2, "prompt": "a green square moves left", "seed": 9}]
+    assert main(["info", "new.mp4"]) == 0
+    shown = capsys.readouterr().out
+    assert "clip 2, prompt a green square moves left, seed 9\n" in shown
+    assert "a red ball moves left; a green square moves right; a red ball moves left\n" in shown
 
 
 def test_saved_tokens_replace_nothing_unasked(folder: Path, capsys: pytest.CaptureFixture[str]):
