@@ -180,6 +180,10 @@ def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
     assert fingerprint(list(moving(2))) == fingerprint(list(moving(2))) != fingerprint(list(moving(3)))
     assert fingerprint(tmp_path / "gone.mp4") is None
     assert fingerprint(b"abc") == fingerprint(bytearray(b"abc")) != fingerprint(b"abd")
+    red, blue = Image.new("P", (4, 4)), Image.new("P", (4, 4))
+    red.putpalette([255, 0, 0])
+    blue.putpalette([0, 0, 255])
+    assert fingerprint(red.copy()) == fingerprint(red) != fingerprint(blue)
     flipped = Image.fromarray(image())
     assert fingerprint(flipped) == fingerprint(Image.fromarray(image()))
 
