@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,6 +81,7 @@ def test_moments_are_not_written_among_other_files(memory: Path, tmp_path: Path,
 
 
 def test_moments_of_memories_with_one_name_are_all_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # stand-ins for model and answers
     shades = {"a/memory": 40, "b/memory": 200}
     monkeypatch.setattr(
         "videolavit.pipeline.remembering.moment_image",
