@@ -8,6 +8,7 @@ import pytest
 from videolavit import cli
 from videolavit.checkpoints.artifacts import open_artifact, write_artifact
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
+from videolavit.training.model_folder import exports_of
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,12 @@ def test_a_model_made_of_it_has_it_too(assembled, capsys):
     model = open_artifact(assembled / "again")
     assert "video_compensation" in model.held()
     assert model.settings.frames.num_inference_steps == 0
+
+
+def test_all_parts_of_a_model_are_those_that_it_has(assembled):
+    kept = exports_of(assembled / "model")
+    assert (kept.language_model, kept.video_compensation) == (assembled / "model", assembled / "model")
+    assert (exports_of("tiny").language_model, exports_of("tiny").video_compensation) == ("tiny", "")
 
 
 def test_a_base_without_it_needs_none(tmp_path, capsys):

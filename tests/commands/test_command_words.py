@@ -30,6 +30,10 @@ OPTIONS = ["--max-clips", "--image", "--keyframe", "--dtype", "--height", "--wid
             "more than max_clips=64 allows; raise max_clips (in a command: --max-clips)",
             "more than --max-clips 64 allows; raise --max-clips",
         ),
+        (
+            "9000 pixels, more than max_width=8191 allows; raise max_width (in a command: --max-width) if you trust it",
+            "9000 pixels, more than max_width=8191 allows",
+        ),
         ("not finite; try dtype=torch.float32 (in a command: --dtype float32)", "not finite; try --dtype float32"),
         ("no vectors; take motion='reencode'", "no vectors; take --motion reencode"),
         ("/a=b/c.mp4: no such file", "/a=b/c.mp4: no such file"),

@@ -134,7 +134,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_goes_on(folder, tmp_path):
     ("arguments", "message"),
     [
         (["--tasks", "text_to_vido"], "got the tasks text_to_vido"),
-        (["--samples", "0"], "samples=0"),
+        (["--samples", "0"], "got --limit 0, expected at least 1"),
         (["--workers", "0"], "--workers 0"),
         (["--minutes", "-1"], "--minutes -1"),
         (["--videos", "nowhere"], "no such folder"),

@@ -10,7 +10,9 @@ import pytest
 from video.media import moving_images, scenes, synthetic_video
 
 from videolavit import cli
+from videolavit.commands import search
 from videolavit.video import probe, read_metadata
+from videolavit.video.editing.motion_profile import MotionProfile
 
 
 @pytest.fixture
@@ -96,15 +98,39 @@ def test_search_sorts_chooses_remembers_and_exports(folder, capsys, monkeypatch)
         images = moving_images(24, step=step)
         synthetic_video(images if np.ptp(step) else images[:1].repeat(24, 0), folder / "clips" / f"{name}.mp4", fps=12)
     (folder / "clips" / "broken.mp4").write_bytes(b"no video")
-    search = ["search", "clips", "--index", "motion.jsonl", "--json"]
-    assert cli.main([*search, "--camera", "pan-right", "--sort", "camera"]) == 1
+    line = ["search", "clips", "--index", "motion.jsonl", "--json"]
+    assert cli.main([*line, "--camera", "pan-right", "--sort", "camera"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert [Path(clip["source"]).stem for clip in found["clips"]] == ["quick", "slow"]
     assert [Path(name).stem for name in found["failed"]] == ["broken"]
     (folder / "clips" / "broken.mp4").unlink()
     monkeypatch.setattr("videolavit.video.editing.motion_profile.motion_profiles", None)  # measured before
-    assert cli.main([*search, "--camera", "still", "--export", "picked"]) == 0
+    assert cli.main([*line, "--camera", "still", "--export", "picked"]) == 0
     found = json.loads(capsys.readouterr().out)
     [path] = found["outputs"]
     assert probe(path).duration_seconds == pytest.approx(2)
     assert read_metadata(path)["camera"] == "still"
+    before = Path(path).read_bytes()
+    assert cli.main([*line, "--export", "picked"]) == 2
+    assert f"{path} exists; name another folder with --export, or replace it with -f" in capsys.readouterr().err
+    assert [(file, file.read_bytes()) for file in Path("picked").iterdir()] == [(Path(path), before)]
+    assert cli.main([*line, "--camera", "still", "--export", "picked", "-f"]) == 0
+
+
+def test_clips_of_videos_with_one_name_become_files_of_their_own(folder):
+    rest = dict.fromkeys(("pan_x", "pan_y", "zoom", "shake", "amount"), 0.0)
+    clips = [
+        MotionProfile(
+            source=f"{name}/film.mp4",
+            start_seconds=start,
+            end_seconds=start + 4,
+            camera="still",
+            direction="none",
+            **rest,
+        )
+        for name in "abc"
+        for start in (0.0, 4.0)
+    ]
+    names = [path.name for path in search._clip_paths(clips, folder, force=False)]
+    assert names[:2] == ["film-0000.00.mp4", "film-0004.00.mp4"]
+    assert names[2:] == [f"film-{time}-{number}.mp4" for number in (2, 3) for time in ("0000.00", "0004.00")]

@@ -9,6 +9,7 @@ import pytest
 from video.media import moving_images, synthetic_video
 
 from videolavit import cli
+from videolavit.errors import CheckpointError, ConfigError
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def folder(tmp_path, monkeypatch) -> Path:
         (["finetune", "clips.csv"], 2, "missing -o MODEL"),
         (["finetune", "gone.csv", "-o", "mine"], 1, "gone.csv"),
         (["finetune", "silent.csv", "-o", "mine"], 2, "nothing is said"),
-        (["finetune", "clips.csv", "-o", "mine", "--steps", "0"], 2, "at least 1"),
+        (["finetune", "clips.csv", "-o", "mine", "--steps", "0"], 2, "got --steps 0, expected at least 1"),
+        (["finetune", "clips.csv", "-o", "mine", "--old-videos", "-1"], 2, "got --old-videos -1, expected at least 0"),
         (["finetune", "clips.csv", "-o", "mine", "--learning-rate", "3"], 2, "--learning-rate"),
         (["finetune", "clips.csv", "-o", "mine", "--from-model", "gone"], 1, "gone"),
         (["assemble", "-o", "mine"], 2, "nothing to put together"),
@@ -44,6 +46,22 @@ def test_what_makes_no_sense_is_told_on_one_line(arguments, code, words, folder,
     assert words in message
     assert shown.out == ""
     assert not Path("mine").exists()
+
+
+def test_what_was_made_of_another_list_is_not_gone_on_with(tmp_path):
+    from videolavit.training.finetune import _check_folders
+
+    model, work = tmp_path / "mine", tmp_path / "mine.work"
+    for _ in range(2):
+        _check_folders(model, work, "two videos")
+    with pytest.raises(ConfigError, match=r"mine\.work: was made of another list or from another model; remove it"):
+        _check_folders(model, work, "three videos")
+    model.mkdir()
+    _check_folders(model, work, "two videos")
+    (model / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="exists already"):
+        _check_folders(model, work, "two videos")
+    assert (model / "config.json").read_text() == "{}"
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from videolavit.commands import redraw, video
 from videolavit.commands._shared import story_file
 from videolavit.pipeline.token_text import parse_tokens, read_note
 from videolavit.video.clips.timeline import images_on_ticks
-from videolavit.video.io.write import write_video
+from videolavit.video.io.write import read_metadata, write_video
 
 PROMPTS = "a red ball moves left\na green square moves right\na red ball moves left\n"
 QUICK = ["--num-inference-steps", "0", "--seed", "3"]
@@ -58,6 +58,34 @@ def test_one_clip_is_anew_and_all_others_stay(folder: Path, capsys: pytest.Captu
     assert old.shape == new.shape == (24 + 23 + 23, 16, 16, 3)
     away = np.abs(old.astype(int) - new).mean((1, 2, 3))
     assert max(away[:24].max(), away[47:].max()) < 12, "but for the compression of the file"
+
+
+def test_the_new_story_says_what_made_it(folder: Path, capsys: pytest.CaptureFixture[str]):
+    capsys.readouterr()
+    told = ["story.mp4", "2", "a green square moves left", "--tokens", "tokens.txt", "-o", "new.mp4"]
+    assert main(["redraw", *told, *QUICK[:2], "--seed", "9"]) == 0
+    assert capsys.readouterr().out.endswith(", seed 9\n")
+    note = read_metadata("new.mp4")
+    assert (note["task"], note["prompts"], note["source"]) == ("story", PROMPTS.splitlines(), "story.mp4")
+    assert note["redrawn"] == [{"clip": 2, "prompt": "a green square moves left", "seed": 9}]
+    assert main(["info", "new.mp4"]) == 0
+    shown = capsys.readouterr().out
+    assert "clip 2, prompt a green square moves left, seed 9\n" in shown
+    assert "a red ball moves left; a green square moves right; a red ball moves left\n" in shown
+
+
+def test_saved_tokens_replace_nothing_unasked(folder: Path, capsys: pytest.CaptureFixture[str]):
+    tokens = Path("tokens.txt").read_bytes()
+    Path("mine.txt").write_bytes(b"mine")
+    redrawn = ["redraw", "story.mp4", "2", "a ball", "--tokens", "tokens.txt", "-o", "new.mp4", *QUICK]
+    assert main([*redrawn, "--save-tokens", "tokens.txt", "-f"]) == 2
+    assert "tokens.txt is what the result is made from" in capsys.readouterr().err
+    told = ["video", "--story", "story.txt", "-o", "again.mp4", *QUICK]
+    for command in (redrawn, told):
+        assert main([*command, "--save-tokens", "mine.txt"]) == 2
+        assert "mine.txt exists; name another file with --save-tokens" in capsys.readouterr().err
+    assert (Path("tokens.txt").read_bytes(), Path("mine.txt").read_bytes()) == (tokens, b"mine")
+    assert not Path("new.mp4").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,26 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
 
 from videolavit.cli import main
+from videolavit.commands._shared.memories import write_moments
 from videolavit.commands.chat import Chat
 from videolavit.commands.chat import Config as ChatConfig
 from videolavit.data.shapes import render, sample_scene
 from videolavit.errors import MediaError
+from videolavit.language.prompts import Moment
+from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline import VideoLaVIT
 from videolavit.video.io.camera import camera_frames
 from videolavit.video.io.write import write_video
+from videolavit.vocabulary import Vocabulary
 
 NOTES = ("--ask", "What shape is the object?", "--ask", "What colour is the object?")
 
@@ -73,6 +80,21 @@ def test_moments_are_not_written_among_other_files(memory: Path, tmp_path: Path,
     assert "not empty" in capsys.readouterr().err
 
 
+def test_moments_of_memories_with_one_name_are_all_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # stand-ins for model and answers
+    shades = {"a/memory": 40, "b/memory": 200}
+    monkeypatch.setattr(
+        "videolavit.pipeline.remembering.moment_image",
+        lambda model, moment: np.full((4, 4, 3), shades[moment.source], np.uint8),
+    )
+    times = {"start_seconds": 0.0, "end_seconds": 4.0}
+    moments = tuple(Moment(clip=0, num_clips=1, source=source, **times) for source in shades)
+    answers: Any = [SimpleNamespace(moments=moments)]
+    write_moments(tmp_path, SimpleNamespace(), answers)
+    shown = {path.name: int(np.asarray(Image.open(path))[0, 0, 0]) for path in tmp_path.iterdir()}
+    assert shown == {"memory-00000-000m00s.png": 40, "memory-00000-000m00s-2.png": 200}
+
+
 def test_each_question_of_a_chat_looks_for_moments_of_its_own(memory: Path, capsys: pytest.CaptureFixture[str]):
     chat = Chat(VideoLaVIT.from_pretrained(), ChatConfig(), interactive=False)
     chat.take(f"{memory} What colour is the star?")
@@ -112,9 +134,25 @@ def test_a_pipe_is_read(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert main(["remember", "-", "-o", str(tmp_path / "memory"), "--no-words"]) == 0
 
 
+def test_what_a_camera_shows_is_always_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[bool] = []
+
+    def remembered(source: object, folder: Path, *, append: bool, **_: object) -> TokenMemory:
+        asked.append(append)
+        return TokenMemory.create(folder / str(len(asked)), Vocabulary())
+
+    model = SimpleNamespace(remember=remembered)
+    monkeypatch.setattr("videolavit.commands.remember.open_model", lambda _: model)
+    for source in (["--camera", "/dev/video0"], ["film.mp4"], ["film.mp4", "--append"]):
+        assert main(["remember", *source, "-o", str(tmp_path), "--json"]) == 0
+    assert asked == [True, False, True]
+
+
 def test_a_camera_gives_an_image_a_tick():
     source = "testsrc=size=64x48:rate=30:duration=2"
-    images = list(camera_frames(source, device_format="lavfi", fps=6).images)
+    camera = camera_frames(source, device_format="lavfi", fps=6)
+    assert camera.is_live
+    images = list(camera.images)
     assert [image.shape for image in images] == [(48, 64, 3)] * 12
     slow = list(camera_frames("testsrc=size=64x48:rate=2:duration=2", device_format="lavfi", fps=6).images)
     assert len(slow) == 10  # four images, the last at 1.5 s

@@ -7,14 +7,16 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 from commands.fake_model import NOISE, TOKENS
 from PIL import Image
 
 from videolavit import cli
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, OutputError
 from videolavit.video import probe, read_metadata, write_video
 
 
@@ -58,6 +60,35 @@ def test_prompts_come_from_a_file_into_a_folder(model, folder, capsys):
     assert cli.main(["video", "--prompts", "prompts.txt", "-o", "out"]) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["a-ball.mp4", "a-cube.mp4"]
     assert [args for _, args, _ in model.calls] == [("a ball",), ("a cube",)]
+
+
+def test_a_folder_for_several_results_is_made(model, folder, capsys):
+    Path("prompts.txt").write_text("a ball\na cube\n")
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "videos"]) == 0
+    assert sorted(path.name for path in Path("videos").iterdir()) == ["a-ball.mp4", "a-cube.mp4"]
+    Path("file").write_bytes(b"mine")
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "file"]) == 1
+    assert "file: cannot be made a folder for the results" in capsys.readouterr().err
+    assert Path("file").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "prompts.txt: no such file; relative paths start at"),
+        (b"\xff\xfe\xfa", "is no text"),
+        (b" \n", "has no prompt"),
+        (b"a ball\n" * 150_000, "has more than 1048576 letters"),
+    ],
+)
+def test_prompts_that_cannot_be_read_are_refused(text, words, model, folder, capsys):
+    if text is not None:
+        Path("prompts.txt").write_bytes(text)
+    for option in ("--prompts", "--story"):
+        assert cli.main(["video", option, "prompts.txt", "-o", "a.mp4"]) == 1
+        [message] = capsys.readouterr().err.splitlines()
+        assert words in message
+    assert model.calls == []
 
 
 def test_a_seed_that_nobody_chose_is_a_new_one_each_time(model, folder, capsys):
@@ -128,7 +159,8 @@ def test_what_a_small_model_cannot_know_is_told(folder):
     assert not list(doubts(SimpleNamespace(init_kwargs={}), [], has_history=False))
 
 
-def test_results_show_themselves():
+def test_results_show_themselves(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     import torch
 
     from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
@@ -143,3 +175,7 @@ def test_results_show_themselves():
     target = io.BytesIO()
     assert video.save(target, format="gif") is None
     assert target.getvalue().startswith(b"GIF89a")
+    wrong: Any
+    for wrong in (io.StringIO(), None, 3):
+        with pytest.raises(OutputError, match="expected a path, or a file open for bytes"):
+            image.save(wrong)

@@ -232,6 +232,17 @@ def test_the_preview_is_the_first_clip_before_its_frames(model, folder):
     assert read_metadata("soon.png")["task"] == "preview"
 
 
+def test_a_preview_is_written_over_another_file_only_when_asked(model, folder, capsys):
+    Path("soon.png").write_bytes(b"mine")
+    for command in (["video", "a"], ["continue", "video.mp4"]):
+        assert cli.main([*command, "-o", "a.mp4", "--preview", "soon.png"]) == 2
+        assert "soon.png exists; name another file with --preview, or replace it with -f" in capsys.readouterr().err
+    assert Path("soon.png").read_bytes() == b"mine"
+    assert model.calls == []
+    assert cli.main(["video", "a", "-o", "a.mp4", "--preview", "soon.png", "-f"]) == 0
+    assert read_metadata("soon.png")["task"] == "preview"
+
+
 def test_continue_puts_the_video_in_front_when_asked(model, folder):
     assert cli.main(["continue", "video.mp4", "-o", "a.png", "--whole"]) == 0
     with Image.open("a.png") as sheet:
@@ -246,10 +257,15 @@ def test_tokens_go_to_stdout_or_into_a_file(model, folder, capsys):
     assert cli.main(["tokenize", "video.mp4", "-o", "new.txt"]) == 0
     assert capsys.readouterr().out == "new.txt: 1 clip, 6 ids\n"
     assert Path("new.txt").read_text().splitlines()[1:] == ["K 5 6 | M 7 8"]
+    assert cli.main(["tokenize", "image.png", "-o", "new.txt"]) == 2
+    assert "new.txt exists; name another file with -o, or replace it with -f" in capsys.readouterr().err
+    assert cli.main(["tokenize", "video.mp4", "-o", "new.txt", "-f"]) == 0
+    assert capsys.readouterr().out == "new.txt: 1 clip, 6 ids\n"
     assert cli.main(["tokenize", "video.mp4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ids"] == [0, 1, 2, 3, 4, 5]
     assert [set(options) - {"seed"} for _, _, options in model.calls] == [
         {"image"},
+        {"video", "keyframes", "motion_layers"},
         {"video", "keyframes", "motion_layers"},
         {"video", "keyframes", "motion_layers"},
     ]

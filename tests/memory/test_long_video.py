@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from videolavit.clip import Clip
 from videolavit.data.shapes import render, sample_scene
 from videolavit.errors import CheckpointError, ConfigError, PromptError
 from videolavit.language.prompts import ClipInput, Moment, VideoInput
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
-from videolavit.pipeline import VideoLaVIT
+from videolavit.pipeline import VideoLaVIT, remembering
 from videolavit.pipeline.moment_times import with_times
 from videolavit.pipeline.remembering import moment_image, remembered_clips
-from videolavit.video import Frames
+from videolavit.video import Frames, Limits
 from videolavit.video.io.write import write_video
 from videolavit.vocabulary import Vocabulary
 
@@ -186,6 +189,70 @@ def test_a_pipe_is_read_as_it_comes(model: VideoLaVIT, frames: np.ndarray, tmp_p
     )
     assert lengths[:4] == [0, 0, 1, 2]
     assert [clip.end_seconds for clip in memory] == [4, 8, 10]
+
+
+def test_a_camera_is_remembered_clip_by_clip(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
+    taken: list[int] = []
+    taken_at_first: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number, image in enumerate(frames):
+            taken.append(number)
+            yield image
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage == "encode" and done == 1:
+            taken_at_first.append(len(taken))
+
+    live = Frames(images=images(), fps=6.0, is_live=True)
+    model.remember(live, tmp_path / "memory", describe=False, progress=show)
+    assert taken_at_first[0] < len(taken) == len(frames), "the first clip does not wait for the last image"
+
+
+def test_a_camera_may_run_for_days(model: VideoLaVIT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    longest: list[float] = []
+
+    def none(video: object, processor: object, *, limits: Limits | None) -> Iterator[tuple[Clip, int]]:
+        longest.append((limits or Limits()).max_duration_seconds)
+        return iter(())
+
+    monkeypatch.setattr(remembering, "whole_video_clips", none)
+    for is_live in (True, False):
+        model.remember(Frames(images=[], fps=6.0, is_live=is_live), tmp_path / str(is_live), describe=False)
+    assert longest == [math.inf, 12 * 3600]
+
+
+def test_another_file_is_added_only_when_asked(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
+    first = write_video(frames[:24], tmp_path / "first.mp4", fps=6)
+    second = write_video(frames[24:], tmp_path / "second.mp4", fps=6)
+    model.remember(first, tmp_path / "memory", describe=False)
+    with pytest.raises(ConfigError, match=r"those of first\.mp4, and second\.mp4 is another video"):
+        model.remember(second, tmp_path / "memory", describe=False)
+    assert len(TokenMemory(tmp_path / "memory")) == 1
+    assert len(model.remember(second, tmp_path / "memory", describe=False, append=True)) == 4
+    assert len(model.remember(second, tmp_path / "memory", describe=False)) == 4
+
+
+def test_a_single_question_is_no_list_of_letters(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):
+    one = model.remember(as_video(frames[:24]), tmp_path / "one", ask=NOTES[0])
+    same = model.remember(as_video(frames[:24]), tmp_path / "same", ask=NOTES[:1])
+    assert one.descriptions() == same.descriptions()
+    with pytest.raises(PromptError, match="got an empty question for each clip"):
+        model.remember(as_video(frames[:24]), tmp_path / "empty", ask=(NOTES[0], " "))
+    with pytest.raises(ConfigError, match="nothing is to be noted"):
+        model.remember(as_video(frames[:24]), tmp_path / "empty", ask=NOTES, describe=False)
+    assert not (tmp_path / "empty").exists()
+
+
+def test_words_that_nobody_noted_are_missed_aloud(
+    model: VideoLaVIT, frames: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    silent = model.remember(as_video(frames[:24]), tmp_path / "memory", describe=False)
+    assert model.answer("What moves?", video=silent, max_new_tokens=4).moments
+    assert "nothing was noted about its clips" in caplog.text
+    caplog.clear()
+    model.answer("What moves?", video=silent, context="window", max_new_tokens=4)
+    assert "nothing was noted" not in caplog.text
 
 
 def test_a_folder_of_something_else_is_left_alone(model: VideoLaVIT, frames: np.ndarray, tmp_path: Path):

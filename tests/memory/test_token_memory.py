@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from videolavit.errors import MediaError, OutputError
+from videolavit.memory import token_memory
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.vocabulary import Vocabulary
 
@@ -116,6 +117,40 @@ def test_bytes_behind_the_last_whole_clip_are_cut_off(tmp_path: Path, name: str)
     assert len(memory) == 3
     for number, read in enumerate(memory):
         assert_equal(read, clip(number, 6))
+
+
+def test_a_clip_for_which_there_was_no_space_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    append = token_memory._append
+
+    def until_full(path: Path, data: bytes, sync: bool) -> None:
+        if path.name == "words.bin":
+            append(path, data[:3], sync)
+            raise OSError(28, "No space left on device")
+        append(path, data, sync)
+
+    with TokenMemory(filled(tmp_path / "memory", 1, 6), append=True) as memory:
+        monkeypatch.setattr(token_memory, "_append", until_full)
+        with pytest.raises(OutputError, match="No space left"):
+            memory.append(clip(1, 6))
+        monkeypatch.undo()
+        assert len(memory) == 1
+        memory.append(clip(1, 6))
+    for number, read in enumerate(TokenMemory(tmp_path / "memory")):
+        assert_equal(read, clip(number, 6))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_gone_is_told(tmp_path: Path, name: str):
+    folder = filled(tmp_path / "memory", 2)
+    (folder / name).unlink()
+    with pytest.raises(MediaError, match=f"{name}: cannot be read: No such file or directory; read the video again"):
+        TokenMemory(folder)[0]
+
+
+def test_a_home_folder_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert filled(Path("~/memory"), 2) == Path("~/memory")
+    assert len(TokenMemory("~/memory")) == len(TokenMemory(tmp_path / "memory")) == 2
 
 
 def test_a_writer_that_is_killed_leaves_whole_clips(tmp_path: Path):

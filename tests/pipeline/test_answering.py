@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,6 +54,22 @@ def test_questions_of_a_batch_are_answered_as_if_each_were_alone(model, looks):
     assert together == [model.answer(question, video=moving(50), max_new_tokens=6) for question in questions]
     assert len(looks) == 1
     assert [answer.question for answer in together] == questions
+
+
+def test_a_question_with_its_own_media_may_come_alone(model):
+    own = {"question": "what moves?", "video": moving(50)}
+    assert model.answer(own, max_new_tokens=6) == model.answer("what moves?", video=moving(50), max_new_tokens=6)
+    assert model.answer([own, "why?"], max_new_tokens=6)[0] == model.answer(own, max_new_tokens=6)
+
+
+def test_what_is_no_question_is_refused_in_words(model, looks, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    with pytest.raises(PromptError, match="got a question of type NoneType, expected a text"):
+        model.answer(None)
+    for wrong in ([None], [3, "why?"], [{"question": "why?", "video": moving(50)}, b"why?"], {"role": "user"}):
+        with pytest.raises(PromptError, match="expected a text, or one with its own media"):
+            model.answer(wrong)
+    assert looks == []
 
 
 def test_pieces_join_to_the_answer(model):
@@ -163,6 +180,10 @@ def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
     assert fingerprint(list(moving(2))) == fingerprint(list(moving(2))) != fingerprint(list(moving(3)))
     assert fingerprint(tmp_path / "gone.mp4") is None
     assert fingerprint(b"abc") == fingerprint(bytearray(b"abc")) != fingerprint(b"abd")
+    red, blue = Image.new("P", (4, 4)), Image.new("P", (4, 4))
+    red.putpalette([255, 0, 0])
+    blue.putpalette([0, 0, 255])
+    assert fingerprint(red.copy()) == fingerprint(red) != fingerprint(blue)
     flipped = Image.fromarray(image())
     assert fingerprint(flipped) == fingerprint(Image.fromarray(image()))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,8 @@ def test_one_clip_is_drawn_anew(model: VideoLaVIT, story):
     assert np.array_equal(again.frames, story.frames)
     other = model.redraw_clip(story, 1, "a red circle moves down", seed=6, **QUICK)
     assert not same(other.tokens[1], story.tokens[1])
+    assert other.metadata["redrawn"] == [{"clip": 2, "prompt": "a red circle moves down", "seed": 6}]
+    assert "redrawn" not in story.metadata
     assert np.array_equal(other.frames[:24], story.frames[:24])
     assert np.array_equal(other.frames[47:], story.frames[47:])
     assert not np.array_equal(other.frames[24:47], story.frames[24:47])
@@ -117,6 +121,23 @@ def test_what_is_no_story_is_refused(model: VideoLaVIT, story):
         with_clip(replace(story, frames=story.frames[:-1]), 1, story)
     with pytest.raises(ConfigError, match="expected 23"):
         with_clip(story, 1, story)
+
+
+def test_what_is_of_another_type_is_refused_in_words(model: VideoLaVIT, story, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    wrong: Any = None
+    for wrong in (None, 3, iter([])):
+        with pytest.raises(PromptError, match="list of texts"):
+            model.stream_story(wrong)
+    for wrong in (1.5, "2", True):
+        with pytest.raises(ConfigError, match="expected a whole number of at least 1"):
+            model.stream_story(PROMPTS, recent=wrong)
+    wrong = "story.mp4"
+    with pytest.raises(ConfigError, match="got a str as the story"):
+        model.redraw_clip(wrong, 1, "a red circle")
+    wrong = "1"
+    with pytest.raises(ConfigError, match="got clip '1', expected one from 0 to 2"):
+        model.redraw_clip(story, wrong, "a red circle")
 
 
 def test_a_story_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,15 @@ def test_nothing_to_draw_is_refused(model):
             model.detokenize(nothing)
     with pytest.raises(VocabularyError, match="24"):
         model.detokenize("K 24")
+
+
+def test_what_is_no_tokens_is_refused_in_words(model, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    for wrong, kinds in ((5.5, "float"), (["K 1"], "str"), ([1, None], "NoneType, int")):
+        with pytest.raises(PromptError, match=f"got tokens of type {kinds}, expected what tokenize returned"):
+            model.detokenize(wrong)
+    tokens = model.tokenize(image=image())
+    assert np.array_equal(model.detokenize(tokens.ids.numpy()).frames, model.detokenize(tokens).frames)
 
 
 def test_a_video_is_compared_with_itself_at_the_size_that_is_drawn(model):
@@ -171,6 +181,11 @@ def test_tokens_are_edited_as_tokens(model):
 def test_edits_that_make_no_sense_are_refused(model):
     with pytest.raises(PromptError, match="something that moves"):
         model.edit(moving(24), motion_of=model.tokenize(image=image()))
+    for still in (image(), model.tokenize(image=image())):
+        with pytest.raises(PromptError, match="an image has no motion to edit; give motion_of="):
+            model.edit(still, freeze=True)
+    with pytest.raises(ConfigError, match="motion_layers=2, expected 1 to 1"):
+        model.reconstruct(moving(24), motion_layers=2)
     with pytest.raises(ConfigError, match="scale="):
         model.edit(moving(24), scale=float("nan"))
     with pytest.raises(MediaError):

@@ -26,7 +26,13 @@ from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.command_words import spoken
 from videolavit.commands._shared.console import StageBars, print_json, printable, until_words
 from videolavit.commands._shared.generation_options import AnswerSampling
-from videolavit.commands._shared.memories import MemoryOptions, new_folder, tell_moments, write_moments
+from videolavit.commands._shared.memories import (
+    MemoryOptions,
+    is_memory_folder,
+    new_folder,
+    tell_moments,
+    write_moments,
+)
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.questions import check_questions
 from videolavit.errors import ConfigError, PromptError
@@ -68,6 +74,7 @@ def run(config: Config) -> int:
     for file in config.video:
         refuse_pipe(file)
     check_questions(config.questions)
+    _check_memory_options(config)
     folder = None if config.show is None else new_folder(config.show)
     options = _options(config, config.sampling.changes())
     model = open_model(config.model)
@@ -86,6 +93,13 @@ def run(config: Config) -> int:
             print(printable(f"{answer.question}\n  {answer.text}", keep="\n"))
             tell_moments(answer)
     return 0 if len(answers) == len(config.questions) else 1
+
+
+def _check_memory_options(config: Config) -> None:
+    """Refuse options that say nothing, because no video is a memory."""
+    given = [*config.memory.given, *(["--show"] if config.show is not None else [])]
+    if given and not any(map(is_memory_folder, config.video)):
+        raise ConfigError(f"{', '.join(given)}: only for a memory, which `videolavit remember` makes of a long video")
 
 
 def _answers(config: Config, model: VideoLaVIT, options: dict[str, Any]) -> list[Answer]:

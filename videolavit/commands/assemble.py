@@ -10,7 +10,7 @@ examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,18 +71,16 @@ def run(config: Config) -> int:
     import torch
 
     from videolavit.checkpoints.artifacts import open_artifact
-    from videolavit.training.model_folder import ModelExports, write_model
+    from videolavit.training.model_folder import exports_of, write_model
     from videolavit.training.presets import SETTINGS
 
-    base = open_artifact(config.base)
-    parts = {name: given.get(name, config.base) for name in PARTS}
-    if "video_compensation" not in base.held() and "video_compensation" not in given:
-        parts["video_compensation"] = ""
-    settings = SETTINGS[config.preset] if config.preset else base.settings
+    exports = replace(exports_of(config.base), **given)
+    settings = SETTINGS[config.preset] if config.preset else open_artifact(config.base).settings
     dtype = None if config.dtype is None else getattr(torch, config.dtype)
-    write_model(ModelExports(**parts), config.output, settings, dtype=dtype)
+    write_model(exports, config.output, settings, dtype=dtype)
     if config.json:
-        print_json({"model": str(config.output), "parts": {name: where for name, where in parts.items() if where}})
+        parts = {name: str(where) for name in PARTS if (where := getattr(exports, name))}
+        print_json({"model": str(config.output), "parts": parts})
     else:
         told = ", ".join(f"{name.replace('_', ' ')} of {where}" for name, where in given.items())
         print(printable(f"{config.output}: {config.base} with the {told}"))

@@ -2,7 +2,7 @@
 
 The last clips of the video are what the model goes on from. The result has the new frames
 alone, or all of them with --whole, at 6 frames per second and the size that the model generates.
-The extension of the output names its format: .mp4, .gif, .webp, or .png for a sheet.
+The extension of the output names its format: .mp4, .webm, .gif, .webp, or .png for a sheet.
 
 examples:
   videolavit continue video.mp4 -o next.mp4
@@ -25,7 +25,7 @@ from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.commands._shared.report import named, report, write
 from videolavit.commands._shared.requests import new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens
@@ -68,8 +68,10 @@ def run(config: Config) -> int:
     output = config.result.path(f"{Path(config.file).stem} continued", ".mp4", config.file)
     seed = new_seed() if config.generation.seed is None else config.generation.seed
     refuse_pipe(config.file)
+    if config.whole and output == STDOUT:
+        raise ConfigError("--whole goes to a file, and not to stdout; name one with -o")
     if config.preview is not None:
-        check_target(config.preview, config.file)
+        _check_preview(config.preview, output, config)
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:
         video = model.continue_video(
@@ -85,12 +87,17 @@ def run(config: Config) -> int:
         write(video, output, json=config.json, fps=config.result.fps, source=config.file)
         return 0
     frames = itertools.chain(_earlier(config.file, video.frames.shape[1:3], video.fps), video.frames)
-    if output == STDOUT:
-        raise ConfigError("--whole goes to a file, and not to stdout; name one with -o")
     fps = config.result.fps or video.fps
     write_video(frames, output, fps=fps, metadata={**video.metadata, **named(source=config.file)})
     report(video, output, json=config.json, whole=True)
     return 0
+
+
+def _check_preview(preview: Path, output: Path, config: Config) -> None:
+    check_target(preview, config.file)
+    if preview.absolute() == output.absolute():
+        raise ConfigError(f"--preview and --output are the same file, {preview}; name two")
+    check_free(preview, force=config.result.force, option="--preview")
 
 
 def _earlier(file: str, size: tuple[int, int], fps: float) -> Iterator[np.ndarray]:

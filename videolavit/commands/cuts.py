@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable, told_seconds
@@ -43,7 +43,7 @@ class Config:
     """Leave out shorter shots."""
     sensitivity: float = 0.75
     """0 to 1: how small a change of the image counts as a cut."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
 

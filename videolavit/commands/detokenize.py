@@ -1,7 +1,7 @@
 """Decode tokens to an image or a video: the text that `videolavit tokenize` wrote, edited or not.
 
 Each clip is decoded by itself; one without motion gives a single frame. `-` reads the tokens
-from stdin. The extension of the output names its format: .mp4, .gif, .webp, or .png for a
+from stdin. The extension of the output names its format: .mp4, .webm, .gif, .webp, or .png for an
 image or a sheet of all frames. The detokenizer `warp` moves each keyframe along its motion
 without a network: fast, and with nothing new where something comes into view.
 

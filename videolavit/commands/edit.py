@@ -91,7 +91,7 @@ class Config:
     default diffusion, where a model is needed."""
     max_clips: int = 64
     """Clips at most, with a model."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
     generation: Annotated[VideoOptions, OmitArgPrefixes] = field(default_factory=VideoOptions)
     model: Annotated[ModelOptions, OmitArgPrefixes] = field(default_factory=ModelOptions)
     json: bool = False

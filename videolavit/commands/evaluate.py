@@ -155,7 +155,7 @@ def _check(config: Config) -> None:
     if config.minutes is not None and config.minutes < 0:
         raise ConfigError(f"got --minutes {config.minutes}, expected at least 0")
     if config.limit is not None and config.limit < 1:
-        raise ConfigError(f"got samples={config.limit}, expected at least 1")
+        raise ConfigError(f"got --limit {config.limit}, expected at least 1")
     if config.markdown is not None:
         check_target(config.markdown, extensions=(".md",))
     if config.output is not None:

@@ -116,7 +116,9 @@ def _made_lines(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
-    """Names and values in a row; an object within an object stands in brackets."""
+    """Names and values in a row; an object within an object stands in brackets, items of a list behind semicolons."""
+    if isinstance(value, list):
+        return "; ".join(map(_plain, value))
     if not isinstance(value, dict):
         return "" if value is None else str(value)
     parts = {name: f"({_plain(part)})" if isinstance(part, dict) else _plain(part) for name, part in value.items()}

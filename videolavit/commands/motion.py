@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
@@ -42,7 +42,7 @@ class Config:
     """Take the camera's own motion out of the arrows."""
     seconds: float = 4.0
     """Longest piece that gets a line."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
 

@@ -23,7 +23,7 @@ from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.commands._shared.report import write
 from videolavit.commands._shared.requests import new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens
@@ -68,7 +68,8 @@ def run(config: Config) -> int:
     output = config.result.path(f"{Path(config.file).stem} redrawn", ".mp4", config.file)
     refuse_pipe(config.file)
     if config.save_tokens is not None:
-        check_target(config.save_tokens, config.file, extensions=TOKENS)
+        check_target(config.save_tokens, config.file, config.story_tokens, extensions=TOKENS)
+        check_free(config.save_tokens, force=config.result.force, option="--save-tokens")
     seed = new_seed() if config.generation.seed is None else config.generation.seed
     note = read_token_note(config.story_tokens)
     story = _story(config, note)
@@ -89,8 +90,7 @@ def run(config: Config) -> int:
     if config.save_tokens is not None:
         from videolavit.pipeline.token_text import save_token_text
 
-        anew = {"clip": config.clip, "prompt": config.prompt, "seed": seed}
-        save_token_text(config.save_tokens, video.tokens, {**note, "redrawn": [*note.get("redrawn", ()), anew]})
+        save_token_text(config.save_tokens, video.tokens, video.metadata)
     return 0
 
 
@@ -116,4 +116,5 @@ def _story(config: Config, note: Mapping[str, Any]) -> GeneratedVideo:
         )
     rate = info.frame_rate or Fraction(6)
     frames = np.stack(list(images_on_ticks(config.file, fps=rate)))
-    return GeneratedVideo(frames=frames, fps=float(rate), tokens=clips, ids=torch.empty(0, dtype=torch.long))
+    ids = torch.empty(0, dtype=torch.long)
+    return GeneratedVideo(frames=frames, fps=float(rate), tokens=clips, ids=ids, metadata=note)

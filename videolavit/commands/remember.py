@@ -1,14 +1,15 @@
 """Read a long video into a memory, to ask about it.
 
 A memory is a folder: for each clip of 4 seconds what the model sees of it, its time, words that
-find it again, and a small image. `answer` and `chat` take it in place of a video. Reading goes on
-where it was stopped; Ctrl-C keeps what was read.
+find it again, and a small image. `answer` and `chat` take it in place of a video. Ctrl-C keeps what
+was read, and the same command goes on there, without --append; a live stream that is piped in
+again wants --append.
 
 examples:
   videolavit remember film.mp4 -o film-memory
   videolavit answer "Which way does the star move?" --video film-memory
   videolavit remember part2.mp4 -o film-memory --append
-  ffmpeg -i rtsp://camera -f matroska - | videolavit remember - -o today
+  ffmpeg -i rtsp://camera -f matroska - | videolavit remember - -o today --append
   videolavit remember --camera /dev/video0 -o today
 """
 
@@ -43,7 +44,7 @@ class Config:
     camera: Annotated[str | None, arg(metavar="DEVICE")] = None
     """Read a camera in place of a file, such as /dev/video0, until Ctrl-C."""
     append: bool = False
-    """Add all of the video behind what the memory holds."""
+    """Add all of the video behind what the memory holds, as is always done with a camera."""
     ask: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="QUESTION")] = ()
     """A question that each clip is asked; a later question finds clips by the answers. May be repeated. By default the
     model describes each clip freely."""
@@ -73,7 +74,7 @@ def run(config: Config) -> int:
             memory = model.remember(
                 _source(config),
                 config.output,
-                append=config.append,
+                append=config.append or config.camera is not None,  # what a camera shows now was not read before
                 ask=config.ask,
                 describe=not config.no_words,
                 images=not config.no_images,

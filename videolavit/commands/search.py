@@ -12,13 +12,14 @@ examples:
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import StageBars, print_json, printable
 from videolavit.commands._shared.motion_index import MotionIndex, measured
@@ -88,9 +89,11 @@ class Config:
     """File of what was measured, so that the next search takes no time; made if it does not exist."""
     export: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder for the clips that were found, as videos."""
+    force: Annotated[bool, arg(aliases=["-f"])] = False
+    """Replace clips that exist there."""
     workers: int = 1
     """Processes that work on several videos at the same time."""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, OmitArgPrefixes] = field(default_factory=Limits)
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
 
@@ -155,11 +158,28 @@ def _exported(clips: Sequence[MotionProfile], config: Config, bars: StageBars) -
 
     if config.export is None:
         return []
-    folder, paths = made_folder(config.export), []
-    for number, clip in enumerate(clips, start=1):
-        path = folder / f"{Path(clip.source).stem}-{clip.start_seconds:07.2f}.mp4"
+    paths = _clip_paths(clips, made_folder(config.export), force=config.force)
+    for number, (clip, path) in enumerate(zip(clips, paths, strict=True), start=1):
         metadata = {**clip.as_dict(), "task": "search", "source": Path(clip.source).name}
         cut_out(clip.source, path, clip.start_seconds, clip.end_seconds, limits=config.limits, metadata=metadata)
-        paths.append(str(path))
         bars("export", number, len(clips))
-    return paths
+    return list(map(str, paths))
+
+
+def _clip_paths(clips: Sequence[MotionProfile], folder: Path, *, force: bool) -> list[Path]:
+    """A file of its own for each clip, also where videos of several folders have the same name.
+
+    Raises:
+        ConfigError: a file exists and may not be replaced.
+    """
+    taken: dict[Path, None] = {}
+    for clip in clips:
+        stem = f"{Path(clip.source).stem}-{clip.start_seconds:07.2f}"
+        numbers = itertools.count(2)
+        path = folder / f"{stem}.mp4"
+        while path in taken:
+            path = folder / f"{stem}-{next(numbers)}.mp4"
+        if path.exists() and not force:
+            raise ConfigError(f"{path} exists; name another folder with --export, or replace it with -f")
+        taken[path] = None
+    return list(taken)

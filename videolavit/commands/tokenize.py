@@ -20,7 +20,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.commands._shared.token_file import TOKENS
 
 __all__ = ["Config", "run"]
@@ -34,6 +34,8 @@ class Config:
     """Image or video."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
     """File for the tokens; by default stdout."""
+    force: Annotated[bool, arg(aliases=["-f"])] = False
+    """Replace a file that exists."""
     keyframes: Literal["every", "adaptive"] | None = None
     """Adaptive: a clip that motion explains from the one before has motion alone. By default what the model knows."""
     motion_layers: int = 1
@@ -49,6 +51,7 @@ def run(config: Config) -> int:
     """Tokenize, and write or print."""
     if config.output is not None:
         check_target(config.output, config.file, extensions=TOKENS)
+        check_free(config.output, force=config.force)
     refuse_pipe(config.file)
     from videolavit.pipeline.media import is_still
 

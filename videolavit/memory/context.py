@@ -140,7 +140,8 @@ def _best_first(scores: Float[np.ndarray, " clips"]) -> list[int]:
 
 def _whole(video: _Lengths, room: int) -> set[int]:
     """As many evenly spaced ones as fit."""
-    for count in range(len(video), 0, -1):
+    least = max(1, int((video.keyframes + video.motion).min()))
+    for count in range(min(len(video), room // least), 0, -1):  # hours of video are not tried clip by clip
         numbers = {number * len(video) // count for number in range(count)}
         shown = set().union(*map(video.with_anchor, numbers))
         if video.size(shown) <= room:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections import Counter
@@ -14,6 +15,8 @@ from videolavit.memory.token_memory import TokenMemory
 
 __all__ = ["description_scores"]
 
+logger = logging.getLogger(__name__)
+
 
 def description_scores(memory: TokenMemory, question: str) -> Float[np.ndarray, " clips"]:
     """Share of the descriptions of each clip that have the words of a question, rare words counting most.
@@ -21,8 +24,14 @@ def description_scores(memory: TokenMemory, question: str) -> Float[np.ndarray, 
     The model has described each clip by itself when it was read, so a question costs no look at any clip. Several
     sampled descriptions make a score a measure of how sure it was, too.
     """
-    asked = set(_words(question))
-    shares = np.array([[share.get(word, 0.0) for word in asked] for share in map(_shares, memory.descriptions())])
+    asked, descriptions = set(_words(question)), memory.descriptions()
+    if not any(descriptions):
+        logger.warning(
+            "%s: nothing was noted about its clips, so that no words find them and the last ones are looked at; choose "
+            "scorer='likelihood' (in a command: --scorer likelihood), or read the video again",
+            memory.folder,
+        )
+    shares = np.array([[share.get(word, 0.0) for word in asked] for share in map(_shares, descriptions)])
     shares = shares.reshape(len(memory), len(asked))
     mean = shares.mean(axis=0)
     return shares @ np.array([math.log((1 + 1 / len(memory)) / (one + 1 / len(memory))) for one in mean])

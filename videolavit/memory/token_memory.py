@@ -8,10 +8,11 @@ A folder holds
     words.bin       descriptions of each clip, as JSON
     keyframes.bin   small JPEG images of the keyframes, to be shown to people and to image-text encoders
     clips.bin       a record of 64 bytes for each clip: where it ends in the others, its time, a checksum
+    sources.json    names and sizes of the files that were read, so that reading goes on in the right one
 
-All are only appended to, and a clip counts from when its record is whole, so a process that is killed loses at most the
-clip that it was writing. The records are a memory map and clips are read one by one, so that memory does not grow with
-the video. A clip whose keyframe says nothing new has motion alone: `[MOV] m.. [/MOV]`.
+The `.bin` files are only appended to, and a clip counts from when its record is whole, so a process that is killed
+loses at most the clip that it was writing. The records are a memory map and clips are read one by one, so that memory
+does not grow with the video. A clip whose keyframe says nothing new has motion alone: `[MOV] m.. [/MOV]`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +36,7 @@ from torch import Tensor
 from videolavit.config import from_dict
 from videolavit.errors import MediaError, OutputError
 from videolavit.language.prompts import ClipInput, ImageInput, Moment
+from videolavit.video.io.sources import local_path
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["RememberedClip", "TokenMemory"]
@@ -95,7 +98,7 @@ class TokenMemory:
             MediaError: there is none, or it is damaged.
             OutputError: another process appends to it.
         """
-        self.folder = Path(folder)
+        self.folder = Path(local_path(folder))
         about = _read_about(self.folder)
         self.vocabulary: Vocabulary = from_dict(Vocabulary, about["vocabulary"])
         self.feature_width: int = about["feature_width"]
@@ -113,7 +116,7 @@ class TokenMemory:
         Raises:
             OutputError: the folder holds a memory already, or cannot be written.
         """
-        folder = Path(folder)
+        folder = Path(local_path(folder))
         if (folder / _ABOUT).exists():
             raise OutputError(f"{folder}: holds a memory already; open it with append=True, or take another folder")
         about = {"version": _VERSION, "vocabulary": asdict(vocabulary), "feature_width": feature_width}
@@ -241,13 +244,22 @@ class TokenMemory:
                 _append(self.folder / f"{name}.bin", data, sync)
             _append(self.folder / "clips.bin", record.tobytes(), sync)
         except OSError as error:
+            with suppress(OSError):  # the next clip must not stand behind a part of this one
+                self._forget_what_is_not_whole()
             raise OutputError(f"{self.folder}: cannot be written: {error}; is there space?") from error
         self.refresh()
 
     def refresh(self) -> None:
-        """See the clips that another process has appended."""
+        """See the clips that another process has appended.
+
+        Raises:
+            MediaError: the file of their records is gone.
+        """
         path = self.folder / "clips.bin"
-        whole = path.stat().st_size // _RECORD.itemsize
+        try:
+            whole = path.stat().st_size // _RECORD.itemsize
+        except OSError as error:
+            raise MediaError(f"{path}: cannot be read: {error.strerror}; read the video again") from error
         self._records = np.memmap(path, _RECORD, "r", shape=(whole,)) if whole else np.zeros(0, _RECORD)
 
     def close(self) -> None:
@@ -321,9 +333,12 @@ def _read_about(folder: Path) -> dict[str, Any]:
 
 
 def _slice(path: Path, start: int, end: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(end - start)
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read: {error.strerror}; read the video again") from error
 
 
 def _append(path: Path, data: bytes, sync: bool) -> None:

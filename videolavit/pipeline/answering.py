@@ -144,8 +144,7 @@ class PromptBuilder:
         if all(isinstance(question, str) for question in questions):
             return self.prompts([str(question) for question in questions], **shared, look=look)
         turns, prompts = [], []
-        for question in questions:
-            own = _own_media(question)
+        for own in [_own_media(question) for question in questions]:
             asked, read = self.prompts([own.pop("question")], **{**shared, **own}, look=look)
             turns += asked
             prompts += read
@@ -321,8 +320,9 @@ def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, pr
     )
 
 
-def _own_media(question: str | Mapping[str, Any]) -> dict[str, Any]:
-    own = {"question": question} if isinstance(question, str) else dict(question)
+def _own_media(question: Any) -> dict[str, Any]:
+    own: dict[str, Any] = {"question": question} if isinstance(question, str) else {}
+    own.update(question if isinstance(question, Mapping) else {})
     if not isinstance(own.get("question"), str) or set(own) - {"question", "image", "video", "history"}:
         raise PromptError(
             f"got the question {question!r}, expected a text, or one with its own media such as "

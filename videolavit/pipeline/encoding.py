@@ -14,7 +14,7 @@ from torch import Tensor
 
 from videolavit.clip import Clip, MotionField
 from videolavit.clip_tokens import ClipTokens
-from videolavit.errors import PromptError, VocabularyError
+from videolavit.errors import ConfigError, PromptError, VocabularyError
 from videolavit.language.prompts import ClipInput, ImageInput, Piece, VideoInput, assemble
 from videolavit.nn.random import sample_generators
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer
@@ -88,6 +88,10 @@ def layered_motion_codes(
         ConfigError: the motion tokenizer has fewer.
     """
     config = tokenizer.config
+    if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= config.layers:
+        raise ConfigError(
+            f"got motion_layers={layers}, expected 1 to {config.layers}, as many as the motion tokenizer has"
+        )
     motion = np.stack([field.for_tokenizer(config.rows, config.cols) for field in fields])
     with torch.no_grad():
         seen = torch.from_numpy(motion).to(tokenizer.quantizer.codebook.device)

@@ -61,7 +61,7 @@ def fingerprint(source: Any) -> Hashable | None:
     if isinstance(source, np.ndarray):
         return "array", source.shape, str(source.dtype), _digest(np.ascontiguousarray(source))
     if isinstance(source, Image.Image):
-        return "image", source.mode, source.size, source.getexif().get(0x0112), _digest(source.tobytes())
+        return "image", source.mode, source.size, _look(source), _digest(source.tobytes())
     if isinstance(source, Frames):
         images = fingerprint(source.images)
         return None if images is None else ("frames", source.fps, images)
@@ -69,6 +69,12 @@ def fingerprint(source: Any) -> Hashable | None:
         parts = tuple(fingerprint(part) for part in source)
         return None if None in parts else ("list", parts)
     return None
+
+
+def _look(image: Image.Image) -> Hashable:
+    """Everything beside its pixels that decides how an image looks: turned, by which palette, colours and holes."""
+    colours = image.getpalette(), image.info.get("transparency"), image.info.get("icc_profile")
+    return image.getexif().get(0x0112), _digest(repr(colours).encode())
 
 
 def _of_file(path: str) -> Hashable | None:

@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
@@ -390,7 +391,7 @@ class VideoLaVIT(PretrainedModel, Stories):
 
     def answer(
         self,
-        question: str | Sequence[str | Mapping[str, Any]],
+        question: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
         *,
         image: Images | Sequence[Images] | None = None,
         video: LongVideos | Sequence[LongVideos] | None = None,
@@ -414,7 +415,8 @@ class VideoLaVIT(PretrainedModel, Stories):
         Args:
             question: may say `<image>` and `<video>` where they belong; without, images come first, then videos.
                 Of several questions each is answered for itself, about what all share or, as
-                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along. A list of
+                `{"question": ..., "image": ..., "video": ..., "history": ...}`, about what it brings along; a single
+                one may be written so, too. A list of
                 messages with roles, as transformers writes conversations, is one question with its history.
             image: one image or several.
             video: one video or several; a list of images is one. Or a memory that `remember` made, by its folder or
@@ -437,7 +439,8 @@ class VideoLaVIT(PretrainedModel, Stories):
                 longer than the context.
             MediaError: a file cannot be read.
         """
-        questions = [question] if isinstance(question, str) else list(question)
+        is_single = isinstance(question, str | Mapping)
+        questions = cast("list[str | Mapping[str, Any]]", [question] if is_single else _listed_questions(question))
         shared = {"image": image, "video": video, "history": history}
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
@@ -450,7 +453,7 @@ class VideoLaVIT(PretrainedModel, Stories):
             return builder.answers(turns, prompts, writing)[0]
         turns, prompts = builder.all_prompts(questions, shared, encoding)
         answers = builder.answers(turns, prompts, writing)
-        return answers[0] if isinstance(question, str) else answers
+        return answers[0] if is_single else answers
 
     def stream_answer(
         self,
@@ -483,7 +486,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         folder: str | os.PathLike[str],
         *,
         append: bool = False,
-        ask: Sequence[str] = (),
+        ask: str | Sequence[str] = (),
         describe: bool = True,
         images: bool = True,
         keyframes: KeyframeChoice | None = None,
@@ -491,7 +494,8 @@ class VideoLaVIT(PretrainedModel, Stories):
     ) -> TokenMemory:
         """Read a video of any length into a memory on the disk, to be asked about by `answer(video=folder)`.
 
-        A memory that is there is gone on with from where it ends, as after a run that was killed.
+        A memory that is there is gone on with from where it ends, as after a run that was killed: clips of this video
+        that it holds are left out.
 
         Args:
             video: a file, a pipe, images as they come, or a generated video.
@@ -509,7 +513,9 @@ class VideoLaVIT(PretrainedModel, Stories):
             MediaError: the video cannot be read, or the memory is damaged.
             OutputError: the folder cannot be written, or another process appends to the memory.
             CheckpointError: the memory was made by a model of another vocabulary.
-            ConfigError: the folder holds something else, or the model does not know clips of motion alone.
+            ConfigError: the folder holds something else, or another video and `append` is False; or the model does not
+                know clips of motion alone.
+            PromptError: a question of `ask` is empty.
         """
         work = Progress(progress)
         with work.step("load"):
@@ -746,9 +752,13 @@ class VideoLaVIT(PretrainedModel, Stories):
             return parse_tokens(tokens)
         if isinstance(tokens, Tensor):
             return ids_as_tokens(tokens.cpu(), self.vocabulary)
-        if all(isinstance(item, ClipTokens) for item in tokens):
-            return tuple(tokens)
-        return ids_as_tokens(torch.tensor(list(tokens)), self.vocabulary)
+        listed = list(tokens) if isinstance(tokens, Iterable) else [tokens]
+        if all(isinstance(item, ClipTokens) for item in listed):
+            return tuple(listed)
+        if not all(isinstance(item, Integral) for item in listed):
+            kinds = ", ".join(sorted({type(item).__name__ for item in listed}))
+            raise PromptError(f"got tokens of type {kinds}, expected what tokenize returned, its .ids, or its .text")
+        return ids_as_tokens(torch.tensor(list(map(int, listed))), self.vocabulary)
 
     def _segments(self, source: Any, reader: SegmentReader, size: tuple[int, int]) -> list[Segment]:
         """Video to decode again, from anything that shows one."""
@@ -814,6 +824,12 @@ def _is_list(prompt: Any) -> bool:
 
 def _listed(prompt: Any) -> list[Any]:
     return list(prompt) if _is_list(prompt) else [prompt]
+
+
+def _listed_questions(questions: Any) -> list[Any]:
+    if not isinstance(questions, Iterable):
+        raise PromptError(f"got a question of type {type(questions).__name__}, expected a text, or a list of texts")
+    return list(questions)
 
 
 def _is_list_of(source: Any, kind: Any) -> bool:

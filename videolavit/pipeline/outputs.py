@@ -246,6 +246,8 @@ def _save(
     **options: Any,
 ) -> Path | None:
     if not isinstance(path, str | os.PathLike):
+        if isinstance(path, io.TextIOBase) or not hasattr(path, "write"):
+            raise OutputError(f"got {type(path).__name__} to save into, expected a path, or a file open for bytes")
         path.write(encoded(frames, f".{extension.lstrip('.')}", **options))
         return None
     if not overwrite and os.path.lexists(path):

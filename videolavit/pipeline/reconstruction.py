@@ -15,7 +15,7 @@ from videolavit.clip import MotionField
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import PromptError
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, as_field
-from videolavit.pipeline.encoding import keyframe_codes, motion_codes
+from videolavit.pipeline.encoding import keyframe_codes, layered_motion_codes
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.pipeline.video_segments import Form, Segment
 from videolavit.video.similarity import psnr_db, ssim
@@ -112,8 +112,10 @@ def edit_motion(
     then kept, each later clip goes on from the last decoded frame. What is played backwards starts from last frames.
 
     Raises:
-        PromptError: motion is taken from something that does not move.
+        PromptError: motion is taken from something that does not move, or changed where there is none.
     """
+    if motion_of is None and not edit.changes_nothing and all(segment.clip.motion is None for segment in segments):
+        raise PromptError("an image has no motion to edit; give motion_of=, something that it is to move like")
     if motion_of is not None and any(segment.clip.motion is None for segment in motion_of):
         raise PromptError("motion_of= is an image, or tokens without motion; give something that moves")
     movers = [segment.clip for segment in (segments if motion_of is None else motion_of)]
@@ -139,7 +141,9 @@ def _edited_motion(
     field = edit.apply(as_field(decoder.model, moved, decoder.size))
     if form == "raw":
         return field
-    return motion_codes(decoder.model.motion_tokenizer, [field])[0]
+    layers = len(moved) if isinstance(moved, Tensor) and moved.ndim == 2 else 1
+    [codes] = layered_motion_codes(decoder.model.motion_tokenizer, [field], layers)
+    return codes if layers > 1 else codes[0]
 
 
 def _last_frames(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +19,7 @@ from PIL import Image
 
 from videolavit.checkpoints.model_components import Components
 from videolavit.clip import Clip
-from videolavit.errors import CheckpointError, ConfigError
+from videolavit.errors import CheckpointError, ConfigError, PromptError
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
@@ -30,12 +31,14 @@ from videolavit.memory.context import Chosen, ContextOptions, Scorer, choose_cli
 from videolavit.memory.description_scores import description_scores
 from videolavit.memory.image_text import ClipEncoder, ImageTextScorer
 from videolavit.memory.likelihood_scores import LikelihoodScorer
+from videolavit.memory.readings import begin_reading
 from videolavit.memory.token_memory import RememberedClip, TokenMemory
 from videolavit.nn.random import sample_generators
 from videolavit.pipeline.encoding import keyframe_codes, seen_video
 from videolavit.pipeline.media import check_video
 from videolavit.pipeline.motion_only import check_motion_only, processor_with
-from videolavit.video.io.sources import can_read_again, is_file
+from videolavit.video.io.limits import Limits
+from videolavit.video.io.sources import can_read_again, is_file, local_path
 from videolavit.video.processor import KeyframeChoice, whole_video_clips
 
 __all__ = ["chosen_video", "is_memory", "moment_image", "open_memory", "read_video", "remembered_clips"]
@@ -55,7 +58,7 @@ def is_memory(source: Any) -> bool:
     """True if this is a memory of a video, open or as a folder."""
     if isinstance(source, TokenMemory):
         return True
-    return isinstance(source, str | PathLike) and Path(source, "memory.json").is_file()
+    return isinstance(source, str | PathLike) and Path(local_path(source), "memory.json").is_file()
 
 
 def open_memory(source: TokenMemory | str | PathLike[str]) -> TokenMemory:
@@ -69,33 +72,39 @@ def read_video(
     folder: str | PathLike[str],
     *,
     append: bool = False,
-    ask: Sequence[str] = (),
+    ask: str | Sequence[str] = (),
     describe: bool = True,
     images: bool = True,
     keyframes: KeyframeChoice | None = None,
 ) -> Iterator[TokenMemory]:
     """Read a video to its end into a memory, which comes after each clip that was added.
 
-    A memory that is there is gone on with from where it ends, as after a run that was killed; with `append` all of the
-    video is added behind it. For `ask` and `describe` see `remembered_clips`; `images` keeps small images of keyframes;
-    `keyframes` is which clips have one, by default as the model's settings say.
+    A memory that is there is gone on with from where its last video ends, as after a run that was killed; with
+    `append` all of the video is added behind it. For `ask` and `describe` see `remembered_clips`; `images` keeps small
+    images of keyframes; `keyframes` is which clips have one, by default as the model's settings say.
 
     Raises:
         MediaError: the video cannot be read, or the memory is damaged.
         OutputError: the folder cannot be written, or another process appends to the memory.
         CheckpointError: the memory was made by a model of another vocabulary.
-        ConfigError: keyframes are to be adaptive, and the model does not know clips of motion alone.
+        ConfigError: keyframes are to be adaptive, and the model does not know clips of motion alone; the memory goes on
+            with another video; or there are questions, and nothing is to be noted.
+        PromptError: a question is empty.
     """
+    questions = _questions(ask)
+    if questions and not describe:
+        raise ConfigError("got questions for each clip, and nothing is to be noted; leave out ask= or describe=False")
     processor = processor_with(model.settings, keyframes)
     if processor.keyframes == "adaptive":
         check_motion_only(model.settings, "a memory with adaptive keyframes")
     check_video(video)
-    with _open(model, Path(folder)) as memory:
-        done = 0 if append else len(memory)
-        clips = itertools.islice(whole_video_clips(video, processor), done, None)
+    with _open(model, Path(local_path(folder))) as memory:
+        done = begin_reading(memory, video, append=append)
+        limits = Limits(max_duration_seconds=math.inf) if getattr(video, "is_live", False) else None
+        clips = itertools.islice(whole_video_clips(video, processor, limits=limits), done, None)
         # What may be happening now is remembered clip by clip.
-        batch = _CLIPS_AT_A_TIME if not is_file(video) or can_read_again(video) else 1
-        how = {"ask": ask, "describe": describe, "images": images, "batch": batch, "first": len(memory)}
+        batch = 1 if _may_be_live(video) else _CLIPS_AT_A_TIME
+        how = {"ask": questions, "describe": describe, "images": images, "batch": batch, "first": len(memory)}
         read = remembered_clips(model, clips, start_seconds=memory.seconds, **how)
         yield memory
         for clip in read:
@@ -233,6 +242,23 @@ def _open(model: Components, folder: Path) -> TokenMemory:
         raise ConfigError(f"{folder}: is there already and is no memory of a video; name a new folder")
     width = model.answering.language_model.width if model.settings.visual_input == "continuous" else 0
     return TokenMemory.create(folder, model.vocabulary, feature_width=width)
+
+
+def _may_be_live(video: Any) -> bool:
+    """True for cameras and pipes, of which the next clip may take its time."""
+    return getattr(video, "is_live", False) or (is_file(video) and not can_read_again(video))
+
+
+def _questions(ask: Any) -> tuple[str, ...]:
+    """Questions for each clip; a single one may come by itself.
+
+    Raises:
+        PromptError: one is no text, or empty.
+    """
+    questions = (ask,) if isinstance(ask, str) else tuple(ask)
+    if not all(isinstance(one, str) and one.strip() for one in questions):
+        raise PromptError("got an empty question for each clip, expected texts such as 'What shape is the object?'")
+    return questions
 
 
 def _jpeg(image: UInt8[np.ndarray, "height width 3"]) -> bytes:

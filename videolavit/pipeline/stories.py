@@ -7,7 +7,7 @@ context nor memory grows with the story. The new keyframe is decoded from the la
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,6 +89,8 @@ class Stories(Components):
     ) -> GeneratedVideo:
         """A story with one clip generated anew, by another prompt or seed; all others stay as they are.
 
+        Its metadata are those of the story, and `redrawn` lists what was generated anew, clips counted from 1.
+
         Args:
             video: a story as `generate_story` gives it.
             clip: number of the clip, from 0 on.
@@ -109,7 +111,7 @@ class Stories(Components):
         [sample] = sample_options(self, [text], options, changes)
         story = Story.of_video(video, clip, sample.changed(height=size[0], width=size[1]), recent)
         [new] = self._tell_story(story, [text], [], size, candidates, work)
-        return with_clip(video, clip, new)
+        return _noted(with_clip(video, clip, new), clip, new.metadata)
 
     def _tell_story(
         self,
@@ -146,18 +148,19 @@ class Stories(Components):
         """Metadata of a result."""
 
 
-def _check_story(prompts: Any, recent: int) -> list[str]:
+def _check_story(prompts: Any, recent: Any) -> list[str]:
     """The prompts of a story.
 
     Raises:
         PromptError: there is none, or one is no text or empty.
         ConfigError: no clip stays in view.
     """
-    if isinstance(prompts, str) or not prompts or not all(isinstance(one, str) and one.strip() for one in prompts):
+    texts = [] if isinstance(prompts, str) or not isinstance(prompts, Iterable) else list(prompts)
+    if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
         raise PromptError("a story is a list of texts, one for each clip, none of them empty")
-    if recent < 1:
-        raise ConfigError(f"got recent={recent}, expected at least 1")
-    return list(prompts)
+    if isinstance(recent, bool) or not isinstance(recent, int) or recent < 1:
+        raise ConfigError(f"got recent={recent!r}, expected a whole number of at least 1")
+    return texts
 
 
 @dataclass(kw_only=True, slots=True)
@@ -241,6 +244,13 @@ def with_clip(video: GeneratedVideo, number: int, clip: GeneratedVideo) -> Gener
     return replace(video, frames=frames, tokens=tokens, timings=clip.timings)
 
 
+def _noted(video: GeneratedVideo, number: int, anew: Mapping[str, Any]) -> GeneratedVideo:
+    """A story whose metadata say that a clip was generated anew, by the prompt and seed of its own metadata."""
+    entry = {"clip": number + 1, "prompt": anew["prompt"], "seed": anew["seed"]}
+    redrawn = [*video.metadata.get("redrawn", ()), entry]
+    return replace(video, metadata={**video.metadata, "redrawn": redrawn})
+
+
 def _places(video: GeneratedVideo, number: int) -> slice:
     """Frames of a clip: those behind the first share their first frame with the clip before."""
     count = len(video.tokens)
@@ -250,11 +260,13 @@ def _places(video: GeneratedVideo, number: int) -> slice:
     return slice(0 if number == 0 else 1 + number * later, 1 + (number + 1) * later)
 
 
-def _check_clip(video: GeneratedVideo, number: int) -> None:
+def _check_clip(video: Any, number: Any) -> None:
     """Refuse a clip that a video does not have.
 
     Raises:
-        ConfigError: there are fewer clips.
+        ConfigError: there are fewer clips, or it is no video with its tokens.
     """
-    if not 0 <= number < len(video.tokens):
-        raise ConfigError(f"got clip {number}, expected one from 0 to {len(video.tokens) - 1}")
+    if not isinstance(video, GeneratedVideo):
+        raise ConfigError(f"got a {type(video).__name__} as the story, expected what generate_story returned")
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(video.tokens):
+        raise ConfigError(f"got clip {number!r}, expected one from 0 to {len(video.tokens) - 1}")

@@ -15,19 +15,20 @@ import numpy as np
 
 from videolavit.checkpoints.artifacts import load_text_tokenizer, open_artifact
 from videolavit.checkpoints.shipped import SHIPPED_NAME
+from videolavit.data.made_of import claim
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
 from videolavit.data.prepare_videos import ShapesData, prepare_shapes
 from videolavit.data.shards import Record, write_shard
 from videolavit.data.tokens import TokenReader
 from videolavit.data.video_files import VideoFiles
 from videolavit.data.video_lists import NamedVideo, named_videos
-from videolavit.errors import ConfigError, MediaError, VideoLaVITError
+from videolavit.errors import CheckpointError, ConfigError, MediaError, VideoLaVITError
 from videolavit.jobs.shard_jobs import JobOptions
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageTraining
 from videolavit.training.language_parts import load_language, save_language
 from videolavit.training.loop import train
-from videolavit.training.model_folder import ModelExports, write_model
+from videolavit.training.model_folder import exports_of, write_model
 from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.training_options import TrainingOptions
@@ -64,11 +65,10 @@ class FinetuneOptions:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        if (
-            min(self.own_share, self.steps, self.batch_size, self.workers) < 1
-            or min(self.old_videos, self.old_share) < 0
-        ):
-            raise ConfigError(f"steps, batch_size, workers and shares must be at least 1; got {self}")
+        least = {"steps": 1, "batch_size": 1, "workers": 1, "own_share": 1, "old_share": 0, "old_videos": 0}
+        for name, number in least.items():
+            if getattr(self, name) < number:
+                raise ConfigError(f"got {name}={getattr(self, name)}, expected at least {number}")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"got learning_rate={self.learning_rate}, expected above 0 and less than 1")
 
@@ -118,6 +118,7 @@ def finetune(
     base = open_artifact(options.model)
     settings = base.settings
     _check(videos, settings, options)
+    _check_folders(folder, work, repr((options.model, videos)))
 
     texts = [text for video in videos for text in _said(video)]
     words = _start(options.model, texts, work / "start")
@@ -132,8 +133,7 @@ def finetune(
     stage = _stage(work, tokenized, old, options, settings)
     tell(f"train for {options.steps} steps" + (", old data mixed in" if old else ", on own data alone"))
     exported = train(stage, work / "run", quiet=quiet)
-    parts = dict.fromkeys(_PARTS, options.model)
-    write_model(ModelExports(**parts, language_model=exported), folder, settings, overwrite=True)
+    write_model(replace(exports_of(options.model), language_model=exported), folder, settings)
     return Finetuned(
         folder=folder,
         num_videos=len(videos),
@@ -141,9 +141,6 @@ def finetune(
         new_words=tuple(words),
         problems=tuple(problems),
     )
-
-
-_PARTS = ("autoencoder", "visual_tokenizer", "motion_tokenizer", "keyframe_detokenizer", "video_detokenizer")
 
 
 def _check(videos: Sequence[NamedVideo], settings: ModelSettings, options: FinetuneOptions) -> None:
@@ -155,6 +152,18 @@ def _check(videos: Sequence[NamedVideo], settings: ModelSettings, options: Finet
         raise ConfigError(
             f"{options.model}: takes videos at their own size, and samples must be of one; train its stages"
         )
+
+
+def _check_folders(folder: Path, work: Path, made_of: str) -> None:
+    """Refuse a model that is there, and a work folder whose words and shards are those of another list."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder}: exists already and is not overwritten; choose another folder or remove it")
+    try:
+        claim(work, "list.made_by.txt", made_of)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{work}: was made of another list or from another model; remove it, or choose another folder for the model"
+        ) from error
 
 
 def _said(video: NamedVideo) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from videolavit.settings import ModelSettings
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
 from videolavit.training.language_parts import load_language
 
-__all__ = ["ModelExports", "with_projection", "write_model"]
+__all__ = ["ModelExports", "exports_of", "with_projection", "write_model"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,18 @@ class ModelExports:
     """Of either language stage; that of the last one answers as well as it draws if both were in its mixture."""
     video_compensation: Path | str = ""
     """Learned motion compensation, for a model whose UNet draws residuals to it, or that uses it without diffusion."""
+
+
+def exports_of(model: Path | str) -> ModelExports:
+    """All parts of a model, its learned motion compensation too where it has one.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    parts = [one.name for one in fields(ModelExports)]
+    if "video_compensation" not in open_artifact(model).held():
+        parts.remove("video_compensation")
+    return ModelExports(**dict.fromkeys(parts, model))
 
 
 def write_model(

@@ -13,6 +13,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal
 
@@ -64,14 +65,23 @@ def parse_arguments(name: str, config: type[Any], arguments: Sequence[str]) -> A
     """The options of a command as an instance of its `Config`; prints help and exits if that is asked for.
 
     Raises:
-        ConfigError: an option is unknown, missing, or has a value of another kind.
+        ConfigError: an option is unknown, missing, or has a value of another kind; or stdout is to take two things.
     """
-    return quiet_parse(
+    parsed = quiet_parse(
         lambda: tyro.cli(config, prog=f"videolavit {name}", description="", args=list(arguments), config=MARKERS),
         name=name,
         arguments=arguments,
         options=option_names(config),
     )
+    _check_stdout(parsed)
+    return parsed
+
+
+def _check_stdout(config: Any) -> None:
+    """Refuse the bytes of a result and a JSON document on the same stdout."""
+    groups = [getattr(config, field.name) for field in fields(config)]
+    if getattr(config, "json", False) and any(getattr(group, "output", None) == Path("-") for group in groups):
+        raise ConfigError("--json and -o - both write to stdout; name a file with -o, or leave --json out")
 
 
 def quiet_parse(parse: Callable[[], Any], *, name: str, arguments: Sequence[str], options: Sequence[str] = ()) -> Any:

@@ -37,15 +37,16 @@ def in_command_words(message: str, options: Sequence[str]) -> str:
     """A message of the library as a command with these long options would say it.
 
     `got max_clips=0` becomes `got --max-clips 0`. A clause of advice, one behind a semicolon, that names only arguments
-    for which there is no option is left out; in other clauses such a name loses its sign.
+    or options that the command does not have is left out; in other clauses such a name loses its sign.
     """
-    first, *advice = _BOTH.sub(lambda match: match[1], message).split("; ")
+    first, *advice = message.split("; ")
     kept = [clause for clause in advice if _can_be_followed(clause, options)]
-    return "; ".join(_translated(clause, options) for clause in [first, *kept])
+    return "; ".join(_translated(_BOTH.sub(lambda match: match[1], clause), options) for clause in [first, *kept])
 
 
 def _can_be_followed(clause: str, options: Sequence[str]) -> bool:
-    named = [_option(match[1]) for match in _ARGUMENT.finditer(clause)]
+    named = [match[1].split()[0] for match in _BOTH.finditer(clause)]
+    named += [_option(match[1]) for match in _ARGUMENT.finditer(_BOTH.sub("", clause))]
     return not named or any(option in options for option in named)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -36,6 +36,12 @@ class MemoryOptions:
     each clip, or by an image-text encoder such as CLIP in a folder."""
     times: bool = False
     """Tell the model in words when each moment was; only for models that know such words."""
+
+    @property
+    def given(self) -> list[str]:
+        """Options that are not at their defaults."""
+        usual = MemoryOptions()
+        return [f"--{one.name}" for one in fields(self) if getattr(self, one.name) != getattr(usual, one.name)]
 
     def context_options(self, max_clips: int | None) -> ContextOptions:
         """The same for the library.
@@ -89,8 +95,11 @@ def write_moments(folder: Path, model: VideoLaVIT, answers: Sequence[Answer]) ->
     folder.mkdir(parents=True, exist_ok=True)
     for moment in moments.values():
         minutes, seconds = divmod(round(moment.start_seconds), 60)
-        name = f"{Path(moment.source).name}-{moment.clip:05}-{minutes:03}m{seconds:02}s.png"
-        write_video(moment_image(model, moment)[None], folder / name, fps=1, metadata={"task": "moment"})
+        name = f"{Path(moment.source).name}-{moment.clip:05}-{minutes:03}m{seconds:02}s"
+        path, number = folder / f"{name}.png", 2
+        while path.exists():  # memories of several folders may have one name
+            path, number = folder / f"{name}-{number}.png", number + 1
+        write_video(moment_image(model, moment)[None], path, fps=1, metadata={"task": "moment"})
 
 
 def _told(moments: Sequence[Moment]) -> str:

@@ -24,10 +24,10 @@ def check_target(output: Path, *sources: str | os.PathLike[str] | None, extensio
             raise ConfigError(f"{output} is what the result is made from and would be overwritten; choose another name")
 
 
-def check_free(path: Path, *, force: bool) -> None:
-    """Raise `ConfigError` for a file that exists, unless it may be replaced."""
+def check_free(path: Path, *, force: bool, option: str = "-o") -> None:
+    """Raise `ConfigError` for a file that exists, unless it may be replaced; `option` is the one that names it."""
     if not force and path.is_file():
-        raise ConfigError(f"{path} exists; name another file with -o, or replace it with -f")
+        raise ConfigError(f"{path} exists; name another file with {option}, or replace it with -f")
 
 
 def made_folder(folder: Path) -> Path:

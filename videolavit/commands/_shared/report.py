@@ -91,11 +91,18 @@ def _line(result: GeneratedImage | GeneratedVideo, output: Path) -> None:
         return
     num_frames, height, width, _ = result.frames.shape
     frames = "1 image" if num_frames == 1 else f"{num_frames} frames"
-    options = result.metadata.get("options")
-    seed = options.get("seed") if isinstance(options, Mapping) else None
+    seed = _seed(result.metadata)
     told = f"{output}: {frames} of {width} x {height} in {_took(result.timings)}"
     stream = sys.stderr if output == STDOUT else sys.stdout  # bytes are on stdout then
     print(printable(told if seed is None else f"{told}, seed {seed}"), file=stream)
+
+
+def _seed(metadata: Mapping[str, Any]) -> Any:
+    """The seed of what was generated last; None where nothing is left to chance."""
+    if redrawn := metadata.get("redrawn"):
+        return redrawn[-1]["seed"]
+    options = metadata.get("options")
+    return options.get("seed") if isinstance(options, Mapping) else None
 
 
 def _took(timings: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HowMany", "Request", "answer_requests", "new_seed", "read_prompts"]
 
-_MOST_BYTES = 2**20
+_MOST_LETTERS = 2**20
+"""In a file of prompts; a longer one is refused, and not cut off."""
 _SEEDS = 2**31
 
 
@@ -103,15 +105,19 @@ def read_prompts(file: Path) -> list[str]:
     """Lines of a file, or of stdin for -, without empty ones.
 
     Raises:
-        MediaError: it cannot be read.
+        MediaError: it cannot be read, or is too large.
         PromptError: there is none.
     """
     try:
-        text = sys.stdin.read(_MOST_BYTES) if file == Path("-") else file.read_bytes()[:_MOST_BYTES].decode("utf-8-sig")
+        text = sys.stdin.read(_MOST_LETTERS + 1) if file == Path("-") else file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise MediaError(f"{file}: no such file; relative paths start at {os.getcwd()!r}") from error
     except OSError as error:
         raise MediaError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise MediaError(f"{file}: is no text; expected a prompt in each line") from error
+    if len(text) > _MOST_LETTERS:
+        raise MediaError(f"{file}: has more than {_MOST_LETTERS} letters; give fewer prompts at a time")
     prompts = [line.strip() for line in text.splitlines() if line.strip()]
     if not prompts:
         raise PromptError(f"{file}: has no prompt; expected one in each line")

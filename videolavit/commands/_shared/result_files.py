@@ -11,8 +11,9 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from videolavit.commands._shared.paths import check_free, check_target
+from videolavit.commands._shared.paths import check_free, check_target, made_folder
 from videolavit.errors import ConfigError
+from videolavit.video.io.write import LEAST_FPS, MOST_FPS
 
 __all__ = ["STDOUT", "ResultFile", "VideoFile"]
 
@@ -25,7 +26,8 @@ class ResultFile:
     """File for the result."""
 
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
-    """File to write; its extension names the format, and - is stdout. By default a new name in this folder."""
+    """File to write; its extension names the format, and - is stdout. By default a new name in this folder. For several
+    results their folder, or a name to which numbers are added."""
     force: Annotated[bool, arg(aliases=["-f"])] = False
     """Replace a file that exists."""
 
@@ -44,7 +46,9 @@ class ResultFile:
         return next(self.paths([stem], extension, *sources))
 
     def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
-        """Different files for several results, checked as `path` does it."""
+        """Different files for several results, checked as `path` does it; a name without extension is their folder."""
+        if len(stems) > 1 and self.output is not None and self.output != STDOUT and not self.output.suffix:
+            made_folder(self.output)
         taken: set[Path] = set()
         for number, stem in enumerate(stems, start=1):
             path = self._path(stem, extension, number if len(stems) > 1 else None, taken)
@@ -76,6 +80,12 @@ class VideoFile(ResultFile):
 
     fps: float | None = None
     """Frames per second of the file; the model makes 6 for a second, so that 12 plays twice as fast."""
+
+    def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
+        """The files of `ResultFile.paths`; raises `ConfigError` for a speed that no file has, before any work."""
+        if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
+            raise ConfigError(f"--fps: expected a number from {LEAST_FPS} to {MOST_FPS}, got {self.fps:g}")
+        return super(VideoFile, self).paths(stems, extension, *sources)
 
 
 def plain_name(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.model_options import open_model
-from videolavit.commands._shared.paths import check_target
+from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.commands._shared.report import named
 from videolavit.commands._shared.requests import new_seed, read_prompts
 from videolavit.commands._shared.rerun import Run, chosen_tokens
@@ -38,6 +38,7 @@ def tell_story(config: Any, file: Path) -> int:
     _check(config)
     if config.save_tokens is not None:
         check_target(config.save_tokens, str(file), config.image, extensions=TOKENS)
+        check_free(config.save_tokens, force=config.file.force, option="--save-tokens")
     prompts = read_prompts(file)
     output = config.file.path(prompts[0], ".mp4", config.image)
     if output == STDOUT:

@@ -36,7 +36,8 @@ def camera_frames(
     Raises:
         MediaError: there is no such camera, when it is opened.
     """
-    return Frames(images=_images(device, fps, device_format or _FORMATS.get(sys.platform, "v4l2"), now), fps=fps)
+    images = _images(device, fps, device_format or _FORMATS.get(sys.platform, "v4l2"), now)
+    return Frames(images=images, fps=fps, is_live=True)
 
 
 def _images(

@@ -26,6 +26,8 @@ class Frames:
     images: Iterable[np.ndarray]
     """RGB, uint8 of (height, width, 3), all of one size: a list, one array of all, or a generator."""
     fps: float | int
+    is_live: bool = False
+    """True if the images come no sooner than what they show happens, as those of a camera."""
 
     def __post_init__(self) -> None:
         as_rate(self.fps, "fps of the frames")

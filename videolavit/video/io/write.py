@@ -31,6 +31,8 @@ from videolavit.video.io.open import open_video
 
 __all__ = [
     "EXTENSIONS",
+    "LEAST_FPS",
+    "MOST_FPS",
     "check_output",
     "complete_or_absent",
     "file_url",
@@ -42,6 +44,8 @@ __all__ = [
 
 EXTENSIONS = (".mp4", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg")
 """Of the formats that `write_video` writes."""
+LEAST_FPS, MOST_FPS = 0.01, 1000
+"""Frames per second that a file may have."""
 
 Item = TypeVar("Item")
 _Writer = Callable[[Iterator[np.ndarray], Path, Fraction, str], None]
@@ -93,8 +97,8 @@ def write_video(
         ".jpeg": partial(_write_sheet, columns=columns),
     }
     check_output(path)
-    if not 0.01 <= fps <= 1000:
-        raise OutputError(f"got fps {fps}, expected 0.01 to 1000")
+    if not LEAST_FPS <= fps <= MOST_FPS:
+        raise OutputError(f"got fps {fps}, expected {LEAST_FPS} to {MOST_FPS}")
     note = json.dumps(dict(metadata or {}), sort_keys=True, default=str)
     write = writers[path.suffix.lower()]
     with complete_or_absent(path) as unfinished:
