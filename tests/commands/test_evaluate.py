@@ -9,6 +9,8 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -148,6 +150,21 @@ def test_bad_options_are_refused(capsys, folder, tmp_path, arguments, message):
     assert message in said
     assert len(said.splitlines()) == 1
     assert not results.exists()
+
+
+def test_outcomes_and_their_vectors_go_when_a_record_holds_them(tmp_path):
+    def removed(todo: list[int], **options: Path) -> list[str]:
+        runner: Any = SimpleNamespace(pending=lambda: todo)
+        evaluate._remove_outcomes(evaluate.Config(name="msrvtt", output=tmp_path / "a.jsonl", **options), runner)
+        return sorted(path.name for path in tmp_path.iterdir())
+
+    (tmp_path / "a.outcomes.jsonl").write_text("")
+    for name in ("a.features", "a.outcomes.features"):
+        (tmp_path / name / "msrvtt").mkdir(parents=True)
+    everything = ["a.features", "a.outcomes.features", "a.outcomes.jsonl"]
+    assert removed([1]) == everything, "something is still to be measured"
+    assert removed([], results=tmp_path / "a.outcomes.jsonl") == everything, "a file that was named is the user's"
+    assert removed([]) == ["a.features"], "the vectors of the record stay"
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_any_work(capsys, folder, tmp_path):

@@ -60,6 +60,16 @@ def test_parts_are_merged_compared_and_shown(capsys, data, tmp_path):
     assert not (tmp_path / "answers.json").exists()
 
 
+def test_a_comparison_of_one_image_is_json_without_infinite_ends(capsys, data, tmp_path):
+    [benchmark] = make_benchmarks("gqa", BenchmarkOptions(data=data, limit=2))
+    record = tmp_path / "two.jsonl"
+    write_record(record, record_of(run_all(KnowingModel(benchmark), [benchmark]), "gqa", model="a test"))
+    code, output, _ = said(capsys, "compare", record, record, "--json")
+    found = json.loads(output, parse_constant=pytest.fail)
+    assert (code, found[0]["measure"]) == (0, "accuracy")
+    assert (found[0]["difference"]["value"], found[0]["difference"]["low"]) == (0, None)
+
+
 def test_answers_for_a_server_are_written(capsys, tmp_path):
     folder = write_official("vizwiz", tmp_path / "vizwiz")
     record = recorded(folder, tmp_path / "vizwiz.jsonl", name="vizwiz")

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from evaluation.answering_models import KnowingModel
-from evaluation.official_files import write_gqa, write_vizwiz
+from evaluation.official_files import write_gqa, write_mmvet, write_vizwiz
 
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks import make_benchmarks
-from videolavit.evaluation.benchmarks.gqa import distribution
+from videolavit.evaluation.benchmarks.gqa import Gqa, distribution
+from videolavit.evaluation.benchmarks.mmvet import contains_truth, matches_truth
+from videolavit.evaluation.judges.grading import SCORE
+from videolavit.evaluation.question_benchmark import Question
 
 
 def test_distribution_is_the_chi_square_distance_of_answers():
@@ -25,6 +28,15 @@ def test_distribution_is_the_chi_square_distance_of_answers():
     # an answer that is true nowhere in its family does not count by itself
     elsewhere = [(family, truth, "green") for family, truth in true]
     assert distribution(elsewhere) == pytest.approx((3 * (2 + 1) + 1 * 1) / 4)
+
+
+def test_full_stops_at_the_end_of_an_answer_do_not_count():
+    benchmark = Gqa(BenchmarkOptions())
+    question = Question(id="1", prompts=("?",), truth="red", facts={"structure": "query", "choices": {}})
+    said = {
+        answer: benchmark.score(question, [answer])["accuracy"] for answer in ("red", "Red.", "red...", "red, I think")
+    }
+    assert list(said.values()) == [True, True, True, False]
 
 
 def test_gqa_with_families_and_choices(tmp_path: Path):
@@ -73,3 +85,35 @@ def test_unanswerable_questions_of_vizwiz_as_a_detector(tmp_path: Path):
     assert len(samples) == 3
     answerable = [replace(one, said={**one.said, "answerable": 1, "answer": "red"}) for one in outcomes]
     assert "unanswerable, F1" not in benchmark.summary(answerable)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "contained", "equal"),
+    [
+        ("A cat and a dog.", "cat<AND>dog", True, False),
+        ("cat dog", "cat<AND>dog", True, True),
+        ("a category", "cat", False, False),
+        ("13", "3<OR>three", False, False),
+        ("Stop sign", "stop<OR>stop sign", True, True),
+        ("", "the", False, False),
+        ("anything", "cat<AND>the", False, False),
+    ],
+)
+def test_a_truth_of_mmvet_is_contained_in_whole_words(answer, truth, contained, equal):
+    assert (contains_truth(answer, truth), matches_truth(answer, truth)) == (contained, equal)
+
+
+def test_grades_of_mmvet_are_told_for_each_ability(tmp_path: Path):
+    write_mmvet(tmp_path)
+    [benchmark] = make_benchmarks("mmvet", BenchmarkOptions(data=tmp_path))
+    samples = [benchmark.sample(number) for number in range(benchmark.count())]
+    outcomes = [one for one in benchmark.measure(KnowingModel(benchmark), samples) if one is not None]
+    graded = [
+        replace(one, values={**one.values, SCORE: score}, said={**one.said, "capabilities": abilities})
+        for one, score, abilities in zip(outcomes, (1.0, 0.5, 0.0), (["rec", "ocr"], ["rec"], ["math"]), strict=True)
+    ]
+    found = {name: (one.value, one.count) for name, one in benchmark.summary(graded).items()}
+    assert found[SCORE] == (0.5, 3)
+    assert (found[f"{SCORE}, rec"], found[f"{SCORE}, ocr"], found[f"{SCORE}, math"]) == ((0.75, 2), (1, 1), (0, 1))
+    assert found["containment, math"] == (1, 1)
+    assert f"{SCORE}, rec" not in benchmark.summary(outcomes)

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_two_models_are_compared_sample_by_sample(data, tmp_path):
     other_seed = recorded(data, tmp_path / "c.jsonl", seed=1)
     with pytest.raises(ConfigError, match="differ in seed"):
         compare(good, other_seed)
+
+
+def test_records_that_two_judges_graded_are_not_compared(data, tmp_path):
+    plain = recorded(data, tmp_path / "a.jsonl")
+
+    def graded(model, prompts):
+        return replace(plain, header={**plain.header, "judge": {"model": model, "prompts": prompts}})
+
+    used = {"video-qa": "a digest"}
+    assert compare(graded("one", used), graded("one", used))
+    assert compare(graded("one", used), plain)
+    assert compare(graded("one", used), graded("another", {}))  # whose benchmark no judge grades
+    with pytest.raises(ConfigError, match="graded by different judges"):
+        compare(graded("one", used), graded("another", used))
 
 
 def test_the_table_shows_published_values_beside_ours(data, tmp_path):

@@ -62,10 +62,11 @@ def test_results_of_another_model_or_seed_do_not_count(tmp_path):
 
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
-    path.write_text("buy milk\n")
-    with pytest.raises(OutputError, match="line 1: is no result"):
-        evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), path)
-    assert path.read_text() == "buy milk\n"
+    for text in ("buy milk\n", "buy milk", '{"task": "of today"}\nbuy milk'):
+        path.write_text(text)
+        with pytest.raises(OutputError, match="is no result"):
+            evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), path)
+        assert path.read_text() == text
     with pytest.raises(OutputError, match="cannot be read"):
         evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), tmp_path)
 

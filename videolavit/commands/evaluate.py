@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -146,6 +147,7 @@ def run(config: Any) -> int:
     _grade(config, runner, judge)
     _write_record(config, runner, judge)
     _report(config, runner)
+    _remove_outcomes(config, runner)
     return 1 if runner.skipped and (config.tasks or not runner.benchmarks) else 0
 
 
@@ -298,8 +300,19 @@ def _write_record(config: Config, runner: Runner, judge: Judge | None) -> None:
     facts = None if judge is None else judge_facts(judge, [find_protocol(name) for name in sorted(protocols)])
     record = record_of(runner, config.name, model=config.model.model or "shipped", judge=facts)
     write_record(config.output, record)
-    if config.results is None:
-        _results(config).unlink(missing_ok=True)
+
+
+def _remove_outcomes(config: Config, runner: Runner) -> None:
+    """Remove outcomes that the record holds, and their vectors beside it; a file named with --results stays."""
+    from videolavit.evaluation.runner import features_folder
+
+    if config.output is None or config.results is not None or runner.pending():
+        return
+    results = _results(config)
+    results.unlink(missing_ok=True)
+    vectors = features_folder(results)
+    if vectors.name == f"{config.output.stem}.outcomes.features":
+        shutil.rmtree(vectors, ignore_errors=True)
 
 
 def _report(config: Config, runner: Runner) -> None:

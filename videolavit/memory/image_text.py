@@ -53,13 +53,7 @@ class ClipEncoder:
 
     def features(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Float32[np.ndarray, "frames dim"]:
         """One unit vector for each image."""
-        import torch
-
-        _, model = self._loaded
-        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
-        with torch.inference_mode():
-            seen = model.vision_model(pixel_values=pixels).pooler_output
-            return _unit(model.visual_projection(seen)).numpy()
+        return _unit(self._projected(frames)).numpy()
 
     def text_features(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
         """One unit vector for each text."""
@@ -71,6 +65,15 @@ class ClipEncoder:
         given = {name: ids[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
             return _unit(model.text_projection(model.text_model(**given).pooler_output)).numpy()
+
+    def _projected(self, frames: Iterable[np.ndarray]) -> Any:
+        """Tensor of one vector for each image, of the length that the model gives it."""
+        import torch
+
+        _, model = self._loaded
+        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
+        with torch.inference_mode():
+            return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
 
     def _pixels(self, frame: np.ndarray) -> np.ndarray:
         """Short side to the model's size by Pillow's bicubic filter, centre cropped, normalised."""

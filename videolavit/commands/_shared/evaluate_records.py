@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -153,7 +154,7 @@ def _compare(config: CompareConfig) -> None:
 
     differences = compare(read_record(config.first), read_record(config.second))
     if config.json:
-        print_json([asdict(one) for one in differences])
+        print_json([_finite(asdict(one)) for one in differences])
     else:
         print(comparison_table(differences))
 
@@ -180,7 +181,7 @@ def _agreement(config: AgreementConfig) -> None:
         raise ConfigError("got --judge none, expected a folder or an address")
     found = agreement(judge, find_protocol(config.protocol), read_known(config.known))
     if config.json:
-        print_json(asdict(found) | {"judge": judge.identity()})
+        print_json(_finite(asdict(found)) | {"judge": judge.identity()})
     else:
         print(f"{found.n} verdicts, {found.malformed} malformed, {found.missing} missing")
         print(f"agreement {100 * found.agreement:.1f} %, kappa {found.kappa:.3f}, scores {found.score_correlation:.3f}")
@@ -219,6 +220,18 @@ def _submission(config: SubmissionConfig) -> None:
     with complete_or_absent(config.output) as path:
         path.write_text(json.dumps(document) + "\n", encoding="utf-8")
     print(f"answers to {len(outcomes)} questions in {config.output}")
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with null for numbers that JSON does not have, such as the ends of an interval of one group."""
+    return {
+        name: _finite(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and not math.isfinite(value)
+        else value
+        for name, value in values.items()
+    }
 
 
 def _read_all(paths: tuple[Path, ...]) -> dict[str, Record]:

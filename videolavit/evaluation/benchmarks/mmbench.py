@@ -37,6 +37,7 @@ class MmBench(QuestionBenchmark):
     name = "mmbench"
     about = "multiple choice in 20 abilities, options rotated"
     prompt = f"{{hint}}\n{CHOICE}"
+    scorer = "MMBench's rule without a language model"
     files = (DataFile(name="*.tsv", holds="1 164 questions of dev or 1 784 of test with their images", source=_SOURCE),)
     variants = ("circular", "single")
     official_count = 1_164

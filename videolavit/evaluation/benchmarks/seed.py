@@ -37,6 +37,10 @@ class SeedBench(QuestionBenchmark):
     variants = ("letter", "loss")
     official_count = 19_242
 
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.scorer = "equality with a letter as LLaVA-1.5 does it" if self.variant == "letter" else "lowest loss"
+
     def read(self, data: Path) -> list[Question]:
         path, images, videos = (found_file(data, file, self.name) for file in self.files)
         assert path is not None

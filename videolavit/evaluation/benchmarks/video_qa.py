@@ -29,6 +29,7 @@ class VideoQa(QuestionBenchmark):
     """Base class of the three; see the text of this module."""
 
     prompt = "{question}"
+    scorer = "exact match and containment after the VQA normaliser"
     max_new_tokens = 1024
     judged = "video-qa"
     plain = ("score (judge)",)

@@ -16,6 +16,7 @@ from typing import Any
 
 from videolavit.errors import OutputError
 from videolavit.evaluation.benchmark import Outcome
+from videolavit.evaluation.files import cut_off, half_line
 from videolavit.evaluation.judges.interface import Judge, JudgeError
 from videolavit.evaluation.judges.protocols import GradingProtocol, Verdict
 
@@ -23,6 +24,8 @@ __all__ = ["ACCURACY", "MALFORMED", "MISSING", "SCORE", "Verdicts", "grade", "wi
 
 ACCURACY, SCORE, MALFORMED, MISSING = "accuracy (judge)", "score (judge)", "malformed (judge)", "missing (judge)"
 """Measures that grading adds."""
+_BEGINNING = '{"key": '
+"""Of every line of a file of verdicts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,16 +63,19 @@ class Verdicts:
             raise OutputError(f"{self._path}: verdicts cannot be written: {error}") from error
 
     def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):  # killed in the middle of a line: that verdict is asked for again
-            lines = lines[:-1]
-            path.write_text("".join(lines), encoding="utf-8")
-        for number, line in enumerate(lines, start=1):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{path}: verdicts cannot be read: {error}") from error
+        half = half_line(text, _BEGINNING)
+        for number, line in enumerate(text.removesuffix(half).splitlines(), start=1):
             try:
                 values = json.loads(line)
                 self.replies[values["key"]] = values["reply"]
             except (ValueError, KeyError, TypeError) as error:
                 raise OutputError(f"{path}, line {number}: is no verdict ({error}); choose another file") from error
+        if half:  # killed in the middle of a line: that verdict is asked for again
+            cut_off(path, half)
 
 
 def grade(

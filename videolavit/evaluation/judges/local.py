@@ -18,7 +18,7 @@ from videolavit.language.loading_bars import without_bars
 
 __all__ = ["LocalJudge"]
 
-_HASHED = ("*.safetensors", "*.json", "*.model", "*.jinja")
+_HASHED = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
 
 
 class LocalJudge:
