@@ -13,7 +13,7 @@ from evaluation.answering_models import GuessingModel, KnowingModel
 from evaluation.official_files import write_official
 
 from videolavit.errors import ConfigError, OutputError
-from videolavit.evaluation.benchmark import BenchmarkOptions
+from videolavit.evaluation.benchmark import BenchmarkOptions, Outcome
 from videolavit.evaluation.benchmarks import make_benchmarks
 from videolavit.evaluation.compare import compare, comparison_table
 from videolavit.evaluation.record import (
@@ -57,6 +57,7 @@ def test_a_record_holds_what_an_argument_needs(data, tmp_path):
     settings = record.header["tasks"]["gqa"]["settings"]
     assert len(settings["data"]["testdev_balanced_questions.json"]) == 64
     assert "{question}" in settings["prompt"]
+    assert settings["scorer"] == "exact equality as LLaVA-1.5 does it"
     assert settings["decoding"] == {"max_new_tokens": 128, "greedy": True}
     assert record.header["model"]["digests"] == {"gqa": "KnowingModel"}
     first = record.outcomes["gqa"][0]
@@ -77,6 +78,18 @@ def test_parts_merge_to_the_record_of_one_run(data, tmp_path):
     merged = tmp_path / "merged.jsonl"
     write_record(merged, merge_records(dict(reversed(records.items())), summarising_benchmarks))
     assert all_but_the_run(merged) == all_but_the_run(whole)
+
+
+def test_a_task_that_needs_data_is_summarised_without_it():
+    names = ["visual_tokenizer", "real_videos"]
+    header = {"name": "shapes", "tasks": {name: {"settings": {"task": name}} for name in names}}
+    found = {one.name: one for one in summarising_benchmarks(header)}
+    assert list(found) == names
+    outcomes = [
+        Outcome(id="a.mp4", values={"PSNR, dB": [30.0, 20.0]}),
+        Outcome(id="b.mp4", values={"PSNR, dB": [31.0]}),
+    ]
+    assert found["real_videos"].summary(outcomes)["PSNR, dB"].value == 27
 
 
 def test_mixed_settings_are_refused(data, tmp_path):

@@ -8,6 +8,7 @@ from evaluation.shapes_models import LyingModel, TruthfulModel
 from videolavit.errors import ConfigError, OutputError
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks.shapes import shapes_tasks, task_names
+from videolavit.evaluation.benchmarks.things import VARIANTS, things_tasks
 from videolavit.evaluation.evaluation_report import report
 from videolavit.evaluation.page import results_page
 from videolavit.evaluation.runner import Runner, measure, run_all
@@ -58,6 +59,22 @@ def test_results_of_another_model_or_seed_do_not_count(tmp_path):
     other_seed = tasks(seed=1)
     assert len(Runner(TruthfulModel("visual_tokenizer", 1), other_seed, path=path).pending()) == 3
     assert len(path.read_text().splitlines()) == 45
+
+
+def test_results_of_other_videos_or_of_a_smaller_world_do_not_count(tmp_path):
+    def settings(folder):
+        [task] = shapes_tasks(BenchmarkOptions(data=folder), ["real_videos"])
+        return task.settings()
+
+    folders = [tmp_path / name for name in "abc"]
+    for folder, content in zip(folders, (b"one", b"another", b"one"), strict=True):
+        folder.mkdir()
+        (folder / "clip.mp4").write_bytes(content)
+    first, other, same = map(settings, folders)
+    assert first == same != other
+    worlds = [things_tasks(BenchmarkOptions(variant=one), ["things_two"])[0].settings() for one in VARIANTS]
+    assert len({json.dumps(one) for one in worlds}) == len(VARIANTS) > 1
+    assert tasks()[0].settings() == {"task": "visual_tokenizer", "seed": 0, "revision": 1}
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,15 @@ def known_outcomes(path: Path, runner: Runner) -> Iterator[tuple[str, int, Outco
 def summarising_benchmarks(header: Mapping[str, Any]) -> list[Benchmark]:
     """Benchmarks of a header, without their data: enough to summarise outcomes."""
     from videolavit.evaluation.benchmarks import make_benchmarks
+    from videolavit.evaluation.tasks import Task
 
     settings = next(iter(header["tasks"].values()))["settings"]
     made = make_benchmarks(header["name"], BenchmarkOptions(variant=settings.get("variant") or None))
-    return [one for one in made if one.name in header["tasks"]]
+    found = {one.name: one for one in made if one.name in header["tasks"]}
+    for one in made:
+        if isinstance(one, Task):  # tasks of a set are summarised in one way, those too that need data to be made
+            found |= {name: replace(one, name=name) for name in header["tasks"] if name not in found}
+    return [found[name] for name in header["tasks"] if name in found]
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -156,7 +161,7 @@ def read_record(path: Path) -> Record:
         if lines[-1].get("kind") != "run":
             raise ValueError("its last line is missing: it was cut off")
         return _from_lines(path, lines)
-    except (OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path}: is no record of an evaluation ({error})") from error
 
 

@@ -67,7 +67,8 @@ class Task:
         return self.samples.sample(number, self.seed)
 
     def settings(self) -> dict[str, Any]:
-        return {"task": self.name, "seed": self.seed, "revision": REVISION}
+        chosen = getattr(self.samples, "settings", dict)()
+        return {"task": self.name, "seed": self.seed, "revision": REVISION} | ({"samples": chosen} if chosen else {})
 
     def measure(self, model: ModelAdapter, samples: Sequence[Any]) -> list[Outcome | None]:
         results = self.results(model, samples)
