@@ -92,6 +92,14 @@ def test_a_run_of_limited_time_reports_what_is_there_and_goes_on(capsys, folder,
     assert measured() == 25
 
 
+def test_a_run_that_ends_early_says_that_there_is_no_record(capsys, folder, tmp_path):
+    record = tmp_path / "record.jsonl"
+    options = ["--tasks", "motion_tokenizer", "--samples", "3", "--minutes", "0", "-o", record]
+    code, _, told = evaluated(capsys, folder, *options)
+    assert (code, record.exists()) == (0, False)
+    assert "no record yet: 3 samples are still to be measured" in told
+
+
 def test_a_named_task_that_cannot_be_done_fails(capsys, folder, tmp_path):
     options = ["--samples", "1", "--results", tmp_path / "r.jsonl", "--tasks", "text_to_video"]
     code, written, _ = evaluated(capsys, folder, *options)

@@ -80,6 +80,22 @@ def test_answers_for_a_server_are_written(capsys, tmp_path):
     }
 
 
+def test_answers_for_seed_are_lines_and_a_set_of_tasks_has_no_server(capsys, tmp_path):
+    record = recorded(write_official("seed", tmp_path / "seed"), tmp_path / "seed.jsonl", name="seed")
+    code, _, errors = said(capsys, "submission", record, "-o", tmp_path / "answers.json")
+    assert code == 0, errors
+    lines = [json.loads(line) for line in (tmp_path / "answers.json").read_text().splitlines()]
+    assert [one["question_id"] for one in lines] == ["0", "v0", "1", "v1", "2", "v2"]
+    assert {one["prediction"] for one in lines} <= set("ABCD")
+    head, *others = (tmp_path / "seed.jsonl").read_text().splitlines()
+    header = json.loads(head)
+    header |= {"name": "shapes", "tasks": dict.fromkeys(("order", "borders"), header["tasks"]["seed"])}
+    (tmp_path / "seed.jsonl").write_text("\n".join([json.dumps(header), *others]))
+    code, _, errors = said(capsys, "submission", record, "-o", tmp_path / "none.json")
+    assert (code, "holds 2 tasks; no server grades shapes" in errors) == (2, True)
+    assert not (tmp_path / "none.json").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,6 +1,7 @@
 """Judges: what they may reply, what that is worth, and what happens when they do not."""
 
 import json
+import logging
 import ssl
 import threading
 from collections.abc import Iterator
@@ -83,7 +84,8 @@ def outcome(answer, failure=""):
 REPLIES = {"dog": "{'pred': 'yes', 'score': 5}", "cat": "{'pred': 'no', 'score': 1}", "odd": "I like it"}
 
 
-def test_verdicts_become_values_and_what_is_not_one_is_counted():
+def test_verdicts_become_values_and_what_is_not_one_is_counted(caplog):
+    caplog.set_level(logging.WARNING)
     outcomes = {n: outcome(answer) for n, answer in enumerate(["dog", "cat", "odd", "lost"])}
     outcomes[4] = outcome("dog", failure="no such file")
     judge = ScriptedJudge(REPLIES)
@@ -93,6 +95,7 @@ def test_verdicts_become_values_and_what_is_not_one_is_counted():
     assert [one.values[MALFORMED] for one in found.values()] == [False, False, True, False, False]
     assert [one.values[MISSING] for one in found.values()] == [False, False, False, True, False]
     assert judge.asked == 4  # the malformed one once, the failed one never
+    assert "1 of 4 verdicts did not come; of the first: no reply" in caplog.text
     assert found[0].said["judge"] == REPLIES["dog"]
     assert without_grades(found[0]).values == outcomes[0].values
 
@@ -227,6 +230,8 @@ def test_a_local_judge_cannot_leave_the_form(folder):
     prompt = VIDEO_QA.prompt("What moves?", "a dog", "a cat")
     assert judge.reply(VIDEO_QA, prompt) == open_judge(str(folder)).reply(VIDEO_QA, prompt)
     assert len(judge.identity()["sha256"]) == 64
+    with pytest.raises(ConfigError, match="device=nowhere: cannot be used here"):
+        open_judge(str(folder), device="nowhere").reply(VIDEO_QA, prompt)
 
 
 def test_another_judge_has_another_identity(folder, tmp_path):

@@ -6,15 +6,26 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evaluation.answering_models import KnowingModel
-from evaluation.official_files import write_gqa, write_mmvet, write_vizwiz
+from evaluation.official_files import (
+    write_clip,
+    write_gqa,
+    write_mme,
+    write_mmvet,
+    write_video_qa,
+    write_vizwiz,
+    write_vqav2,
+)
 
+from videolavit.errors import ConfigError, MediaError
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks import make_benchmarks
 from videolavit.evaluation.benchmarks.gqa import Gqa, distribution
 from videolavit.evaluation.benchmarks.mmvet import contains_truth, matches_truth
 from videolavit.evaluation.judges.grading import SCORE
+from videolavit.evaluation.media import frames_at, middle_frame
 from videolavit.evaluation.question_benchmark import Question
 
 
@@ -117,3 +128,56 @@ def test_grades_of_mmvet_are_told_for_each_ability(tmp_path: Path):
     assert (found[f"{SCORE}, rec"], found[f"{SCORE}, ocr"], found[f"{SCORE}, math"]) == ((0.75, 2), (1, 1), (0, 1))
     assert found["containment, math"] == (1, 1)
     assert f"{SCORE}, rec" not in benchmark.summary(outcomes)
+
+
+def test_videos_of_msvd_are_found_by_number(tmp_path: Path):
+    write_video_qa(tmp_path)
+    (tmp_path / "videos/clip0.mp4").rename(tmp_path / "videos/abc_0_10.mp4")
+    asked = (tmp_path / "test_q.json").read_text()
+    for number in ("vid7", "video7"):
+        (tmp_path / "test_q.json").write_text(asked.replace('"video_name": "clip0"', f'"video_name": "{number}"'))
+        (tmp_path / "youtube_mapping.txt").write_text("abc_0_10 vid7\nelsewhere_1_2 vid8\n\n")
+        [benchmark] = make_benchmarks("msvd_qa", BenchmarkOptions(data=tmp_path))
+        assert [one.video for one in benchmark.questions[:4]] == [
+            *[tmp_path / "videos/abc_0_10.mp4"] * 3,
+            tmp_path / "videos/clip1.mp4",
+        ]
+    (tmp_path / "youtube_mapping.txt").write_text("abc_0_10\n")
+    [benchmark] = make_benchmarks("msvd_qa", BenchmarkOptions(data=tmp_path))
+    with pytest.raises(ConfigError, match=r"expected the name of a video and vidN on each line, found 'abc_0_10'"):
+        benchmark.check()
+
+
+def test_files_of_another_form_are_refused_in_a_line(tmp_path: Path):
+    write_gqa(tmp_path / "gqa")
+    write_vqav2(tmp_path / "vqav2")
+    (tmp_path / "gqa/testdev_balanced_questions.json").write_text("[]")
+    answers = tmp_path / "vqav2/v2_mscoco_val2014_annotations.json"
+    answers.write_text(answers.read_text().replace('"answer_type"', '"kind"'))
+    for name in ("gqa", "vqav2"):
+        [benchmark] = make_benchmarks(name, BenchmarkOptions(data=tmp_path / name))
+        with pytest.raises(ConfigError, match="is not of the official form"):
+            benchmark.check()
+
+
+def test_records_of_mme_tell_other_questions_apart(tmp_path: Path):
+    write_mme(tmp_path)
+    [before] = make_benchmarks("mme", BenchmarkOptions(data=tmp_path))
+    hashes = before.settings()["data"]
+    assert set(hashes) == {"existence", "count", "commonsense_reasoning"}
+    text = tmp_path / "count/0001.txt"
+    text.write_text(text.read_text().replace("object", "thing"))
+    [after] = make_benchmarks("mme", BenchmarkOptions(data=tmp_path))
+    changed = after.settings()["data"]
+    assert [name for name in hashes if hashes[name] != changed[name]] == ["count"]
+
+
+def test_the_middle_of_a_video_is_that_of_all_its_frames(tmp_path: Path):
+    path = tmp_path / "clip.mp4"
+    write_clip(path, 0)
+    whole = frames_at(path, 6.0)
+    assert np.array_equal(middle_frame(path), whole[len(whole) // 2])
+    assert np.array_equal(middle_frame(path, [0.0, 1.0]), whole[3])
+    assert np.array_equal(middle_frame(path, [90.0, 99.0]), whole[-1])
+    with pytest.raises(MediaError, match="no such file"):
+        middle_frame(tmp_path / "gone.mp4")

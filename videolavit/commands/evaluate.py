@@ -93,6 +93,8 @@ class Config:
     """Language model that grades answers: a folder of transformers, or an OpenAI-compatible address."""
     judge_model: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the model at that address."""
+    judge_device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
+    """Device of a judge in a folder; auto is a GPU that CUDA or ROCm knows, else the CPU."""
     verdicts: Annotated[Path | None, arg(metavar="FILE")] = None
     """File of verdicts that are kept and found again; by default beside the record."""
     output: Annotated[Path | None, arg(metavar="RECORD.jsonl", aliases=("-o",))] = None
@@ -140,7 +142,7 @@ def run(config: Any) -> int:
         return evaluate_records.run(config)
     _check(config)
     runner = _runner(config)
-    judge = open_judge(config.judge, model=config.judge_model)
+    judge = open_judge(config.judge, model=config.judge_model, device=config.judge_device)
     if config.output is None and config.results is None and not is_quiet():
         print(f"videolavit: outcomes are kept in {_results(config)}; -o or --results names a file", file=sys.stderr)
     _measure_all(config, runner)
@@ -290,7 +292,11 @@ def _grade(config: Config, runner: Runner, judge: Judge | None) -> None:
 
 
 def _write_record(config: Config, runner: Runner, judge: Judge | None) -> None:
-    if config.output is None or runner.pending():
+    if config.output is None:
+        return
+    if left := sum(len(chunk.numbers) for chunk in runner.pending()):
+        if not is_quiet():
+            print(f"videolavit: no record yet: {left} samples are still to be measured", file=sys.stderr)
         return
     from videolavit.evaluation.judges.grading import judge_facts
     from videolavit.evaluation.judges.protocols import find_protocol

@@ -170,7 +170,7 @@ class QuestionBenchmark(ABC):
         return means(outcomes, plain=self.plain)
 
     def submission(self, outcomes: Sequence[Outcome]) -> Any:
-        """Document that the official server takes, or None where there is no server."""
+        """JSON values or text that the official server takes, or None where there is no server."""
         return None
 
     def _outcome(self, question: Question, answers: Sequence[str], failure: str = "") -> Outcome:

@@ -6,6 +6,7 @@ option to which the language model gives the lowest loss wins, and no letter is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ class SeedBench(QuestionBenchmark):
             "unreadable": letter is None,
         }
 
-    def submission(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Lines for the leaderboard of its authors."""
-        return [{"question_id": one.id, "prediction": one.said["answer"]} for one in outcomes]
+    def submission(self, outcomes: Sequence[Outcome]) -> str:
+        """Lines of JSON for the leaderboard of its authors."""
+        lines = [{"question_id": one.id, "prediction": one.said["answer"]} for one in outcomes]
+        return "".join(f"{json.dumps(line)}\n" for line in lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from videolavit.evaluation.judges.interface import Judge, JudgeError
 from videolavit.evaluation.judges.protocols import GradingProtocol, Verdict
 
 __all__ = ["ACCURACY", "MALFORMED", "MISSING", "SCORE", "Verdicts", "grade", "without_grades"]
+
+_log = logging.getLogger(__name__)
 
 ACCURACY, SCORE, MALFORMED, MISSING = "accuracy (judge)", "score (judge)", "malformed (judge)", "missing (judge)"
 """Measures that grading adds."""
@@ -98,12 +101,17 @@ def grade(
     identity = judge.identity()
     requests = {number: _request(one, protocol, identity) for number, one in outcomes.items() if not one.failure}
     waiting = {one.key: one for one in requests.values() if one.key not in verdicts.replies}
+    lost: list[JudgeError] = []
     with ThreadPoolExecutor(judge.workers) as pool:
         for request, reply in pool.map(lambda one: (one, _reply(judge, protocol, one)), waiting.values()):
-            if reply is not None:
+            if isinstance(reply, JudgeError):
+                lost.append(reply)
+            else:
                 verdicts.add(request, reply, identity)
             if progress is not None:
                 progress(1)
+    if lost:
+        _log.warning("%d of %d verdicts did not come; of the first: %s", len(lost), len(waiting), lost[0])
     return {
         number: _graded(one, protocol, verdicts.replies.get(requests[number].key) if number in requests else "")
         for number, one in outcomes.items()
@@ -129,11 +137,11 @@ def _request(outcome: Outcome, protocol: GradingProtocol, identity: Mapping[str,
     return _Request(key=key, question=question, truth=truth, answer=answer)
 
 
-def _reply(judge: Judge, protocol: GradingProtocol, request: _Request) -> str | None:
+def _reply(judge: Judge, protocol: GradingProtocol, request: _Request) -> str | JudgeError:
     try:
         return judge.reply(protocol, protocol.prompt(request.question, request.truth, request.answer))
-    except JudgeError:
-        return None
+    except JudgeError as error:
+        return error
 
 
 def _graded(outcome: Outcome, protocol: GradingProtocol, reply: str | None) -> Outcome:
