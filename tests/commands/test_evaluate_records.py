@@ -125,6 +125,7 @@ def test_the_shipped_model_is_measured_and_a_finished_record_is_not_measured_aga
     assert "gqa: questions from scene graphs" in output
     assert [path.name for path in tmp_path.iterdir()] == ["gqa.jsonl"]
     before = record.read_text().splitlines()[:-1]
+    assert json.loads(before[0])["model"]["settings"]["max_clips"] >= 1
     code, _, errors = said(capsys, "gqa", "--data", data, "-o", record)
     assert code == 0, errors
     assert record.read_text().splitlines()[:-1] == before

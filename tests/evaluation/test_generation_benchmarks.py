@@ -321,6 +321,20 @@ def test_c3d_takes_values_from_0_to_255(networks):
     assert network.recipe()["input"].endswith("0 to 255")
 
 
+def test_a_network_that_resizes_gets_images_as_they_are(networks, tmp_path):
+    paths, images = dict(networks), frames(0)[:2]
+    given = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
+    expected = torch.jit.load(str(paths["inception"]))(given, return_features=True).detach().numpy()
+    np.testing.assert_allclose(Networks(paths)["inception"].features(images), expected, rtol=1e-5, atol=1e-6)
+
+    class Sizes(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.full([images.shape[0], 2], float(images.shape[3]))
+
+    torch.jit.script(Sizes()).save(str(tmp_path / "sizes.pt"))
+    assert Networks({"inception": tmp_path / "sizes.pt"})["inception"].features(images).tolist() == [[299, 299]] * 2
+
+
 def test_frame_fid_is_of_vectors_at_their_own_lengths(networks):
     made = Networks(dict(networks))
     own, unit = (made[name].features(frames(0)[:2]) for name in ("clip32", "clip"))

@@ -69,6 +69,18 @@ def test_a_record_holds_what_an_argument_needs(data, tmp_path):
     assert {"machine", "version", "seconds"} <= set(record.run)
 
 
+def test_a_record_holds_how_the_model_decodes(data, tmp_path):
+    benchmark = made(data)
+    runner = run_all(KnowingModel(benchmark), [benchmark])
+    path = tmp_path / "gqa.jsonl"
+    write_record(path, record_of(runner, "gqa", model="a test", settings={"keyframe_guidance_scale": 3.0}))
+    assert read_record(path).header["model"] == {
+        "name": "a test",
+        "digests": {"gqa": "KnowingModel"},
+        "settings": {"keyframe_guidance_scale": 3.0},
+    }
+
+
 def test_parts_merge_to_the_record_of_one_run(data, tmp_path):
     whole = tmp_path / "whole.jsonl"
     recorded(data, whole)

@@ -2,14 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from evaluation.shapes_models import LyingModel, TruthfulModel
 
-from videolavit.errors import ConfigError, OutputError
+from videolavit.errors import ConfigError, MediaError, OutputError
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks.shapes import shapes_tasks, task_names
 from videolavit.evaluation.benchmarks.things import VARIANTS, things_tasks
-from videolavit.evaluation.evaluation_report import report
+from videolavit.evaluation.evaluation_report import Report, TaskReport, report
 from videolavit.evaluation.page import results_page
 from videolavit.evaluation.runner import Runner, measure, run_all
 from videolavit.evaluation.samples import ShapesWorld
@@ -138,6 +139,37 @@ def test_a_single_sample_has_no_interval_of_its_mean():
     found = evaluated(TruthfulModel("visual_tokenizer", 1), tasks(samples=1))
     assert found.as_json()["tasks"]["visual_tokenizer"]["measures"]["ids"]["high"] is None
     assert "too few samples" in found.table()
+
+
+def test_what_has_no_scores_is_told_all_the_same():
+    failed = TaskReport(
+        name="vqav2",
+        about="questions",
+        is_core=True,
+        num_samples=3,
+        seconds_per_sample=0.5,
+        rows=(),
+        failures=("a: no such file",),
+    )
+    text = Report(tasks=(failed,), skipped={}, samples=3, seed=0, machine="one").table()
+    assert text.splitlines()[0] == "vqav2: questions (3 samples, 0.50 s each)"
+    assert "  no scores: too few samples, or a server has the answers" in text
+    assert text.endswith("  failed: a: no such file")
+
+
+def test_a_sample_that_a_task_cannot_read_is_named():
+    class Blind(TruthfulModel):
+        def visual_counts(self, images):
+            if np.array_equal(images[0], self.samples[1].first_frame):
+                raise MediaError("this one is not to be read")
+            return super().visual_counts(images)
+
+    model = Blind("visual_tokenizer", 3)
+    runner = run_all(model, tasks(samples=3))
+    found = report(runner, samples=3, seed=0)
+    [task] = found.tasks
+    assert task.failures == (f"{model.samples[1].id}: this one is not to be read",)
+    assert found["visual_tokenizer"]["ids"].count == 2
 
 
 def test_plans_that_make_no_sense_are_refused(tmp_path):

@@ -298,13 +298,15 @@ def _write_record(config: Config, runner: Runner, judge: Judge | None) -> None:
         if not is_quiet():
             print(f"videolavit: no record yet: {left} samples are still to be measured", file=sys.stderr)
         return
+    from videolavit.config import to_dict
     from videolavit.evaluation.judges.grading import judge_facts
     from videolavit.evaluation.judges.protocols import find_protocol
     from videolavit.evaluation.record import record_of, write_record
 
     protocols = {getattr(one, "judged", "") for one in runner.benchmarks.values()} - {""}
     facts = None if judge is None else judge_facts(judge, [find_protocol(name) for name in sorted(protocols)])
-    record = record_of(runner, config.name, model=config.model.model or "shipped", judge=facts)
+    settings = to_dict(_adapter(config.model).model.settings)
+    record = record_of(runner, config.name, model=config.model.model or "shipped", settings=settings, judge=facts)
     write_record(config.output, record)
 
 

@@ -227,16 +227,11 @@ def _submission(config: SubmissionConfig) -> None:
     print(f"answers to {len(outcomes)} questions in {config.output}")
 
 
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
+def _finite(value: Any) -> Any:
     """The same with null for numbers that JSON does not have, such as the ends of an interval of one group."""
-    return {
-        name: _finite(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for name, value in values.items()
-    }
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_all(paths: tuple[Path, ...]) -> dict[str, Record]:

@@ -87,7 +87,11 @@ class VideoNetwork:
 
 
 class FrameNetwork:
-    """A TorchScript network of images, such as Inception V3."""
+    """A TorchScript network of images, such as Inception V3.
+
+    One whose call takes `return_features`, as that of inception-2015-12-05.pt, gets images as they are, since it
+    resizes them itself as TensorFlow 1 does; another gets them resized.
+    """
 
     def __init__(self, path: Path, *, size: int = 299) -> None:
         self.path, self.size = path, size
@@ -97,16 +101,20 @@ class FrameNetwork:
         return {
             "file": self.path.name,
             "sha256": file_sha256(self.path),
-            "input": f"{self.size} x {self.size}, bilinear without antialias, aspect ignored, 0 to 255",
+            "input": "0 to 255, as it is where the network resizes it (return_features), "
+            f"else {self.size} x {self.size}, bilinear without antialias, aspect ignored",
         }
 
     def features(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float32[np.ndarray, "frames dim"]:
         """One vector for each frame."""
         import torch
 
-        values = resized(frames, self.size).round().clamp(0, 255).to(torch.uint8)
-        names = [one.name for one in self._module.forward.schema.arguments]
-        flags = {"return_features": True} if "return_features" in names else {}
+        resizes = any(one.name == "return_features" for one in self._module.forward.schema.arguments)
+        flags = {"return_features": True} if resizes else {}
+        if resizes:
+            values = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        else:
+            values = resized(frames, self.size).round().clamp(0, 255).to(torch.uint8)
         with torch.inference_mode():
             found = self._module(values, **flags)
         return found.reshape(len(frames), -1).float().numpy()
