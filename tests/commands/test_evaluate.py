@@ -175,6 +175,13 @@ def test_outcomes_and_their_vectors_go_when_a_record_holds_them(tmp_path):
     assert removed([]) == ["a.features"], "the vectors of the record stay"
 
 
+def test_the_command_of_a_page_measures_the_same_again():
+    config = evaluate.Config(name="things", variant="64", networks=("i3d=a.pt",), data=Path("things.npz"), seed=2)
+    assert evaluate._command(config) == (
+        "videolavit evaluate things --seed 2 --data things.npz --variant 64 --networks i3d=a.pt"
+    )
+
+
 def test_a_page_that_cannot_be_written_is_refused_before_any_work(capsys, folder, tmp_path):
     options = ["--samples", "1", "--results", tmp_path / "r.jsonl"]
     for page in (tmp_path / "gone" / "results.md", tmp_path / "results.docx"):

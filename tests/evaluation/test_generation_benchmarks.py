@@ -157,6 +157,25 @@ def test_a_reconstruction_that_keeps_everything_nothing_and_something_else(data)
     assert all_kept["ids per second"].value == 10
 
 
+def test_weights_of_lpips_are_read_once_for_all_videos(data, tmp_path, monkeypatch):
+    class Counting:
+        made = 0
+
+        def __init__(self, *_):
+            Counting.made += 1
+
+        def distance(self, one, other):
+            return 0.5
+
+    monkeypatch.setattr("videolavit.evaluation.benchmarks.reconstruction.Lpips", Counting)
+    files = {name: tmp_path / f"{name}.pth" for name in ("lpips", "vgg")}
+    for path in files.values():
+        path.write_bytes(b"weights")
+    found = scores(made(data / "TestVideo", "reconstruction", tuple(files.items())), Codec("all"))
+    assert (found["LPIPS"].value, found["LPIPS"].count, Counting.made) == (0.5, 3, 1)
+    assert "LPIPS" not in scores(made(data / "TestVideo", "reconstruction", (("vgg", files["vgg"]),)), Codec("all"))
+
+
 def test_real_features_are_found_again_by_the_next_model(data, networks, tmp_path, monkeypatch):
     from videolavit.evaluation import generation_benchmark
 

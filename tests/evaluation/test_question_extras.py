@@ -12,6 +12,7 @@ from evaluation.answering_models import KnowingModel
 from evaluation.official_files import (
     write_clip,
     write_gqa,
+    write_mmbench,
     write_mme,
     write_mmvet,
     write_video_qa,
@@ -181,3 +182,16 @@ def test_the_middle_of_a_video_is_that_of_all_its_frames(tmp_path: Path):
     assert np.array_equal(middle_frame(path, [90.0, 99.0]), whole[-1])
     with pytest.raises(MediaError, match="no such file"):
         middle_frame(tmp_path / "gone.mp4")
+
+
+def test_a_file_of_mmbench_without_answers_is_its_test_split(tmp_path: Path):
+    write_mmbench(tmp_path)
+    [benchmark] = make_benchmarks("mmbench", BenchmarkOptions(data=tmp_path))
+    assert benchmark.settings()["official_count"] == 1_164
+    path = tmp_path / "mmbench_dev_20230712.tsv"
+    head, *rows = [line.split("\t") for line in path.read_text().splitlines()]
+    place = head.index("answer")
+    without = [head, *([*row[:place], "", *row[place + 1 :]] for row in rows)]
+    path.write_text("\n".join("\t".join(row) for row in without) + "\n")
+    [benchmark] = make_benchmarks("mmbench", BenchmarkOptions(data=tmp_path))
+    assert benchmark.settings()["official_count"] == 1_784

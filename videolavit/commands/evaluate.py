@@ -355,5 +355,9 @@ def _command(config: Config) -> str:
     words += ["--seed", str(config.seed)]
     words += ["--tasks", *config.tasks] if config.tasks else []
     words += ["--model", config.model.model] if config.model.model else []
+    words += ["--revision", config.model.revision] if config.model.revision else []
+    words += ["--quantize", config.model.quantize] if config.model.quantize else []
     words += ["--data", str(config.data)] if config.data else []
+    words += ["--variant", config.variant] if config.variant else []
+    words += ["--networks", *config.networks] if config.networks else []
     return shlex.join(words)
