@@ -17,7 +17,7 @@ from videolavit.errors import ConfigError, MediaError
 from videolavit.language.loading_bars import without_bars
 from videolavit.memory.token_memory import TokenMemory
 
-__all__ = ["ClipEncoder", "ImageTextScorer"]
+__all__ = ["ClipEncoder", "ImageTextScorer", "size_by_short_side"]
 
 _IMAGES_AT_A_TIME = 32
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -80,9 +80,7 @@ class ClipEncoder:
         from PIL import Image
 
         size = self.size
-        height, width = frame.shape[:2]
-        scale = size / min(height, width)
-        new = (max(size, round(width * scale)), max(size, round(height * scale)))
+        new = size_by_short_side(frame.shape[1], frame.shape[0], size)
         image = np.asarray(Image.fromarray(frame).resize(new, Image.Resampling.BICUBIC), dtype=np.float32) / 255
         top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
         crop = image[top : top + size, left : left + size]
@@ -95,6 +93,12 @@ class ClipEncoder:
         with without_bars():
             model = CLIPModel.from_pretrained(self.path, local_files_only=True)
         return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.eval()
+
+
+def size_by_short_side(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height of an image whose short side becomes `size`; the long one rounded down, as transformers does."""
+    short = min(width, height)
+    return width * size // short, height * size // short
 
 
 class ImageTextScorer:
