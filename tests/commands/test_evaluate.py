@@ -9,6 +9,8 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -90,6 +92,14 @@ def test_a_run_of_limited_time_reports_what_is_there_and_goes_on(capsys, folder,
     assert measured() == 25
 
 
+def test_a_run_that_ends_early_says_that_there_is_no_record(capsys, folder, tmp_path):
+    record = tmp_path / "record.jsonl"
+    options = ["--tasks", "motion_tokenizer", "--samples", "3", "--minutes", "0", "-o", record]
+    code, _, told = evaluated(capsys, folder, *options)
+    assert (code, record.exists()) == (0, False)
+    assert "no record yet: 3 samples are still to be measured" in told
+
+
 def test_a_named_task_that_cannot_be_done_fails(capsys, folder, tmp_path):
     options = ["--samples", "1", "--results", tmp_path / "r.jsonl", "--tasks", "text_to_video"]
     code, written, _ = evaluated(capsys, folder, *options)
@@ -148,6 +158,28 @@ def test_bad_options_are_refused(capsys, folder, tmp_path, arguments, message):
     assert message in said
     assert len(said.splitlines()) == 1
     assert not results.exists()
+
+
+def test_outcomes_and_their_vectors_go_when_a_record_holds_them(tmp_path):
+    def removed(todo: list[int], **options: Path) -> list[str]:
+        runner: Any = SimpleNamespace(pending=lambda: todo)
+        evaluate._remove_outcomes(evaluate.Config(name="msrvtt", output=tmp_path / "a.jsonl", **options), runner)
+        return sorted(path.name for path in tmp_path.iterdir())
+
+    (tmp_path / "a.outcomes.jsonl").write_text("")
+    for name in ("a.features", "a.outcomes.features"):
+        (tmp_path / name / "msrvtt").mkdir(parents=True)
+    everything = ["a.features", "a.outcomes.features", "a.outcomes.jsonl"]
+    assert removed([1]) == everything, "something is still to be measured"
+    assert removed([], results=tmp_path / "a.outcomes.jsonl") == everything, "a file that was named is the user's"
+    assert removed([]) == ["a.features"], "the vectors of the record stay"
+
+
+def test_the_command_of_a_page_measures_the_same_again():
+    config = evaluate.Config(name="things", variant="64", networks=("i3d=a.pt",), data=Path("things.npz"), seed=2)
+    assert evaluate._command(config) == (
+        "videolavit evaluate things --seed 2 --data things.npz --variant 64 --networks i3d=a.pt"
+    )
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_any_work(capsys, folder, tmp_path):

@@ -60,6 +60,16 @@ def test_parts_are_merged_compared_and_shown(capsys, data, tmp_path):
     assert not (tmp_path / "answers.json").exists()
 
 
+def test_a_comparison_of_one_image_is_json_without_infinite_ends(capsys, data, tmp_path):
+    [benchmark] = make_benchmarks("gqa", BenchmarkOptions(data=data, limit=2))
+    record = tmp_path / "two.jsonl"
+    write_record(record, record_of(run_all(KnowingModel(benchmark), [benchmark]), "gqa", model="a test"))
+    code, output, _ = said(capsys, "compare", record, record, "--json")
+    found = json.loads(output, parse_constant=pytest.fail)
+    assert (code, found[0]["measure"]) == (0, "accuracy")
+    assert (found[0]["difference"]["value"], found[0]["difference"]["low"]) == (0, None)
+
+
 def test_answers_for_a_server_are_written(capsys, tmp_path):
     folder = write_official("vizwiz", tmp_path / "vizwiz")
     record = recorded(folder, tmp_path / "vizwiz.jsonl", name="vizwiz")
@@ -68,6 +78,22 @@ def test_answers_for_a_server_are_written(capsys, tmp_path):
     assert {frozenset(one) for one in json.loads((tmp_path / "answers.json").read_text())} == {
         frozenset({"image", "answer"})
     }
+
+
+def test_answers_for_seed_are_lines_and_a_set_of_tasks_has_no_server(capsys, tmp_path):
+    record = recorded(write_official("seed", tmp_path / "seed"), tmp_path / "seed.jsonl", name="seed")
+    code, _, errors = said(capsys, "submission", record, "-o", tmp_path / "answers.json")
+    assert code == 0, errors
+    lines = [json.loads(line) for line in (tmp_path / "answers.json").read_text().splitlines()]
+    assert [one["question_id"] for one in lines] == ["0", "v0", "1", "v1", "2", "v2"]
+    assert {one["prediction"] for one in lines} <= set("ABCD")
+    head, *others = (tmp_path / "seed.jsonl").read_text().splitlines()
+    header = json.loads(head)
+    header |= {"name": "shapes", "tasks": dict.fromkeys(("order", "borders"), header["tasks"]["seed"])}
+    (tmp_path / "seed.jsonl").write_text("\n".join([json.dumps(header), *others]))
+    code, _, errors = said(capsys, "submission", record, "-o", tmp_path / "none.json")
+    assert (code, "holds 2 tasks; no server grades shapes" in errors) == (2, True)
+    assert not (tmp_path / "none.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +125,7 @@ def test_the_shipped_model_is_measured_and_a_finished_record_is_not_measured_aga
     assert "gqa: questions from scene graphs" in output
     assert [path.name for path in tmp_path.iterdir()] == ["gqa.jsonl"]
     before = record.read_text().splitlines()[:-1]
+    assert json.loads(before[0])["model"]["settings"]["max_clips"] >= 1
     code, _, errors = said(capsys, "gqa", "--data", data, "-o", record)
     assert code == 0, errors
     assert record.read_text().splitlines()[:-1] == before

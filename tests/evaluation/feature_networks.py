@@ -22,14 +22,14 @@ class SmallI3d(nn.Module):
 
 
 class SmallClassifier(nn.Module):
-    """101 logits of a video, as C3D."""
+    """101 logits of a video of values from 0 to 255, as C3D."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Linear(3, 101)
 
     def forward(self, x: Tensor) -> Tensor:
-        return 20 * self.layer(x.mean(dim=(2, 3, 4)))
+        return 20 * self.layer(x.mean(dim=(2, 3, 4)) / 127.5 - 1)
 
 
 class SmallInception(nn.Module):

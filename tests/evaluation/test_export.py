@@ -70,6 +70,23 @@ def test_an_export_that_was_stopped_goes_on_with_the_same_seeds(tmp_path):
         evalcrafter_videos(path)
 
 
+def test_seeds_are_told_of_every_video_that_is_there(tmp_path):
+    path = tmp_path / "prompt700.txt"
+    path.write_text("a dog\na cat")
+    videos, out = evalcrafter_videos(path), tmp_path / "out"
+    assert len(list(export_videos(Renderer(), videos, out, fps=6.0))) == 2
+    assert list(export_videos(Renderer(), videos[:1], out, fps=6.0)) == []
+    told = json.loads((out / "seeds.json").read_text())
+    assert {name: one["seed"] for name, one in told.items()} == {"0000.mp4": 0, "0001.mp4": 1}
+    with pytest.raises(ConfigError, match=r"0000\.mp4: was made from seed 0, not 5"):
+        list(export_videos(Renderer(), evalcrafter_videos(path, seed=5), out, fps=6.0))
+    assert json.loads((out / "seeds.json").read_text()) == told
+    for video in (out / "videos").iterdir():
+        video.unlink()
+    assert len(list(export_videos(Renderer(), evalcrafter_videos(path, seed=5), out, fps=6.0))) == 2
+    assert json.loads((out / "seeds.json").read_text())["0001.mp4"]["seed"] == 6
+
+
 @dataclass
 class Manifest:
     """As lmms-eval's, with the fields that are used."""

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from evaluation.feature_networks import write_lpips, write_networks
 from evaluation.official_files import SEEDS, frames, scenes, write_clip, write_image, write_json
 
@@ -16,7 +17,7 @@ from videolavit.evaluation.generation_benchmark import PROTOCOLS, real_clip
 from videolavit.evaluation.metrics.distances import frechet_distance
 from videolavit.evaluation.metrics.lpips import Lpips
 from videolavit.evaluation.metrics.moments import Moments
-from videolavit.evaluation.metrics.networks import Networks
+from videolavit.evaluation.metrics.networks import ClipNetwork, Networks
 from videolavit.evaluation.real_features import RealFeatures
 from videolavit.evaluation.record import merge_records, read_record, record_of, summarising_benchmarks, write_record
 from videolavit.evaluation.runner import Part, features_folder, run_all
@@ -154,6 +155,25 @@ def test_a_reconstruction_that_keeps_everything_nothing_and_something_else(data)
         assert other["PSNR, dB"].value < 12
         assert other["SSIM"].value < 0.2
     assert all_kept["ids per second"].value == 10
+
+
+def test_weights_of_lpips_are_read_once_for_all_videos(data, tmp_path, monkeypatch):
+    class Counting:
+        made = 0
+
+        def __init__(self, *_):
+            Counting.made += 1
+
+        def distance(self, one, other):
+            return 0.5
+
+    monkeypatch.setattr("videolavit.evaluation.benchmarks.reconstruction.Lpips", Counting)
+    files = {name: tmp_path / f"{name}.pth" for name in ("lpips", "vgg")}
+    for path in files.values():
+        path.write_bytes(b"weights")
+    found = scores(made(data / "TestVideo", "reconstruction", tuple(files.items())), Codec("all"))
+    assert (found["LPIPS"].value, found["LPIPS"].count, Counting.made) == (0.5, 3, 1)
+    assert "LPIPS" not in scores(made(data / "TestVideo", "reconstruction", (("vgg", files["vgg"]),)), Codec("all"))
 
 
 def test_real_features_are_found_again_by_the_next_model(data, networks, tmp_path, monkeypatch):
@@ -309,6 +329,47 @@ def test_networks_are_named_by_file(data, networks, tmp_path):
     broken.write_bytes(b"no module")
     with pytest.raises(ConfigError, match="is no TorchScript module"):
         Networks({"i3d": broken})["i3d"].features(frames(0))
+
+
+def test_c3d_takes_values_from_0_to_255(networks):
+    paths = dict(networks)
+    network = Networks(paths)["c3d"]
+    found = network.features(np.full((20, 30, 40, 3), 255, np.uint8))
+    expected = torch.jit.load(str(paths["c3d"]))(torch.full((1, 3, 16, 112, 112), 255.0))
+    np.testing.assert_allclose(found, expected.detach().numpy()[0], rtol=1e-4, atol=1e-2)
+    assert network.recipe()["input"].endswith("0 to 255")
+
+
+def test_a_network_that_resizes_gets_images_as_they_are(networks, tmp_path):
+    paths, images = dict(networks), frames(0)[:2]
+    given = torch.from_numpy(images.copy()).permute(0, 3, 1, 2)
+    expected = torch.jit.load(str(paths["inception"]))(given, return_features=True).detach().numpy()
+    np.testing.assert_allclose(Networks(paths)["inception"].features(images), expected, rtol=1e-5, atol=1e-6)
+
+    class Sizes(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.full([images.shape[0], 2], float(images.shape[3]))
+
+    torch.jit.script(Sizes()).save(str(tmp_path / "sizes.pt"))
+    assert Networks({"inception": tmp_path / "sizes.pt"})["inception"].features(images).tolist() == [[299, 299]] * 2
+
+
+def test_frame_fid_is_of_vectors_at_their_own_lengths(networks):
+    made = Networks(dict(networks))
+    own, unit = (made[name].features(frames(0)[:2]) for name in ("clip32", "clip"))
+    lengths = np.linalg.norm(own, axis=1, keepdims=True)
+    np.testing.assert_allclose(own / lengths, unit, atol=1e-5)
+    assert not np.allclose(lengths, 1, atol=0.01)
+    assert made.recipes()["clip32"]["vectors"] == "of their own length"
+
+
+def test_weights_that_are_no_safetensors_are_hashed(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    digests = []
+    for content in (b"one", b"another"):
+        (tmp_path / "pytorch_model.bin").write_bytes(content)
+        digests.append(ClipNetwork(tmp_path).sha256)
+    assert digests[0] != digests[1]
 
 
 def test_lpips_is_zero_for_equal_images_and_grows(tmp_path):

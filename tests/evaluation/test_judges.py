@@ -1,6 +1,8 @@
 """Judges: what they may reply, what that is worth, and what happens when they do not."""
 
 import json
+import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +39,8 @@ STRANGE = (
     *("", "yes", "{'pred': 'maybe', 'score': 3}", "{'pred': 'yes'}", "{'pred': 'yes', 'score': 9}", "{'pred': 'yes', "),
     *("{'pred': 'yes', 'score': nan}", "{'pred': __import__('os'), 'score': 1}", "{" * 5000),
     "{'pred': 'yes', 'score': []}",
+    "{'pred': 'yes', [1]: 2}",
+    "{'pred': 'yes', 'score': 1" + "0" * 400 + "}",
 )
 
 
@@ -80,7 +84,8 @@ def outcome(answer, failure=""):
 REPLIES = {"dog": "{'pred': 'yes', 'score': 5}", "cat": "{'pred': 'no', 'score': 1}", "odd": "I like it"}
 
 
-def test_verdicts_become_values_and_what_is_not_one_is_counted():
+def test_verdicts_become_values_and_what_is_not_one_is_counted(caplog):
+    caplog.set_level(logging.WARNING)
     outcomes = {n: outcome(answer) for n, answer in enumerate(["dog", "cat", "odd", "lost"])}
     outcomes[4] = outcome("dog", failure="no such file")
     judge = ScriptedJudge(REPLIES)
@@ -90,6 +95,7 @@ def test_verdicts_become_values_and_what_is_not_one_is_counted():
     assert [one.values[MALFORMED] for one in found.values()] == [False, False, True, False, False]
     assert [one.values[MISSING] for one in found.values()] == [False, False, False, True, False]
     assert judge.asked == 4  # the malformed one once, the failed one never
+    assert "1 of 4 verdicts did not come; of the first: no reply" in caplog.text
     assert found[0].said["judge"] == REPLIES["dog"]
     assert without_grades(found[0]).values == outcomes[0].values
 
@@ -106,8 +112,13 @@ def test_verdicts_are_kept_and_found_again(tmp_path):
     assert second.asked == 1
     assert [one.values for one in again.values()] == [one.values for one in found.values()]
     assert len(path.read_text().splitlines()) == 3
-    path.write_text("buy milk\n")
-    with pytest.raises(OutputError, match="line 1: is no verdict"):
+    for text in ("buy milk\n", "buy milk"):
+        path.write_text(text)
+        with pytest.raises(OutputError, match="line 1: is no verdict"):
+            Verdicts(path)
+        assert path.read_text() == text
+    path.write_bytes(b"\xff")
+    with pytest.raises(OutputError, match="verdicts cannot be read"):
         Verdicts(path)
 
 
@@ -174,6 +185,19 @@ def test_a_server_that_stays_busy_or_refuses_gives_no_reply(server):
             judge_at(server).reply(VIDEO_QA, "Is it?")
 
 
+def test_a_connection_that_breaks_while_a_reply_is_read_is_tried_again(monkeypatch):
+    tries = []
+
+    def broken(*_, **__):
+        tries.append(1)
+        raise ssl.SSLError("record layer failure")
+
+    monkeypatch.setattr("urllib.request.urlopen", broken)
+    with pytest.raises(JudgeError, match=r"no reply after 2 tries: .*record layer failure"):
+        ServerJudge("https://127.0.0.1:9/v1", "a-model", tries=2, wait=0.01).reply(VIDEO_QA, "Is it?")
+    assert len(tries) == 2
+
+
 def test_a_server_that_is_silent_or_gone_gives_no_reply():
     with pytest.raises(JudgeError, match="no reply after 2 tries"):
         ServerJudge("http://127.0.0.1:9/v1", "a-model", tries=2, wait=0.01).reply(VIDEO_QA, "Is it?")
@@ -206,6 +230,8 @@ def test_a_local_judge_cannot_leave_the_form(folder):
     prompt = VIDEO_QA.prompt("What moves?", "a dog", "a cat")
     assert judge.reply(VIDEO_QA, prompt) == open_judge(str(folder)).reply(VIDEO_QA, prompt)
     assert len(judge.identity()["sha256"]) == 64
+    with pytest.raises(ConfigError, match="device=nowhere: cannot be used here"):
+        open_judge(str(folder), device="nowhere").reply(VIDEO_QA, prompt)
 
 
 def test_another_judge_has_another_identity(folder, tmp_path):
@@ -215,7 +241,10 @@ def test_another_judge_has_another_identity(folder, tmp_path):
     shutil.copytree(folder, copy)
     assert open_judge(str(copy)).identity() == open_judge(str(folder)).identity()
     (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
-    assert open_judge(str(copy)).identity() != open_judge(str(folder)).identity()
+    changed = open_judge(str(copy)).identity()
+    assert changed != open_judge(str(folder)).identity()
+    (copy / "pytorch_model.bin").write_bytes(b"weights of another form")
+    assert open_judge(str(copy)).identity() != changed
     with pytest.raises(ConfigError, match="holds no transformers model"):
         open_judge(str(tmp_path))
 

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from evaluation.answering_models import GuessingModel, KnowingModel
 from evaluation.official_files import write_official
 
 from videolavit.errors import ConfigError, OutputError
-from videolavit.evaluation.benchmark import BenchmarkOptions
+from videolavit.evaluation.benchmark import BenchmarkOptions, Outcome
 from videolavit.evaluation.benchmarks import make_benchmarks
 from videolavit.evaluation.compare import compare, comparison_table
 from videolavit.evaluation.record import (
@@ -56,6 +57,7 @@ def test_a_record_holds_what_an_argument_needs(data, tmp_path):
     settings = record.header["tasks"]["gqa"]["settings"]
     assert len(settings["data"]["testdev_balanced_questions.json"]) == 64
     assert "{question}" in settings["prompt"]
+    assert settings["scorer"] == "exact equality as LLaVA-1.5 does it"
     assert settings["decoding"] == {"max_new_tokens": 128, "greedy": True}
     assert record.header["model"]["digests"] == {"gqa": "KnowingModel"}
     first = record.outcomes["gqa"][0]
@@ -67,6 +69,18 @@ def test_a_record_holds_what_an_argument_needs(data, tmp_path):
     assert {"machine", "version", "seconds"} <= set(record.run)
 
 
+def test_a_record_holds_how_the_model_decodes(data, tmp_path):
+    benchmark = made(data)
+    runner = run_all(KnowingModel(benchmark), [benchmark])
+    path = tmp_path / "gqa.jsonl"
+    write_record(path, record_of(runner, "gqa", model="a test", settings={"keyframe_guidance_scale": 3.0}))
+    assert read_record(path).header["model"] == {
+        "name": "a test",
+        "digests": {"gqa": "KnowingModel"},
+        "settings": {"keyframe_guidance_scale": 3.0},
+    }
+
+
 def test_parts_merge_to_the_record_of_one_run(data, tmp_path):
     whole = tmp_path / "whole.jsonl"
     recorded(data, whole)
@@ -76,6 +90,18 @@ def test_parts_merge_to_the_record_of_one_run(data, tmp_path):
     merged = tmp_path / "merged.jsonl"
     write_record(merged, merge_records(dict(reversed(records.items())), summarising_benchmarks))
     assert all_but_the_run(merged) == all_but_the_run(whole)
+
+
+def test_a_task_that_needs_data_is_summarised_without_it():
+    names = ["visual_tokenizer", "real_videos"]
+    header = {"name": "shapes", "tasks": {name: {"settings": {"task": name}} for name in names}}
+    found = {one.name: one for one in summarising_benchmarks(header)}
+    assert list(found) == names
+    outcomes = [
+        Outcome(id="a.mp4", values={"PSNR, dB": [30.0, 20.0]}),
+        Outcome(id="b.mp4", values={"PSNR, dB": [31.0]}),
+    ]
+    assert found["real_videos"].summary(outcomes)["PSNR, dB"].value == 27
 
 
 def test_mixed_settings_are_refused(data, tmp_path):
@@ -114,6 +140,20 @@ def test_two_models_are_compared_sample_by_sample(data, tmp_path):
     other_seed = recorded(data, tmp_path / "c.jsonl", seed=1)
     with pytest.raises(ConfigError, match="differ in seed"):
         compare(good, other_seed)
+
+
+def test_records_that_two_judges_graded_are_not_compared(data, tmp_path):
+    plain = recorded(data, tmp_path / "a.jsonl")
+
+    def graded(model, prompts):
+        return replace(plain, header={**plain.header, "judge": {"model": model, "prompts": prompts}})
+
+    used = {"video-qa": "a digest"}
+    assert compare(graded("one", used), graded("one", used))
+    assert compare(graded("one", used), plain)
+    assert compare(graded("one", used), graded("another", {}))  # whose benchmark no judge grades
+    with pytest.raises(ConfigError, match="graded by different judges"):
+        compare(graded("one", used), graded("another", used))
 
 
 def test_the_table_shows_published_values_beside_ours(data, tmp_path):

@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from evaluation.shapes_models import LyingModel, TruthfulModel
 
-from videolavit.errors import ConfigError, OutputError
+from videolavit.errors import ConfigError, MediaError, OutputError
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks.shapes import shapes_tasks, task_names
-from videolavit.evaluation.evaluation_report import report
+from videolavit.evaluation.benchmarks.things import VARIANTS, things_tasks
+from videolavit.evaluation.evaluation_report import Report, TaskReport, report
 from videolavit.evaluation.page import results_page
 from videolavit.evaluation.runner import Runner, measure, run_all
 from videolavit.evaluation.samples import ShapesWorld
@@ -60,12 +62,29 @@ def test_results_of_another_model_or_seed_do_not_count(tmp_path):
     assert len(path.read_text().splitlines()) == 45
 
 
+def test_results_of_other_videos_or_of_a_smaller_world_do_not_count(tmp_path):
+    def settings(folder):
+        [task] = shapes_tasks(BenchmarkOptions(data=folder), ["real_videos"])
+        return task.settings()
+
+    folders = [tmp_path / name for name in "abc"]
+    for folder, content in zip(folders, (b"one", b"another", b"one"), strict=True):
+        folder.mkdir()
+        (folder / "clip.mp4").write_bytes(content)
+    first, other, same = map(settings, folders)
+    assert first == same != other
+    worlds = [things_tasks(BenchmarkOptions(variant=one), ["things_two"])[0].settings() for one in VARIANTS]
+    assert len({json.dumps(one) for one in worlds}) == len(VARIANTS) > 1
+    assert tasks()[0].settings() == {"task": "visual_tokenizer", "seed": 0, "revision": 1}
+
+
 def test_a_file_of_something_else_is_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
-    path.write_text("buy milk\n")
-    with pytest.raises(OutputError, match="line 1: is no result"):
-        evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), path)
-    assert path.read_text() == "buy milk\n"
+    for text in ("buy milk\n", "buy milk", '{"task": "of today"}\nbuy milk'):
+        path.write_text(text)
+        with pytest.raises(OutputError, match="is no result"):
+            evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), path)
+        assert path.read_text() == text
     with pytest.raises(OutputError, match="cannot be read"):
         evaluated(TruthfulModel("visual_tokenizer", 1), tasks(), tmp_path)
 
@@ -120,6 +139,37 @@ def test_a_single_sample_has_no_interval_of_its_mean():
     found = evaluated(TruthfulModel("visual_tokenizer", 1), tasks(samples=1))
     assert found.as_json()["tasks"]["visual_tokenizer"]["measures"]["ids"]["high"] is None
     assert "too few samples" in found.table()
+
+
+def test_what_has_no_scores_is_told_all_the_same():
+    failed = TaskReport(
+        name="vqav2",
+        about="questions",
+        is_core=True,
+        num_samples=3,
+        seconds_per_sample=0.5,
+        rows=(),
+        failures=("a: no such file",),
+    )
+    text = Report(tasks=(failed,), skipped={}, samples=3, seed=0, machine="one").table()
+    assert text.splitlines()[0] == "vqav2: questions (3 samples, 0.50 s each)"
+    assert "  no scores: too few samples, or a server has the answers" in text
+    assert text.endswith("  failed: a: no such file")
+
+
+def test_a_sample_that_a_task_cannot_read_is_named():
+    class Blind(TruthfulModel):
+        def visual_counts(self, images):
+            if np.array_equal(images[0], self.samples[1].first_frame):
+                raise MediaError("this one is not to be read")
+            return super().visual_counts(images)
+
+    model = Blind("visual_tokenizer", 3)
+    runner = run_all(model, tasks(samples=3))
+    found = report(runner, samples=3, seed=0)
+    [task] = found.tasks
+    assert task.failures == (f"{model.samples[1].id}: this one is not to be read",)
+    assert found["visual_tokenizer"]["ids"].count == 2
 
 
 def test_plans_that_make_no_sense_are_refused(tmp_path):

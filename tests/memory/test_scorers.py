@@ -17,7 +17,7 @@ from videolavit.errors import MediaError
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.prompts import VideoInput
 from videolavit.memory.context import ContextOptions
-from videolavit.memory.image_text import ClipEncoder, ImageTextScorer
+from videolavit.memory.image_text import ClipEncoder, ImageTextScorer, size_by_short_side
 from videolavit.memory.likelihood_scores import LikelihoodScorer
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline import VideoLaVIT
@@ -85,6 +85,13 @@ def test_an_encoder_compares_keyframes_with_the_question_and_keeps_their_vectors
     again = ImageTextScorer(Blind(encoder.path))(memory, "a red circle moves")
     np.testing.assert_allclose(again, scores, atol=2e-3)
     kept.unlink()
+
+
+def test_images_are_resized_for_an_encoder_as_transformers_does():
+    assert size_by_short_side(320, 240, 224) == (298, 224)  # 298.67
+    assert size_by_short_side(240, 320, 224) == (224, 298)
+    assert size_by_short_side(480, 240, 224) == (448, 224)
+    assert size_by_short_side(24, 32, 32) == (32, 42)
 
 
 def test_a_memory_without_images_says_so(model: VideoLaVIT, memory: TokenMemory, tmp_path: Path):

@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -92,6 +93,8 @@ class Config:
     """Language model that grades answers: a folder of transformers, or an OpenAI-compatible address."""
     judge_model: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the model at that address."""
+    judge_device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
+    """Device of a judge in a folder; auto is a GPU that CUDA or ROCm knows, else the CPU."""
     verdicts: Annotated[Path | None, arg(metavar="FILE")] = None
     """File of verdicts that are kept and found again; by default beside the record."""
     output: Annotated[Path | None, arg(metavar="RECORD.jsonl", aliases=("-o",))] = None
@@ -139,13 +142,14 @@ def run(config: Any) -> int:
         return evaluate_records.run(config)
     _check(config)
     runner = _runner(config)
-    judge = open_judge(config.judge, model=config.judge_model)
+    judge = open_judge(config.judge, model=config.judge_model, device=config.judge_device)
     if config.output is None and config.results is None and not is_quiet():
         print(f"videolavit: outcomes are kept in {_results(config)}; -o or --results names a file", file=sys.stderr)
     _measure_all(config, runner)
     _grade(config, runner, judge)
     _write_record(config, runner, judge)
     _report(config, runner)
+    _remove_outcomes(config, runner)
     return 1 if runner.skipped and (config.tasks or not runner.benchmarks) else 0
 
 
@@ -288,18 +292,35 @@ def _grade(config: Config, runner: Runner, judge: Judge | None) -> None:
 
 
 def _write_record(config: Config, runner: Runner, judge: Judge | None) -> None:
-    if config.output is None or runner.pending():
+    if config.output is None:
         return
+    if left := sum(len(chunk.numbers) for chunk in runner.pending()):
+        if not is_quiet():
+            print(f"videolavit: no record yet: {left} samples are still to be measured", file=sys.stderr)
+        return
+    from videolavit.config import to_dict
     from videolavit.evaluation.judges.grading import judge_facts
     from videolavit.evaluation.judges.protocols import find_protocol
     from videolavit.evaluation.record import record_of, write_record
 
     protocols = {getattr(one, "judged", "") for one in runner.benchmarks.values()} - {""}
     facts = None if judge is None else judge_facts(judge, [find_protocol(name) for name in sorted(protocols)])
-    record = record_of(runner, config.name, model=config.model.model or "shipped", judge=facts)
+    settings = to_dict(_adapter(config.model).model.settings)
+    record = record_of(runner, config.name, model=config.model.model or "shipped", settings=settings, judge=facts)
     write_record(config.output, record)
-    if config.results is None:
-        _results(config).unlink(missing_ok=True)
+
+
+def _remove_outcomes(config: Config, runner: Runner) -> None:
+    """Remove outcomes that the record holds, and their vectors beside it; a file named with --results stays."""
+    from videolavit.evaluation.runner import features_folder
+
+    if config.output is None or config.results is not None or runner.pending():
+        return
+    results = _results(config)
+    results.unlink(missing_ok=True)
+    vectors = features_folder(results)
+    if vectors.name == f"{config.output.stem}.outcomes.features":
+        shutil.rmtree(vectors, ignore_errors=True)
 
 
 def _report(config: Config, runner: Runner) -> None:
@@ -334,5 +355,9 @@ def _command(config: Config) -> str:
     words += ["--seed", str(config.seed)]
     words += ["--tasks", *config.tasks] if config.tasks else []
     words += ["--model", config.model.model] if config.model.model else []
+    words += ["--revision", config.model.revision] if config.model.revision else []
+    words += ["--quantize", config.model.quantize] if config.model.quantize else []
     words += ["--data", str(config.data)] if config.data else []
+    words += ["--variant", config.variant] if config.variant else []
+    words += ["--networks", *config.networks] if config.networks else []
     return shlex.join(words)

@@ -34,8 +34,9 @@ def compare(first: Record, second: Record) -> list[Difference]:
     """Differences in every measure that both records have of the same samples.
 
     Raises:
-        ConfigError: the records share no sample, or their settings differ in anything but the model.
+        ConfigError: the records share no sample, or their settings or judges differ, and not only their models.
     """
+    _check_judges(first, second)
     found = []
     for task in first.outcomes:
         if task in second.outcomes:
@@ -69,6 +70,16 @@ def _check_settings(task: str, first: Record, second: Record) -> None:
             raise ConfigError(f"{task}: the records differ in {name} ({left!r} and {right!r}), not only in the model")
 
 
+def _check_judges(first: Record, second: Record) -> None:
+    """Refuse records that two judges graded: one without grades shares no measure of theirs, and may be compared."""
+    judges = [record.header.get("judge") for record in (first, second)]
+    graded = [judge for judge in judges if judge is not None and judge.get("prompts")]
+    if len(graded) == 2 and graded[0] != graded[1]:
+        raise ConfigError(
+            f"the records were graded by different judges ({graded[0]!r} and {graded[1]!r}); grade both by one"
+        )
+
+
 def _by_id(record: Record, task: str) -> dict[str, Outcome]:
     return {one.id: one for one in record.outcomes[task].values() if one is not None}
 
@@ -82,7 +93,7 @@ def _task_differences(task: str, first: Mapping[str, Outcome], second: Mapping[s
     return [
         _difference(task, measure, [first[name] for name in shared], [second[name] for name in shared], bootstrap)
         for measure in measures
-        if any(measure in second[name].values for name in shared)
+        if any(measure in first[name].values and measure in second[name].values for name in shared)
     ]
 
 

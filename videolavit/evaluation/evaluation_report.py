@@ -91,7 +91,7 @@ class Report:
 
     def table(self) -> str:
         """For a terminal."""
-        blocks = [_text_table(task) for task in self.tasks if task.rows]
+        blocks = [_text_table(task) for task in self.tasks if task.rows or task.num_samples]
         blocks += [f"{name}: not measured: {reason}" for name, reason in self.skipped.items()]
         return "\n\n".join(blocks)
 
@@ -154,6 +154,9 @@ def _text_table(task: TaskReport) -> str:
     lines = [("", "value", "95 % interval", "n", "target", "met"), *(row.cells() for row in task.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = [f"{task.name}: {task.about} ({task.num_samples} samples, {task.seconds_per_sample:.2f} s each)"]
+    if not task.rows:
+        lines = []
+        text.append("  no scores: too few samples, or a server has the answers (`videolavit evaluate submission`)")
     for name, *others in lines:
         cells = [other.rjust(width) for other, width in zip(others, widths[1:], strict=True)]
         text.append("  " + "  ".join([name.ljust(widths[0]), *cells]).rstrip())

@@ -15,6 +15,7 @@ from typing import Any
 
 from videolavit.errors import ConfigError
 from videolavit.evaluation.files import read_json
+from videolavit.jobs.partial_files import write_text
 
 __all__ = ["SUITES", "ExportedVideo", "evalcrafter_videos", "export_videos", "vbench_videos"]
 
@@ -98,13 +99,16 @@ def export_videos(
         folder: gets `videos/` and `seeds.json`; files that are complete are kept.
         fps: frames per second of the files.
         batch_size: videos that are generated together.
+
+    Raises:
+        ConfigError: a video that is there was made from another seed.
     """
     from videolavit.video.io.write import write_video
 
     target = folder / "videos"
+    seeds = _kept_seeds(folder, videos) | {one.name: {"prompt": one.prompt, "seed": one.seed} for one in videos}
     target.mkdir(parents=True, exist_ok=True)
-    seeds = {one.name: {"prompt": one.prompt, "seed": one.seed} for one in videos}
-    (folder / "seeds.json").write_text(json.dumps(seeds, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "seeds.json", json.dumps(seeds, indent=1) + "\n")
     waiting = [one for one in videos if not (target / one.name).is_file()]
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
@@ -112,6 +116,20 @@ def export_videos(
         for one, frames in zip(batch, made, strict=True):
             write_video(frames, target / one.name, fps=fps)
             yield one
+
+
+def _kept_seeds(folder: Path, videos: Sequence[ExportedVideo]) -> dict[str, Any]:
+    """Content of a folder's `seeds.json`, if there is one; what it says of videos that are there must stay true."""
+    path = folder / "seeds.json"
+    known = read_json(path) if path.is_file() else {}
+    for one in videos:
+        seed = known.get(one.name, {}).get("seed", one.seed)
+        if seed != one.seed and (folder / "videos" / one.name).is_file():
+            raise ConfigError(
+                f"{folder / 'videos' / one.name}: was made from seed {seed}, not {one.seed}; "
+                "give --seed and --dimensions as before, or choose another folder"
+            )
+    return known
 
 
 def _checked(name: str) -> str:

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, OutputError
 
-__all__ = ["DataFile", "field_of", "file_sha256", "found_file", "read_json"]
+__all__ = ["DataFile", "cut_off", "field_of", "file_sha256", "found_file", "half_line", "read_json"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +66,30 @@ def field_of(entry: Any, name: str, path: Path, place: object) -> Any:
         return entry[name]
     except (KeyError, TypeError, IndexError) as error:
         raise ConfigError(f"{path}: entry {place} has no {name!r}; this is not the official file") from error
+
+
+def half_line(text: str, beginning: str) -> str:
+    """Last line of a file, if a process was killed while it wrote it; empty if not, or if it is another's text.
+
+    Args:
+        text: of the file, to which whole lines are added.
+        beginning: of every line.
+    """
+    last = text[text.rfind("\n") + 1 :]
+    return last if last.startswith(beginning) or beginning.startswith(last) else ""
+
+
+def cut_off(path: Path, end: str) -> None:
+    """Take a text off the end of a UTF-8 file; what is before it is not written again.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size - len(end.encode()))
+    except OSError as error:
+        raise OutputError(f"{path}: its last line, which is cut off, cannot be taken away: {error}") from error
 
 
 def file_sha256(path: Path) -> str:

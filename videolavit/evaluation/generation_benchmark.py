@@ -85,7 +85,7 @@ class GenerationBenchmark(ABC):
     useful: ClassVar[tuple[str, ...]]
     """Feature networks of which at least one must be given."""
     official_count: ClassVar[int | None] = None
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     needs: tuple[str, ...] = VIDEO
     targets: Mapping[str, Target] = {}
     batch_size: int = 4
@@ -136,7 +136,13 @@ class GenerationBenchmark(ABC):
     @cached_property
     def prompts(self) -> list[Prompt]:
         """All prompts, or the first `limit`."""
-        found = self.read(self._data())
+        try:
+            found = self.read(self._data())
+        except (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{self.name}: a file in {self._data()} is not of the official form ({type(error).__name__}: {error}); "
+                "unpack or download it again"
+            ) from error
         if not found:
             raise ConfigError(f"{self.name}: found no prompts in {self._data()}")
         return found[: self.options.limit]
@@ -152,7 +158,7 @@ class GenerationBenchmark(ABC):
             "benchmark": self.name,
             "revision": self.revision,
             "variant": self.variant,
-            "clips": asdict(self.protocol),
+            "clips": asdict(self.protocol) if self.variant in PROTOCOLS else None,
             "networks": self.networks.recipes(),
             "data": {path.name: file_sha256(path) for path in found if path is not None and path.is_file()},
             "limit": self.options.limit,

@@ -17,8 +17,12 @@ import numpy as np
 
 from videolavit.errors import OutputError
 from videolavit.evaluation.benchmark import Outcome
+from videolavit.evaluation.files import cut_off, half_line
 
 __all__ = ["Journal", "Stored", "load_arrays", "outcome_from_json", "outcome_to_json", "save_arrays"]
+
+_BEGINNING = '{"task": '
+"""Of every line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,16 +94,16 @@ class Journal:
             text = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise OutputError(f"{path}: results cannot be read: {error}") from error
-        if text and not text.endswith("\n"):  # killed in the middle of a line: that sample is measured again
-            text = text[: text.rfind("\n") + 1]
-            path.write_text(text, encoding="utf-8")
-        for number, line in enumerate(text.splitlines(), start=1):
+        half = half_line(text, _BEGINNING)
+        for number, line in enumerate(text.removesuffix(half).splitlines(), start=1):
             try:
                 self._take(json.loads(line))
             except (ValueError, TypeError, KeyError) as error:
                 raise OutputError(
                     f"{path}, line {number}: is no result of an evaluation ({error}); choose another file"
                 ) from error
+        if half:  # killed in the middle of a line: that sample is measured again
+            cut_off(path, half)
 
     def _take(self, values: dict[str, Any]) -> None:
         task, number = values["task"], values["number"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,23 @@ def as_image(source: Any) -> Any:
 
 
 def middle_frame(video: Path, segment: Sequence[float] | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Frame in the middle of a video, or of a segment of it.
+    """Frame in the middle of a video, or of a segment of it, however long that is: one frame is kept at a time.
 
     Args:
         video: a file.
         segment: start and end in seconds.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or holds no frame.
     """
-    frames = frames_at(video, float(_READ_FPS))
-    middle = len(frames) // 2
-    if segment is not None:
-        middle = min(len(frames) - 1, int((segment[0] + segment[1]) / 2 * _READ_FPS))
-    return frames[middle]
+    if segment is None:
+        middle = sum(1 for _ in _frames(video, _READ_FPS)) // 2
+    else:
+        middle = int((segment[0] + segment[1]) / 2 * _READ_FPS)
+    [frame] = deque(itertools.islice(_frames(video, _READ_FPS), middle + 1), maxlen=1) or [None]
+    if frame is None:
+        raise MediaError(f"{video}: holds no frame")
+    return frame
 
 
 def frames_at(video: Path, fps: float | None, *, most: int | None = None) -> UInt8[np.ndarray, "frames height width 3"]:
@@ -61,13 +65,24 @@ def frames_at(video: Path, fps: float | None, *, most: int | None = None) -> UIn
     Raises:
         MediaError: the file cannot be read, or holds no frame.
     """
-    from videolavit.video.clips.timeline import images_on_ticks
     from videolavit.video.io.probe import probe
 
-    if not video.is_file():
-        raise MediaError(f"{video}: no such file")
+    _check_file(video)
     rate = Fraction(fps).limit_denominator(1001) if fps is not None else Fraction(probe(video).frame_rate or _READ_FPS)
-    frames = list(itertools.islice(images_on_ticks(video, fps=rate), most))
+    frames = list(itertools.islice(_frames(video, rate), most))
     if not frames:
         raise MediaError(f"{video}: holds no frame")
     return np.stack(frames)
+
+
+def _frames(video: Path, rate: Fraction) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    """Frames of a file at a rate, as they are read."""
+    from videolavit.video.clips.timeline import images_on_ticks
+
+    _check_file(video)
+    return images_on_ticks(video, fps=rate)
+
+
+def _check_file(video: Path) -> None:
+    if not video.is_file():
+        raise MediaError(f"{video}: no such file")

@@ -57,8 +57,10 @@ class QuestionBenchmark(ABC):
     """Questions of the official split."""
     variants: ClassVar[tuple[str, ...]] = ()
     """Ways in which it can be done; the first is the default."""
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     """To be counted up when it measures something else than before."""
+    scorer: str = ""
+    """Rule by which an answer is scored, for records."""
     max_new_tokens: ClassVar[int] = 128
     needs: tuple[str, ...] = QUESTIONS
     targets: Mapping[str, Target] = {}
@@ -112,9 +114,15 @@ class QuestionBenchmark(ABC):
         """Questions that are asked: all, or the first `limit`.
 
         Raises:
-            ConfigError: there is none, or two have the same id.
+            ConfigError: there is none, two have the same id, or a file is not of the official form.
         """
-        questions = self.read(self._data())
+        try:
+            questions = self.read(self._data())
+        except (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{self.name}: a file in {self._data()} is not of the official form ({type(error).__name__}: {error}); "
+                "unpack or download it again"
+            ) from error
         if not questions:
             raise ConfigError(f"{self.name}: found no questions in {self._data()}")
         twice = [id_ for id_, times in Counter(question.id for question in questions).items() if times > 1]
@@ -132,6 +140,7 @@ class QuestionBenchmark(ABC):
             "variant": self.variant,
             "data": self._hashes,
             "prompt": self.prompt,
+            "scorer": self.scorer,
             "decoding": {"max_new_tokens": self.max_new_tokens, "greedy": True},
             "limit": self.options.limit,
             "seed": self.options.seed,
@@ -161,7 +170,7 @@ class QuestionBenchmark(ABC):
         return means(outcomes, plain=self.plain)
 
     def submission(self, outcomes: Sequence[Outcome]) -> Any:
-        """Document that the official server takes, or None where there is no server."""
+        """JSON values or text that the official server takes, or None where there is no server."""
         return None
 
     def _outcome(self, question: Question, answers: Sequence[str], failure: str = "") -> Outcome:

@@ -24,7 +24,7 @@ from videolavit.jobs.partial_files import partial_path
 
 __all__ = ["RealFeatures"]
 
-_REVISION = 1
+_REVISION = 2
 """To be raised when frames are read, chosen or resized in another way."""
 
 

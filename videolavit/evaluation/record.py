@@ -1,6 +1,6 @@
 """The record of an evaluation: all that is needed to argue with a number, in one file of JSON lines.
 
-    header   benchmarks with their settings (data hashes, prompts, decoding, scorer), model, part
+    header   benchmarks with their settings (data hashes, prompts, decoding, scorer), model and its settings, part
     sample   one line for each: id, prompt, answer, truth, values, why it failed
     scores   for each benchmark: scores with intervals, n, failures, the official count, judge
     run      machine, version, seconds: the only line in which two runs of the same thing differ
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +71,21 @@ def score_lines(
     }
 
 
-def record_of(runner: Runner, name: str, *, model: str, judge: Mapping[str, Any] | None = None) -> Record:
+def record_of(
+    runner: Runner,
+    name: str,
+    *,
+    model: str,
+    settings: Mapping[str, Any] | None = None,
+    judge: Mapping[str, Any] | None = None,
+) -> Record:
     """The record of a runner that has measured everything of its part.
 
     Args:
         runner: its benchmarks and outcomes.
         name: of the benchmark, or of the set of tasks.
         model: where the model came from, as a reader would name it.
+        settings: of the model, such as steps and guidance, as JSON values.
         judge: facts of the judge that graded the outcomes.
     """
     from videolavit.evaluation.evaluation_report import machine
@@ -85,7 +93,7 @@ def record_of(runner: Runner, name: str, *, model: str, judge: Mapping[str, Any]
     outcomes = {task: {n: one.outcome for n, one in runner.stored(task).items()} for task in runner.benchmarks}
     seconds = sum(one.seconds for task in runner.benchmarks for one in runner.stored(task).values())
     return Record(
-        header=_header(runner, name, model) | ({} if judge is None else {"judge": dict(judge)}),
+        header=_header(runner, name, model, settings) | ({} if judge is None else {"judge": dict(judge)}),
         outcomes=outcomes,
         scores=score_lines(list(runner.benchmarks.values()), outcomes),
         run={"machine": machine(), "seconds": round(seconds, 1), "skipped": runner.skipped},
@@ -113,10 +121,15 @@ def known_outcomes(path: Path, runner: Runner) -> Iterator[tuple[str, int, Outco
 def summarising_benchmarks(header: Mapping[str, Any]) -> list[Benchmark]:
     """Benchmarks of a header, without their data: enough to summarise outcomes."""
     from videolavit.evaluation.benchmarks import make_benchmarks
+    from videolavit.evaluation.tasks import Task
 
     settings = next(iter(header["tasks"].values()))["settings"]
     made = make_benchmarks(header["name"], BenchmarkOptions(variant=settings.get("variant") or None))
-    return [one for one in made if one.name in header["tasks"]]
+    found = {one.name: one for one in made if one.name in header["tasks"]}
+    for one in made:
+        if isinstance(one, Task):  # tasks of a set are summarised in one way, those too that need data to be made
+            found |= {name: replace(one, name=name) for name in header["tasks"] if name not in found}
+    return [found[name] for name in header["tasks"] if name in found]
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -156,7 +169,7 @@ def read_record(path: Path) -> Record:
         if lines[-1].get("kind") != "run":
             raise ValueError("its last line is missing: it was cut off")
         return _from_lines(path, lines)
-    except (OSError, ValueError, KeyError, AttributeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path}: is no record of an evaluation ({error})") from error
 
 
@@ -212,7 +225,7 @@ def estimate_from_json(values: Mapping[str, Any]) -> Estimate:
     )
 
 
-def _header(runner: Runner, name: str, model: str) -> dict[str, Any]:
+def _header(runner: Runner, name: str, model: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
     tasks = {
         task: {
             "settings": benchmark.settings(),
@@ -225,7 +238,8 @@ def _header(runner: Runner, name: str, model: str) -> dict[str, Any]:
     }
     part = [runner.part.index, runner.part.total]
     digests = {task: runner.model_digests[task] for task in runner.benchmarks}
-    return {"format": FORMAT, "name": name, "model": {"name": model, "digests": digests}, "part": part, "tasks": tasks}
+    told = {"name": model, "digests": digests} | ({} if settings is None else {"settings": dict(settings)})
+    return {"format": FORMAT, "name": name, "model": told, "part": part, "tasks": tasks}
 
 
 def _score_line(benchmark: Benchmark, outcomes: Mapping[int, Outcome | None]) -> dict[str, Any]:

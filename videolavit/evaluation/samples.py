@@ -5,6 +5,7 @@ A sample is a number. It stands for the same images on every machine, so a run c
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from videolavit.data.shards import Record
 from videolavit.data.user_videos import video_file_records
 from videolavit.data.video_lists import VIDEO_EXTENSIONS, NamedVideo
 from videolavit.errors import ConfigError
+from videolavit.evaluation.files import file_sha256
 
 __all__ = ["FIRST_SEED", "RealVideo", "RealVideos", "Samples", "SceneSample", "ShapesWorld"]
 
@@ -34,7 +36,10 @@ SEEDS_APART = 1_000_000
 
 @runtime_checkable
 class Samples(Protocol):
-    """Numbered samples."""
+    """Numbered samples.
+
+    Those that the name of a task and a seed do not decide alone have a method `settings`, too, which gives JSON values.
+    """
 
     def check(self) -> None:
         """Raise ConfigError if they cannot be made here."""
@@ -149,6 +154,11 @@ class RealVideos:
 
     def check(self) -> None:
         """Nothing: the folder was looked at when this was made."""
+
+    def settings(self) -> dict[str, Any]:
+        """Digest of the names and contents of the videos: results of another folder are not those of this one."""
+        lines = [f"{path.relative_to(self.folder)} {file_sha256(path)}\n" for path in self.paths]
+        return {"videos": hashlib.sha256("".join(lines).encode()).hexdigest(), "max_clips": self.max_clips}
 
     def count(self, wanted: int) -> int:
         return len(self.paths)

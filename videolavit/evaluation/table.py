@@ -46,7 +46,8 @@ def scores_text(record: Record) -> str:
         width = max((len(name) for name, _ in rows), default=0)
         count = record.header["tasks"][task]["settings"].get("official_count")
         head = f"{task}: {line['n']} samples" + (f" of {count}" if count else "")
-        head += f", {line['failed']} failed and counted as wrong" if line["failed"] else ""
+        head += f", {line['failed']} failed" if line["failed"] else ""
+        head += f", {line['unusable']} without anything to measure" if line.get("unusable") else ""
         blocks.append("\n".join([head, *(f"  {name.ljust(width)}  {_with_interval(found)}" for name, found in rows)]))
         blocks += [f"  failed: {one['id']}: {one['reason']}" for one in line["failures"]]
     return "\n".join(blocks)

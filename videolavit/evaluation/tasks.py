@@ -67,7 +67,8 @@ class Task:
         return self.samples.sample(number, self.seed)
 
     def settings(self) -> dict[str, Any]:
-        return {"task": self.name, "seed": self.seed, "revision": REVISION}
+        chosen = getattr(self.samples, "settings", dict)()
+        return {"task": self.name, "seed": self.seed, "revision": REVISION} | ({"samples": chosen} if chosen else {})
 
     def measure(self, model: ModelAdapter, samples: Sequence[Any]) -> list[Outcome | None]:
         results = self.results(model, samples)
@@ -76,8 +77,9 @@ class Task:
             for sample, result in zip(samples, results, strict=True)
         ]
 
-    def failed(self, sample: Any, reason: str) -> None:
-        """Nothing: what is rendered can be read, and a real video that cannot says nothing of the model."""
+    def failed(self, sample: Any, reason: str) -> Outcome:
+        """Counted and named, without values: a real video that cannot be read says nothing of the model."""
+        return Outcome(id=sample.id, values={}, group=sample.id, failure=reason)
 
     def summary(self, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
         """Share or mean of each measure, over all that was counted."""

@@ -17,7 +17,7 @@ from videolavit.errors import ConfigError, MediaError
 from videolavit.language.loading_bars import without_bars
 from videolavit.memory.token_memory import TokenMemory
 
-__all__ = ["ClipEncoder", "ImageTextScorer"]
+__all__ = ["ClipEncoder", "ImageTextScorer", "size_by_short_side"]
 
 _IMAGES_AT_A_TIME = 32
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -53,13 +53,7 @@ class ClipEncoder:
 
     def features(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Float32[np.ndarray, "frames dim"]:
         """One unit vector for each image."""
-        import torch
-
-        _, model = self._loaded
-        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
-        with torch.inference_mode():
-            seen = model.vision_model(pixel_values=pixels).pooler_output
-            return _unit(model.visual_projection(seen)).numpy()
+        return _unit(self._projected(frames)).numpy()
 
     def text_features(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
         """One unit vector for each text."""
@@ -72,14 +66,21 @@ class ClipEncoder:
         with torch.inference_mode():
             return _unit(model.text_projection(model.text_model(**given).pooler_output)).numpy()
 
+    def _projected(self, frames: Iterable[np.ndarray]) -> Any:
+        """Tensor of one vector for each image, of the length that the model gives it."""
+        import torch
+
+        _, model = self._loaded
+        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
+        with torch.inference_mode():
+            return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+
     def _pixels(self, frame: np.ndarray) -> np.ndarray:
         """Short side to the model's size by Pillow's bicubic filter, centre cropped, normalised."""
         from PIL import Image
 
         size = self.size
-        height, width = frame.shape[:2]
-        scale = size / min(height, width)
-        new = (max(size, round(width * scale)), max(size, round(height * scale)))
+        new = size_by_short_side(frame.shape[1], frame.shape[0], size)
         image = np.asarray(Image.fromarray(frame).resize(new, Image.Resampling.BICUBIC), dtype=np.float32) / 255
         top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
         crop = image[top : top + size, left : left + size]
@@ -92,6 +93,12 @@ class ClipEncoder:
         with without_bars():
             model = CLIPModel.from_pretrained(self.path, local_files_only=True)
         return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.eval()
+
+
+def size_by_short_side(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height of an image whose short side becomes `size`; the long one rounded down, as transformers does."""
+    short = min(width, height)
+    return width * size // short, height * size // short
 
 
 class ImageTextScorer:

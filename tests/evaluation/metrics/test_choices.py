@@ -20,6 +20,7 @@ OPTIONS = {"A": "red", "B": "light green", "C": "green", "D": "blue"}
         ("I think. The answer is C. Sure.", "C"),
         ("The answer is C. The answer is B.", None),
         ("The answer is C", None),
+        ("The answer is C, the green one.", "C"),  # the full stop of the script's pattern is not escaped
         ("E", None),
         ("", None),
         ("AB", None),
@@ -31,9 +32,9 @@ def test_scienceqa_takes_a_letter_a_letter_with_text_or_the_sentence(answer, exp
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [("C", "C"), ("c", "C"), ("(C)", "C"), ("C.", "C"), ("C. green", None), ("E", None), ("", None)],
+    [("C", "C"), (" C\n", "C"), ("c", None), ("(C)", None), ("C.", None), ("C. green", None), ("E", None), ("", None)],
 )
-def test_seed_takes_a_letter_alone(answer, expected):
+def test_seed_takes_an_answer_that_equals_a_letter(answer, expected):
     assert first_letter(answer, 4) == expected
 
 
@@ -44,6 +45,8 @@ def test_seed_takes_a_letter_alone(answer, expected):
         ("(B)", "B"),
         ("The answer is B.", "B"),
         ("B or C", None),
+        ("B. Answer: B", "B"),
+        ("B is what I see there, so B", None),  # its first place is too far from the end
         ("A", "A"),
         ("A dog stands in front of it", None),
         ("B because it is the only one that looks like it", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -68,6 +69,8 @@ class AgreementConfig:
     """Language model that is measured: a folder of transformers, or an OpenAI-compatible address."""
     judge_model: Annotated[str, arg(metavar="NAME")] = ""
     """Name of the model at that address."""
+    judge_device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
+    """Device of a judge in a folder; auto is a GPU that CUDA or ROCm knows, else the CPU."""
     protocol: str = "video-qa"
     """Protocol of the judge: video-qa or mm-vet."""
     json: bool = False
@@ -153,7 +156,7 @@ def _compare(config: CompareConfig) -> None:
 
     differences = compare(read_record(config.first), read_record(config.second))
     if config.json:
-        print_json([asdict(one) for one in differences])
+        print_json([_finite(asdict(one)) for one in differences])
     else:
         print(comparison_table(differences))
 
@@ -175,12 +178,12 @@ def _agreement(config: AgreementConfig) -> None:
     from videolavit.evaluation.judges.agreement import agreement, read_known
     from videolavit.evaluation.judges.protocols import find_protocol
 
-    judge = open_judge(config.judge, model=config.judge_model)
+    judge = open_judge(config.judge, model=config.judge_model, device=config.judge_device)
     if judge is None:
         raise ConfigError("got --judge none, expected a folder or an address")
     found = agreement(judge, find_protocol(config.protocol), read_known(config.known))
     if config.json:
-        print_json(asdict(found) | {"judge": judge.identity()})
+        print_json(_finite(asdict(found)) | {"judge": judge.identity()})
     else:
         print(f"{found.n} verdicts, {found.malformed} malformed, {found.missing} missing")
         print(f"agreement {100 * found.agreement:.1f} %, kappa {found.kappa:.3f}, scores {found.score_correlation:.3f}")
@@ -210,15 +213,25 @@ def _submission(config: SubmissionConfig) -> None:
     record = read_record(config.record)
     if record.part.total != 1:
         raise ConfigError(f"{config.record}: is one part of {record.part.total}; merge them first")
-    [benchmark] = summarising_benchmarks(record.header)
+    benchmarks = summarising_benchmarks(record.header)
+    if len(benchmarks) != 1:
+        raise ConfigError(f"{config.record}: holds {len(benchmarks)} tasks; no server grades {record.header['name']}")
+    [benchmark] = benchmarks
     outcomes = [one for one in record.outcomes[benchmark.name].values() if one is not None]
     submission = getattr(benchmark, "submission", None)
     document = None if submission is None else submission(outcomes)
     if document is None:
         raise ConfigError(f"{config.record}: no server grades {benchmark.name}")
     with complete_or_absent(config.output) as path:
-        path.write_text(json.dumps(document) + "\n", encoding="utf-8")
+        path.write_text(document if isinstance(document, str) else json.dumps(document) + "\n", encoding="utf-8")
     print(f"answers to {len(outcomes)} questions in {config.output}")
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that JSON does not have, such as the ends of an interval of one group."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read_all(paths: tuple[Path, ...]) -> dict[str, Record]:

@@ -25,6 +25,7 @@ class EgoSchema(QuestionBenchmark):
     name = "egoschema"
     about = "multiple choice on three-minute first-person videos, five options"
     prompt = CHOICE
+    scorer = "MMBench's rule without a language model"
     variants = ("subset", "full")
     files = (
         DataFile(name="questions.json", holds="5 063 questions", source=_SOURCE),

@@ -1,7 +1,7 @@
 """GQA: questions made from scene graphs of photographs, one right word or phrase each.
 
-Scored as LLaVA-1.5 does it: exact equality after lower-casing and dropping a final full stop. The official script also
-gives binary, open, consistency and distribution, which are here too; its validity and plausibility need a file of
+Scored as LLaVA-1.5 does it: exact equality after lower-casing and dropping full stops at the end. The official script
+also gives binary, open, consistency and distribution, which are here too; its validity and plausibility need a file of
 choices that is not part of version 1.2, and are there where it is.
 """
 
@@ -33,6 +33,7 @@ class Gqa(QuestionBenchmark):
     name = "gqa"
     about = "questions from scene graphs of photographs"
     prompt = SHORT_ANSWER
+    scorer = "exact equality as LLaVA-1.5 does it"
     files = (
         DataFile(name="testdev_balanced_questions.json", holds="12 578 questions", source=_SOURCE),
         DataFile(name="images", holds="photographs, 20 GB for all splits", source=_SOURCE),
@@ -108,7 +109,7 @@ def distribution(answers: Sequence[tuple[str, str, str]]) -> float:
 
 
 def _plain(answer: str) -> str:
-    return answer.strip().removesuffix(".").lower()
+    return answer.strip().rstrip(".").lower()
 
 
 def _lower(answers: Sequence[str]) -> list[str]:

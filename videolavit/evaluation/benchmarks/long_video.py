@@ -46,6 +46,9 @@ class LongVideo(GenerationBenchmark):
             for number in range(_VIDEOS if texts else 0)
         ]
 
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "clips": {"num_frames": _FRAMES, "compared at each end": _ENDS}}
+
     def measure(self, model: Any, samples: Sequence[Prompt]) -> list[Outcome]:
         texts, seeds = [one.text for one in samples], [one.seed for one in samples]
         found = model.generate_long_videos(texts, seeds, clips=_CLIPS, continuations=(self.variant,))

@@ -27,6 +27,8 @@ __all__ = ["MmBench"]
 _SOURCE = "the MMBench repository of open-compass"
 _REPEATED = 1_000_000
 """Rows of the first release from this index on are rotations of others."""
+_TEST_COUNT = 1_784
+"""Questions of the test split, whose file has no answers."""
 _LARGEST_CELL = 2**27
 """Characters of an image in base64."""
 
@@ -37,6 +39,7 @@ class MmBench(QuestionBenchmark):
     name = "mmbench"
     about = "multiple choice in 20 abilities, options rotated"
     prompt = f"{{hint}}\n{CHOICE}"
+    scorer = "MMBench's rule without a language model"
     files = (DataFile(name="*.tsv", holds="1 164 questions of dev or 1 784 of test with their images", source=_SOURCE),)
     variants = ("circular", "single")
     official_count = 1_164
@@ -52,7 +55,8 @@ class MmBench(QuestionBenchmark):
         return [self._question(row, by_index, path) for row in rows]
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "file": self._table().name}
+        count = self.official_count if any(one.truth for one in self.questions) else _TEST_COUNT
+        return {**super().settings(), "file": self._table().name, "official_count": count}
 
     @cached_property
     def _hashes(self) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from videolavit.errors import ConfigError
 from videolavit.evaluation.benchmark import Outcome
 from videolavit.evaluation.benchmarks.vqav2 import SHORT_ANSWER
-from videolavit.evaluation.files import DataFile, found_file
+from videolavit.evaluation.files import DataFile, file_sha256, found_file
 from videolavit.evaluation.metrics.yes_no import COGNITION, PERCEPTION, yes_or_no
 from videolavit.evaluation.question_benchmark import Question, QuestionBenchmark
 from videolavit.evaluation.statistics import Bootstrap, Estimate
@@ -30,6 +32,7 @@ class Mme(QuestionBenchmark):
     name = "mme"
     about = "yes-or-no questions on perception and cognition"
     prompt = SHORT_ANSWER
+    scorer = "MME's script: the whole answer or its first four letters"
     files = tuple(
         DataFile(name=name, holds="images, and for each a text file of two questions", source=_SOURCE, optional=True)
         for name in (*PERCEPTION, *COGNITION)
@@ -51,6 +54,12 @@ class Mme(QuestionBenchmark):
     def settings(self) -> dict[str, Any]:
         found = [file.name for file in self.files if found_file(self._data(), file, self.name)]
         return {**super().settings(), "subtasks": found, "questions": len(self.questions)}
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        """Of the questions and answers of each subtask, which stand in a file for each image."""
+        folders = {file.name: found_file(self._data(), file, self.name) for file in self.files}
+        return {name: _texts_sha256(folder) for name, folder in folders.items() if folder is not None}
 
     def _subtask(self, name: str, folder: Path) -> list[Question]:
         images = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _IMAGES}
@@ -96,6 +105,12 @@ class Mme(QuestionBenchmark):
         for name in ("accuracy", "neither yes nor no"):
             found[name] = bootstrap.mean([float(one.values[name]) for one in outcomes])
         return found
+
+
+def _texts_sha256(folder: Path) -> str:
+    """SHA-256 of the names and hashes of all text files of a folder."""
+    lines = [f"{path.name} {file_sha256(path)}\n" for path in sorted(folder.rglob("*.txt"))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _subtask_of(outcome: Outcome) -> str:

@@ -24,6 +24,7 @@ class PerceptionTest(QuestionBenchmark):
     name = "perception_test"
     about = "multiple choice on videos of filmed scripts, three options"
     prompt = CHOICE
+    scorer = "MMBench's rule without a language model"
     variants = ("valid", "test")
 
     def __init__(self, options: Any) -> None:

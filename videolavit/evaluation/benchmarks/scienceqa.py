@@ -23,6 +23,7 @@ class ScienceQa(QuestionBenchmark):
     name = "scienceqa"
     about = "multiple choice from school books, problems with an image"
     prompt = f"Context: {{hint}}\n{CHOICE}"
+    scorer = "a letter by LLaVA-1.5's rule"
     files = (
         DataFile(name="problems.json", holds="21 208 problems of all splits", source=_SOURCE),
         DataFile(name="pid_splits.json", holds="4 241 numbers of test problems", source=_SOURCE),

@@ -6,6 +6,7 @@ option to which the language model gives the lowest loss wins, and no letter is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ class SeedBench(QuestionBenchmark):
     )
     variants = ("letter", "loss")
     official_count = 19_242
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.scorer = "equality with a letter as LLaVA-1.5 does it" if self.variant == "letter" else "lowest loss"
 
     def read(self, data: Path) -> list[Question]:
         path, images, videos = (found_file(data, file, self.name) for file in self.files)
@@ -90,6 +95,7 @@ class SeedBench(QuestionBenchmark):
             "unreadable": letter is None,
         }
 
-    def submission(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Lines for the leaderboard of its authors."""
-        return [{"question_id": one.id, "prediction": one.said["answer"]} for one in outcomes]
+    def submission(self, outcomes: Sequence[Outcome]) -> str:
+        """Lines of JSON for the leaderboard of its authors."""
+        lines = [{"question_id": one.id, "prediction": one.said["answer"]} for one in outcomes]
+        return "".join(f"{json.dumps(line)}\n" for line in lines)

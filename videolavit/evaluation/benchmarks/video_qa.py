@@ -29,6 +29,7 @@ class VideoQa(QuestionBenchmark):
     """Base class of the three; see the text of this module."""
 
     prompt = "{question}"
+    scorer = "exact match and containment after the VQA normaliser"
     max_new_tokens = 1024
     judged = "video-qa"
     plain = ("score (judge)",)
@@ -42,6 +43,7 @@ class VideoQa(QuestionBenchmark):
         assert answers is not None
         assert videos is not None
         known, names = self._answers(answers), _video_names(videos)
+        names |= self._other_names(data, names)
         return [
             self._question(entry, path, place, known, partial(_video_file, videos, names))
             for place, entry in enumerate(read_json(path))
@@ -74,6 +76,10 @@ class VideoQa(QuestionBenchmark):
             facts={"question": entry["question"]} | ({} if kind is None else {"type": self._type(kind)}),
         )
 
+    def _other_names(self, data: Path, names: Mapping[str, Path]) -> dict[str, Path]:
+        """Further names by which questions may call the videos of a folder."""
+        return {}
+
     def _type(self, kind: Any) -> str:
         return str(kind)
 
@@ -93,8 +99,24 @@ class MsvdQa(VideoQa):
         DataFile(name="test_q.json", holds="13 157 questions", source=_PACKED),
         DataFile(name="test_a.json", holds="an answer to each", source=_PACKED),
         DataFile(name="videos", holds="YouTubeClips, 520 test videos", source="the MSVD page of its authors"),
+        DataFile(
+            name="youtube_mapping.txt",
+            holds="lines of NAME vidN, where questions call videos by number",
+            source="the MSVD-QA page of its authors",
+            optional=True,
+        ),
     )
     official_count = 13_157
+
+    def _other_names(self, data: Path, names: Mapping[str, Path]) -> dict[str, Path]:
+        path = found_file(data, self.files[3], self.name)
+        pairs = [] if path is None else [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        if wrong := [pair for pair in pairs if len(pair) not in (0, 2)]:
+            raise ConfigError(
+                f"{path}: expected the name of a video and vidN on each line, found {' '.join(wrong[0])!r}"
+            )
+        numbers = [(name, number) for name, number in filter(None, pairs) if name in names]
+        return {spelled: names[name] for name, one in numbers for spelled in (one, one.replace("vid", "video"))}
 
 
 class MsrvttQa(VideoQa):

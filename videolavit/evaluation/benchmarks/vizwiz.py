@@ -33,6 +33,7 @@ class VizWiz(QuestionBenchmark):
         "Answer the question using a single word or phrase."
     )
     variants = ("val", "test")
+    scorer = "VQA accuracy by EvalAI, answers always normalised"
 
     def __init__(self, options: Any) -> None:
         super().__init__(options)

@@ -38,6 +38,7 @@ class VqaV2(QuestionBenchmark):
     name = "vqav2"
     about = "open questions about photographs, against ten human answers"
     prompt = SHORT_ANSWER
+    scorer = "VQA accuracy by the official script; that of EvalAI beside it"
     files = _VAL
     variants = ("val", "test-dev")
     official_count = 214_354

@@ -16,8 +16,13 @@ from videolavit.evaluation.judges.interface import Judge
 __all__ = ["open_judge"]
 
 
-def open_judge(name: str, *, model: str = "") -> Judge | None:
+def open_judge(name: str, *, model: str = "", device: str = "auto") -> Judge | None:
     """The judge of a command line: None for `none`, a server for an address, a local model for a folder.
+
+    Args:
+        name: as the command line has it.
+        model: name of the model at an address.
+        device: on which a model in a folder computes.
 
     Raises:
         ConfigError: an address without a model, or no such folder.
@@ -30,4 +35,4 @@ def open_judge(name: str, *, model: str = "") -> Judge | None:
         return ServerJudge(name, model)
     from videolavit.evaluation.judges.local import LocalJudge
 
-    return LocalJudge(Path(name))
+    return LocalJudge(Path(name), device=device)

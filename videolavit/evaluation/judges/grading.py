@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,13 +17,18 @@ from typing import Any
 
 from videolavit.errors import OutputError
 from videolavit.evaluation.benchmark import Outcome
+from videolavit.evaluation.files import cut_off, half_line
 from videolavit.evaluation.judges.interface import Judge, JudgeError
 from videolavit.evaluation.judges.protocols import GradingProtocol, Verdict
 
 __all__ = ["ACCURACY", "MALFORMED", "MISSING", "SCORE", "Verdicts", "grade", "without_grades"]
 
+_log = logging.getLogger(__name__)
+
 ACCURACY, SCORE, MALFORMED, MISSING = "accuracy (judge)", "score (judge)", "malformed (judge)", "missing (judge)"
 """Measures that grading adds."""
+_BEGINNING = '{"key": '
+"""Of every line of a file of verdicts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,16 +66,19 @@ class Verdicts:
             raise OutputError(f"{self._path}: verdicts cannot be written: {error}") from error
 
     def _read(self, path: Path) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):  # killed in the middle of a line: that verdict is asked for again
-            lines = lines[:-1]
-            path.write_text("".join(lines), encoding="utf-8")
-        for number, line in enumerate(lines, start=1):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{path}: verdicts cannot be read: {error}") from error
+        half = half_line(text, _BEGINNING)
+        for number, line in enumerate(text.removesuffix(half).splitlines(), start=1):
             try:
                 values = json.loads(line)
                 self.replies[values["key"]] = values["reply"]
             except (ValueError, KeyError, TypeError) as error:
                 raise OutputError(f"{path}, line {number}: is no verdict ({error}); choose another file") from error
+        if half:  # killed in the middle of a line: that verdict is asked for again
+            cut_off(path, half)
 
 
 def grade(
@@ -92,12 +101,17 @@ def grade(
     identity = judge.identity()
     requests = {number: _request(one, protocol, identity) for number, one in outcomes.items() if not one.failure}
     waiting = {one.key: one for one in requests.values() if one.key not in verdicts.replies}
+    lost: list[JudgeError] = []
     with ThreadPoolExecutor(judge.workers) as pool:
         for request, reply in pool.map(lambda one: (one, _reply(judge, protocol, one)), waiting.values()):
-            if reply is not None:
+            if isinstance(reply, JudgeError):
+                lost.append(reply)
+            else:
                 verdicts.add(request, reply, identity)
             if progress is not None:
                 progress(1)
+    if lost:
+        _log.warning("%d of %d verdicts did not come; of the first: %s", len(lost), len(waiting), lost[0])
     return {
         number: _graded(one, protocol, verdicts.replies.get(requests[number].key) if number in requests else "")
         for number, one in outcomes.items()
@@ -123,11 +137,11 @@ def _request(outcome: Outcome, protocol: GradingProtocol, identity: Mapping[str,
     return _Request(key=key, question=question, truth=truth, answer=answer)
 
 
-def _reply(judge: Judge, protocol: GradingProtocol, request: _Request) -> str | None:
+def _reply(judge: Judge, protocol: GradingProtocol, request: _Request) -> str | JudgeError:
     try:
         return judge.reply(protocol, protocol.prompt(request.question, request.truth, request.answer))
-    except JudgeError:
-        return None
+    except JudgeError as error:
+        return error
 
 
 def _graded(outcome: Outcome, protocol: GradingProtocol, reply: str | None) -> Outcome:

@@ -18,7 +18,7 @@ from videolavit.language.loading_bars import without_bars
 
 __all__ = ["LocalJudge"]
 
-_HASHED = ("*.safetensors", "*.json", "*.model", "*.jinja")
+_HASHED = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
 
 
 class LocalJudge:
@@ -26,8 +26,12 @@ class LocalJudge:
 
     workers = 1
 
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+    def __init__(self, folder: Path, *, device: str = "auto") -> None:
         """Take a folder of transformers; it is loaded when the first prompt comes.
+
+        Args:
+            folder: of the model.
+            device: by its name; "auto" is a GPU where there is one.
 
         Raises:
             ConfigError: it holds no model.
@@ -76,11 +80,14 @@ class LocalJudge:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from videolavit.checkpoints.placement import usable_device
+
+        device = usable_device(self.device)
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
         own: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with without_bars():
             model: Any = AutoModelForCausalLM.from_pretrained(self.folder, **own)
-        return tokenizer, model.to(self.device).eval()
+        return tokenizer, model.to(device).eval()
 
 
 def _shared_length(one: list[int], other: list[int]) -> int:

@@ -114,7 +114,7 @@ def _parse_video_qa(reply: str) -> Verdict:
     found = _DICTIONARY.search(reply)
     try:
         values = ast.literal_eval(found.group()) if found else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         values = None
     if not isinstance(values, dict) or "pred" not in values or "score" not in values:
         return Verdict(malformed=True)
@@ -135,7 +135,7 @@ def _parse_mm_vet(reply: str) -> Verdict:
 def _number(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

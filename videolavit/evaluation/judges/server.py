@@ -80,7 +80,7 @@ class ServerJudge:
             if error.code == 429 or error.code >= 500:
                 raise _Busy(f"status {error.code}", _seconds(error.headers.get("Retry-After"))) from error
             raise JudgeError(f"{self.address}: status {error.code}: {error.reason}") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise _Busy(str(error)) from error
 
 

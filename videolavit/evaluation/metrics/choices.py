@@ -13,7 +13,8 @@ __all__ = ["LETTERS", "first_letter", "mmbench_letter", "rotations", "scienceqa_
 
 LETTERS = "ABCDEFGHIJ"
 
-_THE_ANSWER_IS = re.compile(r"The answer is ([A-Z])\.")
+_THE_ANSWER_IS = re.compile(r"The answer is ([A-Z]).")
+"""Any letter may follow the option's, since the script of LLaVA does not escape its full stop."""
 _TOKEN_MARKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _LONGEST_WITH_A = 3
 """In an answer of more words than that "A" is an article."""
@@ -22,7 +23,7 @@ _LAST_WORDS = 4
 
 
 def scienceqa_letter(answer: str, num_options: int) -> str | None:
-    """Letter by ScienceQA's rule: a bare letter, "B. ...", or exactly one "The answer is B."."""
+    """Letter by ScienceQA's rule: a bare letter, "B. ...", or exactly one "The answer is B." (or "B," and so on)."""
     answer = answer.strip()
     letters = LETTERS[:num_options]
     if answer in letters and len(answer) == 1:
@@ -34,9 +35,9 @@ def scienceqa_letter(answer: str, num_options: int) -> str | None:
 
 
 def first_letter(answer: str, num_options: int) -> str | None:
-    """Letter of an answer that is one and nothing else, marks around it aside (SEED-Bench, asked as LLaVA does)."""
-    bare = answer.strip().strip("().: ").upper()
-    return bare if len(bare) == 1 and bare in LETTERS[:num_options] else None
+    """Letter of an answer that equals one: "(B)", "B." and "b" are wrong (SEED-Bench, scored as LLaVA does)."""
+    said = answer.strip()
+    return said if len(said) == 1 and said in LETTERS[:num_options] else None
 
 
 def mmbench_letter(answer: str, options: Mapping[str, str]) -> str | None:
@@ -62,12 +63,12 @@ def rotations(options: Sequence[str]) -> list[list[tuple[str, int]]]:
 
 
 def _lone_letter(answer: str, options: Mapping[str, str]) -> str | None:
-    """The only option letter among the words of an answer, if it stands near the end."""
+    """The only option letter among the words of an answer, said once or more, if its first place is near the end."""
     words = answer.translate(_TOKEN_MARKS).split()
-    found = [word for word in words if word in options]
+    found = [letter for letter in options if letter in words]
     if len(found) != 1 or (found == ["A"] and len(words) > _LONGEST_WITH_A):
         return None
-    return found[0] if found[0] in words[-_LAST_WORDS:] else None
+    return found[0] if words.index(found[0]) >= len(words) - _LAST_WORDS else None
 
 
 def _named_option(answer: str, options: Mapping[str, str]) -> str | None:

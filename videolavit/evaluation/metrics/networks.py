@@ -4,7 +4,7 @@
     c3d        TorchScript C3D of UCF-101 (c3d_ucf101.pt), 101 logits of 16 frames: inception score
     inception  TorchScript Inception V3 (inception-2015-12-05.pt), 2 048 features of an image: FID
     clip       folder of openai/clip-vit-base-patch16 for transformers: CLIPSIM
-    clip32     folder of openai/clip-vit-base-patch32: frame FID
+    clip32     folder of openai/clip-vit-base-patch32, its vectors as they are: frame FID
     vgg, lpips state dict of VGG16, and of the linear heads of LPIPS 0.1: LPIPS (`lpips.py`)
 
 Any TorchScript module with the same inputs and outputs will do, under its own hash.
@@ -13,7 +13,7 @@ Any TorchScript module with the same inputs and outputs will do, under its own h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from videolavit.errors import ConfigError, MediaError
 from videolavit.evaluation.files import file_sha256
 from videolavit.memory.image_text import ClipEncoder
 
-__all__ = ["ClipNetwork", "FrameNetwork", "Networks", "VideoNetwork", "resized"]
+__all__ = ["ClipImageNetwork", "ClipNetwork", "FrameNetwork", "Networks", "VideoNetwork", "resized"]
 
 _LEAST_FRAMES = 10
 """I3D halves time three times and pools over two frames."""
@@ -34,22 +34,24 @@ _LEAST_FRAMES = 10
 class VideoNetwork:
     """A TorchScript network of whole videos."""
 
-    def __init__(self, path: Path, *, size: int = 224, num_frames: int | None = None) -> None:
+    def __init__(self, path: Path, *, size: int = 224, num_frames: int | None = None, signed: bool = True) -> None:
         """Take a file; it is loaded when the first video comes.
 
         Args:
             path: of a TorchScript module.
             size: height and width of its input.
             num_frames: take so many from the middle; None for all.
+            signed: it takes values from -1 to 1, as I3D; else from 0 to 255, as C3D, which subtracts its own mean.
         """
-        self.path, self.size, self.num_frames = path, size, num_frames
+        self.path, self.size, self.num_frames, self.signed = path, size, num_frames, signed
 
     def recipe(self) -> dict[str, Any]:
         """File, hash and input of the network, for records."""
         return {
             "file": self.path.name,
             "sha256": file_sha256(self.path),
-            "input": f"{self.size} x {self.size}, bilinear without antialias, aspect ignored, -1 to 1",
+            "input": f"{self.size} x {self.size}, bilinear without antialias, aspect ignored, "
+            + ("-1 to 1" if self.signed else "0 to 255"),
             "frames": self.num_frames or "all",
         }
 
@@ -67,7 +69,8 @@ class VideoNetwork:
         if self.num_frames is not None:
             start = (len(frames) - self.num_frames) // 2
             frames = frames[start : start + self.num_frames]
-        values = resized(frames, self.size) / 127.5 - 1
+        values = resized(frames, self.size)
+        values = values / 127.5 - 1 if self.signed else values
         with torch.inference_mode():
             found = self._call(values.permute(1, 0, 2, 3)[None])
         return found.reshape(-1).float().numpy()
@@ -84,7 +87,11 @@ class VideoNetwork:
 
 
 class FrameNetwork:
-    """A TorchScript network of images, such as Inception V3."""
+    """A TorchScript network of images, such as Inception V3.
+
+    One whose call takes `return_features`, as that of inception-2015-12-05.pt, gets images as they are, since it
+    resizes them itself as TensorFlow 1 does; another gets them resized.
+    """
 
     def __init__(self, path: Path, *, size: int = 299) -> None:
         self.path, self.size = path, size
@@ -94,16 +101,20 @@ class FrameNetwork:
         return {
             "file": self.path.name,
             "sha256": file_sha256(self.path),
-            "input": f"{self.size} x {self.size}, bilinear without antialias, aspect ignored, 0 to 255",
+            "input": "0 to 255, as it is where the network resizes it (return_features), "
+            f"else {self.size} x {self.size}, bilinear without antialias, aspect ignored",
         }
 
     def features(self, frames: UInt8[np.ndarray, "frames height width 3"]) -> Float32[np.ndarray, "frames dim"]:
         """One vector for each frame."""
         import torch
 
-        values = resized(frames, self.size).round().clamp(0, 255).to(torch.uint8)
-        names = [one.name for one in self._module.forward.schema.arguments]
-        flags = {"return_features": True} if "return_features" in names else {}
+        resizes = any(one.name == "return_features" for one in self._module.forward.schema.arguments)
+        flags = {"return_features": True} if resizes else {}
+        if resizes:
+            values = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        else:
+            values = resized(frames, self.size).round().clamp(0, 255).to(torch.uint8)
         with torch.inference_mode():
             found = self._module(values, **flags)
         return found.reshape(len(frames), -1).float().numpy()
@@ -116,16 +127,35 @@ class FrameNetwork:
 class ClipNetwork(ClipEncoder):
     """A CLIP model of transformers in a folder: unit vectors of frames and of texts."""
 
+    @property
+    def sha256(self) -> str:
+        """Digest of its files of weights: of those that transformers reads where there are two forms."""
+        weights = sorted(self.path.glob("*.safetensors")) or sorted(self.path.glob("*.bin"))
+        return hashlib.sha256("".join(file_sha256(path) for path in weights).encode()).hexdigest()
+
     def recipe(self) -> dict[str, Any]:
         """Folder, hash and input of the network, for records."""
-        weights = sorted(self.path.glob("*.safetensors"))
-        digest = hashlib.sha256("".join(file_sha256(path) for path in weights).encode()).hexdigest()
         return {
             "folder": self.path.name,
-            "sha256": digest,
+            "sha256": self.sha256,
             "input": f"short side {self.size}, bicubic, centre",
             "text": "77 tokens, then cut",
         }
+
+
+class ClipImageNetwork(ClipNetwork):
+    """A CLIP model of transformers in a folder: vectors of frames of the model's own lengths, for distances.
+
+    Published distances are of these: between unit vectors a Frechet distance is at most 4.
+    """
+
+    def features(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Float32[np.ndarray, "frames dim"]:
+        """One vector for each frame."""
+        return self._projected(frames).numpy()
+
+    def recipe(self) -> dict[str, Any]:
+        """Folder, hash and input of the network, for records."""
+        return {**super().recipe(), "vectors": "of their own length"}
 
 
 class Networks:
@@ -184,8 +214,8 @@ def load_torchscript(path: Path) -> Any:
 
 _KINDS: Mapping[str, Any] = {
     "i3d": VideoNetwork,
-    "c3d": lambda path: VideoNetwork(path, size=112, num_frames=16),
+    "c3d": lambda path: VideoNetwork(path, size=112, num_frames=16, signed=False),
     "inception": FrameNetwork,
     "clip": ClipNetwork,
-    "clip32": ClipNetwork,
+    "clip32": ClipImageNetwork,
 }

@@ -71,6 +71,10 @@ class ThingsWorld:
                 "`videolavit prepare things-sources -o things_sources.npz` and name the file with --data"
             )
 
+    def settings(self) -> dict[str, int]:
+        """Number of things: results of a smaller world are not those of this one."""
+        return {"things": self.scenes.things}
+
     def count(self, wanted: int) -> int:
         """As many as are wanted: there is no end of them."""
         return wanted
