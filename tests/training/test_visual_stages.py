@@ -12,7 +12,7 @@ from videolavit.checkpoints.artifacts import load_artifact, open_artifact, write
 from videolavit.commands import prepare
 from videolavit.data.keyframes import LabelledKeyframes, label_image
 from videolavit.data.prepare_videos import ShapesData, shapes_record
-from videolavit.data.scene_labels import COLOUR_LABELS, NAME_LABELS, UNKNOWN
+from videolavit.data.scene_labels import COLOUR_LABELS, NAME_LABELS, UNKNOWN, unknown_labels
 from videolavit.data.shapes.scene import SIZE, sample_scene
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.detokenizers.condition import ConditionDecoderConfig
@@ -312,6 +312,27 @@ def test_latents_of_keyframes_are_trained_on_as_the_images_are(shards, tmp_path)
     assert load_artifact("keyframe_unet", tmp_path / "run" / "export")
     with pytest.raises(ConfigError, match="not those of this autoencoder"):
         replace(prepared, height=2 * prepared.height).samples()
+
+
+def test_errors_where_objects_are_weigh_more(shards):
+    losses = {}
+    for weight in (0.0, 4.0):
+        stage = replace(keyframe_stage(shards), object_weight=weight)
+        torch.manual_seed(0)
+        module, samples = stage.build(), stage.samples()
+        batch = stage.collate([samples[draw] for draw in range(8)])
+        shown = batch["objects"].float().mean()
+        assert batch["objects"].shape == (8, 16, 16)
+        assert 0 < shown < 0.5  # one shape on its ground, in each
+        torch.manual_seed(1)
+        losses[weight] = module(batch, 0)
+    plain, of_objects = losses[0.0]["loss"], losses[0.0]["error_of_objects"]
+    expected = (plain + 4 * shown * of_objects) / (1 + 4 * shown)
+    torch.testing.assert_close(losses[4.0]["loss"], expected)
+    nothing = stage.collate([(np.zeros((64, 64, 3), np.uint8), unknown_labels((64, 64), 8))])
+    assert not nothing["objects"].any()
+    with pytest.raises(ConfigError, match="object_weight"):
+        keyframe_stage(shards).__class__(object_weight=-1.0)
 
 
 def test_latents_are_of_one_tokenizer(shards, tmp_path):

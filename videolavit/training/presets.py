@@ -223,7 +223,8 @@ _THINGS_VISUAL = replace(_TINY_VISUAL, num_codes=4096)
 THINGS: dict[str, Any] = {
     **TINY,
     "visual_tokenizer": replace(TINY["visual_tokenizer"], model=_THINGS_VISUAL, keep_rate=0.5),
-    "keyframe_detokenizer": replace(TINY["keyframe_detokenizer"], visual=_THINGS_VISUAL),
+    # A thing takes a twentieth of the image, and without weight its outlines are the last that is learnt.
+    "keyframe_detokenizer": replace(TINY["keyframe_detokenizer"], visual=_THINGS_VISUAL, object_weight=4.0),
     "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
     "pretraining": _in_company(TINY["pretraining"]),
     "instruction_tuning": _in_company(TINY["instruction_tuning"]),

@@ -18,7 +18,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, weights_files, write_artifact
-from videolavit.data.keyframes import Keyframes
+from videolavit.data.keyframes import LabelledKeyframes
+from videolavit.data.scene_labels import NAME_LABELS, UNKNOWN, SceneLabels
+from videolavit.data.shapes.scene import SIZE
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig, pad_code_vectors
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.vae import encode_images, signed_images, vae_factor
@@ -37,6 +39,10 @@ from videolavit.training.training_options import TrainingOptions
 from videolavit.video.io.pixels import resize_image
 
 __all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeUNetConfig"]
+
+
+OBJECT_PATCH = 8
+"""Pixels along each side of the patches of which it is known whether they show an object."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +111,8 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
     width: int = 1024
     dropped_conditions: float = 0.1
     """Share of samples without a condition."""
+    object_weight: float = 0.0
+    """Added to the weight of the error where a rendered keyframe shows an object: grounds take most of an image."""
     num_inference_steps: int = 50
     """Of sample images."""
     training: TrainingOptions = field(
@@ -116,6 +124,8 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
     def __post_init__(self) -> None:
         if not 0 <= self.dropped_conditions < 1:
             raise ConfigError(f"got dropped_conditions={self.dropped_conditions}, expected 0 to less than 1")
+        if self.object_weight < 0:
+            raise ConfigError(f"got object_weight={self.object_weight}, expected at least 0")
 
     def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
@@ -131,7 +141,7 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
             decoder.config,
         )
         detokenizer = KeyframeDetokenizer(unet, vae, self.scheduler(), decoder)
-        return KeyframeDetokenizerTraining(tokenizer, detokenizer, self.dropped_conditions)
+        return KeyframeDetokenizerTraining(tokenizer, detokenizer, self.dropped_conditions, self.object_weight)
 
     def scheduler(self) -> DDIMScheduler:
         """SDXL's noise levels."""
@@ -149,7 +159,9 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
     def samples(self) -> Samples:
         """One keyframe at a time."""
         latents = latent_samples(self.data, self.frozen, self.training.seed)
-        return latents or FolderSamples(self.folders, Keyframes, self.training.seed)
+        return latents or FolderSamples(
+            self.folders, lambda reader: LabelledKeyframes(reader, OBJECT_PATCH), self.training.seed
+        )
 
     def frozen(self) -> str:
         """All that decides what the frozen parts make of a keyframe."""
@@ -164,9 +176,12 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
         """Latent shards' samples as they are; of others images as the tokenizer reads them, and at the drawn size."""
         if isinstance(samples[0], dict):
             return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
-        image_size = self.visual.vit.image_size
-        drawn = _images_of_size(samples, self.height, self.width)
-        return {"images": preprocess_images(samples, image_size), "drawn": drawn}
+        images, labels = [image for image, _ in samples], [label for _, label in samples]
+        return {
+            "images": preprocess_images(images, self.visual.vit.image_size),
+            "drawn": _images_of_size(images, self.height, self.width),
+            "objects": torch.stack([_objects(label) for label in labels]),
+        }
 
     def visualize(self, module: KeyframeDetokenizerTraining) -> dict[str, np.ndarray]:
         """Keyframes, as the autoencoder keeps them, above what is drawn from their codes."""
@@ -201,10 +216,16 @@ class KeyframeDetokenizerStage(ReadsShards, Stage["KeyframeDetokenizerTraining"]
 class KeyframeDetokenizerTraining(nn.Module):
     """Loss of one batch of images."""
 
-    def __init__(self, tokenizer: VisualTokenizer, detokenizer: KeyframeDetokenizer, dropped_conditions: float) -> None:
+    def __init__(
+        self,
+        tokenizer: VisualTokenizer,
+        detokenizer: KeyframeDetokenizer,
+        dropped_conditions: float,
+        object_weight: float,
+    ) -> None:
         super().__init__()
         self.tokenizer, self.detokenizer = tokenizer, detokenizer
-        self.dropped_conditions = dropped_conditions
+        self.dropped_conditions, self.object_weight = dropped_conditions, object_weight
         self.requires_grad_(False)
         # On a CPU the backward pass of diffusers' own attention was a third of a step.
         detokenizer.unet.set_attn_processor(AttendProcessor())
@@ -213,7 +234,7 @@ class KeyframeDetokenizerTraining(nn.Module):
             trained.requires_grad_(True)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, that of the noisy half of the timesteps, share of images without any code."""
+        """Scalars: loss; error in the noisy half of the timesteps, and of objects; share of images without any code."""
         scheduler: Any = self.detokenizer.scheduler
         keyframes = self.prepared(batch)
         latents, features, has_codes = keyframes["latents"], keyframes["features"], keyframes["has_codes"]
@@ -226,11 +247,15 @@ class KeyframeDetokenizerTraining(nn.Module):
         given = has_codes & (torch.rand(len(latents), device=latents.device) >= self.dropped_conditions)
         height, width = (side * vae_factor(self.detokenizer.vae) for side in latents.shape[2:])
         predict = self.detokenizer.predictor(self._condition(features, given), height=height, width=width)
-        errors = F.mse_loss(predict(noisy, timesteps), target, reduction="none").mean((1, 2, 3))
+        errors = F.mse_loss(predict(noisy, timesteps), target, reduction="none").mean(1)
+        objects = F.interpolate(keyframes["objects"][:, None].float(), latents.shape[2:], mode="nearest")[:, 0]
+        weight = 1 + self.object_weight * objects
+        error = errors.detach().mean((1, 2))
         is_noisy = (2 * timesteps >= scheduler.config["num_train_timesteps"]).float()
         return {
-            "loss": errors.mean(),
-            "noisy_half": (errors.detach() * is_noisy).sum() / is_noisy.sum().clamp(min=1),
+            "loss": (weight * errors).sum() / weight.sum(),
+            "noisy_half": (error * is_noisy).sum() / is_noisy.sum().clamp(min=1),
+            "error_of_objects": (errors.detach() * objects).sum() / objects.sum().clamp(min=1),
             "without_codes": 1 - has_codes.float().mean(),
         }
 
@@ -239,12 +264,13 @@ class KeyframeDetokenizerTraining(nn.Module):
         """Output of the frozen parts for a batch of images; latent shards hold that already, in half precision.
 
         `latents`: (batch, channels, rows, cols), scaled. `features`: (batch, patches, width), restored from the codes.
-        `has_codes`: which images have any.
+        `has_codes`: which images have any. `objects`: (batch, patches down, patches across), where an object is.
         """
         if "latents" in batch:
             return {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
         features, has_codes = self.features(batch["images"])
-        return {"latents": self.latents(batch["drawn"]), "features": features, "has_codes": has_codes}
+        made = {"latents": self.latents(batch["drawn"]), "features": features, "has_codes": has_codes}
+        return made | {"objects": batch["objects"]}
 
     def latents(self, drawn: Tensor) -> Tensor:
         """Scaled latents of uint8 images (batch, height, width, 3)."""
@@ -278,6 +304,15 @@ class KeyframeDetokenizerTraining(nn.Module):
         return Condition(
             prompt_embeds=condition.prompt_embeds * given[:, None, None], pooled=condition.pooled * given[:, None]
         )
+
+
+def _objects(labels: SceneLabels) -> Tensor:
+    """Patches of a rendered image that show an object, bool (rows, cols); none where nothing is known."""
+    names = labels.patches[:, 0]
+    side = SIZE // OBJECT_PATCH
+    if len(names) != side**2:
+        return torch.zeros(side, side, dtype=torch.bool)
+    return torch.from_numpy((names != UNKNOWN) & (names < len(NAME_LABELS))).reshape(side, side)
 
 
 def _images_of_size(images: list[Any], height: int, width: int) -> Tensor:
