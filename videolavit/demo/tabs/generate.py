@@ -12,7 +12,7 @@ import numpy as np
 from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
 from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, repeat_python
-from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
+from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player, stop_button
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import option_info
 from videolavit.video import write_video
@@ -48,7 +48,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 stop_button(context, "generate")
         with gr.Column(scale=3, min_width=300):
             panel = ResultPanel("generate", with_link=True)
-            image = picture("generate-image", "What was drawn", elem_classes="pixels")
+            image = image_view("generate-image", "What was drawn", elem_classes="pixels")
             video = player("generate-video", "What was drawn", visible=False, elem_classes="pixels")
             tokens = gr.Textbox(
                 label="Its tokens: K are codes of the keyframe, M of its motion; the tab Tokens takes them apart",
