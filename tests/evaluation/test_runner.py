@@ -135,6 +135,14 @@ def test_plans_that_make_no_sense_are_refused(tmp_path):
         shapes_tasks(BenchmarkOptions(data=tmp_path / "gone"))
 
 
+def test_a_limit_holds_for_real_videos_too_and_without_one_all_are_taken(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    for limit, count in ((None, 3), (2, 2), (900, 3)):
+        [task] = shapes_tasks(BenchmarkOptions(data=tmp_path, limit=limit), ["real_videos"])
+        assert task.count() == count
+
+
 def test_tasks_come_in_one_order_whatever_is_asked_for():
     assert [task.name for task in shapes_tasks(names=["text_to_video", "autoencoder"])] == [
         "autoencoder",

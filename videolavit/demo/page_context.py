@@ -17,7 +17,6 @@ from videolavit.video import Limits
 
 __all__ = ["PageContext", "chosen_seed", "plain_message"]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 LARGEST_SEED = 2**48
 
 

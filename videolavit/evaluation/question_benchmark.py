@@ -6,7 +6,6 @@ in batches, failures, settings for the record and bootstrapped means are the sam
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -204,8 +203,3 @@ def means(outcomes: Sequence[Outcome], *, plain: Sequence[str] = ()) -> dict[str
         value, drawn = bootstrap.ratio(parts, counts)
         found[name] = bootstrap.estimate(value, drawn, count=int(sum(counts)), is_share=is_share)
     return found
-
-
-def question_hash(text: str) -> str:
-    """Short digest of a prompt, for records."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -151,7 +151,7 @@ class RealVideos:
         """Nothing: the folder was looked at when this was made."""
 
     def count(self, wanted: int) -> int:
-        return len(self.paths)
+        return min(wanted, len(self.paths))
 
     def sample(self, number: int, seed: int) -> RealVideo:
         return RealVideo(path=self.paths[number], seed=seed, max_clips=self.max_clips)

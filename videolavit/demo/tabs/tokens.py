@@ -15,7 +15,7 @@ from videolavit.demo.expected_view import expected_view
 from videolavit.demo.kept_patches import draw_patches, kept_at
 from videolavit.demo.next_tokens import NextToken
 from videolavit.demo.page_context import PageContext, example_images, example_videos
-from videolavit.demo.repeat_lines import RepeatLines
+from videolavit.demo.repeat_lines import RepeatLines, media_kind
 from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player, stop_button
 from videolavit.demo.shape_images import shape_image
 from videolavit.demo.token_sight import TokenSight, code_facts, expectations, look_at_tokens, patch_at
@@ -292,10 +292,9 @@ def _still(clip: Any) -> Any:
 def _lines(name: str) -> RepeatLines:
     from videolavit.demo.repeat_lines import repeat_call
 
-    kind = "image" if Path(name).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") else "video"
     python = (
         "from videolavit import VideoLaVIT\n\n"
-        f"tokens = VideoLaVIT.from_pretrained().tokenize({kind}={name!r})\nprint(tokens.text)\n"
+        f"tokens = VideoLaVIT.from_pretrained().tokenize({media_kind(name)}={name!r})\nprint(tokens.text)\n"
     )
     return RepeatLines(command=repeat_call("tokenize", name, output="tokens.txt"), python=python)
 
