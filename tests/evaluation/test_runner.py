@@ -13,6 +13,8 @@ from videolavit.evaluation.page import results_page
 from videolavit.evaluation.runner import Runner, measure, run_all
 from videolavit.evaluation.samples import ShapesWorld
 
+pytestmark = pytest.mark.usefixtures("kept_samples")
+
 
 def tasks(*names, samples=45, seed=0):
     """Of visual_tokenizer three batches of up to 20 samples, which are quick."""

@@ -1,6 +1,5 @@
 """The arithmetic of every task, with a model that renders the truth and one that renders something else."""
 
-import functools
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,10 @@ from videolavit.evaluation.evaluation_report import report
 from videolavit.evaluation.generation_tasks import judge_prompted
 from videolavit.evaluation.runner import run_all
 from videolavit.evaluation.samples import FIRST_SEED, ShapesWorld
+
+pytestmark = pytest.mark.usefixtures("kept_samples")
+sample_anew = ShapesWorld.sample
+"""Taken before samples are kept."""
 
 HEADLINES = {
     "motion_tokenizer": "direction",
@@ -33,18 +36,6 @@ HEADLINES = {
     "extended_video_questions": "all",
     "extended_text_to_video": "colour, shape and direction",
 }
-
-
-sample_anew = ShapesWorld.sample
-"""As it is; while the tests run, a sample that was asked for is kept."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _samples_are_kept():
-    """All models and many tasks look at the same scenes, and most of the work is rendering and coding them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShapesWorld, "sample", functools.cache(sample_anew))
-        yield
 
 
 def estimates(kind, task, count=3):
