@@ -1,6 +1,6 @@
 """Benchmarks that ask questions about images or videos: everything but what one of them has of its own.
 
-A benchmark of questions reads its official files into `QuestionSample`s (`read`) and scores an answer (`score`). Asking
+A benchmark of questions reads its official files into `Question`s (`read`) and scores an answer (`score`). Asking
 in batches, failures, settings for the record and bootstrapped means are the same for all and stand here.
 """
 
