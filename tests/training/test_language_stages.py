@@ -104,7 +104,8 @@ def test_what_is_exported_answers_from_features(pretrained):
 
 
 def test_resume_is_exact(folder, tmp_path):
-    stage = pretraining(folder, training={"steps": 12, "checkpoint_every": 4, "precision": "bf16", "ema_decay": 0.9})
+    short = {"steps": 12, "checkpoint_every": 4, "batch_size": 8}
+    stage = pretraining(folder, training={**short, "precision": "bf16", "ema_decay": 0.9})
     whole = load_file(train(stage, tmp_path / "whole", quiet=True) / "language_model.safetensors")
     stop_at = [9]
 
