@@ -67,15 +67,15 @@ def build(context: PageContext) -> dict[str, LinkField]:
         prompt: str,
         seed: int | None,
         candidates: int | None,
-        keyframe_steps: int | None,
-        keyframe_guidance: float | None,
+        keyframe_num_inference_steps: int | None,
+        keyframe_guidance_scale: float | None,
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Draw an image of what a text says. The same seed gives the same image."""
         options = _options(
             candidates=candidates,
-            keyframe_num_inference_steps=keyframe_steps,
-            keyframe_guidance_scale=_as_float(keyframe_guidance),
+            keyframe_num_inference_steps=keyframe_num_inference_steps,
+            keyframe_guidance_scale=_as_float(keyframe_guidance_scale),
         )
         text, seed = _checked(context, prompt, options), chosen_seed(seed)
         yield {**panel.cleared(), image: gr.Image(visible=True), video: gr.Video(visible=False), tokens: ""}
@@ -103,18 +103,18 @@ def build(context: PageContext) -> dict[str, LinkField]:
         seed: int | None,
         clips: int,
         candidates: int | None,
-        keyframe_steps: int | None,
-        keyframe_guidance: float | None,
-        steps: int | None,
+        keyframe_num_inference_steps: int | None,
+        keyframe_guidance_scale: float | None,
+        num_inference_steps: int | None,
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Draw a video of what a text says: clips of four seconds. The same seed gives the same video."""
         options = _options(
             clips=int(clips) if clips > 1 else None,
             candidates=candidates,
-            keyframe_num_inference_steps=keyframe_steps,
-            keyframe_guidance_scale=_as_float(keyframe_guidance),
-            num_inference_steps=steps,
+            keyframe_num_inference_steps=keyframe_num_inference_steps,
+            keyframe_guidance_scale=_as_float(keyframe_guidance_scale),
+            num_inference_steps=num_inference_steps,
         )
         text, seed = _checked(context, prompt, options), chosen_seed(seed)
         yield {**panel.cleared(), image: gr.Image(None, visible=True), video: gr.Video(None, visible=False), tokens: ""}
