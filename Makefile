@@ -11,7 +11,8 @@ PIP_OUTPUT := $(if $(MAKE_TERMOUT),,--quiet)
 # Options for the installation of torch alone, for instance an index that holds builds for one accelerator or for CPUs.
 TORCH_OPTIONS ?=
 
-# xdist workers of `make test`. Each computes on one thread: more threads than cores make the suite slower.
+# xdist workers of `make test`. Each computes on one thread: more threads than cores make the suite slower. A file is
+# run by one worker, so that what its tests share (a model, a trained run, a server) is made once and not by each worker.
 WORKERS ?= 2
 
 # As it was written: `$(value)` keeps a `$` in the name from being expanded.
@@ -27,10 +28,10 @@ demo: $(VENV)/demo.stamp  ## generate a video, ask about it, take a real one apa
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that need an accelerator or the released weights
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/dev.stamp  ## run the slow tests alone
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow and not gpu and not weights"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not weights"
 
 test-all: test test-slow  ## run everything that a CPU can
 

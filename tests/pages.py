@@ -10,6 +10,7 @@ PROJECT = Path(__file__).parent.parent
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NAMED_CODE = re.compile(r"\[`([\w.]+)`\]\(([^)\s]+\.py)\)")
+_NAMED_FILE = re.compile(r"\[`?([\w./-]+\.(?:py|md|sh|toml|txt|yaml|ipynb))`?\]\(([^)\s#]+)\)")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -40,6 +41,13 @@ def named_code(page: Path) -> list[tuple[str, Path]]:
     """Links whose text is a name and whose target is a file of Python, as [`Clip`](../videolavit/clip.py)."""
     prose = _FENCE.sub("", page.read_text())
     return [(name, (page.parent / target).resolve()) for name, target in _NAMED_CODE.findall(prose)]
+
+
+def named_files(page: Path) -> list[tuple[str, Path]]:
+    """Links whose text is a file, as [video/io/open.py](../videolavit/video/io/open.py): that text, and the target."""
+    prose = _FENCE.sub("", page.read_text())
+    found = [(name, target) for name, target in _NAMED_FILE.findall(prose) if "://" not in target]
+    return [(name, (page.parent / target).resolve()) for name, target in found]
 
 
 def anchors(page: Path) -> set[str]:

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from pages import PROJECT, anchors, blocks, links, named_code, pages
+from pages import PROJECT, anchors, blocks, links, named_code, named_files, pages
 
 from videolavit import cli
 from videolavit.commands import train
@@ -45,6 +45,12 @@ def test_blocks_of_code_say_what_they_are(page):
 def test_named_code_is_defined_in_the_file_that_is_linked(page):
     for name, file in named_code(page):
         assert name in defined_names(file), f"{page.name} says that {name} is in {file.name}, where it is not"
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if named_files(page)], ids=lambda page: page.name)
+def test_a_link_that_reads_like_a_file_leads_to_that_file(page):
+    wrong = [name for name, file in named_files(page) if not f"/{file.as_posix()}".endswith(f"/{name}")]
+    assert wrong == [], f"{page.name}: their targets have other names"
 
 
 SHELL_PAGES = [page for page in pages() if any(block.language == "sh" for block in blocks(page))]

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+
+import pytest
 
 from videolavit.commands.train import Config, _stage
+from videolavit.errors import CheckpointError
 from videolavit.old_names import current_flags, current_names, current_run
-from videolavit.training.checkpoint import _read_note
+from videolavit.training.checkpoint import _check_run, _read_note
+from videolavit.training.loop import _flat
+from videolavit.training.stages.base import Stage
+from videolavit.training.stages.learned_compensation import LearnedCompensationStage
+from videolavit.training.stages.motion_tokenizer import MotionTokenizerStage
+from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage
 
 
 def test_settings_and_options_of_results_are_read_by_their_old_names():
@@ -32,6 +41,24 @@ def test_a_checkpoint_of_a_run_keeps_its_options_under_old_names(tmp_path):
         "shares.words": "1",
         "seed": "0",
     }
+
+
+@pytest.mark.parametrize(
+    ("stage", "added"),
+    [
+        (MotionTokenizerStage(), {"layers", "model.layers"}),
+        (VideoDetokenizerStage(), {"motion.layers"}),
+        (LearnedCompensationStage(), {"motion.layers"}),
+    ],
+    ids=lambda value: value.name if isinstance(value, Stage) else "",
+)
+def test_a_run_from_before_motion_had_layers_of_codes_goes_on(tmp_path, stage, added):
+    now = {key: text for one in fields(stage) for key, text in _flat(one.name, getattr(stage, one.name)).items()}
+    assert added <= now.keys()
+    before = {name: text for name, text in now.items() if name not in added}
+    _check_run(tmp_path, before, now)
+    with pytest.raises(CheckpointError, match="layers: 1 -> 3"):
+        _check_run(tmp_path, before, now | dict.fromkeys(added, "3"))
 
 
 def test_a_command_line_of_training_is_understood_by_old_names():

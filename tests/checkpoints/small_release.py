@@ -6,8 +6,10 @@ numbers. Nothing here goes through the loader: released keys come from the table
 
 from __future__ import annotations
 
+import functools
 import json
 import string
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,7 +103,18 @@ def write_small_release(
 
 def write_playable_release(folder: Path) -> Path:
     """A release that every task runs on: a vocabulary its codebooks fit, and a selector that keeps most patches."""
-    return write_small_release(folder, vocabulary=PLAYABLE_VOCABULARY, change=_keep_patches)
+    for path, content in _playable_files().items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+@functools.cache
+def _playable_files() -> dict[Path, bytes]:
+    """A few MB that are made once in a process: many tests want a folder of their own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_small_release(Path(name), vocabulary=PLAYABLE_VOCABULARY, change=_keep_patches)
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _keep_patches(key: str, value: torch.Tensor) -> torch.Tensor:

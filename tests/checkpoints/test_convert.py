@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_nothing_is_overwritten_and_failure_leaves_nothing_behind(small_release,
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="holds no part"):
         convert(tmp_path / "empty", tmp_path / "new")
-    broken = write_small_release(tmp_path / "broken")
+    broken = shutil.copytree(small_release, tmp_path / "broken")
     (broken / "motion_tokenizer.bin").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"motion_tokenizer\.bin"):
         convert(broken, tmp_path / "new")

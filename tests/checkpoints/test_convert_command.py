@@ -41,12 +41,13 @@ def test_what_is_no_checkpoint_is_told_in_one_message(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_target_with_something_in_it_is_left_alone(small_release, tmp_path):
+def test_a_target_with_something_in_it_is_left_alone(small_release, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("something")
-    answer = videolavit("convert", small_release, tmp_path / "out")
-    assert answer.returncode == 1
-    assert str(tmp_path / "out") in one_message(answer)
+    assert cli.main(["convert", str(small_release), str(tmp_path / "out")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("videolavit: error: ")
+    assert str(tmp_path / "out") in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 

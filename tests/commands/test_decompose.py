@@ -38,6 +38,13 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def long_videos(tmp_path_factory) -> list[Path]:
+    """Four that take a while, so that a run is ended in the middle of them."""
+    folder = tmp_path_factory.mktemp("long")
+    return [write_movie(folder / f"{index}.mp4", seconds=12, seed=index) for index in range(4)]
+
+
 @pytest.fixture
 def video(folder) -> Path:
     return folder / "video.mp4"
@@ -189,38 +196,37 @@ def test_fewer_clips_than_before_leave_no_images_behind_and_nothing_of_the_users
     assert {path.name for path in (tmp_path / "out" / "motion").iterdir()} == {"000.png"}
 
 
-def test_a_run_that_is_killed_is_repeated_and_leaves_nothing_half_valid(folder, tmp_path):
-    videos = [write_movie(tmp_path / f"{index}.mp4", seconds=12, seed=index) for index in range(4)]
-    arguments = ["decompose", *map(str, videos), "-o", str(tmp_path / "out"), "--workers", "2", *OWN_GRID]
+def test_a_run_that_is_killed_is_repeated_and_leaves_nothing_half_valid(long_videos, tmp_path):
+    arguments = ["decompose", *map(str, long_videos), "-o", str(tmp_path / "out"), "--workers", "2", *OWN_GRID]
     process = subprocess.Popen(
         [sys.executable, "-m", "videolavit", *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     wait_for(lambda: list((tmp_path / "out").glob("*/.unfinished/keyframes/*.png")))
     process.kill()
     process.wait()
-    wait_for(lambda: not children_of(process.pid, videos[0].parent))
+    wait_for(lambda: not children_of(process.pid, long_videos[0].parent, tmp_path))
     complete = [path.parent for path in (tmp_path / "out").glob("*/metadata.json")]
-    assert len(complete) < len(videos), "it was killed in the middle"
+    assert len(complete) < len(long_videos), "it was killed in the middle"
     for each in complete:
         assert {path.name for path in each.iterdir()} == RESULTS
     assert videolavit(*arguments).returncode == 0
-    assert videolavit("decompose", *videos, "-o", tmp_path / "fresh", *OWN_GRID).returncode == 0
+    assert videolavit("decompose", *long_videos, "-o", tmp_path / "fresh", *OWN_GRID).returncode == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
-def test_an_interrupt_ends_the_workers_too_and_is_told(tmp_path):
-    videos = [write_movie(tmp_path / f"{index}.mp4", seconds=12, seed=index) for index in range(4)]
+def test_an_interrupt_ends_the_workers_too_and_is_told(long_videos, tmp_path):
     process = subprocess.Popen(
         [
             sys.executable,
             "-m",
             "videolavit",
             "decompose",
-            *map(str, videos),
+            *map(str, long_videos),
             "-o",
             str(tmp_path / "out"),
             "--workers",
             "2",
+            *OWN_GRID,
         ],
         stderr=subprocess.PIPE,
         text=True,
@@ -241,14 +247,14 @@ def wait_for(condition, *, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def children_of(pid: int, marker: Path) -> list[int]:
-    """Processes still writing below a folder, whoever their parent is by now."""
+def children_of(pid: int, *folders: Path) -> list[int]:
+    """Processes that still have a file below these folders open, whoever their parent is by now."""
     import psutil
 
     found = []
     for process in psutil.process_iter(["pid", "name"]):
         try:
-            if any(str(marker) in file.path for file in process.open_files()):
+            if any(str(folder) in file.path for file in process.open_files() for folder in folders):
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

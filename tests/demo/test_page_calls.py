@@ -57,6 +57,8 @@ def test_every_function_has_a_name_and_says_what_it_does(page_url):
     expected += ["draw_long_video", "redraw_clip"]
     assert sorted(names) == sorted(f"/{name}" for name in expected)
     assert all(one["description"] for one in names.values())
+    parameters = {one["parameter_name"] for one in names["/generate_video"]["parameters"]}
+    assert {"keyframe_num_inference_steps", "keyframe_guidance_scale", "num_inference_steps"} <= parameters
 
 
 def test_a_video_is_taken_apart_by_name(client, square):
@@ -249,7 +251,8 @@ def test_functions_of_the_page_are_tools_of_the_model_context_protocol(shipped, 
     from videolavit.server.server_config import ServerConfig
 
     app = create_page_app(lambda: shipped, ServerConfig(store=tmp_path, page=PAGE, drain_seconds=1), mcp=True)
-    asked = {"prompt": "a large blue square", "seed": 3, "candidates": 1, "keyframe_steps": 2, "keyframe_guidance": 1}
+    steps = {"keyframe_num_inference_steps": 2, "keyframe_guidance_scale": 1}
+    asked = {"prompt": "a large blue square", "seed": 3, "candidates": 1, **steps}
     with running(app) as url:
         wait_until_ready(url)
         tools, content = asyncio.run(tool_called(f"{url}/demo/gradio_api/mcp/", "generate_image", asked))

@@ -11,7 +11,7 @@ import pytest
 
 from videolavit.demo.cost_strip import cost_strip, facts_table, status_line, told
 from videolavit.demo.page_context import chosen_seed, plain_message
-from videolavit.demo.repeat_lines import repeat_call, repeat_curl, repeat_python
+from videolavit.demo.repeat_lines import media_kind, repeat_call, repeat_curl, repeat_python
 from videolavit.demo.saved_results import SavedResults
 
 
@@ -41,6 +41,21 @@ def test_a_command_says_only_what_was_chosen():
         ["videolavit", "video", "it's red", "-o", "a b.mp4", "--seed", "1", "--reverse", "--guidance-scale", "2"]
     )
     assert repeat_call("video", output="a.mp4", guidance_scale=2.1234567).endswith("--guidance-scale 2.1234567")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.PNG", "image"),
+        ("a.heic", "image"),
+        ("a.bmp", "image"),
+        ("a.gif", "video"),
+        ("a.mp4", "video"),
+        ("a", "video"),
+    ],
+)
+def test_lines_name_the_kind_of_a_file(name, kind):
+    assert media_kind(name) == kind
 
 
 def test_python_lines_compile_and_curl_quotes():

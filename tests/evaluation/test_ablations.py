@@ -8,6 +8,8 @@ from videolavit.evaluation.benchmarks.ablations import ablation_tasks
 from videolavit.evaluation.evaluation_report import report
 from videolavit.evaluation.runner import run_all
 
+pytestmark = pytest.mark.usefixtures("kept_samples")
+
 
 def measured(model, task):
     return report(run_all(model, ablation_tasks(BenchmarkOptions(limit=2), [task])), samples=2, seed=0)[task]

@@ -15,6 +15,8 @@ from videolavit.evaluation.page import results_page
 from videolavit.evaluation.runner import Runner, measure, run_all
 from videolavit.evaluation.samples import ShapesWorld
 
+pytestmark = pytest.mark.usefixtures("kept_samples")
+
 
 def tasks(*names, samples=45, seed=0):
     """Of visual_tokenizer three batches of up to 20 samples, which are quick."""
@@ -183,6 +185,14 @@ def test_plans_that_make_no_sense_are_refused(tmp_path):
         shapes_tasks(BenchmarkOptions(data=tmp_path))
     with pytest.raises(ConfigError, match="no such folder"):
         shapes_tasks(BenchmarkOptions(data=tmp_path / "gone"))
+
+
+def test_a_limit_holds_for_real_videos_too_and_without_one_all_are_taken(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    for limit, count in ((None, 3), (2, 2), (900, 3)):
+        [task] = shapes_tasks(BenchmarkOptions(data=tmp_path, limit=limit), ["real_videos"])
+        assert task.count() == count
 
 
 def test_tasks_come_in_one_order_whatever_is_asked_for():

@@ -8,6 +8,6 @@ from pipeline.small_model import small_model
 from videolavit.pipeline import VideoLaVIT
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def model() -> VideoLaVIT:
     return small_model()

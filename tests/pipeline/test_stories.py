@@ -22,9 +22,6 @@ from videolavit.pipeline.token_generation import TokenGenerator
 from videolavit.progress import Progress
 from videolavit.video import probe
 
-pytestmark = pytest.mark.xdist_group("stories")
-"""One process for all: the story that they look at is generated once."""
-
 PROMPTS = ["a red circle moves right", "a red circle moves left", "a red circle moves up"]
 QUICK = {"num_inference_steps": 1, "keyframe_num_inference_steps": 1, "candidates": 1}
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from importlib.util import find_spec
 
 import httpx
 import psutil
@@ -14,15 +15,19 @@ from server.helpers import KEY, wait_for
 
 from videolavit.errors import ConfigError
 
-ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(500),
+    # Importing it takes seconds, also where these tests are not run.
+    pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),
+]
 
 CHAT = {"messages": [{"role": "user", "content": "Which colour is it?"}]}
 
 
 @pytest.fixture(scope="module")
 def url():
+    import ray
     from ray import serve
 
     from videolavit.server.ray_serve import build

@@ -55,8 +55,8 @@ def test_a_state_in_the_background_is_that_of_its_step_though_the_run_goes_on(tm
             if step in stop:
                 raise KeyboardInterrupt
 
-    train(stage_of(), tmp_path / "whole", quiet=True)
-    options = stage_of(background_checkpoints=True).training
+    train(stage_of(steps=21), tmp_path / "whole", quiet=True)
+    options = stage_of(steps=21, background_checkpoints=True).training
     with pytest.raises(KeyboardInterrupt):
         train(Stopping(training=options), tmp_path / "stopped", quiet=True)
     assert latest_checkpoint(tmp_path / "stopped" / "checkpoints").name == "step-00000014"

@@ -99,7 +99,7 @@ def test_further_layers_are_learnt_and_lower_the_error_while_ids_stay(shards, tm
 
 
 def test_a_resumed_run_has_the_same_codebook(shards, tmp_path):
-    stage = small_stage(shards, steps=24, checkpoint_every=8)
+    stage = small_stage(shards, steps=24, checkpoint_every=8, batch_size=4)
     whole = load_file(train(stage, tmp_path / "whole", quiet=True) / "motion_tokenizer.safetensors")
 
     class Stopping(MotionTokenizerStage):

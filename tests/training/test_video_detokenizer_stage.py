@@ -57,7 +57,7 @@ def log(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("residual_scale", [0.0, 0.1])
+@pytest.mark.parametrize("residual_scale", [pytest.param(0.0, marks=pytest.mark.slow), 0.1])
 def test_a_few_steps_lower_the_loss_of_both_forms(shards, residual_scale):
     stage = small_stage(shards, residual_scale)
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def test_a_few_steps_lower_the_loss_of_both_forms(shards, residual_scale):
 
 @pytest.mark.parametrize("residual_scale", [0.0, 0.1])
 def test_a_run_writes_parts_scheduler_and_images(shards, tmp_path, residual_scale):
-    stage = small_stage(shards, residual_scale, steps=2, images_every=2)
+    stage = small_stage(shards, residual_scale, steps=2, images_every=2, batch_size=2)
     export = train(stage, tmp_path, quiet=True)
     assert np.isfinite([entry["loss"] for entry in log(tmp_path)]).all()
     assert (tmp_path / "images" / "clips-00000002.png").exists()
@@ -87,7 +87,7 @@ def test_a_run_writes_parts_scheduler_and_images(shards, tmp_path, residual_scal
 
 
 def test_a_resumed_run_has_the_same_weights(shards, tmp_path):
-    stage = small_stage(shards, 0.1, steps=4, checkpoint_every=2, ema_decay=0.9)
+    stage = small_stage(shards, 0.1, steps=4, checkpoint_every=2, ema_decay=0.9, batch_size=2)
     whole = train(stage, tmp_path / "whole", quiet=True)
 
     class Stopping(VideoDetokenizerStage):

@@ -214,7 +214,7 @@ def test_the_tokenizer_keeps_in_use_what_it_kept_in_training(shards):
 
 
 def test_a_resumed_tokenizer_run_has_the_same_weights_and_codebook(shards, tmp_path):
-    stage = tokenizer_stage(shards, steps=24, checkpoint_every=8, ema_decay=0.9)
+    stage = tokenizer_stage(shards, steps=24, checkpoint_every=8, ema_decay=0.9, batch_size=4)
     whole, resumed = trained_twice(stage, tmp_path, stop_at=19)
     for name in ("visual_tokenizer", "condition_decoder"):
         assert same_weights(whole / f"{name}.safetensors", resumed / f"{name}.safetensors")
@@ -344,7 +344,7 @@ def test_latents_are_of_one_tokenizer(shards, tmp_path):
 
 
 def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
-    stage = keyframe_stage(shards, steps=5, checkpoint_every=2, ema_decay=0.9)
+    stage = keyframe_stage(shards, steps=5, checkpoint_every=2, ema_decay=0.9, batch_size=4)
     whole, resumed = trained_twice(stage, tmp_path, stop_at=3)
     for name in ("keyframe_unet", "condition_decoder"):
         assert same_weights(whole / f"{name}.safetensors", resumed / f"{name}.safetensors")

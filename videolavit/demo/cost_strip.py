@@ -17,7 +17,7 @@ _STAGES = {
     "frames": "frames",
     "answer": "answer",
     "read": "read video",
-    "draw": "draw pictures",
+    "draw": "draw arrows",
 }
 
 

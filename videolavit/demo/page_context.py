@@ -17,7 +17,6 @@ from videolavit.video import Limits
 
 __all__ = ["PageContext", "chosen_seed", "plain_message"]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 LARGEST_SEED = 2**48
 KEPT_SECONDS = 3600
 """Time that clips and frames of a visitor's last result stay in memory, to be looked at further."""

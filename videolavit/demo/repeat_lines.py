@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RepeatLines", "repeat_call", "repeat_curl", "repeat_python"]
+from videolavit.video.io.images import IMAGE_EXTENSIONS
+
+__all__ = ["RepeatLines", "media_kind", "repeat_call", "repeat_curl", "repeat_python"]
 
 _TAKE_IMAGE = (
     'import sys, json, base64; sys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
@@ -31,6 +33,12 @@ class RepeatLines:
     curl: str = _NOT_SENT
     link: str = ""
     """Empty where fields alone do not tell the result."""
+
+
+def media_kind(name: str) -> str:
+    """ "image" or "video": the argument that takes a file of this name. A GIF is a video, since most of them move."""
+    extension = Path(name).suffix.lower()
+    return "image" if extension in IMAGE_EXTENSIONS and extension != ".gif" else "video"
 
 
 def repeat_call(command: str, *positional: str, output: str, **options: Any) -> str:

@@ -17,7 +17,7 @@ from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.errors import VideoLaVITError
 from videolavit.server.engine import Event, WorkCancelledError
 
-__all__ = ["ResultPanel", "caption", "explained", "picture", "player", "stop_button"]
+__all__ = ["ResultPanel", "caption", "explained", "image_view", "player", "stop_button"]
 
 
 _STATUS_SECONDS = 0.2
@@ -91,11 +91,11 @@ class ResultPanel:
 
 
 def caption(text: str) -> gr.HTML:
-    """A line above a picture or a player, which then needs no label over it."""
+    """A line above an image or a player, which then needs no label over it."""
     return gr.HTML(f'<p class="caption">{escape(text)}</p>')
 
 
-def picture(name: str, label: str, **options: Any) -> gr.Image:
+def image_view(name: str, label: str, **options: Any) -> gr.Image:
     """An image to look at."""
     options = {"format": "png", "buttons": ["download", "fullscreen"], **options}
     return gr.Image(label=label, show_label=False, interactive=False, elem_id=name, alt_text=label, **options)

@@ -1,12 +1,11 @@
 """Benchmarks that ask questions about images or videos: everything but what one of them has of its own.
 
-A benchmark of questions reads its official files into `QuestionSample`s (`read`) and scores an answer (`score`). Asking
+A benchmark of questions reads its official files into `Question`s (`read`) and scores an answer (`score`). Asking
 in batches, failures, settings for the record and bootstrapped means are the same for all and stand here.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -213,8 +212,3 @@ def means(outcomes: Sequence[Outcome], *, plain: Sequence[str] = ()) -> dict[str
         value, drawn = bootstrap.ratio(parts, counts)
         found[name] = bootstrap.estimate(value, drawn, count=int(sum(counts)), is_share=is_share)
     return found
-
-
-def question_hash(text: str) -> str:
-    """Short digest of a prompt, for records."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

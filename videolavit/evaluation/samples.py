@@ -161,7 +161,7 @@ class RealVideos:
         return {"videos": hashlib.sha256("".join(lines).encode()).hexdigest(), "max_clips": self.max_clips}
 
     def count(self, wanted: int) -> int:
-        return len(self.paths)
+        return min(wanted, len(self.paths))
 
     def sample(self, number: int, seed: int) -> RealVideo:
         return RealVideo(path=self.paths[number], seed=seed, max_clips=self.max_clips)

@@ -51,7 +51,11 @@ _MAY_CHANGE = frozenset({"processes", "attention", "chat"}).union(
 )
 """Options that may change to go on after a loss that was not finite, or on other machines. The run then has not the
 bits of either; the loss of a step means the same."""
-_BEFORE_THERE_WAS = {"training.optimiser": repr("adamw"), "questions_together": repr(1)}
+_BEFORE_THERE_WAS = {
+    "training.optimiser": repr("adamw"),
+    "questions_together": repr(1),
+    **dict.fromkeys(("layers", "model.layers", "motion.layers"), repr(1)),  # of motion codes; models' own were named
+}
 """Options that runs of earlier versions do not name, and what those runs did."""
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-__all__ = ["horizon_row", "panorama_view"]
+__all__ = ["panorama_view"]
 
 
 def panorama_view(
@@ -28,11 +28,6 @@ def panorama_view(
     x = (longitude / (2 * math.pi)) % 1 * cols - 0.5
     y = (0.5 - latitude / math.pi) * rows - 0.5
     return _bilinear(panorama, x, y)
-
-
-def horizon_row(pitch: float, fov: float, size: int) -> float:
-    """Row of a view at which the horizon lies; may be outside of it."""
-    return (size - 1) / 2 + math.tan(math.radians(pitch)) * _focal(math.radians(fov), size)
 
 
 def _focal(fov: float, size: int) -> float:

@@ -14,7 +14,7 @@ from videolavit.demo.arrow_motion import Moved, arrow_motion
 from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
 from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed, example_images
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, repeat_python
-from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
+from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player, stop_button
 from videolavit.demo.tabs.generate import preview_file, shown_events
 from videolavit.errors import ConfigError
 
@@ -59,7 +59,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         with gr.Column(scale=3, min_width=300):
             panel = ResultPanel("animate", with_link=True)
             video = player("animate-video", "The image, moving", elem_classes="pixels")
-            arrows = picture("animate-arrows", "Motion of the clip, as its tokens say it", elem_classes="pixels")
+            arrows = image_view("animate-arrows", "Motion of the clip, as its tokens say it", elem_classes="pixels")
             tokens = gr.File(label="The motion as tokens (for the command)", elem_id="animate-tokens", visible=False)
             panel.build_below()
 

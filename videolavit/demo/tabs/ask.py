@@ -13,7 +13,7 @@ import gradio as gr
 from videolavit.demo.answer_view import answer_view
 from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
 from videolavit.demo.page_context import PageContext, example_images, example_videos
-from videolavit.demo.repeat_lines import RepeatLines
+from videolavit.demo.repeat_lines import RepeatLines, media_kind
 from videolavit.demo.result_panel import ResultPanel, explained, stop_button
 from videolavit.demo.shape_images import shape_image
 from videolavit.errors import PromptError
@@ -135,11 +135,11 @@ def _lines(turns: list[dict[str, Any]], most: int, address: str, needs_key: bool
     """Lines that ask again: the whole conversation in Python and by HTTP, its last question as a command."""
     python = ["from videolavit import VideoLaVIT", "", "model = VideoLaVIT.from_pretrained()"]
     for number, turn in enumerate(turns):
-        given = "" if not turn["media"] else f", {_kind(turn['media'])}={Path(turn['media']).name!r}"
+        given = "" if not turn["media"] else f", {media_kind(turn['media'])}={Path(turn['media']).name!r}"
         before = "" if not number else ", history=answer"
         python.append(f"answer = model.answer({turn['question']!r}{given}{before}, max_new_tokens={most})")
     shown = [turn["media"] for turn in turns if turn["media"]]
-    files = " ".join(f"--{_kind(path)} {shlex.quote(Path(path).name)}" for path in shown)
+    files = " ".join(f"--{media_kind(path)} {shlex.quote(Path(path).name)}" for path in shown)
     questions = " ".join(shlex.quote(turn["question"]) for turn in turns)
     command = f"videolavit answer {questions} {files}".strip()
     return RepeatLines(
@@ -159,13 +159,9 @@ def _curl(turns: list[dict[str, Any]], most: int, address: str, needs_key: bool)
     words = turn["question"].replace("\\", "\\\\").replace('"', '\\"').replace("'", "'\\''")
     content = f'"{words}"'
     if turn["media"]:
-        name, kind = shlex.quote(Path(turn["media"]).name), _kind(turn["media"])
+        name, kind = shlex.quote(Path(turn["media"]).name), media_kind(turn["media"])
         type_ = "image/png" if kind == "image" else "video/mp4"
         part = f'{{"type": "{kind}_url", "{kind}_url": {{"url": "data:{type_};base64,\'$(base64 -w0 {name})\'"}}}}'
         content = f'[{part}, {{"type": "text", "text": "{words}"}}]'
     body = f'{{"messages": [{{"role": "user", "content": {content}}}], "max_tokens": {most}}}'
     return f"curl -s {url}{key} -H 'Content-Type: application/json' -d '{body}'"
-
-
-def _kind(path: str) -> str:
-    return "image" if Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") else "video"

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from videolavit.demo.page_context import PageContext, example_images, example_videos
-from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, repeat_python
+from videolavit.demo.repeat_lines import RepeatLines, media_kind, repeat_call, repeat_curl, repeat_python
 from videolavit.demo.result_panel import ResultPanel, explained, player, stop_button
 from videolavit.errors import MediaError
 
@@ -123,7 +123,7 @@ def edit_lines(
     named = {name: value for name, value in form.items() if value not in ("tokens", "diffusion")}
     # With --detokenizer a model makes the result; without it the command edits a video's own images.
     ways = {"keyframe_from": named.get("keyframe"), "detokenizer": detokenizer}
-    is_video = Path(looks).suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp")
+    is_video = media_kind(looks) == "video"
     files = {"video" if is_video else "input_reference": looks}
     if motion_of:
         files["motion_of"] = motion_of

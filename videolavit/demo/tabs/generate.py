@@ -12,7 +12,7 @@ import numpy as np
 from videolavit.demo.deep_links import LinkField, as_number, as_words, link_address
 from videolavit.demo.page_context import LARGEST_SEED, PageContext, chosen_seed
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_curl, repeat_python
-from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
+from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player, stop_button
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import option_info
 
@@ -47,7 +47,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 stop_button(context, "generate")
         with gr.Column(scale=3, min_width=300):
             panel = ResultPanel("generate", with_link=True)
-            image = picture("generate-image", "What was drawn", elem_classes="pixels")
+            image = image_view("generate-image", "What was drawn", elem_classes="pixels")
             video = player("generate-video", "What was drawn", visible=False, elem_classes="pixels")
             tokens = gr.Textbox(
                 label="Its tokens: K are codes of the keyframe, M of its motion; the tab Tokens takes them apart",
@@ -66,15 +66,15 @@ def build(context: PageContext) -> dict[str, LinkField]:
         prompt: str,
         seed: int | None,
         candidates: int | None,
-        keyframe_steps: int | None,
-        keyframe_guidance: float | None,
+        keyframe_num_inference_steps: int | None,
+        keyframe_guidance_scale: float | None,
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Draw an image of what a text says. The same seed gives the same image."""
         options = _options(
             candidates=candidates,
-            keyframe_num_inference_steps=keyframe_steps,
-            keyframe_guidance_scale=_as_float(keyframe_guidance),
+            keyframe_num_inference_steps=keyframe_num_inference_steps,
+            keyframe_guidance_scale=_as_float(keyframe_guidance_scale),
         )
         text, seed = _checked(context, prompt, options), chosen_seed(seed)
         yield {**panel.cleared(), image: gr.Image(visible=True), video: gr.Video(visible=False), tokens: ""}
@@ -102,18 +102,18 @@ def build(context: PageContext) -> dict[str, LinkField]:
         seed: int | None,
         clips: int,
         candidates: int | None,
-        keyframe_steps: int | None,
-        keyframe_guidance: float | None,
-        steps: int | None,
+        keyframe_num_inference_steps: int | None,
+        keyframe_guidance_scale: float | None,
+        num_inference_steps: int | None,
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Draw a video of what a text says: clips of four seconds. The same seed gives the same video."""
         options = _options(
             clips=int(clips) if clips > 1 else None,
             candidates=candidates,
-            keyframe_num_inference_steps=keyframe_steps,
-            keyframe_guidance_scale=_as_float(keyframe_guidance),
-            num_inference_steps=steps,
+            keyframe_num_inference_steps=keyframe_num_inference_steps,
+            keyframe_guidance_scale=_as_float(keyframe_guidance_scale),
+            num_inference_steps=num_inference_steps,
         )
         text, seed = _checked(context, prompt, options), chosen_seed(seed)
         yield {**panel.cleared(), image: gr.Image(None, visible=True), video: gr.Video(None, visible=False), tokens: ""}

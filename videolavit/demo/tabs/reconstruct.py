@@ -14,7 +14,7 @@ from videolavit.demo.cost_strip import facts_table
 from videolavit.demo.motion_views import motion_view
 from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines, repeat_call, repeat_python
-from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
+from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player, stop_button
 from videolavit.video import side_by_side
 from videolavit.video.processor import whole_video_clips
 
@@ -57,8 +57,8 @@ def build(context: PageContext) -> None:
             both = player("reconstruct-both", "Original and reconstruction, side by side", elem_classes="pixels")
             caption("Motion of the first clip: as it was found, and as its tokens say it")
             with gr.Row():
-                found = picture("reconstruct-found", "Motion as it was found", min_width=140)
-                coded = picture("reconstruct-coded", "Motion after the tokens", min_width=140)
+                found = image_view("reconstruct-found", "Motion as it was found", min_width=140)
+                coded = image_view("reconstruct-coded", "Motion after the tokens", min_width=140)
             panel.build_below()
 
     @explained

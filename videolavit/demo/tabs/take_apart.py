@@ -15,7 +15,7 @@ import numpy as np
 from videolavit.demo.cost_strip import facts_table, status_line
 from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
-from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player
+from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player
 from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, shown_at, take_apart, zipped
 from videolavit.video import write_video
 from videolavit.video.io.pixels import resize_image
@@ -47,7 +47,7 @@ def build(context: PageContext) -> None:
             caption("The clip with its motion, and its keyframe moved by that motion alone, without the other frames")
             clip_video = player("apart-clip", "Chosen clip")
             caption("One frame's motion: length is how far, colour is which way")
-            arrows = picture("apart-arrows", "Motion of the chosen clip as arrows")
+            arrows = image_view("apart-arrows", "Motion of the chosen clip as arrows")
             frame = gr.Slider(0, 23, 0, step=1, label="Frame; 0 is the mean over the clip", elem_id="apart-frame")
             archive = gr.File(label="All of it: keyframes, motion, metadata (zip)", elem_id="apart-zip")
             panel.build_below()
@@ -62,15 +62,15 @@ def build(context: PageContext) -> None:
         found = await asyncio.to_thread(take_apart, path, limits=context.limits)
         read = time.perf_counter()
         yield {table: facts_table(facts(found)), gallery: await asyncio.to_thread(_tiles, found)}
-        pictures = await asyncio.to_thread(_first_look, found)
-        yield {**pictures_of(pictures), panel.status: status_line("Packing ..."), taken: found, chosen: 0, frame: 0}
+        first = await asyncio.to_thread(_first_look, found)
+        yield {**views_of(first), panel.status: status_line("Packing ..."), taken: found, chosen: 0, frame: 0}
         packed = await asyncio.to_thread(lambda: context.files.write(zipped(found), "taken-apart", ".zip"))
         timings = {"read": read - started, "draw": time.perf_counter() - read}
-        told = {table: facts_table(facts(found)), **pictures_of(pictures)}
+        told = {table: facts_table(facts(found)), **views_of(first)}
         yield {archive: str(packed), **told, **panel.shown(timings, _lines(Path(path).name))}
 
-    def pictures_of(pictures: tuple[np.ndarray, str]) -> dict[Any, Any]:
-        return {arrows: pictures[0], clip_video: pictures[1]}
+    def views_of(first: tuple[np.ndarray, str]) -> dict[Any, Any]:
+        return {arrows: first[0], clip_video: first[1]}
 
     def _first_look(found: TakenApart) -> tuple[np.ndarray, str]:
         return shown_at(found, 0, None), clip_file(found, 0)

@@ -15,8 +15,8 @@ from videolavit.demo.expected_view import expected_view
 from videolavit.demo.kept_patches import draw_patches, kept_at
 from videolavit.demo.next_tokens import NextToken
 from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_images, example_videos
-from videolavit.demo.repeat_lines import RepeatLines
-from videolavit.demo.result_panel import ResultPanel, caption, explained, picture, player, stop_button
+from videolavit.demo.repeat_lines import RepeatLines, media_kind
+from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player, stop_button
 from videolavit.demo.shape_images import shape_image
 from videolavit.demo.token_sight import TokenSight, code_facts, expectations, look_at_tokens, patch_at
 from videolavit.demo.token_timeline import token_timeline
@@ -54,7 +54,7 @@ def build(context: PageContext) -> None:
         with gr.Column(scale=3, min_width=300):
             panel = ResultPanel("tokens")
             caption("Patches that became codes have a frame; the darker one is, the less likely it is kept. Choose one")
-            patches = picture("tokens-patches", "Keyframe with the patches that became codes")
+            patches = image_view("tokens-patches", "Keyframe with the patches that became codes")
             counted = gr.HTML("", elem_id="tokens-counted")
             with gr.Row():
                 clip = gr.Slider(
@@ -76,7 +76,7 @@ def build(context: PageContext) -> None:
                     other = gr.Number(None, label="Another code in its place", precision=0, elem_id="tokens-other")
                     put = gr.Button("Put it there and draw", elem_id="tokens-put", min_width=120)
             with gr.Row():
-                image = picture("tokens-image", "Keyframe of the tokens", min_width=140, elem_classes="pixels")
+                image = image_view("tokens-image", "Keyframe of the tokens", min_width=140, elem_classes="pixels")
                 video = player("tokens-video", "What the tokens show", min_width=140, elem_classes="pixels")
             strip = gr.HTML("", elem_id="tokens-strip")
             panel.build_below()
@@ -292,10 +292,9 @@ def _still(clip: Any) -> Any:
 def _lines(name: str) -> RepeatLines:
     from videolavit.demo.repeat_lines import repeat_call
 
-    kind = "image" if Path(name).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp") else "video"
     python = (
         "from videolavit import VideoLaVIT\n\n"
-        f"tokens = VideoLaVIT.from_pretrained().tokenize({kind}={name!r})\nprint(tokens.text)\n"
+        f"tokens = VideoLaVIT.from_pretrained().tokenize({media_kind(name)}={name!r})\nprint(tokens.text)\n"
     )
     return RepeatLines(command=repeat_call("tokenize", name, output="tokens.txt"), python=python)
 

@@ -7,7 +7,6 @@ of combinations of shape, colour and direction that training knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from videolavit.evaluation.benchmark import Benchmark, BenchmarkOptions, Target
 from videolavit.evaluation.codec_tasks import (
@@ -244,7 +243,8 @@ def shapes_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] =
     """Codecs, questions and generation in the world of moving shapes: tasks in the order in which they are done.
 
     Args:
-        options: `limit` samples of each task, 500 by default; `data` is a folder of real videos, for one more task.
+        options: `limit` samples of each task, by default 500 scenes; `data` is a folder of real videos, for one more
+            task, by default on all of them.
         names: of the tasks; all of them if none is named.
 
     Raises:
@@ -252,17 +252,21 @@ def shapes_tasks(options: BenchmarkOptions | None = None, names: Sequence[str] =
     """
     options = options or BenchmarkOptions()
     wanted = SAMPLES if options.limit is None else options.limit
-    tasks = [*_TASKS, *([_real_videos(options.data)] if options.data is not None else [])]
+    tasks = [task.with_samples(wanted, options.seed) for task in _TASKS]
+    if options.data is not None:
+        videos = RealVideos(folder=options.data)
+        wanted = len(videos.paths) if options.limit is None else options.limit
+        tasks.append(_real_videos(videos).with_samples(wanted, options.seed))
     hint = "; real_videos needs a folder of videos" if "real_videos" in names else ""
-    return choose_tasks([task.with_samples(wanted, options.seed) for task in tasks], names, hint=hint)
+    return choose_tasks(tasks, names, hint=hint)
 
 
-def _real_videos(folder: Path) -> Task:
+def _real_videos(videos: RealVideos) -> Task:
     return Task(
         name="real_videos",
         about="clips of real videos: frames from motion ids against warping by the same motion",
         needs=ANIMATION,
-        samples=RealVideos(folder=folder),
+        samples=videos,
         results=each(real_videos),
         targets={"PSNR above warp, dB": Target(0.0)},
         batch_size=1,
