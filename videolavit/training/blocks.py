@@ -1,4 +1,4 @@
-"""How a module is laid out and run in training: channels last, memory for computation, and compilation.
+"""Layout and run of a module in training: channels last, memory for computation, and compilation.
 
 Blocks are the entries of each outermost `nn.ModuleList`: layers of a transformer, levels of a UNet.
 """

@@ -248,7 +248,7 @@ class KeyframeDetokenizerTraining(nn.Module):
         height, width = (side * vae_factor(self.detokenizer.vae) for side in latents.shape[2:])
         predict = self.detokenizer.predictor(self._condition(features, given), height=height, width=width)
         errors = F.mse_loss(predict(noisy, timesteps), target, reduction="none").mean(1)
-        objects = F.interpolate(keyframes["objects"][:, None].float(), latents.shape[2:], mode="nearest")[:, 0]
+        objects = F.interpolate(keyframes["objects"][:, None].float(), latents.shape[2:], mode="area")[:, 0]
         weight = 1 + self.object_weight * objects
         error = errors.detach().mean((1, 2))
         is_noisy = (2 * timesteps >= scheduler.config["num_train_timesteps"]).float()
