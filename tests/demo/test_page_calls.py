@@ -264,6 +264,10 @@ def test_functions_of_the_page_are_tools_of_the_model_context_protocol(shipped, 
     assert np.array_equal(np.asarray(image.convert("RGB")), expected.frames[0])
 
 
+async def no_matter(*_: Any) -> None:
+    """Progress that is not looked at."""
+
+
 async def tool_called(address: str, tool: str, arguments: dict[str, Any]) -> tuple[dict[str, str], list[Any]]:
     """Descriptions of all tools by the ends of their names, and what one of them gives."""
     from mcp import ClientSession
@@ -272,6 +276,8 @@ async def tool_called(address: str, tool: str, arguments: dict[str, Any]) -> tup
     async with streamable_http_client(address) as streams, ClientSession(*streams[:2]) as session:
         await session.initialize()
         found = {one.name: one.description or "" for one in (await session.list_tools()).tools}
-        result = await session.call_tool(next(name for name in found if name.endswith(tool)), arguments)
+        # Without a listener to progress gradio gives all outputs as one text, images by their addresses.
+        name = next(name for name in found if name.endswith(tool))
+        result = await session.call_tool(name, arguments, progress_callback=no_matter)
         assert not result.isError, result.content
         return {name.removeprefix("videolavit_"): text for name, text in found.items()}, result.content

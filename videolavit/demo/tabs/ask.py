@@ -47,12 +47,12 @@ def build(context: PageContext) -> dict[str, LinkField]:
         with gr.Column(scale=3, min_width=300):
             panel = ResultPanel("ask", with_link=True)
             chat = gr.Chatbot(label="Conversation", height=320, elem_id="ask-chat", buttons=["copy"])
-            answer = gr.Textbox(label="The last answer", interactive=False, elem_id="ask-answer", visible="hidden")
+            last_answer = gr.Textbox(label="The last answer", interactive=False, elem_id="ask-answer", visible="hidden")
             sure = gr.HTML("", elem_id="ask-sure")
             panel.build_below()
 
     @explained
-    async def answer_question(
+    async def answer(
         media: str | None, question: str, most: int, turns: list[dict[str, Any]], request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Answer a question about an image or a video, or go on with the conversation about it."""
@@ -61,7 +61,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         if not text:
             raise PromptError("type a question first")
         asked = [*turns, {"question": text, "media": _unseen(path, turns), "answer": None}]
-        yield {**panel.cleared(), chat: _messages(asked, ""), sure: "", answer: ""}
+        yield {**panel.cleared(), chat: _messages(asked, ""), sure: "", last_answer: ""}
         started, said = time.perf_counter(), ""
         answer_request = _request(asked, min(int(most), context.services.limits.answer_ids))
         events = context.calls.answer_events(answer_request, request.session_hash or "", cost=int(most))
@@ -79,7 +79,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                     chat: _messages(asked, choice.text),
                     turns_state: asked,
                     sure: answer_view(choice.scores),
-                    answer: choice.text,
+                    last_answer: choice.text,
                 }
             yield change
 
@@ -88,11 +88,11 @@ def build(context: PageContext) -> dict[str, LinkField]:
         return [], [], "", ""
 
     turns_state = turns
-    outputs = [*panel.outputs, chat, turns, sure, answer]
+    outputs = [*panel.outputs, chat, turns, sure, last_answer]
     inputs = [media, question, most, turns]
-    go.click(answer_question, inputs, outputs, api_name="answer", show_progress="hidden")
-    question.submit(answer_question, inputs, outputs, api_visibility="private", show_progress="hidden")
-    again.click(begin_anew, None, [chat, turns, sure, answer], api_visibility="private", show_progress="hidden")
+    go.click(answer, inputs, outputs, api_name="answer", show_progress="hidden")
+    question.submit(answer, inputs, outputs, api_visibility="private", show_progress="hidden")
+    again.click(begin_anew, None, [chat, turns, sure, last_answer], api_visibility="private", show_progress="hidden")
     limits = context.services.limits
     return {
         "question": LinkField(component=question, read=as_words(limits.text_characters)),

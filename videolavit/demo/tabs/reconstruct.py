@@ -62,7 +62,7 @@ def build(context: PageContext) -> None:
             panel.build_below()
 
     @explained
-    async def reconstruct_video(
+    async def reconstruct(
         video: str | None, keyframe: str, motion: str, detokenizer: str, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Turn a video into tokens and back, and measure what they keep: PSNR, SSIM, ids and bits per second."""
@@ -108,7 +108,7 @@ def build(context: PageContext) -> None:
         return original[index], frames[index]
 
     go.click(
-        reconstruct_video,
+        reconstruct,
         [video, keyframe, motion, detokenizer],
         [*panel.outputs, numbers, slider, frame, both, found, coded, kept],
         api_name="reconstruct",

@@ -12,11 +12,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from videolavit.demo import taken_apart
 from videolavit.demo.cost_strip import facts_table, status_line
 from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player
-from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, shown_at, take_apart, zipped
+from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, shown_at, zipped
 from videolavit.video import write_video
 from videolavit.video.io.pixels import resize_image
 
@@ -54,12 +55,12 @@ def build(context: PageContext) -> None:
     chosen = gr.Number(0, visible=False)
 
     @explained
-    async def take_video_apart(video: str | None, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
+    async def take_apart(video: str | None, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         """Take a video apart into keyframes, cuts and motion vectors. Returns facts, images, and a zip of all."""
         path = context.check_upload(video, "a video")
         yield {**panel.cleared(), panel.status: status_line("Reading the video ...")}
         started = time.perf_counter()
-        found = await asyncio.to_thread(take_apart, path, limits=context.limits)
+        found = await asyncio.to_thread(taken_apart.take_apart, path, limits=context.limits)
         read = time.perf_counter()
         yield {table: facts_table(facts(found)), gallery: await asyncio.to_thread(_tiles, found)}
         first = await asyncio.to_thread(_first_look, found)
@@ -95,7 +96,7 @@ def build(context: PageContext) -> None:
 
     outputs = [*panel.outputs, table, gallery, arrows, clip_video, archive, taken, chosen, frame]
     go.click(
-        take_video_apart,
+        take_apart,
         video,
         outputs,
         api_name="take_apart",
