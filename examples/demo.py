@@ -28,7 +28,7 @@ def steps(video: str) -> list[tuple[str, list[str]]]:
         ("Text to video", ["video", "a red circle moves to the right", "-o", generated, "--seed", "1", "-f"]),
         ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", generated]),
         ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
-        ("The same as tokens", ["tokenize", video, "-o", tokens]),
+        ("The same as tokens", ["tokenize", video, "-o", tokens, "-f"]),
         ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f"]),
         (
             "The same with true keyframes: motion alone goes through tokens",

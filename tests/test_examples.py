@@ -47,6 +47,13 @@ def test_demo_draws_answers_reconstructs_and_says_where_to_look(tmp_path):
     assert len(re.findall(r"^ +\d+\.\d s  ", times, re.MULTILINE)) == len(commands)
 
 
+def test_the_demo_can_be_run_again():
+    commands = [command for _, command in load_example("demo").steps("clip.mp4")]
+    writing = [command for command in commands if "-o" in command and command[0] != "decompose"]  # it knows its folder
+    assert [command[0] for command in writing] == ["video", "tokenize", "reconstruct", "reconstruct"]
+    assert all("-f" in command for command in writing)
+
+
 def test_the_demo_stops_at_the_first_step_that_fails(tmp_path, monkeypatch, capsys):
     demo = load_example("demo")
     monkeypatch.chdir(tmp_path)
