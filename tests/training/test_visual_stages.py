@@ -332,7 +332,7 @@ def test_errors_where_objects_are_weigh_more(shards):
     nothing = stage.collate([(np.zeros((64, 64, 3), np.uint8), unknown_labels((64, 64), 8))])
     assert not nothing["objects"].any()
     with pytest.raises(ConfigError, match="object_weight"):
-        keyframe_stage(shards).__class__(object_weight=-1.0)
+        KeyframeDetokenizerStage(object_weight=-1.0)
 
 
 def test_latents_are_of_one_tokenizer(shards, tmp_path):

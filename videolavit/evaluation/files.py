@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from videolavit.errors import ConfigError, OutputError
 
-__all__ = ["DataFile", "cut_off", "field_of", "file_sha256", "found_file", "half_line", "read_json"]
+__all__ = ["DataFile", "cut_off", "field_of", "file_sha256", "found_file", "half_line", "of_official_form", "read_json"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,22 @@ class DataFile:
     source: str
     """Place where its authors offer it."""
     optional: bool = False
+
+
+@contextmanager
+def of_official_form(data: Path, benchmark: str) -> Iterator[None]:
+    """Turn errors of reading the files of a data folder into one that says what may be wrong with them.
+
+    Raises:
+        ConfigError: what is done within met a file that is not of the official form.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{benchmark}: a file in {data} is not of the official form ({type(error).__name__}: {error}); "
+            "unpack or download it again"
+        ) from error
 
 
 def found_file(data: Path, file: DataFile, benchmark: str) -> Path | None:

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from videolavit.errors import ConfigError, MediaError
 from videolavit.evaluation.benchmark import BenchmarkOptions, Outcome, Target
-from videolavit.evaluation.files import DataFile, file_sha256, found_file
+from videolavit.evaluation.files import DataFile, file_sha256, found_file, of_official_form
 from videolavit.evaluation.media import frames_at
 from videolavit.evaluation.metrics.distances import frechet_distance, kernel_distance
 from videolavit.evaluation.metrics.moments import Moments
@@ -136,13 +136,8 @@ class GenerationBenchmark(ABC):
     @cached_property
     def prompts(self) -> list[Prompt]:
         """All prompts, or the first `limit`."""
-        try:
+        with of_official_form(self._data(), self.name):
             found = self.read(self._data())
-        except (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{self.name}: a file in {self._data()} is not of the official form ({type(error).__name__}: {error}); "
-                "unpack or download it again"
-            ) from error
         if not found:
             raise ConfigError(f"{self.name}: found no prompts in {self._data()}")
         return found[: self.options.limit]

@@ -18,7 +18,7 @@ import numpy as np
 
 from videolavit.errors import ConfigError
 from videolavit.evaluation.benchmark import BenchmarkOptions, Outcome, Target
-from videolavit.evaluation.files import DataFile, file_sha256, found_file
+from videolavit.evaluation.files import DataFile, file_sha256, found_file, of_official_form
 from videolavit.evaluation.needs import QUESTIONS
 from videolavit.evaluation.statistics import Bootstrap, Estimate
 
@@ -115,13 +115,8 @@ class QuestionBenchmark(ABC):
         Raises:
             ConfigError: there is none, two have the same id, or a file is not of the official form.
         """
-        try:
+        with of_official_form(self._data(), self.name):
             questions = self.read(self._data())
-        except (KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{self.name}: a file in {self._data()} is not of the official form ({type(error).__name__}: {error}); "
-                "unpack or download it again"
-            ) from error
         if not questions:
             raise ConfigError(f"{self.name}: found no questions in {self._data()}")
         twice = [id_ for id_, times in Counter(question.id for question in questions).items() if times > 1]

@@ -223,7 +223,7 @@ _THINGS_VISUAL = replace(_TINY_VISUAL, num_codes=4096)
 THINGS: dict[str, Any] = {
     **TINY,
     "visual_tokenizer": replace(TINY["visual_tokenizer"], model=_THINGS_VISUAL, keep_rate=0.5),
-    # A thing takes a twentieth of the image, and without weight its outlines are the last that is learnt.
+    # Grounds take most of an image, and the error of things stays twice as large as that of the whole.
     "keyframe_detokenizer": replace(TINY["keyframe_detokenizer"], visual=_THINGS_VISUAL, object_weight=4.0),
     "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
     "pretraining": _in_company(TINY["pretraining"]),
