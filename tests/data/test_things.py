@@ -20,7 +20,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
 from videolavit.data.things.labels import label_thing_keyframe
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
-from videolavit.data.things.questions import TOPICS, questions
+from videolavit.data.things.questions import TOPICS, distinct_questions, questions
 from videolavit.data.things.render import render
 from videolavit.data.things.sampling import GROUND_ROW, SceneOptions, sample_scene
 from videolavit.data.things.scene import (
@@ -311,3 +311,18 @@ def test_keyframes_of_things_have_labels_and_later_clips_no_size(sources: Source
     assert {int(labels.image[2]) for labels in drawn} == {UNKNOWN, SIZE_LABELS.index(scene.actors[0].size)}
     with pytest.raises(ConfigError, match="multiple of 8"):
         label_thing_keyframe(record.source, 0, 12)
+
+
+def test_several_drawings_of_questions_are_different_ones_with_right_answers():
+    scene = sample_scene(7, SceneOptions(things=24))
+    once, often = questions(scene, 7, 24), distinct_questions(scene, 7, 6, 24)
+    assert often[: len(once)] == once
+    assert len({question.text for question in often}) == len(often)
+    shown = {actor.name for actor in scene.actors}
+    asked = [question for question in often if question.topic == "yes or no"]
+    assert len(asked) > 1
+    for question in asked:
+        named = any(name in question.text.lower() for name in shown)
+        assert question.answer == ("yes" if named else "no")
+    places = [question for question in often if question.topic == "place yes or no"]
+    assert all((question.answer == "yes") == (scene.view.place in question.text) for question in places)

@@ -66,6 +66,28 @@ def test_a_map_unet_sees_where_its_prompt_lies_and_comes_back_from_json():
         unet(sample, encoder_hidden_states=prompt[:, :15], **inputs)
 
 
+def test_a_finer_map_tells_the_places_within_a_patch_apart():
+    torch.manual_seed(0)
+    sizes = {"block_out_channels": (16, 32), "attention_head_dim": 2, "cross_attention_dim": 16, "pooled_width": 8}
+    coarse = MapUNet2DConditionModel(map_channels=4, **sizes)
+    fine = MapUNet2DConditionModel(map_channels=4, map_upscale=2, **sizes)
+    weights = coarse.state_dict()
+    weights["map_proj.weight"] = weights["map_proj.weight"].repeat_interleave(4, dim=0)  # four places alike
+    fine.load_state_dict(weights)
+    inputs = {"timestep": 5, "added_cond_kwargs": {"text_embeds": torch.zeros(1, 8), "time_ids": torch.zeros(1, 6)}}
+    sample, prompt = torch.randn(1, 8, 8, 8), torch.randn(1, 16, 16)
+    expected = coarse(sample, encoder_hidden_states=prompt, **inputs).sample
+    torch.testing.assert_close(fine(sample, encoder_hidden_states=prompt, **inputs).sample, expected)
+    seen = []
+    fine.conv_in.register_forward_pre_hook(lambda _, args: seen.append(args[0][0, 8:]))
+    with torch.no_grad():
+        fine.map_proj.weight.zero_()
+        fine.map_proj.weight[1] = 1.0  # of the first channel: the right upper place of each patch
+        fine(sample, encoder_hidden_states=prompt, **inputs)
+    assert seen[0][0, 0::2, 1::2].flatten().tolist() == pytest.approx(prompt.sum(-1).flatten().tolist(), abs=1e-5)
+    assert seen[0].abs().sum() == pytest.approx(prompt.sum(-1).abs().sum().item(), rel=1e-5)
+
+
 def test_an_image_at_rest_is_not_changed_and_has_no_hints():
     image = torch.rand(2, 3, 32, 48)
     result = compensate(image, torch.zeros(2, 2, 5, 4, 6))

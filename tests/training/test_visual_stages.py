@@ -22,6 +22,7 @@ from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.training.latents import LatentClips, prepare_latents
 from videolavit.training.loop import train
+from videolavit.training.stages.condition_decoder import ConditionDecoderStage
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage, novelty
@@ -279,16 +280,45 @@ def test_the_keyframe_detokenizer_learns(shards, tmp_path, map_channels):
     assert open_artifact(export).scheduler("keyframe_scheduler")["_class_name"] == "DDIMScheduler"
 
 
-def test_keyframe_training_changes_the_condition_but_not_the_decoded_features(shards, tmp_path):
-    stage = keyframe_stage(shards, steps=4)
-    module = stage.build()
-    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+def test_keyframe_training_changes_the_condition_but_not_the_decoded_features_unless_asked(shards):
     decoder = "detokenizer.condition_decoder."
-    assert {name.removeprefix(decoder).split(".")[0] for name in trained if name.startswith(decoder)} == {
-        "prompt_projs",
-        "pool",
-    }
-    assert not any(name.startswith(("tokenizer.", "detokenizer.vae.")) for name in trained)
+    for whole in (False, True):
+        module = replace(keyframe_stage(shards), whole_decoder=whole).build()
+        trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+        of_decoder = {name.removeprefix(decoder).split(".")[0] for name in trained if name.startswith(decoder)}
+        parts = {name.split(".")[0] for name, _ in module.detokenizer.condition_decoder.named_parameters()}
+        assert of_decoder == (parts if whole else {"prompt_projs", "pool"})
+        assert not any(name.startswith(("tokenizer.", "detokenizer.vae.")) for name in trained)
+
+
+def condition_decoder_stage(shards, **changed):
+    return ConditionDecoderStage(
+        data=str(shards), visual=VISUAL, decoder=DECODER, height=64, width=64, training=options(**changed)
+    )
+
+
+def test_a_condition_decoder_learns_what_codes_say_of_pixels_and_the_keyframe_stage_takes_it(shards, tmp_path):
+    stage = replace(condition_decoder_stage(shards, steps=40, images_every=40), object_weight=4.0)
+    export = train(stage, tmp_path / "run", quiet=True)
+    entries = log(tmp_path / "run")
+    assert mean(entries[-5:], "unread") < 0.9 * mean(entries[:3], "unread")
+    assert mean(entries[-5:], "unread_of_objects") < 0.9 * mean(entries[:3], "unread_of_objects")
+    assert (tmp_path / "run" / "images" / "read-00000040.png").exists()
+    trained = load_file(export / "condition_decoder.safetensors")
+    taken = replace(keyframe_stage(shards), condition_decoder=str(export)).build().detokenizer.condition_decoder
+    for name, weights in taken.state_dict().items():
+        assert torch.equal(weights, trained[name].float())
+
+
+def test_a_resumed_condition_decoder_run_has_the_same_weights(shards, tmp_path):
+    stage = condition_decoder_stage(shards, steps=5, checkpoint_every=2, ema_decay=0.9, batch_size=4)
+    whole, resumed = trained_twice(stage, tmp_path, stop_at=3)
+    assert same_weights(whole / "condition_decoder.safetensors", resumed / "condition_decoder.safetensors")
+
+
+def test_the_condition_decoder_needs_whole_latents_to_a_patch(shards):
+    with pytest.raises(ConfigError, match="9 x 9 for 4 x 4 patches"):
+        replace(condition_decoder_stage(shards), height=72, width=72).build()
 
 
 def test_latents_of_keyframes_are_trained_on_as_the_images_are(shards, tmp_path):
@@ -305,6 +335,7 @@ def test_latents_of_keyframes_are_trained_on_as_the_images_are(shards, tmp_path)
     with torch.autocast("cpu", torch.bfloat16):
         made = module.prepared(stage.collate([samples[draw] for draw in range(6)]))
     kept = LatentClips(tmp_path / "latents", stage.frozen())
+    assert made["codes"].shape == (6, VIT.num_patches)
     for name, values in made.items():
         stored = torch.stack([kept[number, 0][name] for number in range(6)])
         torch.testing.assert_close(stored.float(), values.float(), atol=2e-2, rtol=2e-2)

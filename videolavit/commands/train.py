@@ -9,6 +9,7 @@ Stages, in an order in which they can be run (docs/training.md says what each ne
   motion_tokenizer       motion fields to codes and back
   motion_decoder         the way back alone, for codes that stay as they are, for the tiny preset
   visual_tokenizer       keyframes to a varying number of codes; selector, merger, codebook
+  condition_decoder      codes to what the next stage draws from, for the things preset
   keyframe_detokenizer   codes to an image
   video_detokenizer      an image and motion to frames
   learned_compensation   an image and motion to frames in one step, for the things preset

@@ -33,6 +33,7 @@ class MapUNet2DConditionModel(OwnArguments, UNet2DConditionModel):
         self,
         in_channels: int = 8,
         map_channels: int = 32,
+        map_upscale: int = 1,
         block_out_channels: Sequence[int] = (64, 128, 192),
         layers_per_block: int = 1,
         transformer_layers_per_block: int | Sequence[int] = 1,
@@ -62,7 +63,8 @@ class MapUNet2DConditionModel(OwnArguments, UNet2DConditionModel):
             addition_time_embed_dim=addition_time_embed_dim,
             projection_class_embeddings_input_dim=pooled_width + 6 * addition_time_embed_dim,
         )
-        self.map_proj = nn.Linear(cross_attention_dim, map_channels, bias=False)
+        self.map_upscale = map_upscale
+        self.map_proj = nn.Linear(cross_attention_dim, map_channels * map_upscale**2, bias=False)
         self.register_to_config(in_channels=in_channels)  # those of the latents; the map is this class's own matter
 
     def forward(
@@ -83,6 +85,9 @@ class MapUNet2DConditionModel(OwnArguments, UNet2DConditionModel):
             raise ShapeError(
                 f"got {encoder_hidden_states.shape[1]} prompt embeddings, expected those of a square of patches"
             )
-        laid_out = rearrange(self.map_proj(encoder_hidden_states), "b (r c) k -> b k r c", r=side)
+        # a patch has `h` x `w` places of its own in the map, so that a convolution sees where in the patch it is
+        upscale = {"h": self.map_upscale, "w": self.map_upscale}
+        projected = self.map_proj(encoder_hidden_states)
+        laid_out = rearrange(projected, "b (r c) (k h w) -> b k (r h) (c w)", r=side, **upscale)
         resized = F.interpolate(laid_out, sample.shape[2:], mode="nearest")
         return super().forward(torch.cat([sample, resized], dim=1), timestep, encoder_hidden_states, *args, **kwargs)

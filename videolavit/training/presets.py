@@ -27,6 +27,7 @@ from videolavit.training.language_loss import LanguageModelSizes
 from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.autoencoder import AutoencoderStage
 from videolavit.training.stages.base import Stage
+from videolavit.training.stages.condition_decoder import ConditionDecoderStage
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.learned_compensation import LearnedCompensationStage
@@ -224,7 +225,22 @@ THINGS: dict[str, Any] = {
     **TINY,
     "visual_tokenizer": replace(TINY["visual_tokenizer"], model=_THINGS_VISUAL, keep_rate=0.5),
     # Grounds take most of an image, and the error of things stays twice as large as that of the whole.
-    "keyframe_detokenizer": replace(TINY["keyframe_detokenizer"], visual=_THINGS_VISUAL, object_weight=4.0),
+    "condition_decoder": ConditionDecoderStage(
+        visual=_THINGS_VISUAL,
+        decoder=TINY["keyframe_detokenizer"].decoder,
+        height=128,
+        width=128,
+        object_weight=4.0,
+        training=TrainingOptions(
+            steps=2500, batch_size=64, learning_rate=2e-3, warmup_steps=50, weight_decay=0.02, optimiser="muon"
+        ),
+    ),
+    "keyframe_detokenizer": replace(
+        TINY["keyframe_detokenizer"],
+        visual=_THINGS_VISUAL,
+        object_weight=4.0,
+        unet=replace(TINY["keyframe_detokenizer"].unet, map_upscale=2),
+    ),
     "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
     "pretraining": _in_company(TINY["pretraining"]),
     "instruction_tuning": _in_company(TINY["instruction_tuning"]),

@@ -13,7 +13,7 @@ from videolavit.data.prepare_videos import SHAPES_FRONT_END, prepare_rendered, v
 from videolavit.data.shards import Record
 from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import STEPS
-from videolavit.data.things.questions import questions
+from videolavit.data.things.questions import distinct_questions
 from videolavit.data.things.render import Rendering, render
 from videolavit.data.things.sampling import SceneOptions, Split, sample_scene
 from videolavit.data.things.scene import FRAMES_PER_CLIP, Scene
@@ -41,6 +41,8 @@ class ThingsData:
     """Numbers of clips, taken in turn."""
     wordings: int = 8
     """Captions of each video; a quarter as many more say how a thing moves and leave open what it is."""
+    question_drawings: int = 4
+    """How often a question of each kind is drawn for a video; the different ones are kept."""
 
 
 def prepare_things(data: ThingsData, folder: Path, *, jobs: JobOptions = ALONE, videos_per_shard: int = 500) -> None:
@@ -63,7 +65,7 @@ def things_record(data: ThingsData, number: int) -> Record | None:
     record = video_record(rendered.frames, SHAPES_FRONT_END)
     if record is None:
         return None
-    asked = questions(scene, seed, data.things)
+    asked = distinct_questions(scene, seed, data.question_drawings, data.things)
     told = captions(scene, seed, data.wordings) + motion_captions(scene, seed, data.wordings // 4)
     return replace(
         record,

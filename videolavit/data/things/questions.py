@@ -11,7 +11,7 @@ from videolavit.data.things.catalogue import PLACES, THINGS, Thing
 from videolavit.data.things.scene import SIZE, Actor, Scene
 from videolavit.data.things.wording import article, motion_name, pick, place_phrase, the
 
-__all__ = ["TOPICS", "Question", "image_questions", "questions"]
+__all__ = ["TOPICS", "Question", "distinct_questions", "questions"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +44,14 @@ def questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Qu
     return [asked[index] for index in random.permutation(len(asked))]
 
 
-def image_questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Question]:
-    """Those of them that the first frame answers."""
-    return [question for question in questions(scene, seed, num_things) if question.about_image]
+def distinct_questions(scene: Scene, seed: int, drawings: int, num_things: int = len(THINGS)) -> list[Question]:
+    """The different ones of several drawings of `questions`, the first drawing first.
+
+    A kind with one wording comes once, a question of yes and no about a thing or a place that is not there as often as
+    another one is drawn: it takes many of these to learn to look instead of to guess.
+    """
+    drawn = [question for number in range(drawings) for question in questions(scene, seed + number * 10**9, num_things)]
+    return list({question.text: question for question in drawn}.values())
 
 
 def _what(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:

@@ -1,0 +1,161 @@
+"""What the stages that learn from a keyframe and its codes share: the frozen parts, and the samples.
+
+The visual tokenizer and the autoencoder are frozen, so a keyframe is its codes and its latents to these stages. Latent
+shards hold both (`videolavit prepare latents --visual-tokenizer`), and the images need not be encoded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, weights_files
+from videolavit.data.keyframes import LabelledKeyframes
+from videolavit.data.scene_labels import NAME_LABELS, UNKNOWN, SceneLabels
+from videolavit.data.shapes.scene import SIZE
+from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
+from videolavit.detokenizers.vae import encode_images, signed_images
+from videolavit.errors import ConfigError
+from videolavit.tiny.autoencoder import PatchAutoencoderKL
+from videolavit.tokenizers.image_processor import preprocess_images
+from videolavit.tokenizers.visual_tokenizer import VisualTokenizer, VisualTokenizerConfig
+from videolavit.training.batches import Samples
+from videolavit.training.latents import frozen_digest, latent_samples
+from videolavit.training.shard_folders import FolderSamples, ReadsShards
+from videolavit.video.io.pixels import resize_image
+
+__all__ = [
+    "NO_CODE",
+    "ReadsKeyframeCodes",
+    "codes_and_latents",
+    "decoded_features",
+    "shares_of_objects",
+    "weighted_mean",
+]
+
+OBJECT_PATCH = 8
+"""Pixels along each side of the patches of which it is known whether they show an object."""
+
+NO_CODE = -1
+"""Fills the rows of images with fewer codes than patches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadsKeyframeCodes(ReadsShards):
+    """Base of stages that learn from the codes and the latents of keyframes; comes before `Stage` among the bases."""
+
+    data: str | tuple[str, ...] = "data/train"
+    """Folder of shards, or several with whole-numbered shares, as in `--data A=3 B=1`: of four videos three come from
+    A. Or folders of latent shards made of them by this tokenizer and this autoencoder."""
+    tokenizer: str = ""
+    """Folder of a trained visual tokenizer with its condition decoder; empty for ones with random weights."""
+    condition_decoder: str = ""
+    """Folder of a condition decoder that was trained further; empty for the tokenizer's own."""
+    autoencoder: str = ""
+    """Folder of a trained autoencoder; empty for a small one with random weights."""
+    visual: VisualTokenizerConfig = field(default_factory=VisualTokenizerConfig)
+    """Sizes of a tokenizer with random weights."""
+    decoder: ConditionDecoderConfig = field(default_factory=ConditionDecoderConfig)
+    """Sizes of a condition decoder with random weights."""
+    height: int = 1024
+    width: int = 1024
+    object_weight: float = 0.0
+    """Added to the weight of the error where a rendered keyframe shows an object: grounds take most of an image."""
+
+    def __post_init__(self) -> None:
+        if self.object_weight < 0:
+            raise ConfigError(f"got object_weight={self.object_weight}, expected at least 0")
+
+    def parts(self) -> tuple[VisualTokenizer, ConditionDecoder, Any]:
+        """Tokenizer, condition decoder and autoencoder."""
+        tokenizer = (
+            load_artifact("visual_tokenizer", self.tokenizer) if self.tokenizer else VisualTokenizer(self.visual)
+        )
+        trained = self.condition_decoder or self.tokenizer
+        decoder = load_artifact("condition_decoder", trained) if trained else ConditionDecoder(self.decoder)
+        return tokenizer, decoder, load_autoencoder(self.autoencoder) if self.autoencoder else PatchAutoencoderKL()
+
+    def samples(self) -> Samples:
+        """One keyframe at a time."""
+        seed = self.training.seed  # type: ignore[attr-defined] - of the stage
+        latents = latent_samples(self.data, self.frozen, seed)
+        return latents or FolderSamples(self.folders, lambda reader: LabelledKeyframes(reader, OBJECT_PATCH), seed)
+
+    def frozen(self) -> str:
+        """All that decides what the frozen parts make of a keyframe."""
+        autoencoder = weights_files("keyframe_vae", self.autoencoder)
+        tokenizer = weights_files("visual_tokenizer", self.tokenizer)
+        return frozen_digest([*autoencoder, *tokenizer], "codes of keyframes", self.height, self.width)
+
+    def collate(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Latent shards' samples as they are; of others images as the tokenizer reads them, and at the drawn size."""
+        if isinstance(samples[0], dict):
+            return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        images, labels = [image for image, _ in samples], [label for _, label in samples]
+        return {
+            "images": preprocess_images(images, self.visual.vit.image_size),
+            "drawn": _images_of_size(images, self.height, self.width),
+            "objects": torch.stack([_objects(label) for label in labels]),
+        }
+
+
+@torch.no_grad()
+def codes_and_latents(batch: dict[str, Tensor], tokenizer: VisualTokenizer, vae: Any) -> dict[str, Tensor]:
+    """What the frozen parts make of a batch of images; latent shards hold that already, latents in half precision.
+
+    `latents`: (batch, channels, rows, cols), scaled. `codes`: (batch, patches), those of the kept patches in order,
+    then `NO_CODE`. `objects`: (batch, patches down, patches across), where an object is.
+    """
+    if "latents" in batch:
+        return batch | {"latents": batch["latents"].float()}
+    latents = encode_images(vae, signed_images(batch["drawn"], vae.device)) * vae.config["scaling_factor"]
+    return {"latents": latents, "codes": _codes(batch["images"], tokenizer), "objects": batch["objects"]}
+
+
+def decoded_features(codes: Tensor, tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> tuple[Tensor, Tensor]:
+    """What the condition decoder makes of codes, (batch, patches, width); and which images have any code."""
+    mask = codes != NO_CODE
+    longest = max(int(mask.sum(1).max()), 1)
+    codes, mask = codes[:, :longest], mask[:, :longest].clone()
+    has_codes = mask.any(1)
+    mask[:, 0] |= ~has_codes  # something to attend to, for a condition that is dropped all the same
+    return decoder.features(tokenizer.code_vectors(codes.clamp(min=0).long()), mask), has_codes
+
+
+def shares_of_objects(keyframes: dict[str, Tensor]) -> Tensor:
+    """Share of each latent's place that shows an object, (batch, rows, cols)."""
+    return F.interpolate(keyframes["objects"][:, None].float(), keyframes["latents"].shape[2:], mode="area")[:, 0]
+
+
+def weighted_mean(errors: Tensor, objects: Tensor, object_weight: float) -> Tensor:
+    """Mean of errors (batch, rows, cols), where there are objects with so much more weight."""
+    weight = 1 + object_weight * objects
+    return (weight * errors).sum() / weight.sum()
+
+
+def _codes(images: Tensor, tokenizer: VisualTokenizer) -> Tensor:
+    tokens = tokenizer.encode(images)
+    filled = torch.full(tokens.keep.shape, NO_CODE, dtype=torch.int32, device=images.device)
+    for row, codes in zip(filled, tokens.codes, strict=True):
+        row[: len(codes)] = codes
+    return filled
+
+
+def _objects(labels: SceneLabels) -> Tensor:
+    """Patches of a rendered image that show an object, bool (rows, cols); none where nothing is known."""
+    names = labels.patches[:, 0]
+    side = SIZE // OBJECT_PATCH
+    if len(names) != side**2:
+        return torch.zeros(side, side, dtype=torch.bool)
+    return torch.from_numpy((names != UNKNOWN) & (names < len(NAME_LABELS))).reshape(side, side)
+
+
+def _images_of_size(images: list[Any], height: int, width: int) -> Tensor:
+    """Images of any size as uint8 (batch, height, width, 3)."""
+    resized = [resize_image(image, height, width) for image in images]
+    return torch.from_numpy(np.stack(resized))
