@@ -1,4 +1,4 @@
-"""Muon moves matrices of blocks and nothing else, as torch does it, and a run with it resumes to the same bits."""
+"""Muon moves matrices and convolutions of blocks and nothing else; a run with it resumes to the same bits."""
 
 import json
 import shutil
@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from torch.optim import AdamW, Muon
+from torch.optim import AdamW
 from training.toy import ToyStage
 
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.training import optimisers
 from videolavit.training.loop import train
+from videolavit.training.muon import Muon
 from videolavit.training.optimisers import build_optimisers, optimiser_numbers
 from videolavit.training.training_options import TrainingOptions
 
@@ -40,6 +41,43 @@ def test_every_trained_parameter_has_one_optimiser():
     assert moved_by(adamw) == {id(module.table.weight), *(id(block.bias) for block in module.blocks)}
     [alone] = build_optimisers(module, TrainingOptions())
     assert moved_by(alone) == moved_by(adamw) | moved_by(muon)
+
+
+def test_a_step_on_matrices_is_torchs():
+    torch.manual_seed(0)
+    shapes = (4, 4), (3, 7), (9, 2)
+    ours, theirs = ([nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    steps = (
+        Muon(ours, lr=1e-2, weight_decay=0.1),
+        torch.optim.Muon(theirs, lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimiser in steps:
+            optimiser.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_moves_as_the_matrix_of_its_output_channels(layout):
+    torch.manual_seed(0)
+    blocks = nn.ModuleList([nn.Conv2d(3, 5, 3)])
+    convolution = blocks[0].to(memory_format=layout)
+    matrix = nn.Parameter(convolution.weight.detach().flatten(1).clone())
+    _, muon = build_optimisers(blocks, TrainingOptions(optimiser="muon", weight_decay=0.01))
+    assert moved_by(muon) == {id(convolution.weight)}
+    alone = Muon([matrix], lr=1e-2, weight_decay=0.01)
+    muon.param_groups[0]["lr"] = 1e-2
+    for _ in range(2):
+        convolution.weight.grad = torch.randn(5, 3, 3, 3).to(memory_format=layout)
+        matrix.grad = convolution.weight.grad.flatten(1).clone()
+        muon.step()
+        alone.step()
+    torch.testing.assert_close(convolution.weight.flatten(1), matrix)
+    assert convolution.weight.is_contiguous(memory_format=layout)
 
 
 def test_matrices_keep_one_number_each_and_the_rest_two():

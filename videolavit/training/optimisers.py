@@ -1,4 +1,4 @@
-"""Optimisers of a run: AdamW, or Muon for the matrices between embeddings and head, and AdamW for all else.
+"""Optimisers of a run: AdamW, or Muon for matrices and convolutions within blocks, and AdamW for all else.
 
 Muon (Jordan et al. 2024) moves a matrix by its momentum with all singular values made equal, so that directions that
 gradients rarely point to are learnt as fast as the frequent ones. Scaled to the size of AdamW's updates, both take the
@@ -12,9 +12,10 @@ from typing import Any
 
 from torch import nn
 from torch.distributed.tensor import DTensor
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from videolavit.errors import ConfigError
+from videolavit.training.muon import Muon
 from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["build_optimisers", "optimiser_numbers"]
@@ -46,9 +47,7 @@ def build_optimisers(module: nn.Module, options: TrainingOptions) -> list[Optimi
     if others:
         optimisers.append(AdamW(_decayed_apart(others, options.weight_decay), lr=0.0, betas=options.betas))
     if matrices:
-        # The default scale belongs to other rates than AdamW's.
-        muon = Muon(matrices, lr=0.0, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw")
-        optimisers.append(muon)
+        optimisers.append(Muon(matrices, weight_decay=options.weight_decay))
     return optimisers
 
 
@@ -63,9 +62,13 @@ def optimiser_numbers(module: nn.Module, options: TrainingOptions) -> int:
 
 
 def _inner_matrices(module: nn.Module) -> set[int]:
-    """Identities of the weights of linear layers within blocks: members of a `ModuleList`, as in transformers."""
+    """Identities of the weights of linear layers and convolutions within blocks.
+
+    Blocks are the members of a `ModuleList`, as in transformers and diffusers.
+    """
     blocks = [block for stack in module.modules() if isinstance(stack, nn.ModuleList) for block in stack]
-    return {id(layer.weight) for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)}
+    kinds = (nn.Linear, nn.Conv2d)
+    return {id(layer.weight) for block in blocks for layer in block.modules() if isinstance(layer, kinds)}
 
 
 def _decayed_apart(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

@@ -240,6 +240,7 @@ THINGS: dict[str, Any] = {
         visual=_THINGS_VISUAL,
         object_weight=4.0,
         unet=replace(TINY["keyframe_detokenizer"].unet, map_upscale=2),
+        training=replace(TINY["keyframe_detokenizer"].training, steps=10_000, optimiser="muon"),
     ),
     "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
     "pretraining": _in_company(TINY["pretraining"]),

@@ -27,7 +27,7 @@ class TrainingOptions:
     """At the last step."""
     warmup_steps: int = 100
     optimiser: Literal["adamw", "muon"] = "adamw"
-    """Muon moves the matrices within blocks, and AdamW all else: fewer steps for small language models."""
+    """Muon moves matrices and convolutions within blocks, and AdamW all else: fewer steps for small models."""
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.001
     """On matrices and convolutions only: not on biases, norms, or anything with one dimension."""
