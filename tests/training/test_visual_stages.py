@@ -291,6 +291,16 @@ def test_keyframe_training_changes_the_condition_but_not_the_decoded_features_un
         assert not any(name.startswith(("tokenizer.", "detokenizer.vae.")) for name in trained)
 
 
+def test_a_keyframe_stage_goes_on_from_an_export(shards, tmp_path):
+    export = train(keyframe_stage(shards, steps=4), tmp_path, quiet=True)
+    stage = replace(keyframe_stage(shards), start_from=str(export), condition_decoder=str(export))
+    module = stage.build()
+    for name, part in (("keyframe_unet", module.detokenizer.unet), ("condition_decoder", None)):
+        stored = load_file(export / f"{name}.safetensors")
+        own = (part or module.detokenizer.condition_decoder).state_dict()
+        assert all(torch.equal(own[key], stored[key].float()) for key in stored)
+
+
 def condition_decoder_stage(shards, **changed):
     return ConditionDecoderStage(
         data=str(shards), visual=VISUAL, decoder=DECODER, height=64, width=64, training=options(**changed)

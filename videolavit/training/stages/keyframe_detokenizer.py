@@ -17,7 +17,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 
-from videolavit.checkpoints.artifacts import write_artifact
+from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.detokenizers.condition import Condition, ConditionDecoderConfig
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.vae import vae_factor
@@ -94,7 +94,10 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
     """Squared error of what the scheduler wants predicted, at timesteps drawn evenly."""
 
     name: str = "keyframe_detokenizer"
+    start_from: str = ""
+    """Export of this stage whose UNet is trained on; empty for one with random weights."""
     unet: KeyframeUNetConfig = field(default_factory=KeyframeUNetConfig)
+    """Sizes of a UNet with random weights."""
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
     timestep_spacing: Literal["leading", "trailing"] = "leading"
     dropped_conditions: float = 0.1
@@ -117,11 +120,11 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
     def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
         tokenizer, decoder, vae = self.parts()
-        unet = self.unet.build(
-            vae.config["latent_channels"],
-            (self.height // vae_factor(vae), self.width // vae_factor(vae)),
-            decoder.config,
-        )
+        if self.start_from:
+            unet = load_artifact("keyframe_unet", self.start_from)
+        else:
+            size = self.height // vae_factor(vae), self.width // vae_factor(vae)
+            unet = self.unet.build(vae.config["latent_channels"], size, decoder.config)
         detokenizer = KeyframeDetokenizer(unet, vae, self.scheduler(), decoder)
         return KeyframeDetokenizerTraining(self, tokenizer, detokenizer)
 
