@@ -81,6 +81,7 @@ def steps(recipe: Recipe) -> list[Step]:
     last = (shown - 1) // 128 * 128
     codes = ["--preset", "things", "--num-clips", str(shown), "--autoencoder", str(autoencoder)]
     codes += ["--visual-tokenizer", str(export("visual_tokenizer"))]
+    drawn_from = ("--autoencoder", str(autoencoder), "--tokenizer", str(export("visual_tokenizer")))
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
     tokenize += ["--visual-tokenizer", str(export("visual_tokenizer")), "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
@@ -107,9 +108,10 @@ def steps(recipe: Recipe) -> list[Step]:
             command=["prepare", "latents", str(data), "-o", str(keyframes), *codes, *workers],
             result=keyframes / f"latents-{last:08d}-{shown - last}.safetensors",
         ),
+        train("condition_decoder", *drawn_from, where=keyframes, fresh=True),
         train(
             "keyframe_detokenizer",
-            *("--autoencoder", str(autoencoder), "--tokenizer", str(export("visual_tokenizer"))),
+            *(*drawn_from, "--condition-decoder", str(export("condition_decoder"))),
             where=keyframes,
             fresh=True,
         ),

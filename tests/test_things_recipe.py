@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from videolavit.commands import train
-from videolavit.training.presets import THINGS
+from videolavit.training.presets import THINGS, TINY
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "things.py"
 
@@ -36,6 +36,27 @@ def test_what_a_step_reads_was_made_before(things):
         read = {word for word in step.command if word.startswith("runs/x/") and word.endswith("export")}
         assert read <= made, step.name
         made.add(str(step.result))
+
+
+def test_the_condition_decoder_learns_from_the_latents_before_the_detokenizer_takes_it(things):
+    steps = {step.name: step for step in things.steps(things.Recipe(folder=Path("runs/x")))}
+    order = list(steps)
+    assert order.index("keyframes") < order.index("condition_decoder") < order.index("keyframe_detokenizer")
+    decoder, detokenizer = (
+        train._stage(train.parse(steps[name].command[1:])) for name in ("condition_decoder", "keyframe_detokenizer")
+    )
+    assert detokenizer.condition_decoder == str(steps["condition_decoder"].result)
+    assert decoder.tokenizer == detokenizer.tokenizer == str(steps["visual_tokenizer"].result)
+    assert decoder.data == detokenizer.data == "runs/x/keyframes"
+
+
+def test_stages_of_images_agree_on_the_decoder_and_stand_in_order():
+    names = ["visual_tokenizer", "condition_decoder", "keyframe_detokenizer"]
+    assert [name for name in THINGS if name in names] == names
+    [decoder] = {THINGS[name].decoder for name in names}
+    assert (decoder.layers, TINY["visual_tokenizer"].decoder.layers) == (5, 3)
+    assert THINGS["condition_decoder"].visual == THINGS["visual_tokenizer"].model
+    assert set(TINY) < set(THINGS)
 
 
 def test_finished_steps_are_skipped_and_a_failure_is_told(things, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -108,6 +109,33 @@ def test_a_run_stopped_half_way_ends_in_the_same_bits(tmp_path, optimiser):
     train(stage, tmp_path / "resumed", quiet=True)
     one, other = (load_file(tmp_path / run / "export" / "weights.safetensors") for run in ("whole", "resumed"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_that_began_with_torchs_muon_goes_on(tmp_path, monkeypatch):
+    stage = ToyStage()
+    stage = replace(stage, training=replace(stage.training, optimiser="muon", steps=14))
+    train(stage, tmp_path / "whole", quiet=True)
+    torchs = partial(torch.optim.Muon, lr=0.0, adjust_lr_fn="match_rms_adamw")
+    with monkeypatch.context() as patched:
+        patched.setattr(optimisers, "Muon", torchs)
+        train(stage, tmp_path / "torchs", quiet=True)
+    shutil.copytree(tmp_path / "torchs/checkpoints/step-00000007", tmp_path / "resumed/checkpoints/step-00000007")
+    train(stage, tmp_path / "resumed", quiet=True)
+    one, other = (load_file(tmp_path / run / "export" / "weights.safetensors") for run in ("whole", "resumed"))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name])
+
+
+def test_a_run_whose_muon_moved_other_weights_is_refused_in_one_line(tmp_path, monkeypatch):
+    stage = ToyStage()
+    stage = replace(stage, training=replace(stage.training, optimiser="muon", steps=7))
+    with monkeypatch.context() as patched:
+        patched.setattr(optimisers, "_inner_matrices", lambda module: {id(module.layers[1].weight)})
+        train(stage, tmp_path, quiet=True)
+    told = r"step-00000007: is whole, but has no optimiser\.\S+\.momentum_buffer: another version .* to start anew$"
+    with pytest.raises(CheckpointError, match=told):
+        train(stage, tmp_path, quiet=True)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000007"]
 
 
 def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path):

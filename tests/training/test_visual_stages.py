@@ -15,7 +15,7 @@ from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.scene_labels import COLOUR_LABELS, NAME_LABELS, UNKNOWN, unknown_labels
 from videolavit.data.shapes.scene import SIZE, sample_scene
 from videolavit.data.shards import Record, ShardReader, write_shard
-from videolavit.detokenizers.condition import ConditionDecoderConfig
+from videolavit.detokenizers.condition import ConditionDecoder, ConditionDecoderConfig
 from videolavit.errors import CheckpointError, ConfigError
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
@@ -23,6 +23,7 @@ from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.training.latents import LatentClips, prepare_latents
 from videolavit.training.loop import train
 from videolavit.training.stages.condition_decoder import ConditionDecoderStage
+from videolavit.training.stages.keyframe_codes import NO_CODE
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage, novelty
@@ -301,6 +302,47 @@ def test_a_keyframe_stage_goes_on_from_an_export(shards, tmp_path):
         assert all(torch.equal(own[key], stored[key].float()) for key in stored)
 
 
+def test_a_keyframe_stage_goes_on_with_the_condition_of_its_unet_and_refuses_another(shards, tmp_path):
+    stage = keyframe_stage(shards)
+    module = stage.build()
+    written = {"keyframe_unet": module.detokenizer.unet, "condition_decoder": module.detokenizer.condition_decoder}
+    write_artifact(tmp_path, written, schedulers={"keyframe_scheduler": stage.scheduler()})
+    going_on = replace(stage, start_from=str(tmp_path)).build().detokenizer.condition_decoder.state_dict()
+    assert all(torch.equal(going_on[key], value) for key, value in written["condition_decoder"].state_dict().items())
+    with pytest.raises(ConfigError, match="its UNet has prediction 'epsilon', and this stage 'v_prediction'"):
+        replace(stage, start_from=str(tmp_path), prediction="v_prediction").build()
+    wider = ConditionDecoder(replace(DECODER, prompt_widths=(16, 32)))
+    write_artifact(tmp_path / "wider", {"condition_decoder": wider})
+    with pytest.raises(ConfigError, match="width of the condition 32, and this stage 48"):
+        replace(stage, start_from=str(tmp_path), condition_decoder=str(tmp_path / "wider")).build()
+
+
+def test_a_condition_decoder_of_another_tokenizer_is_refused(shards):
+    for stage in (keyframe_stage(shards), condition_decoder_stage(shards)):
+        with pytest.raises(ConfigError, match=r"\(code_dim, num_positions\) = \(4, 16\).*\(8, 16\)"):
+            replace(stage, decoder=replace(DECODER, code_dim=4)).build()
+
+
+def test_a_keyframe_run_from_before_there_was_a_stage_for_its_decoder_goes_on(shards, tmp_path):
+    stage = keyframe_stage(shards, steps=3, batch_size=2)
+    export = train(stage, tmp_path, quiet=True)
+    before = load_file(export / "keyframe_unet.safetensors")
+    later = ("start_from", "condition_decoder", "whole_decoder", "object_weight", "unet.map_upscale")
+    for file in (tmp_path / "checkpoints").glob("*/run.json"):
+        note = json.loads(file.read_text())
+        note["options"] = {name: text for name, text in note["options"].items() if name not in later}
+        file.write_text(json.dumps(note))
+    after = load_file(train(stage, tmp_path, quiet=True) / "keyframe_unet.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(CheckpointError, match="whole_decoder: False -> True"):
+        train(replace(stage, whole_decoder=True), tmp_path, quiet=True)
+
+
+def test_a_map_has_at_least_one_place_to_a_patch():
+    with pytest.raises(ConfigError, match="map_upscale=0"):
+        KeyframeUNetConfig(map_channels=4, map_upscale=0)
+
+
 def condition_decoder_stage(shards, **changed):
     return ConditionDecoderStage(
         data=str(shards), visual=VISUAL, decoder=DECODER, height=64, width=64, training=options(**changed)
@@ -326,8 +368,25 @@ def test_a_resumed_condition_decoder_run_has_the_same_weights(shards, tmp_path):
     assert same_weights(whole / "condition_decoder.safetensors", resumed / "condition_decoder.safetensors")
 
 
+def test_what_is_unread_is_told_of_images_with_codes(shards):
+    stage = condition_decoder_stage(shards)
+    module, samples = stage.build(), stage.samples()
+    batch = module.prepared(stage.collate([samples[draw] for draw in range(2)]))
+    batch["codes"].zero_()  # a code for each patch, whatever an untrained tokenizer keeps
+    with torch.no_grad():
+        told = module(batch, 0)
+        one = module({name: value[:1] for name, value in batch.items()}, 0)
+        again = {name: torch.cat([value[:1], value[:1]]) for name, value in batch.items()}
+        again["codes"][1] = NO_CODE
+        half = module(again, 0)
+    assert told["without_codes"] == 0
+    assert half["without_codes"] == 0.5
+    torch.testing.assert_close(half["unread"], one["unread"])
+    torch.testing.assert_close(half["unread_of_objects"], one["unread_of_objects"])
+
+
 def test_the_condition_decoder_needs_whole_latents_to_a_patch(shards):
-    with pytest.raises(ConfigError, match="9 x 9 for 4 x 4 patches"):
+    with pytest.raises(ConfigError, match="9 x 9 for 4 x 4 patches, expected multiples of 4"):
         replace(condition_decoder_stage(shards), height=72, width=72).build()
 
 
@@ -353,6 +412,9 @@ def test_latents_of_keyframes_are_trained_on_as_the_images_are(shards, tmp_path)
     assert load_artifact("keyframe_unet", tmp_path / "run" / "export")
     with pytest.raises(ConfigError, match="not those of this autoencoder"):
         replace(prepared, height=2 * prepared.height).samples()
+    (tmp_path / "latents" / "made_by.txt").write_text("of features, as earlier versions stored them")
+    with pytest.raises(ConfigError, match=r"an earlier version made them; .* remove the folder and prepare them anew"):
+        prepared.samples()
 
 
 def test_errors_where_objects_are_weigh_more(shards):
@@ -392,9 +454,9 @@ def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
 
 
 def test_images_without_codes_raise_an_alarm(shards):
-    stage = keyframe_stage(shards)
-    assert "50% of the images have no code" in stage.check({"without_codes": 0.5}, step=1)
-    assert stage.check({"without_codes": 0.0}, step=1) is None
+    for stage in (keyframe_stage(shards), condition_decoder_stage(shards)):
+        assert "50% of the images have no code" in stage.check({"without_codes": 0.5}, step=1)
+        assert stage.check({"without_codes": 0.0}, step=1) is None
 
 
 def test_an_image_without_codes_is_drawn_without_condition(shards):

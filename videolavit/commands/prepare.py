@@ -7,7 +7,7 @@
   videolavit prepare videos           your own videos: a folder, or a .csv or .jsonl that names them
   videolavit prepare text-tokenizer   a small text tokenizer, trained on what is said in prepared data
   videolavit prepare tokens           prepared data as ids, for the language model's stages
-  videolavit prepare latents          prepared data as latents, for the stages of both detokenizers
+  videolavit prepare latents          prepared data as latents, for both detokenizers and condition_decoder
 
 `shapes`, `things`, `collages` and `videos` write shards (*.tar): keyframes and motion as the video front end finds
 them, frames, captions, questions. Videos that cannot be read are skipped and listed at the end; the exit
@@ -185,8 +185,8 @@ class Tokens:
 class Latents:
     """Latent shards: prepared data through what is frozen while a detokenizer is trained.
 
-    With a motion tokenizer they are for the video detokenizer's stage, with a visual one for the keyframe
-    detokenizer's.
+    With a motion tokenizer they are for the video detokenizer's stage. With a visual one they hold its codes beside
+    the latents, for the keyframe detokenizer's and the condition decoder's.
     """
 
     data: Annotated[Path, Positional]

@@ -44,6 +44,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step-(\d{8})")
+_MISSING = re.compile(r"Missing key in checkpoint state_dict: (\S+?)\.?$")
 RUN_FILE = "run.json"
 _MAY_CHANGE = frozenset({"processes", "attention", "chat"}).union(
     f"training.{name}"
@@ -55,6 +56,10 @@ _BEFORE_THERE_WAS = {
     "training.optimiser": repr("adamw"),
     "questions_together": repr(1),
     **dict.fromkeys(("layers", "model.layers", "motion.layers"), repr(1)),  # of motion codes; models' own were named
+    **dict.fromkeys(("start_from", "condition_decoder"), repr("")),  # of the keyframe detokenizer, as what follows
+    "whole_decoder": repr(False),
+    "object_weight": repr(0.0),
+    "unet.map_upscale": repr(1),
 }
 """Options that runs of earlier versions do not name, and what those runs did."""
 
@@ -106,7 +111,7 @@ def load_checkpoint(
     """Restore a state in place; the number of steps that were done.
 
     Raises:
-        CheckpointError: the checkpoint belongs to another run, or is damaged.
+        CheckpointError: the checkpoint belongs to another run, another version wrote it, or it is damaged.
     """
     note = _read_note(checkpoint)
     _check_run(checkpoint, note["options"], run)
@@ -203,6 +208,11 @@ def _explained_reading(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except (Exception, CheckpointException) as error:  # CheckpointException is no Exception
+        if (missing := _MISSING.search(first_line(error))) is not None:
+            raise CheckpointError(
+                f"{checkpoint}: is whole, but has no {missing[1]}: another version of the stage or of its optimiser "
+                "wrote it; go on with that version, or give another folder to start anew"
+            ) from error
         raise _DamagedError(f"{checkpoint}: is damaged or of another model: {first_line(error)}") from error
 
 

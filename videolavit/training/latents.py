@@ -1,7 +1,7 @@
 """Latent shards: what the frozen parts make of clips or keyframes, computed once, so that training a UNet is all UNet.
 
 Encoding the true and the compensated frames of a clip costs about as much as a training step on it, codes and latents
-of a keyframe about half of one, and both are the same in every epoch. A shard is one safetensors file of samples that
+of a keyframe a part of one, and both are the same in every epoch. A shard is one safetensors file of samples that
 are mirrored, and whose motion is tokenized, as the stage would have drawn them. Shards appear only when complete, so a
 run that was interrupted goes on where it stopped.
 """
@@ -204,8 +204,8 @@ def _claim(folder: Path, frozen: str) -> None:
     note = folder / _NOTE
     if not note.is_file() or note.read_text() != frozen:
         raise ConfigError(
-            f"{folder}: its latents are not those of this autoencoder, this tokenizer and these options; give the "
-            "ones that they were prepared with, or prepare them anew in another folder"
+            f"{folder}: its latents are not those of this autoencoder, this tokenizer and these options, or an earlier "
+            "version made them; give what they were prepared with, or remove the folder and prepare them anew"
         )
 
 

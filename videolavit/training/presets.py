@@ -218,19 +218,22 @@ def _in_company(stage: Any) -> Any:
     return replace(stage, questions_together=4, training=replace(stage.training, optimiser="muon"))
 
 
-# Photographs are more than a shape on a plain ground: twice as many codes for an image, of twice as many.
+# Photographs are more than a shape on a plain ground: twice as many codes for an image, of twice as many, and more
+# layers to read them.
 _THINGS_VISUAL = replace(_TINY_VISUAL, num_codes=4096)
+_THINGS_DECODER = replace(_TINY_DECODER, layers=5)
+_OBJECT_WEIGHT = 4.0
+"""Grounds take most of an image, and the error of things stays twice as large as that of the whole."""
 
 THINGS: dict[str, Any] = {
-    **TINY,
-    "visual_tokenizer": replace(TINY["visual_tokenizer"], model=_THINGS_VISUAL, keep_rate=0.5),
-    # Grounds take most of an image, and the error of things stays twice as large as that of the whole.
+    **{name: TINY[name] for name in ("autoencoder", "motion_tokenizer", "motion_decoder", "vision_encoder")},
+    "visual_tokenizer": replace(TINY["visual_tokenizer"], model=_THINGS_VISUAL, decoder=_THINGS_DECODER, keep_rate=0.5),
     "condition_decoder": ConditionDecoderStage(
         visual=_THINGS_VISUAL,
-        decoder=TINY["keyframe_detokenizer"].decoder,
+        decoder=_THINGS_DECODER,
         height=128,
         width=128,
-        object_weight=4.0,
+        object_weight=_OBJECT_WEIGHT,
         training=TrainingOptions(
             steps=2500, batch_size=64, learning_rate=2e-3, warmup_steps=50, weight_decay=0.02, optimiser="muon"
         ),
@@ -238,16 +241,20 @@ THINGS: dict[str, Any] = {
     "keyframe_detokenizer": replace(
         TINY["keyframe_detokenizer"],
         visual=_THINGS_VISUAL,
-        object_weight=4.0,
+        decoder=_THINGS_DECODER,
+        object_weight=_OBJECT_WEIGHT,
         unet=replace(TINY["keyframe_detokenizer"].unet, map_upscale=2),
         training=replace(TINY["keyframe_detokenizer"].training, steps=10_000, optimiser="muon"),
     ),
+    "video_detokenizer": TINY["video_detokenizer"],
     "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
     "pretraining": _in_company(TINY["pretraining"]),
     "instruction_tuning": _in_company(TINY["instruction_tuning"]),
 }
-"""The tiny model for the world of things, shapes and photographs: the same sizes but for the codes of images. Motion
-compensation is learnt, and the language model is trained with Muon on several questions about a video at once."""
+"""The tiny model for the world of things, shapes and photographs: the same sizes but for the codes of images, what
+decodes them, and a finer map for the keyframe UNet. The condition decoder learns from latents before that UNet does, by
+Muon as the UNet and the language model do; motion compensation is learnt, and several questions about a video are
+trained on at once."""
 
 THINGS_SETTINGS = replace(TINY_SETTINGS, frames=replace(TINY_SETTINGS.frames, num_inference_steps=0))
 """Settings of models of things: frames are those of learned compensation."""

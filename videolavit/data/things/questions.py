@@ -50,8 +50,11 @@ def distinct_questions(scene: Scene, seed: int, drawings: int, num_things: int =
     A kind with one wording comes once, a question of yes and no about a thing or a place that is not there as often as
     another one is drawn: it takes many of these to learn to look instead of to guess.
     """
-    drawn = [question for number in range(drawings) for question in questions(scene, seed + number * 10**9, num_things)]
-    return list({question.text: question for question in drawn}.values())
+    found: dict[str, Question] = {}
+    for number in range(drawings):
+        for question in questions(scene, seed + number * 10**9, num_things):
+            found.setdefault(question.text, question)
+    return list(found.values())
 
 
 def _what(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -247,7 +250,7 @@ def _relates(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...
 
 
 def _order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    """Questions on what happens in which part, before and after."""
+    """Questions on what happens in which part, before and after, of what only one thing does, and once."""
     if scene.num_clips == 1:
         return []
     actor = pick(random, scene.actors)
@@ -255,7 +258,8 @@ def _order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...])
     asked = [_video("order", f"What does {the(actor.thing)} do in the {_ORDINALS[part]} part?", _told(actor, part))]
     names = [motion_name(event) for event in actor.events]
     part = int(random.integers(scene.num_clips - 1))
-    if names.count(names[part]) == 1 and names.count(names[part + 1]) == 1:
+    done = [motion_name(event) for one in scene.actors for event in one.events]
+    if done.count(names[part]) == 1 and done.count(names[part + 1]) == 1:
         after = f"What happens after this: {names[part]}?", names[part + 1]
         before = f"What happens before this: {names[part + 1]}?", names[part]
         asked.append(_video("before and after", *pick(random, (after, before))))

@@ -94,23 +94,28 @@ class ConditionDecoderTraining(nn.Module):
         latents = [side // vae_factor(vae) for side in size]
         if any(side % patches for side in latents):
             raise ConfigError(
-                f"got latents of {latents[0]} x {latents[1]} for {patches} x {patches} patches, expected a multiple"
+                f"got latents of {latents[0]} x {latents[1]} for {patches} x {patches} patches, expected multiples of "
+                f"{patches}; give other --height and --width"
             )
         self.patches, self.latents_of_patch = patches, [side // patches for side in latents]
         numbers = vae.config["latent_channels"] * self.latents_of_patch[0] * self.latents_of_patch[1]
         self.head = nn.Linear(sum(sizes.prompt_widths), numbers)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss; share of the variance of latents that is not read, of all and of objects."""
+        """Scalars: loss; of images with codes, share of the variance of latents that is not read, of all and of
+        objects; share of images without any code, which teach nothing.
+        """
         keyframes = self.prepared(batch)
         latents, objects = keyframes["latents"], shares_of_objects(keyframes)
         read, has_codes = self.read_latents(keyframes["codes"])
-        errors = (read - latents).square().mean(1) * has_codes[:, None, None]
-        spread = (latents - latents.mean((0, 2, 3), keepdim=True)).square().mean(1).clamp(min=1e-8)
+        counts = has_codes[:, None, None].float()
+        errors = (read - latents).square().mean(1) * counts
+        spread = (latents - latents.mean((0, 2, 3), keepdim=True)).square().mean(1) * counts
         return {
             "loss": weighted_mean(errors, objects, self.object_weight),
-            "unread": errors.detach().sum() / spread.sum(),
+            "unread": errors.detach().sum() / spread.sum().clamp(min=1e-8),
             "unread_of_objects": (errors.detach() * objects).sum() / (spread * objects).sum().clamp(min=1e-8),
+            "without_codes": 1 - has_codes.float().mean(),
         }
 
     def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

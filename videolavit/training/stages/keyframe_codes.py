@@ -55,7 +55,8 @@ class ReadsKeyframeCodes(ReadsShards):
     tokenizer: str = ""
     """Folder of a trained visual tokenizer with its condition decoder; empty for ones with random weights."""
     condition_decoder: str = ""
-    """Folder of a condition decoder that was trained further; empty for the tokenizer's own."""
+    """Folder of a condition decoder that was trained further; empty for that of the export that the stage goes on
+    from, if it does, or else the tokenizer's own."""
     autoencoder: str = ""
     """Folder of a trained autoencoder; empty for a small one with random weights."""
     visual: VisualTokenizerConfig = field(default_factory=VisualTokenizerConfig)
@@ -71,13 +72,17 @@ class ReadsKeyframeCodes(ReadsShards):
         if self.object_weight < 0:
             raise ConfigError(f"got object_weight={self.object_weight}, expected at least 0")
 
-    def parts(self) -> tuple[VisualTokenizer, ConditionDecoder, Any]:
-        """Tokenizer, condition decoder and autoencoder."""
+    def parts(self, start_from: str = "") -> tuple[VisualTokenizer, ConditionDecoder, Any]:
+        """Tokenizer, condition decoder and autoencoder; `start_from` is an export that holds a decoder, or nothing."""
         tokenizer = (
             load_artifact("visual_tokenizer", self.tokenizer) if self.tokenizer else VisualTokenizer(self.visual)
         )
-        trained = self.condition_decoder or self.tokenizer
-        decoder = load_artifact("condition_decoder", trained) if trained else ConditionDecoder(self.decoder)
+        trained = self.condition_decoder or start_from or self.tokenizer
+        if trained:
+            decoder = load_artifact("condition_decoder", trained, dtype=torch.float32)
+        else:
+            decoder = ConditionDecoder(self.decoder)
+        _check_decoder(tokenizer, decoder)
         return tokenizer, decoder, load_autoencoder(self.autoencoder) if self.autoencoder else PatchAutoencoderKL()
 
     def samples(self) -> Samples:
@@ -91,6 +96,12 @@ class ReadsKeyframeCodes(ReadsShards):
         autoencoder = weights_files("keyframe_vae", self.autoencoder)
         tokenizer = weights_files("visual_tokenizer", self.tokenizer)
         return frozen_digest([*autoencoder, *tokenizer], "codes of keyframes", self.height, self.width)
+
+    def check(self, metrics: dict[str, float], step: int) -> str | None:
+        """Images without codes: the tokenizer is broken."""
+        if metrics["without_codes"] > 0.2:
+            return f"{metrics['without_codes']:.0%} of the images have no code: train the visual tokenizer again"
+        return None
 
     def collate(self, samples: list[Any]) -> dict[str, Tensor]:
         """Latent shards' samples as they are; of others images as the tokenizer reads them, and at the drawn size."""
@@ -138,7 +149,18 @@ def weighted_mean(errors: Tensor, objects: Tensor, object_weight: float) -> Tens
     return (weight * errors).sum() / weight.sum()
 
 
+def _check_decoder(tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> None:
+    """Refuse a condition decoder of another tokenizer, as far as its sizes tell."""
+    told = decoder.config.code_dim, decoder.config.num_positions
+    if told != (tokenizer.config.code_dim, tokenizer.config.vit.num_patches):
+        raise ConfigError(
+            f"the condition decoder has (code_dim, num_positions) = {told}, the tokenizer's sizes are "
+            f"{(tokenizer.config.code_dim, tokenizer.config.vit.num_patches)}; take the one that was trained with it"
+        )
+
+
 def _codes(images: Tensor, tokenizer: VisualTokenizer) -> Tensor:
+    """Codes of the kept patches in order, then `NO_CODE`; int32 (batch, patches)."""
     tokens = tokenizer.encode(images)
     filled = torch.full(tokens.keep.shape, NO_CODE, dtype=torch.int32, device=images.device)
     for row, codes in zip(filled, tokens.codes, strict=True):

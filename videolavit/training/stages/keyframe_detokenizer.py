@@ -17,8 +17,8 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 
-from videolavit.checkpoints.artifacts import load_artifact, write_artifact
-from videolavit.detokenizers.condition import Condition, ConditionDecoderConfig
+from videolavit.checkpoints.artifacts import load_artifact, open_artifact, write_artifact
+from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.vae import vae_factor
 from videolavit.errors import ConfigError
@@ -54,6 +54,12 @@ class KeyframeUNetConfig:
     """Channels of the prompt laid over the latents; 0 is the reference form, which has cross-attention only."""
     map_upscale: int = 1
     """Latents along each side of a patch that this map tells apart."""
+
+    def __post_init__(self) -> None:
+        if self.map_channels < 0 or self.map_upscale < 1:
+            raise ConfigError(
+                f"got map_channels={self.map_channels} and map_upscale={self.map_upscale}, expected at least 0 and 1"
+            )
 
     def build(
         self, latent_channels: int, latent_size: tuple[int, int], decoder: ConditionDecoderConfig
@@ -95,7 +101,8 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
 
     name: str = "keyframe_detokenizer"
     start_from: str = ""
-    """Export of this stage whose UNet is trained on; empty for one with random weights."""
+    """Export of this stage, or a whole model, whose UNet is trained on, with its condition decoder unless another one
+    is named; empty for one with random weights."""
     unet: KeyframeUNetConfig = field(default_factory=KeyframeUNetConfig)
     """Sizes of a UNet with random weights."""
     prediction: Literal["epsilon", "v_prediction"] = "epsilon"
@@ -119,14 +126,36 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
 
     def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
-        tokenizer, decoder, vae = self.parts()
+        tokenizer, decoder, vae = self.parts(self.start_from)
         if self.start_from:
-            unet = load_artifact("keyframe_unet", self.start_from)
+            unet = self._unet_to_go_on_with(decoder, vae)
         else:
             size = self.height // vae_factor(vae), self.width // vae_factor(vae)
             unet = self.unet.build(vae.config["latent_channels"], size, decoder.config)
         detokenizer = KeyframeDetokenizer(unet, vae, self.scheduler(), decoder)
         return KeyframeDetokenizerTraining(self, tokenizer, detokenizer)
+
+    def _unet_to_go_on_with(self, decoder: ConditionDecoder, vae: Any) -> UNet2DConditionModel:
+        """The UNet of `start_from`.
+
+        Raises:
+            ConfigError: it predicts something else, or is of other latents or conditions than those of the stage.
+        """
+        unet = load_artifact("keyframe_unet", self.start_from, dtype=torch.float32)
+        stored = open_artifact(self.start_from).scheduler("keyframe_scheduler")
+        of_unet = {
+            "prediction": stored.get("prediction_type", "epsilon"),
+            "latent channels": unet.config["in_channels"],
+            "width of the condition": unet.config["cross_attention_dim"],
+        }
+        of_stage = self.prediction, vae.config["latent_channels"], sum(decoder.config.prompt_widths)
+        for (name, own), wanted in zip(of_unet.items(), of_stage, strict=True):
+            if own != wanted:
+                raise ConfigError(
+                    f"{self.start_from}: its UNet has {name} {own!r}, and this stage {wanted!r}; give the stage the "
+                    "options, the autoencoder and the condition decoder that it was trained with"
+                )
+        return unet
 
     def scheduler(self) -> DDIMScheduler:
         """SDXL's noise levels."""
@@ -148,12 +177,6 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
         shown = module.generate(keyframes, self.height, self.width, self.num_inference_steps)
         rows = torch.stack([module.detokenizer.decode(keyframes["latents"]), shown])
         return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
-
-    def check(self, metrics: dict[str, float], step: int) -> str | None:
-        """Images without codes: the tokenizer is broken."""
-        if metrics["without_codes"] > 0.2:
-            return f"{metrics['without_codes']:.0%} of the images have no code: train the visual tokenizer again"
-        return None
 
     def trainable(self, module: KeyframeDetokenizerTraining) -> dict[str, nn.Module]:
         """UNet, and what stands between it and the features that the condition decoder restores."""
