@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from training.toy import ToyStage
 
 from videolavit.errors import CheckpointError, ConfigError, TrainingError
+from videolavit.training import loop
 from videolavit.training.batches import Mixture, Shuffled, batches
 from videolavit.training.checkpoint import latest_checkpoint
 from videolavit.training.loop import train
+from videolavit.training.processes import Processes
 from videolavit.training.training_options import TrainingOptions, learning_rate
 
 TOY = Path(__file__).parent / "toy.py"
@@ -135,6 +137,19 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_spares_the_checkpoint(tmp
     assert "error" in log(tmp_path)[-1]
     with pytest.raises(TrainingError, match="step 16"):  # it resumes from there, and meets the same batch again
         train(stage, tmp_path, quiet=True)
+
+
+def test_images_and_exports_are_made_where_the_module_and_the_machine_are():
+    """On a GPU, for which a device without values stands here: batches follow the module, exports leave it."""
+    stage = ToyStage()
+    module = stage.build().to("meta")
+    batch = stage.first_batch(module, 3)
+    assert {name: (value.device.type, len(value)) for name, value in batch.items()} == {
+        "x": ("meta", 3),
+        "y": ("meta", 3),
+    }
+    with pytest.raises(NotImplementedError, match="copy out of meta"):
+        loop._whole(stage, module, Processes(rank=0, count=1, device=torch.device("meta")))
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):

@@ -59,7 +59,7 @@ def shown_motion(
     rows = ([video.clips[0].motion_ids for video in videos], [one.blocks[1].ids for one in drawn])
     shown = []
     for row in rows:
-        motion = tokenizer.decode(vocabulary.motion_codes(torch.stack(row)))
+        motion = tokenizer.decode(vocabulary.motion_codes(torch.stack(row).cpu()))
         shown.append(np.concatenate([_colours(field) for field in motion.numpy()], axis=1))
     return np.concatenate(shown)
 

@@ -179,9 +179,9 @@ def _tracker(stage: Stage[Any], folder: Path, step: int, group: Processes, quiet
 
 
 def _whole(stage: Stage[Any], module: nn.Module, group: Processes) -> nn.Module | None:
-    """The module with all its weights, on the first process; None on the others."""
+    """The module with all its weights, in the machine's memory, on the first process; None on the others."""
     if group.count == 1:
-        return module
+        return module.cpu()
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = get_model_state_dict(module, options=options)  # all processes take part
     if not group.is_first:

@@ -88,11 +88,10 @@ class AutoencoderStage(ReadsShards, Stage["AutoencoderTraining"]):
 
     def visualize(self, module: AutoencoderTraining) -> dict[str, np.ndarray]:
         """Images above what comes back of them."""
-        samples, autoencoder = self.samples(), module.autoencoder
-        batch = self.collate([samples[draw] for draw in range(10)])["images"]
+        batch, autoencoder = self.first_batch(module, 10)["images"], module.autoencoder
         shown = _decoded(autoencoder, _posterior(autoencoder, _normalised(batch)).mode())
         rows = torch.stack([batch, ((shown + 1) * 127.5).round().clamp(0, 255).byte()])
-        return {"reconstructions": rearrange(rows, "r b c h w -> (r h) (b w) c").numpy()}
+        return {"reconstructions": rearrange(rows, "r b c h w -> (r h) (b w) c").cpu().numpy()}
 
     def trainable(self, module: AutoencoderTraining) -> dict[str, nn.Module]:
         """The autoencoder."""

@@ -106,6 +106,12 @@ class Stage(ABC, Generic[Module]):
         """Images by name, (height, width, 3) uint8, that show what the module can do now."""
         return {}
 
+    def first_batch(self, module: Module, count: int) -> dict[str, Tensor]:
+        """The first `count` samples of a run as one batch, on the module's device: for `visualize`."""
+        samples, device = self.samples(), next(module.parameters()).device
+        batch = self.collate([samples[draw] for draw in range(count)])
+        return {name: value.to(device) for name, value in batch.items()}
+
     def __getstate__(self) -> dict[str, Any]:
         """The configuration alone, without readers."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

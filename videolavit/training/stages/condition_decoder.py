@@ -52,12 +52,11 @@ class ConditionDecoderStage(ReadsKeyframeCodes, Stage["ConditionDecoderTraining"
 
     def visualize(self, module: ConditionDecoderTraining) -> dict[str, np.ndarray]:
         """Keyframes, as the autoencoder keeps them, above what the linear map reads of them."""
-        samples = self.samples()
-        keyframes = module.prepared(self.collate([samples[draw] for draw in range(8)]))
+        keyframes = module.prepared(self.first_batch(module, 8))
         with torch.no_grad():
             rows = torch.cat([keyframes["latents"], module.read_latents(keyframes["codes"])[0]])
             images = to_uint8(unit_range(decode_latents(module.vae, rows)))
-        return {"read": rearrange(images, "(r b) c h w -> (r h) (b w) c", r=2).numpy()}
+        return {"read": rearrange(images, "(r b) c h w -> (r h) (b w) c", r=2).cpu().numpy()}
 
     def trainable(self, module: ConditionDecoderTraining) -> dict[str, nn.Module]:
         """The condition decoder."""

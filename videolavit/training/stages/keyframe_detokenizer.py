@@ -172,11 +172,10 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
 
     def visualize(self, module: KeyframeDetokenizerTraining) -> dict[str, np.ndarray]:
         """Keyframes, as the autoencoder keeps them, above what is drawn from their codes."""
-        samples = self.samples()
-        keyframes = module.prepared(self.collate([samples[draw] for draw in range(8)]))
+        keyframes = module.prepared(self.first_batch(module, 8))
         shown = module.generate(keyframes, self.height, self.width, self.num_inference_steps)
         rows = torch.stack([module.detokenizer.decode(keyframes["latents"]), shown])
-        return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().numpy()}
+        return {"drawn": (rearrange(rows, "r b h w c -> (r h) (b w) c") * 255).round().byte().cpu().numpy()}
 
     def trainable(self, module: KeyframeDetokenizerTraining) -> dict[str, nn.Module]:
         """UNet, and what stands between it and the features that the condition decoder restores."""

@@ -81,14 +81,13 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
 
     def visualize(self, module: LearnedCompensationTraining) -> dict[str, np.ndarray]:
         """Every sixth frame: true, and made."""
-        samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(6)])
+        batch = self.first_batch(module, 6)
         made = module.network(
             signed_images(batch["keyframes"], batch["keyframes"].device), module.motion_of(batch)
         ).frames
         made = ((made.clamp(-1, 1) + 1) * 127.5).round().byte()
         rows = torch.stack([rearrange(batch["frames"], "b t h w c -> b t c h w"), made], 1)[:, :, 5::6]
-        return {"clips": rearrange(rows, "b r t c h w -> (b r h) (t w) c").numpy()}
+        return {"clips": rearrange(rows, "b r t c h w -> (b r h) (t w) c").cpu().numpy()}
 
     def trainable(self, module: LearnedCompensationTraining) -> dict[str, nn.Module]:
         """The network."""

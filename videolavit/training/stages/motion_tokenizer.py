@@ -93,10 +93,9 @@ class MotionTokenizerStage(ReadsShards, Stage["MotionTokenizerTraining | MotionD
 
     def visualize(self, module: MotionTokenizerTraining | MotionDecoderTraining) -> dict[str, np.ndarray]:
         """Mean motion of eight clips as colours, above what comes back of it."""
-        samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(8)])
-        units = batch["pixels_per_unit"].numpy()
-        fields = batch["motion"].numpy(), module.tokenizer(batch["motion"]).motion.numpy()
+        batch = self.first_batch(module, 8)
+        units = batch["pixels_per_unit"].cpu().numpy()
+        fields = batch["motion"].cpu().numpy(), module.tokenizer(batch["motion"]).motion.cpu().numpy()
         rows = [
             np.concatenate([_colours(*pair) for pair in zip(motion, units, strict=True)], axis=1) for motion in fields
         ]

@@ -189,15 +189,15 @@ class VideoDetokenizerStage(ReadsShards, Stage["VideoDetokenizerTraining"]):
 
     def visualize(self, module: VideoDetokenizerTraining) -> dict[str, np.ndarray]:
         """Every sixth frame and the last: true, compensated where the UNet repairs that, and drawn."""
-        samples = self.samples()
-        clips = module.prepared(self.collate([samples[draw] for draw in range(4)]))
+        clips = module.prepared(self.first_batch(module, 4))
         keyframes, motion, detokenizer = clips["keyframes"], clips["motion"], module.detokenizer
         drawn = detokenizer.generate(keyframes, motion, generators=sample_generators(0, len(motion)))
         rows = [detokenizer.frames(clips["latents"]), drawn]
         if "compensated" in clips:
             rows.insert(1, detokenizer.frames(_base(clips)))
         shown = [*range(0, motion.shape[2] - 1, 6), motion.shape[2] - 1]
-        return {"clips": rearrange(torch.stack(rows, 1)[:, :, shown], "b r t h w c -> (b r h) (t w) c").numpy()}
+        frames = torch.stack([row.cpu() for row in rows], 1)[:, :, shown]
+        return {"clips": rearrange(frames, "b r t h w c -> (b r h) (t w) c").numpy()}
 
     def check(self, metrics: dict[str, float], step: int) -> str | None:
         """Residuals of another size than the UNet is told."""

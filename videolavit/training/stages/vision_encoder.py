@@ -96,9 +96,8 @@ class VisionEncoderStage(ReadsShards, Stage["VisionEncoderTraining"]):
 
     def visualize(self, module: VisionEncoderTraining) -> dict[str, np.ndarray]:
         """Images above what a linear map reads of them in the features."""
-        samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(10)])["images"]
-        rows = torch.stack([batch, module.pixels(module.normalised_features(batch))])
+        batch = self.first_batch(module, 10)["images"]
+        rows = torch.stack([batch, module.pixels(module.normalised_features(batch))]).cpu()
         values = rearrange(rows, "r b c h w -> (r h) (b w) c") * torch.tensor(CLIP_STD) + torch.tensor(CLIP_MEAN)
         return {"pixels": (values * 255).round().clamp(0, 255).byte().numpy()}
 

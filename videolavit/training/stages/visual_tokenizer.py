@@ -110,12 +110,11 @@ class VisualTokenizerStage(ReadsShards, Stage["VisualTokenizerTraining"]):
     def visualize(self, module: VisualTokenizerTraining) -> dict[str, np.ndarray]:
         """Images above the patches of them that are kept."""
         tokenizer = module.tokenizer
-        samples = self.samples()
-        batch = self.collate([samples[draw] for draw in range(10)])["images"]
+        batch = self.first_batch(module, 10)["images"]
         keep = tokenizer.encode(batch).keep
         side = self.model.vit.image_size // self.model.vit.patch_size
         mask = rearrange(keep, "b (r c) -> b 1 r c", r=side).float()
-        shown = torch.cat([batch, batch * F.interpolate(mask, batch.shape[2:])])
+        shown = torch.cat([batch, batch * F.interpolate(mask, batch.shape[2:])]).cpu()
         values = rearrange(shown, "(r b) c h w -> (r h) (b w) c", r=2) * torch.tensor(CLIP_STD) + torch.tensor(
             CLIP_MEAN
         )
