@@ -262,8 +262,10 @@ def test_tokenizer_and_decoder_must_fit(shards):
 
 
 def test_parts_of_another_stage_are_missed_with_a_name(tmp_path):
-    with pytest.raises(CheckpointError, match="no condition_decoder; train the stage"):
+    with pytest.raises(CheckpointError, match=r"no condition_decoder; train the stage .* first \(visual_tokenizer\)"):
         load_artifact("condition_decoder", tmp_path)
+    with pytest.raises(CheckpointError, match=r"no keyframe_unet; train the stage .* first \(keyframe_detokenizer\)"):
+        load_artifact("keyframe_unet", tmp_path)
     with pytest.raises(CheckpointError, match="no vision_encoder"):
         load_artifact("vision_encoder", tmp_path)
 

@@ -51,7 +51,17 @@ __all__ = [
 ]
 
 _DIFFUSERS_WEIGHTS = "diffusion_pytorch_model"
-_STAGE_OF = {"keyframe_vae": "autoencoder", "vision_encoder": "vision_encoder", "language_proj": "pretraining"}
+_STAGE_OF = {
+    "keyframe_vae": "autoencoder",
+    "condition_decoder": "visual_tokenizer",
+    "keyframe_unet": "keyframe_detokenizer",
+    "motion_encoder": "video_detokenizer",
+    "video_unet": "video_detokenizer",
+    "video_compensation": "learned_compensation",
+    "language_model": "pretraining",
+    "language_proj": "pretraining",
+}
+"""Stages that export a part first, where their name is another one."""
 
 
 def open_artifact(where: str | Path) -> Checkpoint:
