@@ -23,7 +23,7 @@ from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.training.latents import LatentClips, prepare_latents
 from videolavit.training.loop import train
 from videolavit.training.stages.condition_decoder import ConditionDecoderStage
-from videolavit.training.stages.keyframe_codes import NO_CODE
+from videolavit.training.stages.keyframe_codes import NO_CODE, codes_and_latents
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage, novelty
@@ -385,6 +385,49 @@ def test_what_is_unread_is_told_of_images_with_codes(shards):
     assert half["without_codes"] == 0.5
     torch.testing.assert_close(half["unread"], one["unread"])
     torch.testing.assert_close(half["unread_of_objects"], one["unread_of_objects"])
+
+
+def test_codes_learn_what_patches_look_like_from_latents_with_features(shards, tmp_path):
+    stage = replace(
+        condition_decoder_stage(shards, steps=40, learning_rate=5e-3),
+        trains_codes=True,
+        codebook=CodebookConfig(warm_up_steps=5, revive_every=10, decay=0.9),
+    )
+    module = stage.build()
+    write_artifact(
+        tmp_path / "codes", {"visual_tokenizer": module.tokenizer, "condition_decoder": module.condition_decoder}
+    )
+    write_artifact(tmp_path / "vae", {"keyframe_vae": module.vae})
+    stage = replace(stage, tokenizer=str(tmp_path / "codes"), autoencoder=str(tmp_path / "vae"))
+    prepare_latents(stage, tmp_path / "latents", 16)
+    prepared = replace(stage, data=str(tmp_path / "latents"))
+    export = train(prepared, tmp_path / "run", quiet=True)
+    entries = log(tmp_path / "run")
+    assert mean(entries[-5:], "unread") < 0.9 * mean(entries[:3], "unread")
+    assert entries[-1]["perplexity"] > 2
+    before, after = (load_artifact("visual_tokenizer", folder) for folder in (tmp_path / "codes", export))
+    moved = {name for name, value in after.state_dict().items() if not torch.equal(value, before.state_dict()[name])}
+    assert {name.split(".")[0] for name in moved} == {"code_head", "quantizer"}
+    # Codes of the module in training are those of the tokenizer that it exports.
+    kept = LatentClips(tmp_path / "latents", prepared.frozen())
+    keyframes = prepared.collate([kept[number, 0] for number in range(4)])
+    trained = replace(prepared, tokenizer=str(export), data=str(shards)).build()
+    images = stage.collate([stage.samples()[draw] for draw in range(4)])["images"]
+    found = trained.codes(codes_and_latents(keyframes, trained.tokenizer, trained.vae))
+    with torch.autocast("cpu", torch.bfloat16):
+        direct = trained.tokenizer.encode(images).codes
+    same = [(row[: len(codes)] == codes).float().mean().item() for row, codes in zip(found, direct, strict=True)]
+    assert np.mean(same) > 0.9  # features in half precision
+    with pytest.raises(ConfigError, match="not those of this autoencoder"):
+        replace(prepared, trains_codes=False).samples()
+
+
+def test_features_are_kept_for_presets_with_a_stage_that_trains_codes(shards, tmp_path):
+    task = prepare.Latents(
+        data=shards, output=tmp_path / "latents", autoencoder=tmp_path, visual_tokenizer=tmp_path, with_features=True
+    )
+    with pytest.raises(ConfigError, match="give --preset things"):
+        prepare.run(prepare.Config(task=task))
 
 
 def test_the_condition_decoder_needs_whole_latents_to_a_patch(shards):

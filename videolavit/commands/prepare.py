@@ -199,6 +199,8 @@ class Latents:
     """Export of `videolavit train motion_tokenizer`."""
     visual_tokenizer: Path | None = None
     """Export of `videolavit train visual_tokenizer`."""
+    with_features: bool = False
+    """Keep what the codes are made of, too, for a condition decoder's stage that trains the codes."""
     num_clips: int = 8000
     """Clips or keyframes: one of each video, and each video again, mirrored or not, if there are fewer."""
     preset: Literal["tiny", "things", "paper"] = "tiny"
@@ -344,6 +346,10 @@ def _latents(task: Latents) -> int:
     match task.motion_tokenizer, task.visual_tokenizer:
         case Path() as motion, None:
             stage = replace(stages["video_detokenizer"], motion_tokenizer=str(motion), **frozen)
+        case None, Path() as visual if task.with_features:
+            if "condition_decoder" not in stages:
+                raise ConfigError(f"the preset {task.preset} has no stage that trains codes; give --preset things")
+            stage = replace(stages["condition_decoder"], tokenizer=str(visual), trains_codes=True, **frozen)
         case None, Path() as visual:
             stage = replace(stages["keyframe_detokenizer"], tokenizer=str(visual), **frozen)
         case motion, _:

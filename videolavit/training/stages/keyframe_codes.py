@@ -34,6 +34,7 @@ __all__ = [
     "ReadsKeyframeCodes",
     "codes_and_latents",
     "decoded_features",
+    "features_of_vectors",
     "shares_of_objects",
     "weighted_mean",
 ]
@@ -116,26 +117,37 @@ class ReadsKeyframeCodes(ReadsShards):
 
 
 @torch.no_grad()
-def codes_and_latents(batch: dict[str, Tensor], tokenizer: VisualTokenizer, vae: Any) -> dict[str, Tensor]:
-    """What the frozen parts make of a batch of images; latent shards hold that already, latents in half precision.
+def codes_and_latents(
+    batch: dict[str, Tensor], tokenizer: VisualTokenizer, vae: Any, *, with_merged: bool = False
+) -> dict[str, Tensor]:
+    """What the frozen parts make of a batch of images; latent shards hold that already, floats in half precision.
 
     `latents`: (batch, channels, rows, cols), scaled. `codes`: (batch, patches), those of the kept patches in order,
-    then `NO_CODE`. `objects`: (batch, patches down, patches across), where an object is.
+    then `NO_CODE`. `objects`: (batch, patches down, patches across), where an object is. `merged`, if asked for:
+    (batch, patches, width), the features that the codes stand for, in the same order, then zeros.
     """
     if "latents" in batch:
-        return batch | {"latents": batch["latents"].float()}
+        return {name: value.float() if value.is_floating_point() else value for name, value in batch.items()}
     latents = encode_images(vae, signed_images(batch["drawn"], vae.device)) * vae.config["scaling_factor"]
-    return {"latents": latents, "codes": _codes(batch["images"], tokenizer), "objects": batch["objects"]}
+    tokens = tokenizer.encode(batch["images"])
+    made = {"latents": latents, "codes": _padded(tokens.codes, tokens.keep, NO_CODE), "objects": batch["objects"]}
+    if with_merged:
+        made["merged"] = _padded(tokens.features, tokens.keep, 0)
+    return made
 
 
 def decoded_features(codes: Tensor, tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> tuple[Tensor, Tensor]:
     """What the condition decoder makes of codes, (batch, patches, width); and which images have any code."""
-    mask = codes != NO_CODE
+    return features_of_vectors(tokenizer.code_vectors(codes.clamp(min=0).long()), codes != NO_CODE, decoder)
+
+
+def features_of_vectors(vectors: Tensor, mask: Tensor, decoder: ConditionDecoder) -> tuple[Tensor, Tensor]:
+    """The same of code vectors (batch, patches, code_dim), with a mask of those that stand for a patch."""
     longest = max(int(mask.sum(1).max()), 1)
-    codes, mask = codes[:, :longest], mask[:, :longest].clone()
+    vectors, mask = vectors[:, :longest], mask[:, :longest].clone()
     has_codes = mask.any(1)
     mask[:, 0] |= ~has_codes  # something to attend to, for a condition that is dropped all the same
-    return decoder.features(tokenizer.code_vectors(codes.clamp(min=0).long()), mask), has_codes
+    return decoder.features(vectors, mask), has_codes
 
 
 def shares_of_objects(keyframes: dict[str, Tensor]) -> Tensor:
@@ -159,12 +171,12 @@ def _check_decoder(tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> Non
         )
 
 
-def _codes(images: Tensor, tokenizer: VisualTokenizer) -> Tensor:
-    """Codes of the kept patches in order, then `NO_CODE`; int32 (batch, patches)."""
-    tokens = tokenizer.encode(images)
-    filled = torch.full(tokens.keep.shape, NO_CODE, dtype=torch.int32, device=images.device)
-    for row, codes in zip(filled, tokens.codes, strict=True):
-        row[: len(codes)] = codes
+def _padded(rows: list[Tensor], keep: Tensor, filling: int) -> Tensor:
+    """Rows of each image, filled up to one for each patch; codes as int32."""
+    dtype = rows[0].dtype if rows[0].is_floating_point() else torch.int32
+    filled = torch.full((*keep.shape, *rows[0].shape[1:]), filling, dtype=dtype, device=keep.device)
+    for image, own in zip(filled, rows, strict=True):
+        image[: len(own)] = own
     return filled
 
 
