@@ -3,6 +3,9 @@
 A question is right only if all rotations are (`circular`, which costs 10 to 20 points against `single`). A letter is
 read by MMBench's rule; its authors send what the rule cannot read to a language model and then guess at random. Here an
 unreadable answer is wrong and counted. For the test split the record's submission goes to the authors' server.
+
+The rotations are made here, whether the file has rows for them or not. Where it has, as those of the first release do,
+the server wants an answer to each of these rows: the submission holds that of the pass with the same options.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -50,9 +54,12 @@ class MmBench(QuestionBenchmark):
 
     def read(self, data: Path) -> list[Question]:
         path = self._table()
-        rows = [row for row in _rows(path) if int(row["index"]) < _REPEATED]
+        passes: dict[int, list[dict[str, str]]] = defaultdict(list)
+        for row in _rows(path):
+            passes[int(row["index"]) % _REPEATED].append(row)
+        rows = [row for every in passes.values() for row in every if int(row["index"]) < _REPEATED]
         by_index = {row["index"]: row for row in rows}
-        return [self._question(row, by_index, path) for row in rows]
+        return [self._question(row, passes[int(row["index"])], by_index, path) for row in rows]
 
     def settings(self) -> dict[str, Any]:
         count = self.official_count if any(one.truth for one in self.questions) else _TEST_COUNT
@@ -74,8 +81,14 @@ class MmBench(QuestionBenchmark):
             )
         return found[0]
 
-    def _question(self, row: Mapping[str, str], by_index: Mapping[str, Mapping[str, str]], path: Path) -> Question:
-        options = [row[letter] for letter in "ABCD" if row.get(letter)]
+    def _question(
+        self,
+        row: Mapping[str, str],
+        passes: Sequence[Mapping[str, str]],
+        by_index: Mapping[str, Mapping[str, str]],
+        path: Path,
+    ) -> Question:
+        options = _options(row)
         orders = rotations(options) if self.variant == "circular" else rotations(options)[:1]
         hint = row.get("hint", "")
         return Question(
@@ -83,7 +96,7 @@ class MmBench(QuestionBenchmark):
             prompts=tuple(choice_prompt(row["question"], [text for text, _ in order], before=hint) for order in orders),
             image=_image(row, by_index, path),
             truth=row.get("answer") or None,
-            facts={"category": row.get("category", "")},
+            facts={"category": row.get("category", ""), "rows": _rows_of_passes(passes, orders)},
             options=tuple(options),
         )
 
@@ -109,8 +122,12 @@ class MmBench(QuestionBenchmark):
         }
 
     def submission(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Rows with the prediction of the first pass; the server takes them as a spreadsheet."""
-        return [{"index": int(one.id), "prediction": _first(one.said["answer"])} for one in outcomes]
+        """An answer for each row of the file whose options were asked; the server takes them as a spreadsheet."""
+        return [
+            {"index": index, "prediction": _answers(one)[place]}
+            for one in outcomes
+            for index, place in one.said.get("rows", [[int(one.id), 0]])
+        ]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -138,5 +155,16 @@ def _image(row: Mapping[str, str], by_index: Mapping[str, Mapping[str, str]], pa
         raise ConfigError(f"{path}: the image of question {row['index']} is no base64: {error}") from error
 
 
-def _first(answer: str | Sequence[str]) -> str:
-    return answer if isinstance(answer, str) else answer[0]
+def _options(row: Mapping[str, str]) -> list[str]:
+    return [row[letter] for letter in "ABCD" if row.get(letter)]
+
+
+def _rows_of_passes(rows: Sequence[Mapping[str, str]], orders: Sequence[Sequence[tuple[str, int]]]) -> list[list[int]]:
+    """Index of each row that shows a question, and the number of the pass with its options in the same order."""
+    asked = [[text for text, _ in order] for order in orders]
+    return [[int(row["index"]), asked.index(_options(row))] for row in rows if _options(row) in asked]
+
+
+def _answers(outcome: Outcome) -> Sequence[str]:
+    said = outcome.said["answer"]
+    return [said] if isinstance(said, str) else said
