@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from videolavit.demo.repeat_lines import RepeatLines, media_kind
 from videolavit.demo.result_panel import ResultPanel, explained, stop_button
 from videolavit.demo.shape_images import shape_image
 from videolavit.errors import PromptError
+from videolavit.server.request_limits import RequestLimits
 
 __all__ = ["build"]
 
@@ -56,14 +58,16 @@ def build(context: PageContext) -> dict[str, LinkField]:
         media: str | None, question: str, most: int, turns: list[dict[str, Any]], request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Answer a question about an image or a video, or go on with the conversation about it."""
-        path = context.check_upload(media, "") if media else None
+        path = await context.check_upload(media, "") if media else None
         text = question.strip()
         if not text:
             raise PromptError("type a question first")
         asked = [*turns, {"question": text, "media": _unseen(path, turns), "answer": None}]
+        _check_length(asked, context.services.limits)
         yield {**panel.cleared(), chat: _messages(asked, ""), sure: "", last_answer: ""}
         started, said = time.perf_counter(), ""
-        answer_request = _request(asked, min(int(most), context.services.limits.answer_ids))
+        most_ids = min(int(most), context.services.limits.answer_ids)
+        answer_request = await asyncio.to_thread(_request, asked, most_ids)  # it reads images
         events = context.calls.answer_events(answer_request, request.session_hash or "", cost=int(most))
         async for kind, content, change in panel.told(events):
             if kind == "text":
@@ -104,6 +108,23 @@ def _unseen(path: str | None, turns: list[dict[str, Any]]) -> str | None:
     """An upload, or None where it is what the conversation has been about last."""
     last = next((turn["media"] for turn in reversed(turns) if turn["media"]), None)
     return path if path != last else None
+
+
+def _check_length(turns: list[dict[str, Any]], limits: RequestLimits) -> None:
+    """Refuse a conversation that the server would not take as a request.
+
+    Raises:
+        PromptError: it has too many messages, media or characters.
+    """
+    texts = [turn[part] or "" for turn in turns for part in ("question", "answer")]
+    counts = {
+        "messages": (2 * len(turns) - 1, limits.messages),
+        "images and videos": (sum(turn["media"] is not None for turn in turns), limits.media),
+        "characters": (sum(map(len, texts)), limits.text_characters),
+    }
+    for what, (found, most) in counts.items():
+        if found > most:
+            raise PromptError(f"the conversation has {found} {what}, more than {most}; press Begin anew")
 
 
 def _messages(turns: list[dict[str, Any]], said: str) -> list[dict[str, Any]]:
