@@ -90,12 +90,17 @@ class MmBench(QuestionBenchmark):
     ) -> Question:
         options = _options(row)
         orders = rotations(options) if self.variant == "circular" else rotations(options)[:1]
-        hint = row.get("hint", "")
+        hint, truth = row.get("hint", ""), row.get("answer") or None
+        if truth is not None and truth not in list(LETTERS[: len(options)]):
+            raise ConfigError(
+                f"{path}: question {row['index']} has the answer {truth!r}, expected the letter of one of its "
+                f"{len(options)} options"
+            )
         return Question(
             id=row["index"],
             prompts=tuple(choice_prompt(row["question"], [text for text, _ in order], before=hint) for order in orders),
             image=_image(row, by_index, path),
-            truth=row.get("answer") or None,
+            truth=truth,
             facts={"category": row.get("category", ""), "rows": _rows_of_passes(passes, orders)},
             options=tuple(options),
         )
@@ -132,8 +137,11 @@ class MmBench(QuestionBenchmark):
 
 def _rows(path: Path) -> list[dict[str, str]]:
     csv.field_size_limit(_LARGEST_CELL)
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except csv.Error as error:
+        raise ConfigError(f"{path}: is no table with tabs between its columns ({error}); download it again") from error
     wanted = {"index", "question", "A", "B", "image"}
     if not rows or wanted - set(rows[0]):
         raise ConfigError(
@@ -141,6 +149,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         )
     if cut := [row["index"] for row in rows if None in row.values()]:
         raise ConfigError(f"{path}: the row of question {cut[0]} ends too early; download the file again")
+    if strange := [row["index"] for row in rows if not row["index"].isdecimal()]:
+        raise ConfigError(f"{path}: got the index {strange[0][:40]!r}, expected whole numbers; download the file again")
     return rows
 
 
