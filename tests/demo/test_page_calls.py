@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
+import re
+import shlex
 import subprocess
 import zipfile
 from pathlib import Path
@@ -19,7 +22,7 @@ pytest.importorskip("gradio_client")
 from gradio_client import handle_file
 
 from videolavit.demo.shape_images import shape_image
-from videolavit.errors import ConfigError, PromptError
+from videolavit.errors import ConfigError, MediaError, PromptError
 from videolavit.server.request_limits import RequestLimits
 
 SMALL = {"keyframe_num_inference_steps": 2, "num_inference_steps": 2}
@@ -175,6 +178,32 @@ def test_a_conversation_is_as_long_as_a_request_may_be(turns, message):
     _check_length(turns[:1] if len(turns) > 1 else [{"question": "?", "media": None, "answer": None}], limits)
     with pytest.raises(PromptError, match=message):
         _check_length(turns, limits)
+
+
+def test_an_upload_that_was_deleted_meanwhile_is_named_without_a_folder(tmp_path):
+    pytest.importorskip("gradio")
+    from videolavit.demo.tabs.ask import _request
+
+    with pytest.raises(MediaError, match=r"^gone\.png is no longer here"):
+        _request([{"question": "?", "media": str(tmp_path / "gone.png"), "answer": None}], 4)
+
+
+@pytest.mark.parametrize("media", [None, "/tmp/x/a cat's.png"])
+def test_a_question_of_several_lines_is_asked_again_by_curl(media):
+    pytest.importorskip("gradio")
+    from videolavit.demo.tabs.ask import _curl
+
+    question = 'say "it\'s"\n\ta \\ and $(date)'
+    line = _curl([{"question": question, "media": media, "answer": None}], 8, "http://here", needs_key=False)
+    body = line.partition(" -d ")[2]
+    if media:
+        begin, command, end = re.fullmatch(r"(.*)'(\$\(.*\))'(.*)", body, re.DOTALL).groups()
+        assert shlex.split(command[2:-1]) == ["base64", "-w0", "a cat's.png"]
+        body = f"{begin}AAAA{end}"
+    content = json.loads(*shlex.split(body))["messages"][0]["content"]
+    assert (content[1]["text"] if media else content) == question
+    if media:
+        assert content[0]["image_url"]["url"] == "data:image/png;base64,AAAA"
 
 
 def test_words_and_tokens_of_visitors_are_bounded(page_app):

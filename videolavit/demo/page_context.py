@@ -12,6 +12,7 @@ from typing import Any
 from videolavit.demo.model_calls import ModelCalls
 from videolavit.demo.saved_results import SavedResults
 from videolavit.errors import MediaError, PromptError
+from videolavit.server.api_error import public_message
 from videolavit.server.services import Services
 from videolavit.video import Limits
 
@@ -86,11 +87,11 @@ def chosen_seed(seed: float | int | None) -> int:
 
 
 def plain_message(error: BaseException, *paths: str | None) -> str:
-    """An error's words without the server's folders."""
+    """An error's words without the server's folders: of `paths` the names stay."""
     text = str(error) or type(error).__name__
     for path in filter(None, paths):
         text = text.replace(str(path), Path(str(path)).name)
-    return text
+    return public_message(text)
 
 
 def example_videos() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from videolavit.demo.page_context import PageContext, example_images, example_vi
 from videolavit.demo.repeat_lines import RepeatLines, media_kind
 from videolavit.demo.result_panel import ResultPanel, explained, stop_button
 from videolavit.demo.shape_images import shape_image
-from videolavit.errors import PromptError
+from videolavit.errors import MediaError, PromptError
 from videolavit.server.request_limits import RequestLimits
 
 __all__ = ["build"]
@@ -146,6 +147,9 @@ def _request(turns: list[dict[str, Any]], most: int) -> Any:
     asked = []
     for turn in turns:
         path = turn["media"]
+        if path and not Path(path).is_file():
+            name = Path(path).name
+            raise MediaError(f"{name} is no longer here: uploads are deleted after two hours; press Begin anew")
         images = (read_image(path),) if path and is_still(path) else ()
         videos = (path,) if path and not images else ()
         asked.append(AskedTurn(question=turn["question"], images=images, videos=videos, answer=turn["answer"]))
@@ -177,12 +181,12 @@ def _curl(turns: list[dict[str, Any]], most: int, address: str, needs_key: bool)
     [turn] = turns
     key = ' -H "Authorization: Bearer $KEY"' if needs_key else ""
     url = f"{address}/v1/chat/completions"
-    words = turn["question"].replace("\\", "\\\\").replace('"', '\\"').replace("'", "'\\''")
-    content = f'"{words}"'
+    words = json.dumps(turn["question"], ensure_ascii=False).replace("'", "'\\''")
+    content = words
     if turn["media"]:
         name, kind = shlex.quote(Path(turn["media"]).name), media_kind(turn["media"])
         type_ = "image/png" if kind == "image" else "video/mp4"
         part = f'{{"type": "{kind}_url", "{kind}_url": {{"url": "data:{type_};base64,\'$(base64 -w0 {name})\'"}}}}'
-        content = f'[{part}, {{"type": "text", "text": "{words}"}}]'
+        content = f'[{part}, {{"type": "text", "text": {words}}}]'
     body = f'{{"messages": [{{"role": "user", "content": {content}}}], "max_tokens": {most}}}'
     return f"curl -s {url}{key} -H 'Content-Type: application/json' -d '{body}'"
