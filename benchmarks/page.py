@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SEEN_FIRST = ("#header h1", "#tabs [role=tab]", "#apart-go")
+SEEN_FIRST = ("#header h1", "#tabs button", "#apart-go")
 """Name of the page, its tabs, and the button of the first of them."""
 OTHER_TAB, SEEN_THEN = "Generate", "#generate-video-go"
 
