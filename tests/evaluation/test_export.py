@@ -140,7 +140,8 @@ def test_lmms_eval_finds_the_model_and_asks_it(lmms_eval, monkeypatch):
 
     from videolavit.evaluation import lmms_eval_plugin
 
-    monkeypatch.setattr(lmms_eval_plugin, "open_adapter", lambda model, device: Answering())
+    opened = []
+    monkeypatch.setattr(lmms_eval_plugin, "open_adapter", lambda *given: opened.append(given) or Answering())
     found = lmms_eval_plugin.manifest()
     assert (found.model_id, found.simple_class_path) == ("videolavit", None)
     module, _, name = found.chat_class_path.rpartition(".")
@@ -148,7 +149,8 @@ def test_lmms_eval_finds_the_model_and_asks_it(lmms_eval, monkeypatch):
     monkeypatch.delitem(vars(lmms_eval_plugin), name)
     assert issubclass(kind, Base)
     assert kind.is_simple is False
-    model = kind(model="a/b", device="cpu")
+    model = kind(model="a/b")
+    assert opened == [("a/b", "auto")]  # lmms-eval names no device unless it was told one
     model.task_dict = {"mme": {"test": [{"question": "Is it red?", "image": "x.png"}]}}
 
     def to_messages(document):

@@ -39,7 +39,7 @@ def _chat_class() -> type:
 
         is_simple = False
 
-        def __init__(self, model: str | None = None, device: str = "cpu", batch_size: int = 1, **options: Any) -> None:
+        def __init__(self, model: str | None = None, device: str = "auto", batch_size: int = 1, **options: Any) -> None:
             super().__init__()
             if options:
                 raise ValueError(
