@@ -161,7 +161,7 @@ def test_weights_of_lpips_are_read_once_for_all_videos(data, tmp_path, monkeypat
     class Counting(Lpips):
         made = 0
 
-        def __init__(self, *_):
+        def __init__(self, *_, **__):
             Counting.made += 1
 
         def distance(self, one, other):
