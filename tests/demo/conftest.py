@@ -20,9 +20,11 @@ def shipped():
 def page_app(shipped, tmp_path_factory):
     pytest.importorskip("gradio")
     from videolavit.demo.page_app import PAGE, create_page_app
+    from videolavit.server.request_limits import RequestLimits
     from videolavit.server.server_config import ServerConfig
 
-    config = ServerConfig(store=tmp_path_factory.mktemp("store"), drain_seconds=5, page=PAGE)
+    limits = RequestLimits(read_seconds=60.0)  # the machine may be busy
+    config = ServerConfig(store=tmp_path_factory.mktemp("store"), drain_seconds=5, page=PAGE, limits=limits)
     return create_page_app(lambda: shipped, config)
 
 

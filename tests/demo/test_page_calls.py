@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
+import re
+import shlex
 import subprocess
 import zipfile
 from pathlib import Path
@@ -19,7 +22,8 @@ pytest.importorskip("gradio_client")
 from gradio_client import handle_file
 
 from videolavit.demo.shape_images import shape_image
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, MediaError, PromptError
+from videolavit.server.request_limits import RequestLimits
 
 SMALL = {"keyframe_num_inference_steps": 2, "num_inference_steps": 2}
 """Steps of quick results."""
@@ -81,6 +85,30 @@ def test_an_error_says_what_is_wrong_without_a_folder(client, tmp_path):
         client.predict(" ", 1, 1, None, None, None, None, api_name="/generate_video")
 
 
+def test_uploads_pass_the_gate_of_the_server(client, page_url, circle):
+    def read() -> float:
+        lines = httpx.get(f"{page_url}/metrics").text.splitlines()
+        counts = [one for one in lines if "media_decode_seconds_count" in one and 'kind="upload"' in one]
+        return sum(float(one.split()[-1]) for one in counts)
+
+    before = read()
+    client.predict(handle_file(str(circle)), api_name="/tokenize")
+    assert read() == before + 1
+
+
+def test_an_image_with_holes_reaches_the_library_as_it_is(page_app, tmp_path):
+    """Gradio would decode it, and write it again without what is transparent."""
+    from gradio.data_classes import ImageData
+
+    from videolavit.demo.page_layout import build_page
+
+    path = tmp_path / "holes.png"
+    Image.new("RGBA", (8, 8), (200, 0, 0, 128)).save(path)
+    blocks = build_page(page_app.state.services).blocks.values()
+    [image] = [one for one in blocks if getattr(one, "elem_id", None) == "animate-image"]
+    assert image.preprocess(ImageData(path=str(path), orig_name="holes.png")) == str(path)
+
+
 def test_a_generated_video_is_the_library_s_and_the_api_s_to_the_byte(client, shipped, page_url, tmp_path):
     words = "a red circle moves to the right"
     results = client.predict(words, 5, 1, 1, 2, None, 2, api_name="/generate_video")
@@ -132,6 +160,61 @@ def test_an_upload_is_shown_again_only_after_another_one():
     for path, expected in (("a", "a"), ("a", None), ("b", "b"), ("b", None), (None, None), ("a", "a")):
         assert _unseen(path, turns) == expected
         turns.append({"media": expected})
+
+
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        ([{"question": "?", "media": None, "answer": "!"}] * 3, "has 5 messages, more than 4; press Begin anew"),
+        ([{"question": "?", "media": "a", "answer": "!"}] * 2, "has 2 images and videos, more than 1"),
+        ([{"question": "?" * 8, "media": None, "answer": None}], "has 8 characters, more than 7"),
+    ],
+)
+def test_a_conversation_is_as_long_as_a_request_may_be(turns, message):
+    pytest.importorskip("gradio")
+    from videolavit.demo.tabs.ask import _check_length
+
+    limits = RequestLimits(messages=4, media=1, text_characters=7)
+    _check_length(turns[:1] if len(turns) > 1 else [{"question": "?", "media": None, "answer": None}], limits)
+    with pytest.raises(PromptError, match=message):
+        _check_length(turns, limits)
+
+
+def test_an_upload_that_was_deleted_meanwhile_is_named_without_a_folder(tmp_path):
+    pytest.importorskip("gradio")
+    from videolavit.demo.tabs.ask import _request
+
+    with pytest.raises(MediaError, match=r"^gone\.png is no longer here"):
+        _request([{"question": "?", "media": str(tmp_path / "gone.png"), "answer": None}], 4)
+
+
+@pytest.mark.parametrize("media", [None, "/tmp/x/a cat's.png"])
+def test_a_question_of_several_lines_is_asked_again_by_curl(media):
+    pytest.importorskip("gradio")
+    from videolavit.demo.tabs.ask import _curl
+
+    question = 'say "it\'s"\n\ta \\ and $(date)'
+    line = _curl([{"question": question, "media": media, "answer": None}], 8, "http://here", needs_key=False)
+    body = line.partition(" -d ")[2]
+    if media:
+        begin, command, end = re.fullmatch(r"(.*)'(\$\(.*\))'(.*)", body, re.DOTALL).groups()
+        assert shlex.split(command[2:-1]) == ["base64", "-w0", "a cat's.png"]
+        body = f"{begin}AAAA{end}"
+    content = json.loads(*shlex.split(body))["messages"][0]["content"]
+    assert (content[1]["text"] if media else content) == question
+    if media:
+        assert content[0]["image_url"]["url"] == "data:image/png;base64,AAAA"
+
+
+def test_words_and_tokens_of_visitors_are_bounded(page_app):
+    from videolavit.demo.model_calls import ModelCalls
+    from videolavit.demo.page_context import PageContext
+
+    services = page_app.state.services
+    context = PageContext(services=services, calls=ModelCalls(services.engine))
+    assert context.check_text(" a circle ") == " a circle "
+    with pytest.raises(PromptError, match="got 20001 characters, expected at most 20000"):
+        context.check_text("x" * 20_001)
 
 
 def test_expected_tokens_are_told(client, shipped, circle):

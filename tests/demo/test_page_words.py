@@ -80,6 +80,8 @@ def test_seeds_are_those_that_were_given_or_new_ones():
 
 def test_messages_lose_the_folders_of_the_server():
     assert plain_message(ValueError("/tmp/x/a.mp4: is bad"), "/tmp/x/a.mp4", None) == "a.mp4: is bad"
+    elsewhere = ValueError("/tmp/x/a.mp4: no such file; relative paths start at '/home/me/work'")
+    assert plain_message(elsewhere, "/tmp/x/a.mp4") == "a.mp4: no such file; relative paths start at '<path>'"
 
 
 def test_equal_results_have_equal_names():

@@ -9,7 +9,16 @@ import zipfile
 import numpy as np
 import pytest
 
-from videolavit.demo.taken_apart import arrow_frames, camera_motion, facts, motion_error, shown_at, take_apart, zipped
+from videolavit.demo.taken_apart import (
+    arrow_frames,
+    camera_motion,
+    facts,
+    motion_error,
+    narrowed,
+    shown_at,
+    take_apart,
+    zipped,
+)
 from videolavit.errors import LimitError, MediaError
 from videolavit.video import Limits, decompose, write_video
 
@@ -72,6 +81,14 @@ def test_pictures_have_the_sizes_that_the_page_shows(apart):
     frames = arrow_frames(apart, 0, Limits())
     assert len(frames) == 24
     assert frames.shape[2] > 2 * 128
+
+
+def test_what_waits_for_further_looks_is_small_and_shows_the_same(apart):
+    small = narrowed(apart, width=64)
+    assert {one.size for one in small.clips} == {(64, 64)}
+    assert np.array_equal(shown_at(small, 0, 5, width=64), shown_at(apart, 0, 5, width=64))
+    assert facts(small) == facts(apart)
+    assert [one.size for one in narrowed(apart).clips] == [one.size for one in apart.clips]  # narrow as it is
 
 
 def test_the_archive_holds_everything_and_is_the_same_each_time(apart):

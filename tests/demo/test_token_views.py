@@ -14,7 +14,7 @@ from PIL import Image
 from videolavit.clip_tokens import ClipTokens
 from videolavit.demo.code_places import CodePlace, nearest_codes, places_of, replaced
 from videolavit.demo.expected_view import expected_view
-from videolavit.demo.kept_patches import draw_patches, kept_at, look_at_patches
+from videolavit.demo.kept_patches import KeptPatches, draw_patches, kept_at, look_at_patches
 from videolavit.demo.shape_images import shape_image
 from videolavit.demo.token_sight import code_facts, expectations, look_at_tokens, patch_at
 from videolavit.demo.token_timeline import code_colour, surprise_colour, token_timeline
@@ -58,6 +58,13 @@ def test_the_picture_marks_a_chosen_code_and_is_brighter_where_patches_are_likel
     assert plain.shape == marked.shape
     assert min(plain.shape[:2]) >= 500
     assert (plain != marked).any()
+
+
+def test_a_large_image_is_drawn_no_larger_than_it_is_shown():
+    keep = np.eye(4, dtype=bool)
+    patches = KeptPatches(probabilities=np.full((4, 4), 0.5, np.float32), keep=keep, codes=(1, 2, 3, 4))
+    assert draw_patches(np.zeros((1500, 2000, 3), np.uint8), patches).shape == (1024, 1024, 3)
+    assert draw_patches(np.zeros((40, 50, 3), np.uint8), patches).shape == (512, 512, 3)
 
 
 def test_places_neighbours_and_replacement():

@@ -1,5 +1,6 @@
 """Every benchmark reads its official files, and scores known answers as they deserve."""
 
+import csv
 import json
 
 import pytest
@@ -149,6 +150,63 @@ def test_circular_evaluation_asks_every_rotation(official):
     found = scores(benchmark, model)
     assert found["accuracy"].value == 0
     assert found["unreadable"].value == 0
+
+
+def rows_of(folder):
+    with (folder / "mmbench_dev_20230712.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_a_submission_of_mmbench_answers_each_row_of_its_file(official):
+    benchmark = made(official, "mmbench")
+    runner = run_all(KnowingModel(benchmark), [benchmark])
+    lines = benchmark.submission(list(runner.outcomes("mmbench").values()))
+    expected = {int(row["index"]): row["answer"] for row in rows_of(official("mmbench"))}
+    assert {one["index"]: one["prediction"] for one in lines} == expected
+    assert len(lines) == len(expected) == 12
+
+
+def test_a_file_of_mmbench_without_rows_of_rotations_is_rotated_all_the_same(tmp_path):
+    folder = write_official("mmbench", tmp_path)
+    head, *rows = (folder / "mmbench_dev_20230712.tsv").read_text().splitlines()
+    rows = [row for row in rows if int(row.partition("\t")[0]) < 1_000_000]
+    (folder / "mmbench_dev_20230712.tsv").write_text("\n".join([head, *rows]) + "\n")
+    [benchmark] = make_benchmarks("mmbench", BenchmarkOptions(data=folder))
+    assert [len(one.prompts) for one in benchmark.questions] == [4, 4, 4]
+    runner = run_all(KnowingModel(benchmark), [benchmark])
+    outcomes = list(runner.outcomes("mmbench").values())
+    assert benchmark.summary(outcomes)["accuracy"].value == 1
+    assert [one["index"] for one in benchmark.submission(outcomes)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("index", "1.0", "got the index '1.0', expected whole numbers"),
+        ("answer", "E", "question 0 has the answer 'E', expected the letter of one of its 4 options"),
+        ("answer", "AB", "has the answer 'AB'"),
+        ("image", "<>", "the image of question 0 is no base64"),
+    ],
+)
+def test_a_damaged_row_of_mmbench_is_named(tmp_path, column, value, message):
+    folder = write_official("mmbench", tmp_path)
+    head, row, *rows = [line.split("\t") for line in (folder / "mmbench_dev_20230712.tsv").read_text().splitlines()]
+    row[head.index(column)] = value
+    (folder / "mmbench_dev_20230712.tsv").write_text("\n".join("\t".join(one) for one in (head, row, *rows)) + "\n")
+    [benchmark] = make_benchmarks("mmbench", BenchmarkOptions(data=folder))
+    with pytest.raises(ConfigError, match=message):
+        benchmark.check()
+
+
+def test_a_cell_of_mmbench_that_never_ends_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("videolavit.evaluation.benchmarks.mmbench._LARGEST_CELL", 100)
+    usual = csv.field_size_limit()
+    [benchmark] = make_benchmarks("mmbench", BenchmarkOptions(data=write_official("mmbench", tmp_path)))
+    try:
+        with pytest.raises(ConfigError, match=r"is no table with tabs .*field larger than field limit"):
+            benchmark.check()
+    finally:
+        csv.field_size_limit(usual)
 
 
 def test_seed_shows_the_middle_of_a_video_as_an_image(official):

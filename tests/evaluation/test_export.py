@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from videolavit.errors import ConfigError
 from videolavit.evaluation.export import evalcrafter_videos, export_videos, vbench_videos
@@ -130,8 +131,8 @@ class Answering:
     def answer(self, questions, *, images, videos, max_new_tokens):
         return [f"{q}|{i}|{v}|{max_new_tokens}\nmore" for q, i, v in zip(questions, images, videos, strict=True)]
 
-    def option_losses(self, question, options, *, image=None, video=None):
-        return [1.5 for _ in options]
+    def option_likelihood(self, question, option, *, image=None, video=None):
+        return (-1.5 if image is not None else -2.5, option == "Yes")
 
 
 def test_lmms_eval_finds_the_model_and_asks_it(lmms_eval, monkeypatch):
@@ -139,7 +140,8 @@ def test_lmms_eval_finds_the_model_and_asks_it(lmms_eval, monkeypatch):
 
     from videolavit.evaluation import lmms_eval_plugin
 
-    monkeypatch.setattr(lmms_eval_plugin, "open_adapter", lambda model, device: Answering())
+    opened = []
+    monkeypatch.setattr(lmms_eval_plugin, "open_adapter", lambda *given: opened.append(given) or Answering())
     found = lmms_eval_plugin.manifest()
     assert (found.model_id, found.simple_class_path) == ("videolavit", None)
     module, _, name = found.chat_class_path.rpartition(".")
@@ -147,7 +149,8 @@ def test_lmms_eval_finds_the_model_and_asks_it(lmms_eval, monkeypatch):
     monkeypatch.delitem(vars(lmms_eval_plugin), name)
     assert issubclass(kind, Base)
     assert kind.is_simple is False
-    model = kind(model="a/b", device="cpu")
+    model = kind(model="a/b")
+    assert opened == [("a/b", "auto")]  # lmms-eval names no device unless it was told one
     model.task_dict = {"mme": {"test": [{"question": "Is it red?", "image": "x.png"}]}}
 
     def to_messages(document):
@@ -156,7 +159,10 @@ def test_lmms_eval_finds_the_model_and_asks_it(lmms_eval, monkeypatch):
 
     request = SimpleNamespace(args=("", to_messages, {"max_new_tokens": 16, "until": ["\n"]}, 0, "mme", "test"))
     assert model.generate_until([request]) == ["Is it red?|x.png|None|16"]
-    likelihood = SimpleNamespace(args=("Is it red?", "Yes", lambda document: [document["image"]], 0, "mme", "test"))
-    assert model.loglikelihood([likelihood]) == [(-1.5, False)]
+    image = Image.new("RGB", (4, 4))
+    shown = {"an image": [image], "a video": ["clip.mp4"], "nothing": []}
+    for name, likelihood in (("an image", -1.5), ("a video", -2.5), ("nothing", -2.5)):
+        arguments = ("Is it red?", " Yes", lambda document, media=shown[name]: media, 0, "mme", "test")
+        assert model.loglikelihood([SimpleNamespace(args=arguments)]) == [(likelihood, True)]
     with pytest.raises(ValueError, match="got the model_args colour"):
         kind(colour="red")

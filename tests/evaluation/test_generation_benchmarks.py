@@ -17,7 +17,7 @@ from videolavit.evaluation.generation_benchmark import PROTOCOLS, real_clip
 from videolavit.evaluation.metrics.distances import frechet_distance
 from videolavit.evaluation.metrics.lpips import Lpips
 from videolavit.evaluation.metrics.moments import Moments
-from videolavit.evaluation.metrics.networks import ClipNetwork, Networks
+from videolavit.evaluation.metrics.networks import ClipNetwork, Networks, full_precision
 from videolavit.evaluation.real_features import RealFeatures
 from videolavit.evaluation.record import merge_records, read_record, record_of, summarising_benchmarks, write_record
 from videolavit.evaluation.runner import Part, features_folder, run_all
@@ -161,7 +161,7 @@ def test_weights_of_lpips_are_read_once_for_all_videos(data, tmp_path, monkeypat
     class Counting(Lpips):
         made = 0
 
-        def __init__(self, *_):
+        def __init__(self, *_, **__):
             Counting.made += 1
 
         def distance(self, one, other):
@@ -363,6 +363,34 @@ def test_frame_fid_is_of_vectors_at_their_own_lengths(networks):
     assert made.recipes()["clip32"]["vectors"] == "of their own length"
 
 
+def features_by(networks, name, device):
+    found = Networks(dict(networks), device=device)[name]
+    return found.features(frames(0)) if name in ("i3d", "c3d") else found.features(frames(0)[:2])
+
+
+@pytest.mark.parametrize("name", ["i3d", "c3d", "inception", "clip", "clip32"])
+def test_networks_compute_on_the_device_that_was_named(networks, name):
+    with pytest.raises(ConfigError, match="device=nowhere: cannot be used here"):
+        features_by(networks, name, "nowhere")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["i3d", "c3d", "inception", "clip", "clip32"])
+def test_features_of_a_gpu_are_those_of_a_cpu(networks, name):
+    on_cpu, on_gpu = (features_by(networks, name, device) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_of_networks_keep_all_bits_of_float32():
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    with full_precision():
+        assert not cudnn.allow_tf32
+        assert torch.is_inference_mode_enabled()
+    assert cudnn.allow_tf32 == before
+    assert not torch.is_inference_mode_enabled()
+
+
 def test_weights_that_are_no_safetensors_are_hashed(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     digests = []
@@ -382,6 +410,8 @@ def test_lpips_is_zero_for_equal_images_and_grows(tmp_path):
     distances = [lpips.distance(image, other) for other in (image, *noisy)]
     assert distances[0] == 0
     assert distances[0] < distances[1] < distances[2]
+    with pytest.raises(ConfigError, match="device=nowhere"):
+        Lpips(paths["vgg"], paths["lpips"], device="nowhere").distance(image, image)
     assert lpips.distance(noisy[1], image) == pytest.approx(distances[2])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,8 @@ from videolavit.evaluation.adapter import ModelAdapter
 from videolavit.evaluation.benchmarks.shapes import shapes_tasks
 from videolavit.evaluation.needs import VIDEO
 from videolavit.evaluation.pipeline_adapter import PipelineAdapter
+from videolavit.language.conversation import Turn, conversation
+from videolavit.language.language_model import left_pad
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
 from videolavit.video.processor import VideoProcessorConfig
@@ -145,6 +149,28 @@ def test_another_weight_is_another_model(model, adapter):
     finally:
         with torch.no_grad():
             weight.view(-1)[0] -= 1
+
+
+@torch.inference_mode()
+def test_the_likelihood_of_an_option_is_the_sum_over_its_own_ids(model, adapter):
+    question, option = "What moves?", "a much longer text about a box"
+    language = model.answering.language_model
+    words = replace(language.chat, answer=" {answer}")
+    asked, read = (
+        conversation((turn,), model.vocabulary, language.text_tokenizer, template=words)
+        for turn in (Turn(question=question), Turn(question=question, answer=option))
+    )
+    [states] = language.hidden(*left_pad([language.embed(read)]))
+    scores = language.logits(states, [model.vocabulary.text_range]).float().log_softmax(-1)
+    places = range(len(asked), len(read) - 1)  # the last id ends the text, and is no part of the option
+    assert len(places) > 1
+    total = sum(float(scores[place - 1, read.ids[place]]) for place in places)
+    likeliest = all(int(scores[place - 1].argmax()) == int(read.ids[place]) for place in places)
+    likelihood, is_greedy = adapter.option_likelihood(question, option)
+    assert likelihood == pytest.approx(total, rel=1e-4)
+    assert is_greedy == likeliest
+    longer, _ = adapter.option_likelihood(question, f"{option} {option}")
+    assert longer < likelihood
 
 
 def test_the_loss_of_an_option_is_that_of_reading_it_alone(model, adapter):

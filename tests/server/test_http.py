@@ -652,6 +652,33 @@ def test_bodies_are_counted_as_they_come(http, url):
         assert b" 413 " in connection.recv(1000), "refused before it came"
 
 
+def test_all_bodies_together_are_bounded():
+    async def statuses():
+        answer = asyncio.Event()
+
+        async def app(scope, receive, send):
+            assert len((await receive())["body"]) == 100
+            await answer.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def receive():
+            return {"type": "http.request", "body": bytes(100)}
+
+        sent: list[list] = [[], [], []]
+        limit = middleware.BodyLimit(app, max_bytes=100, together=150, seconds=60)
+        first, second, third = (limit({"type": "http", "headers": []}, receive, _kept(one)) for one in sent)
+        first = asyncio.ensure_future(first)
+        while not limit.held:
+            await asyncio.sleep(0.001)
+        await second  # while the first waits for its answer
+        answer.set()
+        await first
+        await third
+        return [one[0]["status"] for one in sent], limit.held
+
+    assert asyncio.run(statuses()) == ([200, 429, 200], 0)
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(url, monkeypatch):
     begin = middleware._Body.__init__
 

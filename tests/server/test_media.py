@@ -43,6 +43,9 @@ class Gate:
     def video(self, source, processor=SMALL):
         return self.loop.run_until_complete(self.gate.video(source, "video", processor))
 
+    def upload(self, path):
+        self.loop.run_until_complete(self.gate.try_upload(path))
+
     def close(self):
         self.loop.run_until_complete(self.gate.close())
         self.loop.close()
@@ -207,6 +210,41 @@ def test_urls_that_are_refused(gate, url, code):
     read = list(gate.read)
     assert refusal(gate.image, url).code == code
     assert gate.read == read, "nothing was read"
+
+
+def test_an_upload_is_read_as_a_whole_in_a_process_of_its_own(gate, video_file, tmp_path):
+    for name, data in (("a.png", png()), ("a.mp4", video_file), ("a", video_file)):
+        (tmp_path / name).write_bytes(data)
+        gate.upload(tmp_path / name)
+        assert gate.read[-1] == "upload"
+
+
+@pytest.mark.parametrize("name", sorted({*HOSTILE_IMAGES, *HOSTILE_VIDEOS} - {"an image"}))
+def test_hostile_uploads_are_refused_by_their_names_without_a_folder(gate, tmp_path, name):
+    data = HOSTILE_IMAGES[name]() if name in HOSTILE_IMAGES else HOSTILE_VIDEOS[name]()
+    (tmp_path / "mine.mp4").write_bytes(data)
+    with pytest.raises(ApiError, match=r"^mine\.mp4: ") as refused:
+        gate.upload(tmp_path / "mine.mp4")
+    assert refused.value.code in ("media_too_large", "invalid_media")
+    assert "/" not in str(refused.value)
+    assert "bytes>" not in str(refused.value)
+
+
+def test_uploads_have_the_limits_of_their_kind(tmp_path, video_file):
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "a.mp4").write_bytes(video_file)
+    gate = Gate(RequestLimits(image_bytes=len(png()) - 1, video_bytes=len(video_file), read_seconds=20.0))
+    try:
+        gate.upload(tmp_path / "a.mp4")
+        with pytest.raises(ApiError, match=rf"a\.png: has {len(png())} bytes, more than {len(png()) - 1}"):
+            gate.upload(tmp_path / "a.png")
+        read = list(gate.read)
+        (tmp_path / "a.mp4").write_bytes(video_file + b"more")
+        with pytest.raises(ApiError, match="more than"):
+            gate.upload(tmp_path / "a.mp4")
+        assert gate.read == read, "a file that is too large is not read"
+    finally:
+        gate.close()
 
 
 def test_a_list_of_frames_is_no_video(gate):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from videolavit.server.api_error import ApiError
 from videolavit.server.model_tasks import VideoRequest, video_task
-from videolavit.server.video_bodies import length_of
+from videolavit.server.video_bodies import length_of, read_video
 from videolavit.video import Frames
 from videolavit.video.processor import VideoProcessorConfig
 
@@ -40,3 +44,11 @@ def test_a_request_tells_how_long_its_video_is(request_, expected):
 
 def test_work_costs_as_many_steps_as_its_clips_take():
     assert video_task(VideoRequest(clips=3, candidates=2), steps=10).cost == 60
+
+
+def test_a_video_whose_files_are_gone_is_the_fault_of_its_field(tmp_path):
+    job = SimpleNamespace(status="completed")
+    jobs = SimpleNamespace(get=lambda video_id: job, path=lambda video_id: tmp_path / "video.mp4")
+    with pytest.raises(ApiError, match="motion_of: the files of this video are gone") as refused:
+        asyncio.run(read_video("video_1", "motion_of", SimpleNamespace(jobs=jobs)))
+    assert (refused.value.status, refused.value.param) == (400, "motion_of")

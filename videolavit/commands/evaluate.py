@@ -199,6 +199,7 @@ def _options(config: Config) -> BenchmarkOptions:
         seed=config.seed,
         variant=config.variant,
         networks=tuple(sorted(networks.items())),
+        device=config.model.device,
         features=config.features,
     )
 

@@ -16,7 +16,7 @@ __all__ = ["KeptPatches", "draw_patches", "kept_at", "look_at_patches"]
 
 _KEPT, _CHOSEN = (0, 114, 178), (213, 94, 0)
 """Blue and vermilion of Okabe and Ito, which colour-blind people can tell apart."""
-_SMALLEST_SIDE = 512
+_SMALLEST_SIDE, _LARGEST_SIDE = 512, 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -77,13 +77,13 @@ def draw_patches(
     """The image under its patches: as bright as each is likely to be kept, with a frame round those that are.
 
     Args:
-        image: of any size; it is shown at least 512 pixels wide.
+        image: of any size; it is shown 512 to 1024 pixels wide, so that a large one does not take a gigabyte.
         patches: how the tokenizer sees it.
         threshold: for the frames; at 0.5 they are those that became codes.
         chosen: number of a code to mark, with all others that have the same one.
     """
     rows, cols = patches.grid
-    side = max(_SMALLEST_SIDE, image.shape[1]) // cols * cols
+    side = min(max(_SMALLEST_SIDE, image.shape[1]), _LARGEST_SIDE) // cols * cols
     height = side // cols * rows
     sheet = Image.fromarray(image).resize((side, height), Image.Resampling.NEAREST)
     shade = np.kron(patches.probabilities, np.ones((height // rows, side // cols)))[..., None]

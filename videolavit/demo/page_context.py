@@ -11,7 +11,8 @@ from typing import Any
 
 from videolavit.demo.model_calls import ModelCalls
 from videolavit.demo.saved_results import SavedResults
-from videolavit.errors import LimitError, MediaError
+from videolavit.errors import MediaError, PromptError
+from videolavit.server.api_error import public_message
 from videolavit.server.services import Services
 from videolavit.video import Limits
 
@@ -51,35 +52,28 @@ class PageContext:
         """True if it is the small model of this package, which knows moving shapes alone."""
         return self.services.model_name == "tiny"
 
-    def check_upload(self, path: str | None, what: str) -> str:
-        """The path of an upload, after a look at its size and its headers.
+    async def check_upload(self, path: str | None, what: str) -> str:
+        """The path of an upload that the server's gate for media has read as a whole, in a process of its own.
 
         Raises:
-            MediaError: there is none, or it cannot be read.
-            LimitError: it is larger or longer than the server's limits allow.
+            MediaError: there is none.
+            ApiError: it cannot be read, or not within the server's limits.
         """
-        from videolavit.pipeline.media import is_still
-        from videolavit.video import probe
-
         if not path:
             raise MediaError(f"choose {what} first: drop a file, or take one of the examples")
-        if is_still(path):
-            self._check_image(Path(path))
-        else:
-            info = probe(path, limits=self.limits)
-            if (info.num_frames or 0) > self.services.limits.video_frames:
-                raise LimitError(f"has {info.num_frames} frames, more than {self.services.limits.video_frames}")
+        await self.services.gate.try_upload(Path(path))
         return path
 
-    def _check_image(self, path: Path) -> None:
-        from PIL import Image
+    def check_text(self, text: str) -> str:
+        """Words or tokens of a visitor, as they are.
 
-        own = self.services.limits
-        if path.stat().st_size > own.image_bytes:
-            raise LimitError(f"has {path.stat().st_size} bytes, more than {own.image_bytes}")
-        with Image.open(path) as image:  # reads the header alone
-            if image.width * image.height > own.image_pixels:
-                raise LimitError(f"has {image.width} x {image.height} pixels, more than {own.image_pixels} in all")
+        Raises:
+            PromptError: there are more of them than the server takes.
+        """
+        most = self.services.limits.text_characters
+        if len(text) > most:
+            raise PromptError(f"got {len(text)} characters, expected at most {most}; send less at once")
+        return text
 
     def address(self, headers: Mapping[str, str] | Any) -> str:
         """The server's address as the visitor sees it, for the lines that repeat a result."""
@@ -93,11 +87,11 @@ def chosen_seed(seed: float | int | None) -> int:
 
 
 def plain_message(error: BaseException, *paths: str | None) -> str:
-    """An error's words without the server's folders."""
+    """An error's words without the server's folders: of `paths` the names stay."""
     text = str(error) or type(error).__name__
     for path in filter(None, paths):
         text = text.replace(str(path), Path(str(path)).name)
-    return text
+    return public_message(text)
 
 
 def example_videos() -> list[str]:

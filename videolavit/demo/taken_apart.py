@@ -8,7 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,17 @@ from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.coded_frame import CodedFrame
 
-__all__ = ["TakenApart", "arrow_frames", "camera_motion", "facts", "motion_error", "shown_at", "take_apart", "zipped"]
+__all__ = [
+    "TakenApart",
+    "arrow_frames",
+    "camera_motion",
+    "facts",
+    "motion_error",
+    "narrowed",
+    "shown_at",
+    "take_apart",
+    "zipped",
+]
 
 RGB = UInt8[np.ndarray, "_ _ 3"]
 OPTIONS = DecomposeOptions(select="all", shots="difference")
@@ -100,6 +110,11 @@ def _watched(
         if progress is not None:
             progress(frame.tick + 1)
         yield frame
+
+
+def narrowed(taken: TakenApart, *, width: int = 640) -> TakenApart:
+    """The same with keyframes at most `width` wide, as they are shown: what may wait in memory for further looks."""
+    return replace(taken, clips=tuple(replace(one, keyframe=_narrowed(one.keyframe, width)) for one in taken.clips))
 
 
 def camera_motion(clip: Clip, frame: int | None = None) -> tuple[float, float]:

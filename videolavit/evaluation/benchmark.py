@@ -53,6 +53,8 @@ class BenchmarkOptions:
     """One of the ways in which the benchmark can be done, by name; None for its own default."""
     networks: tuple[tuple[str, Path], ...] = ()
     """Names of feature networks, such as `i3d`, each with its file."""
+    device: str = "cpu"
+    """Device on which feature networks compute, by name; "auto" is a GPU where there is one."""
     features: Path | None = None
     """Folder in which feature vectors of real videos and images are kept for other models; None keeps none."""
 

@@ -101,7 +101,7 @@ class GenerationBenchmark(ABC):
         self.variant = options.variant or self.variants[0]
         if self.variant not in self.variants:
             raise ConfigError(f"{self.name}: got the variant {self.variant!r}; known are {', '.join(self.variants)}")
-        self.networks = Networks(dict(options.networks))
+        self.networks = Networks(dict(options.networks), device=options.device)
         self.real_features = RealFeatures(options.features, self.networks)
 
     @abstractmethod

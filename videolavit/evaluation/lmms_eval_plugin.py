@@ -39,7 +39,7 @@ def _chat_class() -> type:
 
         is_simple = False
 
-        def __init__(self, model: str | None = None, device: str = "cpu", batch_size: int = 1, **options: Any) -> None:
+        def __init__(self, model: str | None = None, device: str = "auto", batch_size: int = 1, **options: Any) -> None:
             super().__init__()
             if options:
                 raise ValueError(
@@ -68,12 +68,8 @@ def _chat_class() -> type:
         def _likelihood(self, request: Any) -> tuple[float, bool]:
             text, target, doc_to_visual, number, task, split = request.args
             document = self.task_dict[task][split][number]
-            option = str(target(document) if callable(target) else target)
-            image = _only(doc_to_visual(document))
-            [loss] = self.adapter.option_losses(text, [option], image=image)
-            shown = {"images": [image], "videos": [None]}
-            [greedy] = self.adapter.answer([text], **shown, max_new_tokens=_MAX_NEW_TOKENS)
-            return -loss, greedy.strip() == option.strip()
+            option = str(target(document) if callable(target) else target).strip()  # the template has the space
+            return self.adapter.option_likelihood(text, option, **_shown(doc_to_visual(document)))
 
     return VideoLavitChat
 
@@ -91,6 +87,14 @@ def _only(media: list[Any]) -> Any:
     if len(media or ()) > 1:
         raise NotImplementedError(f"got {len(media)} images or videos in one request, expected at most one")
     return media[0] if media else None
+
+
+def _shown(media: list[Any]) -> dict[str, Any]:
+    """The one image or video of a request by the name of its kind; lmms-eval gives images as such, videos as paths."""
+    from videolavit.pipeline.media import is_image
+
+    shown = _only(media)
+    return {} if shown is None else {"image" if is_image(shown) else "video": shown}
 
 
 def _text_of(messages: Any) -> str:

@@ -23,6 +23,7 @@ from videolavit.errors import CheckpointError
 from videolavit.evaluation.adapter import Image, Video
 from videolavit.evaluation.media import as_image
 from videolavit.generation_options import GenerationOptions
+from videolavit.language.chat_template import ChatTemplate
 from videolavit.language.conversation import conversation
 from videolavit.language.language_model import LanguageModel, left_pad
 from videolavit.language.prompts import Prompt
@@ -108,19 +109,36 @@ class PipelineAdapter:
     def option_losses(
         self, question: str, options: Sequence[str], *, image: Any = None, video: Any = None
     ) -> list[float]:
+        chat = self.model.answering.language_model.chat
+        endings = self._endings(question, options, chat, image=image, video=video)
+        return [-float(_chosen(scores, wanted).mean()) for scores, wanted in endings]
+
+    @torch.inference_mode()
+    def option_likelihood(
+        self, question: str, option: str, *, image: Any = None, video: Any = None
+    ) -> tuple[float, bool]:
+        """Log-probability of an option's words, what ends an answer left out; True if each id is the likeliest."""
+        chat = self.model.answering.language_model.chat
+        bare = replace(chat, answer=f"{chat.answer.partition('{answer}')[0]}{{answer}}")
+        [(scores, wanted)] = self._endings(question, [option], bare, image=image, video=video)
+        scores, wanted = scores[:-1], wanted[:-1]  # without the end of text, which follows in every template
+        return float(_chosen(scores, wanted).sum()), bool((scores.argmax(-1) == wanted).all())
+
+    def _endings(
+        self, question: str, options: Sequence[str], chat: ChatTemplate, *, image: Any, video: Any
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Of each option as the answer the log-probabilities at its places, (ids, text ids), and its ids."""
         asking = PromptBuilder(self.model, self.model.memory, Progress())
         look = VisualEncoding(max_clips=self.model.settings.max_clips, patch_selection="likeliest", seed=0)
         [turns], [prompt] = asking.prompts([question], as_image(image), video, None, look)
         language = self.model.answering.language_model
         answered = [replace(turns[-1], answer=option) for option in options]
         read = [
-            conversation((turn,), self.model.vocabulary, language.text_tokenizer, template=language.chat)
-            for turn in answered
+            conversation((turn,), self.model.vocabulary, language.text_tokenizer, template=chat) for turn in answered
         ]
         hidden = language.hidden(*left_pad([language.embed(one) for one in read]))
         return [
-            _ending_loss(language, states, one, len(one) - len(prompt))
-            for states, one in zip(hidden, read, strict=True)
+            _ending(language, states, one, len(one) - len(prompt)) for states, one in zip(hidden, read, strict=True)
         ]
 
     def answer_about_clips(
@@ -186,11 +204,15 @@ class PipelineAdapter:
         return True
 
 
-def _ending_loss(language: LanguageModel, hidden: Tensor, prompt: Prompt, length: int) -> float:
-    """Mean negative log-likelihood of the last `length` ids of a prompt; `hidden` (positions, width) ends with it."""
+def _ending(language: LanguageModel, hidden: Tensor, prompt: Prompt, length: int) -> tuple[Tensor, Tensor]:
+    """Log-probabilities at the last `length` ids of a prompt, and these ids; `hidden` (positions, width) ends there."""
     scores = language.logits(hidden[-length - 1 : -1], [language.vocabulary.text_range]).float().log_softmax(-1)
-    wanted = prompt.parts[-1][-length:].to(scores.device)
-    return float(-scores.gather(-1, wanted[:, None]).mean())
+    return scores, prompt.parts[-1][-length:].to(scores.device)
+
+
+def _chosen(scores: Tensor, wanted: Tensor) -> Tensor:
+    """The log-probability of the wanted id at each place."""
+    return scores.gather(-1, wanted[:, None])[:, 0]
 
 
 def _add_weights(digest: Any, module: nn.Module) -> None:

@@ -27,15 +27,15 @@ _STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 class ClipEncoder:
     """A CLIP model of transformers in a folder: unit vectors of images and of texts. Nothing is downloaded."""
 
-    def __init__(self, path: Path) -> None:
-        """Take a folder; it is loaded when it is first used.
+    def __init__(self, path: Path, *, device: str = "cpu") -> None:
+        """Take a folder, and the name of the device on which it computes; it is loaded when it is first used.
 
         Raises:
             ConfigError: there is no model of transformers in it.
         """
         if not (path / "config.json").is_file():
             raise ConfigError(f"{path}: holds no CLIP model of transformers (config.json)")
-        self.path = path
+        self.path, self.device = path, device
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class ClipEncoder:
 
     def features(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Float32[np.ndarray, "frames dim"]:
         """One unit vector for each image."""
-        return _unit(self._projected(frames)).numpy()
+        return _unit(self._projected(frames)).cpu().numpy()
 
     def text_features(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
         """One unit vector for each text."""
@@ -62,16 +62,16 @@ class ClipEncoder:
         tokenizer, model = self._loaded
         most = model.config.text_config.max_position_embeddings
         ids = tokenizer(list(texts), padding=True, truncation=True, max_length=most, return_tensors="pt")
-        given = {name: ids[name] for name in ("input_ids", "attention_mask")}
+        given = {name: ids[name].to(model.device) for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            return _unit(model.text_projection(model.text_model(**given).pooler_output)).numpy()
+            return _unit(model.text_projection(model.text_model(**given).pooler_output)).cpu().numpy()
 
     def _projected(self, frames: Iterable[np.ndarray]) -> Any:
         """Tensor of one vector for each image, of the length that the model gives it."""
         import torch
 
         _, model = self._loaded
-        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames]))
+        pixels = torch.from_numpy(np.stack([self._pixels(frame) for frame in frames])).to(model.device)
         with torch.inference_mode():
             return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
 
@@ -90,9 +90,12 @@ class ClipEncoder:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoTokenizer, CLIPModel
 
+        from videolavit.checkpoints.placement import usable_device
+
+        device = usable_device(self.device)
         with without_bars():
-            model = CLIPModel.from_pretrained(self.path, local_files_only=True)
-        return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.eval()
+            model: Any = CLIPModel.from_pretrained(self.path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(self.path, local_files_only=True), model.to(device).eval()
 
 
 def size_by_short_side(width: int, height: int, size: int) -> tuple[int, int]:

@@ -130,7 +130,10 @@ async def _sweep(services: Services, *, every_seconds: float | int = 60) -> None
 def _add_layers(app: FastAPI, config: ServerConfig, services: Services) -> None:
     """From the inside out: the last one added meets a request first."""
     app.add_middleware(Admission, refusal=services.refusal_at_the_door)
-    app.add_middleware(BodyLimit, max_bytes=config.limits.body_bytes, seconds=config.limits.body_seconds)
+    limits = config.limits
+    app.add_middleware(
+        BodyLimit, max_bytes=limits.body_bytes, together=limits.bodies_bytes, seconds=limits.body_seconds
+    )
     app.add_middleware(KeyCheck, keys=config.keys, page=config.page)
     app.add_middleware(HostCheck, hosts=config.hosts)
     if config.origins:

@@ -5,11 +5,13 @@ Sizes are checked before anything is decoded; decoding happens in worker process
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ _IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 _VIDEO_TYPES = ("video/mp4", "video/webm", "video/quicktime", "video/x-matroska", "video/x-msvideo", "image/gif")
 _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+-]+);base64,", re.ASCII | re.IGNORECASE)
 _FETCH_SECONDS = {"image": 5.0, "video": 30.0}
+_TRIED_FPS = "6"
+"""At which an upload is read to see whether it can be."""
 
 
 class MediaGate:
@@ -59,28 +63,47 @@ class MediaGate:
         data = await self._bytes(source, param, "video", _VIDEO_TYPES, self.limits.video_bytes)
         order = {
             "kind": "video",
-            "pixels": self.limits.video_pixels,
-            "duration": self.limits.video_seconds,
-            "frames": self.limits.video_frames,
+            **self._video_limits,
             "bytes": self.limits.frames_bytes,
             "fps": str(processor.options.rate),
             "size": processor.motion_size,
         }
         return Frames(images=await self._read(order, data, param), fps=processor.fps)
 
+    async def try_upload(self, path: Path) -> None:
+        """Read all of a file, an image or a video, and keep nothing of it.
+
+        For what is then read by this process, at its own size and with the motion between its frames: a file that takes
+        too much time or memory, or ends the process that reads it, is found out here.
+
+        Raises:
+            ApiError: it is too large, too long, or cannot be read; the message names the file without its folder.
+        """
+        self._check_bytes(path.stat().st_size, max(self.limits.image_bytes, self.limits.video_bytes), path.name)
+        order = {
+            "kind": "upload",
+            "image": {"pixels": self.limits.image_pixels, "bytes": self.limits.image_bytes},
+            "video": {**self._video_limits, "bytes": self.limits.video_bytes, "fps": _TRIED_FPS},
+        }
+        await self._read(order, await asyncio.to_thread(path.read_bytes), path.name)
+
     async def close(self) -> None:
         """End the worker processes."""
         await self._workers.close()
+
+    @property
+    def _video_limits(self) -> dict[str, float | int]:
+        own = self.limits
+        return {"pixels": own.video_pixels, "duration": own.video_seconds, "frames": own.video_frames}
 
     async def _read(self, order: dict[str, Any], data: bytes, param: str) -> np.ndarray:
         started = time.monotonic()
         try:
             return await self._workers.read(order, data, self.limits.read_seconds)
         except LimitError as error:
-            message = _without_flag(str(error))
-            raise ApiError(f"{param}: {message}", code="media_too_large", param=param) from None
+            raise ApiError(f"{param}: {_plain(error)}", code="media_too_large", param=param) from None
         except MediaError as error:
-            raise ApiError(f"{param}: {error}", code="invalid_media", param=param) from None
+            raise ApiError(f"{param}: {_plain(error)}", code="invalid_media", param=param) from None
         finally:
             if self._on_read is not None:
                 self._on_read(order["kind"], time.monotonic() - started)
@@ -119,6 +142,7 @@ class MediaGate:
             raise ApiError(f"{param}: has {count} bytes, more than {most}", code="media_too_large", param=param)
 
 
-def _without_flag(message: str) -> str:
-    """Advice for the command line is of no use to a client."""
-    return re.sub(r"; raise \w+ \(in a command: --[\w-]+\).*$", "", message)
+def _plain(error: Exception) -> str:
+    """A message without what is of no use to a client: advice for the command line, and the name of bytes in memory."""
+    message = re.sub(r"; raise \w+ \(in a command: --[\w-]+\).*$", "", str(error))
+    return re.sub(r"^<\d+ bytes>: ", "", message)

@@ -3,8 +3,9 @@
     python -m videolavit.server.media_worker MEMORY_BYTES
 
 It takes orders on its standard input and answers on its standard output, both as messages: lengths of a JSON header and
-of the bytes behind it, then these. An order is an image, or a video as frames on the model's time grid and at the
-model's size. Answers are raw pixels, never a pickle: whoever takes over this process can send wrong pixels at most.
+of the bytes behind it, then these. An order is an image, a video as frames on the model's time grid and at the model's
+size, or an upload of either kind that is only tried. Answers are raw pixels, never a pickle: whoever takes over this
+process can send wrong pixels at most.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import os
 import resource
 import struct
 import sys
+from collections import deque
+from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -25,7 +28,7 @@ from PIL import Image
 
 from videolavit.errors import LimitError, MediaError, VideoLaVITError
 from videolavit.video.clips.timeline import images_on_ticks
-from videolavit.video.io.images import read_image
+from videolavit.video.io.images import image_kind, read_image
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.open import open_video
 from videolavit.video.io.pixels import resize_image
@@ -72,7 +75,7 @@ def _answer(order: dict[str, Any], data: bytes) -> bytes:
     seconds = used.ru_utime + used.ru_stime + order["seconds"] + 1
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, hard))  # beyond it the system ends this process
     try:
-        pixels = {"image": _image, "video": _video}[order["kind"]](data, order)
+        pixels = {"image": _image, "video": _video, "upload": _upload}[order["kind"]](data, order)
         return pack({"shape": pixels.shape}, np.ascontiguousarray(pixels).data.cast("B"))
     except MemoryError:
         return pack({"error": "needs more memory to be read than is allowed", "kind": "limit"})
@@ -98,6 +101,30 @@ def _image(data: bytes, order: dict[str, Any]) -> np.ndarray:
 
 def _video(data: bytes, order: dict[str, Any]) -> np.ndarray:
     """Frames on the ticks of the model, (frames, height, width, 3)."""
+    size, frames, room = order["size"], [], order["bytes"]
+    for image in _ticks(data, order):
+        image = image if size is None else resize_image(image, *size)
+        room -= image.nbytes
+        if room < 0:
+            raise LimitError(f"is too large: its frames take more than {order['bytes']} bytes; send a shorter one")
+        frames.append(image)
+    return np.stack(frames)
+
+
+def _upload(data: bytes, order: dict[str, Any]) -> np.ndarray:
+    """All of an image or a video is read, by the limits of its kind; the answer is one black pixel."""
+    kind = "image" if image_kind(data) == "image" else "video"
+    if len(data) > order[kind]["bytes"]:
+        raise LimitError(f"has {len(data)} bytes, more than {order[kind]['bytes']}")
+    if kind == "image":
+        _image(data, order["image"])
+    else:
+        deque(_ticks(data, order["video"]), maxlen=0)  # each image is gone before the next one
+    return np.zeros((1, 1, 3), np.uint8)
+
+
+def _ticks(data: bytes, order: dict[str, Any]) -> Iterator[np.ndarray]:
+    """Images of a video on the ticks of a time grid, one after another, at its own size."""
     limits = Limits(
         max_bytes=len(data),
         max_pixels=order["pixels"],
@@ -109,15 +136,8 @@ def _video(data: bytes, order: dict[str, Any]) -> np.ndarray:
         declared, rate = video.stream.frames, video.frame_rate
         if declared > order["frames"] or (rate is not None and rate > 1000):
             raise LimitError(f"has {declared} frames at {rate} per second, more than the {order['frames']} allowed")
-    size, frames, room = order["size"], [], order["bytes"]
     with closing(images_on_ticks(data, fps=Fraction(order["fps"]), limits=limits)) as images:
-        for image in images:
-            image = image if size is None else resize_image(image, *size)
-            room -= image.nbytes
-            if room < 0:
-                raise LimitError(f"is too large: its frames take more than {order['bytes']} bytes; send a shorter one")
-            frames.append(image)
-    return np.stack(frames)
+        yield from images
 
 
 def _check_container(video: Any) -> None:

@@ -130,10 +130,13 @@ def is_key(key: bytes, digests: Iterable[bytes]) -> bool:
 
 
 class BodyLimit:
-    """Bounds of size and time for bodies, by what arrives and not by what headers say."""
+    """Bounds of size and time for bodies, of each and of all together, by what arrives and not by what headers say."""
 
-    def __init__(self, app: App, *, max_bytes: int, seconds: float | int) -> None:
-        self.app, self.max_bytes, self.seconds = app, max_bytes, seconds
+    def __init__(self, app: App, *, max_bytes: int, together: int, seconds: float | int) -> None:
+        """Set up; `max_bytes` and `seconds` are for each body, `together` are bytes of all that are kept at once."""
+        self.app, self.max_bytes, self.together, self.seconds = app, max_bytes, together, seconds
+        self.held = 0
+        """Bytes of the bodies of all requests under way: each stays in memory until its request has ended."""
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Serve a request."""
@@ -157,6 +160,8 @@ class BodyLimit:
             if answered:
                 raise
             await send_error(error, send)
+        finally:
+            self.held -= body.num_bytes
 
     async def _refuse(self, send: Any) -> None:
         await send_error(self.too_large, send)
@@ -165,6 +170,12 @@ class BodyLimit:
     def too_large(self) -> ApiError:
         """The error for a body that is too large."""
         return ApiError(f"the body has more than {self.max_bytes} bytes", status=413, code="request_too_large")
+
+    @property
+    def too_many(self) -> ApiError:
+        """The error for a body for which those of other requests leave no room."""
+        message = "too much is being sent to this server at once; try again soon"
+        return ApiError(message, status=429, code="queue_full", retry_after=5.0)
 
 
 class Admission:
@@ -208,7 +219,7 @@ class _Body:
 
     def __init__(self, receive: Any, limit: BodyLimit) -> None:
         self._receive, self._limit = receive, limit
-        self._bytes, self._complete = 0, False
+        self.num_bytes, self._complete = 0, False
         self._until = time.monotonic() + limit.seconds
 
     async def __call__(self) -> dict[str, Any]:
@@ -219,9 +230,13 @@ class _Body:
         except TimeoutError:
             message = f"the body did not arrive within {self._limit.seconds:g} s"
             raise ApiError(message, status=408, code="request_timeout") from None
-        self._bytes += len(message.get("body", b""))
-        if self._bytes > self._limit.max_bytes:
-            raise self._limit.too_large
+        size, limit = len(message.get("body", b"")), self._limit
+        self.num_bytes += size
+        limit.held += size
+        if self.num_bytes > limit.max_bytes:
+            raise limit.too_large
+        if limit.held > limit.together and limit.held > self.num_bytes:
+            raise limit.too_many
         self._complete = not message.get("more_body", False)
         return message
 

@@ -13,10 +13,12 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestLimits:
-    """Bounds of one request."""
+    """Bounds of one request, and of all bodies together."""
 
     body_bytes: int = 64 * _MB
     """Of a request's body, counted as it arrives."""
+    bodies_bytes: int = 1000 * _MB
+    """Of the bodies of all requests under way, which stay in memory as long as these; what comes then is refused."""
     body_seconds: float | int = 60.0
     """In which all of it must have arrived."""
     media: int = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import secrets
@@ -224,7 +225,10 @@ async def read_video(value: Any, name: str, services: Services) -> Frames | None
     if isinstance(value, str) and value.startswith("video_"):
         job = services.jobs.get(value)
         _refuse(job is None or job.status != "completed", "there is no completed video of that id", name)
-        value = services.jobs.path(value).read_bytes()
+        try:
+            value = await asyncio.to_thread(services.jobs.path(value).read_bytes)
+        except FileNotFoundError:  # removed meanwhile
+            raise _wrong("the files of this video are gone", name) from None
     return await services.gate.video(value, name, services.engine.model.settings.video_processor)
 
 

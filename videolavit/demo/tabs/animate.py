@@ -29,7 +29,12 @@ def build(context: PageContext) -> dict[str, LinkField]:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             image = gr.Image(
-                label="An image", type="filepath", sources=["upload", "clipboard"], height=220, elem_id="animate-image"
+                label="An image",
+                type="filepath",
+                image_mode=None,  # the file as it is: gradio would decode it here, and lose what is transparent
+                sources=["upload", "clipboard"],
+                height=220,
+                elem_id="animate-image",
             )
             gr.Examples(_images(context), image, label="Or one of these")
             with gr.Tabs():
@@ -75,7 +80,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Move what is under the tail of an arrow to its tip. Places are in percent of the image's width and height."""
-        path = context.check_upload(image, "an image")
+        path = await context.check_upload(image, "an image")
         for value in (from_x, from_y, to_x, to_y):
             if value is None or not 0 <= value <= 100:
                 raise ConfigError(f"got {value} for a place of the arrow, expected 0 to 100 percent")
@@ -112,13 +117,12 @@ def build(context: PageContext) -> dict[str, LinkField]:
         image: str | None, prompt: str, seed: int | None, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Bring an image to life: only motion is written, after words or without."""
-        path, seed = context.check_upload(image, "an image"), chosen_seed(seed)
+        words = context.check_text(prompt).strip()
+        path, seed = await context.check_upload(image, "an image"), chosen_seed(seed)
         yield {**panel.cleared(), tokens: gr.File(visible=False)}
 
         def work(model: Any, progress: Any, emit: Callable[[str, Any], None]) -> Any:
-            result = model.generate_video(
-                prompt.strip(), image=path, seed=seed, progress=progress, **shown_events(emit)
-            )
+            result = model.generate_video(words, image=path, seed=seed, progress=progress, **shown_events(emit))
             return result, _drawn(model, result.frames[0], result.tokens[0])
 
         async for kind, content, change in panel.told(
@@ -129,9 +133,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
             elif kind == "done":
                 result, drawn = content
                 saved = await asyncio.to_thread(context.files.save, result, "animated")
-                lines = _word_lines(
-                    Path(path).name, prompt.strip(), seed, context.address(request.headers), context.keys
-                )
+                lines = _word_lines(Path(path).name, words, seed, context.address(request.headers), context.keys)
                 change = {**panel.shown(result.timings, lines, f"seed {seed}"), video: str(saved), arrows: drawn}
             yield change
 
@@ -139,7 +141,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         if not image:
             yield board_image(None)
             return
-        path = context.check_upload(image, "an image")
+        path = await context.check_upload(image, "an image")
         yield board_image(await asyncio.to_thread(_small, path))
 
     def take_arrow(event: gr.EventData) -> list[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shlex
 import time
 from collections.abc import AsyncIterator
@@ -16,7 +18,8 @@ from videolavit.demo.page_context import PageContext, example_images, example_vi
 from videolavit.demo.repeat_lines import RepeatLines, media_kind
 from videolavit.demo.result_panel import ResultPanel, explained, stop_button
 from videolavit.demo.shape_images import shape_image
-from videolavit.errors import PromptError
+from videolavit.errors import MediaError, PromptError
+from videolavit.server.request_limits import RequestLimits
 
 __all__ = ["build"]
 
@@ -56,14 +59,16 @@ def build(context: PageContext) -> dict[str, LinkField]:
         media: str | None, question: str, most: int, turns: list[dict[str, Any]], request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Answer a question about an image or a video, or go on with the conversation about it."""
-        path = context.check_upload(media, "") if media else None
+        path = await context.check_upload(media, "") if media else None
         text = question.strip()
         if not text:
             raise PromptError("type a question first")
         asked = [*turns, {"question": text, "media": _unseen(path, turns), "answer": None}]
+        _check_length(asked, context.services.limits)
         yield {**panel.cleared(), chat: _messages(asked, ""), sure: "", last_answer: ""}
         started, said = time.perf_counter(), ""
-        answer_request = _request(asked, min(int(most), context.services.limits.answer_ids))
+        most_ids = min(int(most), context.services.limits.answer_ids)
+        answer_request = await asyncio.to_thread(_request, asked, most_ids)  # it reads images
         events = context.calls.answer_events(answer_request, request.session_hash or "", cost=int(most))
         async for kind, content, change in panel.told(events):
             if kind == "text":
@@ -106,6 +111,23 @@ def _unseen(path: str | None, turns: list[dict[str, Any]]) -> str | None:
     return path if path != last else None
 
 
+def _check_length(turns: list[dict[str, Any]], limits: RequestLimits) -> None:
+    """Refuse a conversation that the server would not take as a request.
+
+    Raises:
+        PromptError: it has too many messages, media or characters.
+    """
+    texts = [turn[part] or "" for turn in turns for part in ("question", "answer")]
+    counts = {
+        "messages": (2 * len(turns) - 1, limits.messages),
+        "images and videos": (sum(turn["media"] is not None for turn in turns), limits.media),
+        "characters": (sum(map(len, texts)), limits.text_characters),
+    }
+    for what, (found, most) in counts.items():
+        if found > most:
+            raise PromptError(f"the conversation has {found} {what}, more than {most}; press Begin anew")
+
+
 def _messages(turns: list[dict[str, Any]], said: str) -> list[dict[str, Any]]:
     """The conversation as the chat shows it; the last answer is under way."""
     messages: list[dict[str, Any]] = []
@@ -125,6 +147,9 @@ def _request(turns: list[dict[str, Any]], most: int) -> Any:
     asked = []
     for turn in turns:
         path = turn["media"]
+        if path and not Path(path).is_file():
+            name = Path(path).name
+            raise MediaError(f"{name} is no longer here: uploads are deleted after two hours; press Begin anew")
         images = (read_image(path),) if path and is_still(path) else ()
         videos = (path,) if path and not images else ()
         asked.append(AskedTurn(question=turn["question"], images=images, videos=videos, answer=turn["answer"]))
@@ -156,12 +181,12 @@ def _curl(turns: list[dict[str, Any]], most: int, address: str, needs_key: bool)
     [turn] = turns
     key = ' -H "Authorization: Bearer $KEY"' if needs_key else ""
     url = f"{address}/v1/chat/completions"
-    words = turn["question"].replace("\\", "\\\\").replace('"', '\\"').replace("'", "'\\''")
-    content = f'"{words}"'
+    words = json.dumps(turn["question"], ensure_ascii=False).replace("'", "'\\''")
+    content = words
     if turn["media"]:
         name, kind = shlex.quote(Path(turn["media"]).name), media_kind(turn["media"])
         type_ = "image/png" if kind == "image" else "video/mp4"
         part = f'{{"type": "{kind}_url", "{kind}_url": {{"url": "data:{type_};base64,\'$(base64 -w0 {name})\'"}}}}'
-        content = f'[{part}, {{"type": "text", "text": "{words}"}}]'
+        content = f'[{part}, {{"type": "text", "text": {words}}}]'
     body = f'{{"messages": [{{"role": "user", "content": {content}}}], "max_tokens": {most}}}'
     return f"curl -s {url}{key} -H 'Content-Type: application/json' -d '{body}'"

@@ -69,8 +69,8 @@ def build(context: PageContext) -> None:
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Show one thing with the motion of another, or with its own motion reversed, mirrored, scaled or frozen."""
-        shown = context.check_upload(looks, "an image or a video to look at")
-        mover = context.check_upload(motion_of, "a video that moves") if motion_of else None
+        shown = await context.check_upload(looks, "an image or a video to look at")
+        mover = await context.check_upload(motion_of, "a video that moves") if motion_of else None
         chosen = {"reverse": reverse, "mirror": mirror, "freeze": freeze}
         changes: dict[str, Any] = {name: value for name, value in chosen.items() if value}
         if scale != 1:

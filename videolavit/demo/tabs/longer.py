@@ -55,6 +55,9 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 ]
             panel.build_below()
 
+    def checked(*words: str) -> tuple[str, ...]:
+        return tuple(context.check_text(text) for text in words)
+
     async def drawn(links: list[Link], start: ClipChain | None, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         """Draw the clips that are not there yet."""
 
@@ -93,7 +96,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         clip_1: str, clip_2: str, clip_3: str, clip_4: str, seed: int | None, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Draw a video of up to four clips, with words for each; an empty one ends it."""
-        links = _links((clip_1, clip_2, clip_3, clip_4), chosen_seed(seed))
+        links = _links(checked(clip_1, clip_2, clip_3, clip_4), chosen_seed(seed))
         yield {**panel.cleared(), video: None, **dict.fromkeys(parts), chain: None}
         async for change in drawn(links, None, request):
             yield change
@@ -116,7 +119,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
             raise PromptError(f"the video has {len(chain_before.links)} clips; choose one of them, or the next")
         kept = chain_before.up_to(number)
         seed = (chain_before.links[number].seed if number < len(chain_before.links) else kept.links[-1].seed) + 1
-        links = [*kept.links, *_links((clip_1, clip_2, clip_3, clip_4), seed)[number:]]
+        links = [*kept.links, *_links(checked(clip_1, clip_2, clip_3, clip_4), seed)[number:]]
         if len(links) <= number:
             raise PromptError(f"clip {number + 1} has no words")
         yield panel.cleared()

@@ -66,7 +66,7 @@ def build(context: PageContext) -> None:
         video: str | None, keyframe: str, motion: str, detokenizer: str, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Turn a video into tokens and back, and measure what they keep: PSNR, SSIM, ids and bits per second."""
-        path = context.check_upload(video, "a video")
+        path = await context.check_upload(video, "a video")
         yield {**panel.cleared(), numbers: ""}
 
         def work(model: Any, progress: Any, emit: Any) -> Any:

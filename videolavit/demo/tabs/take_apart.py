@@ -17,7 +17,7 @@ from videolavit.demo.cost_strip import facts_table, status_line
 from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player
-from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, shown_at, zipped
+from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, narrowed, shown_at, zipped
 from videolavit.video import write_video
 from videolavit.video.io.pixels import resize_image
 
@@ -57,14 +57,15 @@ def build(context: PageContext) -> None:
     @explained
     async def take_apart(video: str | None, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         """Take a video apart into keyframes, cuts and motion vectors. Returns facts, images, and a zip of all."""
-        path = context.check_upload(video, "a video")
+        path = await context.check_upload(video, "a video")
         yield {**panel.cleared(), panel.status: status_line("Reading the video ...")}
         started = time.perf_counter()
         found = await asyncio.to_thread(taken_apart.take_apart, path, limits=context.limits)
         read = time.perf_counter()
-        yield {table: facts_table(facts(found)), gallery: await asyncio.to_thread(_tiles, found)}
-        first = await asyncio.to_thread(_first_look, found)
-        yield {**views_of(first), panel.status: status_line("Packing ..."), taken: found, chosen: 0, frame: 0}
+        shown = await asyncio.to_thread(narrowed, found)  # whole keyframes of a visitor's video may take a gigabyte
+        yield {table: facts_table(facts(found)), gallery: await asyncio.to_thread(_tiles, shown)}
+        first = await asyncio.to_thread(_first_look, shown)
+        yield {**views_of(first), panel.status: status_line("Packing ..."), taken: shown, chosen: 0, frame: 0}
         packed = await asyncio.to_thread(lambda: context.files.write(zipped(found), "taken-apart", ".zip"))
         timings = {"read": read - started, "draw": time.perf_counter() - read}
         told = {table: facts_table(facts(found)), **views_of(first)}

@@ -92,7 +92,7 @@ def build(context: PageContext) -> None:
     @explained
     async def tokenize(source: str | None, request: gr.Request) -> AsyncIterator[dict[Any, Any]]:
         """Turn an image or a video into tokens, as text; shows which patches of each keyframe became codes."""
-        path = context.check_upload(source, "an image or a video")
+        path = await context.check_upload(source, "an image or a video")
         yield {**panel.cleared(), facts: ""}
 
         def work(model: Any, progress: Any, emit: Any) -> Any:
@@ -110,7 +110,7 @@ def build(context: PageContext) -> None:
                     sight: found,
                     clip: gr.Slider(0, max(1, len(found.clips) - 1), 0, interactive=len(found.clips) > 1),
                     number: gr.Slider(0, max(1, len(found.patches[0].codes) - 1), 0),
-                    patches: draw_patches(found.keyframes[0], found.patches[0]),
+                    patches: await asyncio.to_thread(draw_patches, found.keyframes[0], found.patches[0]),
                     counted: _counted(found, 0, 0.5),
                     strip: token_timeline(found.clips, player="tokens-video", motion_shape=grid),
                     expected: None,
@@ -123,7 +123,7 @@ def build(context: PageContext) -> None:
         """Draw tokens given as text: a line for each clip, such as K 12 877 | M 3 3 17."""
         if not text.strip():
             raise PromptError("there are no tokens; turn an image or a video into some, or type a line such as K 1 2 3")
-        if len(text.splitlines()) > context.services.limits.clips + 1:
+        if len(context.check_text(text).splitlines()) > context.services.limits.clips + 1:
             raise PromptError(f"expected at most {context.services.limits.clips} clips")
         yield panel.cleared()
 
@@ -155,7 +155,10 @@ def build(context: PageContext) -> None:
         if code is None:
             raise PromptError("name the code that is to stand there")
         changed = replaced(
-            parse_tokens(text), CodePlace(clip=int(clip), number=int(number)), int(code), _num_codes(context)
+            parse_tokens(context.check_text(text)),
+            CodePlace(clip=int(clip), number=int(number)),
+            int(code),
+            _num_codes(context),
         )
         new_text = format_tokens(changed)
         yield panel.cleared()
@@ -177,11 +180,11 @@ def build(context: PageContext) -> None:
         """Tell what the model expects behind words at each place of tokens: the likeliest ids, and the forbidden."""
         from videolavit.pipeline.token_text import parse_tokens
 
-        clips = parse_tokens(text)
+        words, clips = context.check_text(prompt), parse_tokens(context.check_text(text))
         yield {panel.status: panel.cleared()[panel.status]}
 
         def work(model: Any, progress: Any, emit: Any) -> Any:
-            return expectations(model, prompt, clips), model.motion_tokenizer.config.code_grid
+            return expectations(model, words, clips), model.motion_tokenizer.config.code_grid
 
         async for kind, content, change in panel.told(context.calls.events(work, request.session_hash or "", cost=5)):
             if kind == "done":

@@ -3,6 +3,9 @@
 A question is right only if all rotations are (`circular`, which costs 10 to 20 points against `single`). A letter is
 read by MMBench's rule; its authors send what the rule cannot read to a language model and then guess at random. Here an
 unreadable answer is wrong and counted. For the test split the record's submission goes to the authors' server.
+
+The rotations are made here, whether the file has rows for them or not. Where it has, as those of the first release do,
+the server wants an answer to each of these rows: the submission holds that of the pass with the same options.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -50,9 +54,12 @@ class MmBench(QuestionBenchmark):
 
     def read(self, data: Path) -> list[Question]:
         path = self._table()
-        rows = [row for row in _rows(path) if int(row["index"]) < _REPEATED]
+        passes: dict[int, list[dict[str, str]]] = defaultdict(list)
+        for row in _rows(path):
+            passes[int(row["index"]) % _REPEATED].append(row)
+        rows = [row for every in passes.values() for row in every if int(row["index"]) < _REPEATED]
         by_index = {row["index"]: row for row in rows}
-        return [self._question(row, by_index, path) for row in rows]
+        return [self._question(row, passes[int(row["index"])], by_index, path) for row in rows]
 
     def settings(self) -> dict[str, Any]:
         count = self.official_count if any(one.truth for one in self.questions) else _TEST_COUNT
@@ -74,16 +81,27 @@ class MmBench(QuestionBenchmark):
             )
         return found[0]
 
-    def _question(self, row: Mapping[str, str], by_index: Mapping[str, Mapping[str, str]], path: Path) -> Question:
-        options = [row[letter] for letter in "ABCD" if row.get(letter)]
+    def _question(
+        self,
+        row: Mapping[str, str],
+        passes: Sequence[Mapping[str, str]],
+        by_index: Mapping[str, Mapping[str, str]],
+        path: Path,
+    ) -> Question:
+        options = _options(row)
         orders = rotations(options) if self.variant == "circular" else rotations(options)[:1]
-        hint = row.get("hint", "")
+        hint, truth = row.get("hint", ""), row.get("answer") or None
+        if truth is not None and truth not in list(LETTERS[: len(options)]):
+            raise ConfigError(
+                f"{path}: question {row['index']} has the answer {truth!r}, expected the letter of one of its "
+                f"{len(options)} options"
+            )
         return Question(
             id=row["index"],
             prompts=tuple(choice_prompt(row["question"], [text for text, _ in order], before=hint) for order in orders),
             image=_image(row, by_index, path),
-            truth=row.get("answer") or None,
-            facts={"category": row.get("category", "")},
+            truth=truth,
+            facts={"category": row.get("category", ""), "rows": _rows_of_passes(passes, orders)},
             options=tuple(options),
         )
 
@@ -109,14 +127,21 @@ class MmBench(QuestionBenchmark):
         }
 
     def submission(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        """Rows with the prediction of the first pass; the server takes them as a spreadsheet."""
-        return [{"index": int(one.id), "prediction": _first(one.said["answer"])} for one in outcomes]
+        """An answer for each row of the file whose options were asked; the server takes them as a spreadsheet."""
+        return [
+            {"index": index, "prediction": _answers(one)[place]}
+            for one in outcomes
+            for index, place in one.said.get("rows", [[int(one.id), 0]])
+        ]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     csv.field_size_limit(_LARGEST_CELL)
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except csv.Error as error:
+        raise ConfigError(f"{path}: is no table with tabs between its columns ({error}); download it again") from error
     wanted = {"index", "question", "A", "B", "image"}
     if not rows or wanted - set(rows[0]):
         raise ConfigError(
@@ -124,6 +149,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         )
     if cut := [row["index"] for row in rows if None in row.values()]:
         raise ConfigError(f"{path}: the row of question {cut[0]} ends too early; download the file again")
+    if strange := [row["index"] for row in rows if not row["index"].isdecimal()]:
+        raise ConfigError(f"{path}: got the index {strange[0][:40]!r}, expected whole numbers; download the file again")
     return rows
 
 
@@ -138,5 +165,16 @@ def _image(row: Mapping[str, str], by_index: Mapping[str, Mapping[str, str]], pa
         raise ConfigError(f"{path}: the image of question {row['index']} is no base64: {error}") from error
 
 
-def _first(answer: str | Sequence[str]) -> str:
-    return answer if isinstance(answer, str) else answer[0]
+def _options(row: Mapping[str, str]) -> list[str]:
+    return [row[letter] for letter in "ABCD" if row.get(letter)]
+
+
+def _rows_of_passes(rows: Sequence[Mapping[str, str]], orders: Sequence[Sequence[tuple[str, int]]]) -> list[list[int]]:
+    """Index of each row that shows a question, and the number of the pass with its options in the same order."""
+    asked = [[text for text, _ in order] for order in orders]
+    return [[int(row["index"]), asked.index(_options(row))] for row in rows if _options(row) in asked]
+
+
+def _answers(outcome: Outcome) -> Sequence[str]:
+    said = outcome.said["answer"]
+    return [said] if isinstance(said, str) else said

@@ -63,7 +63,9 @@ class Reconstruction(GenerationBenchmark):
     def _lpips(self) -> Lpips | None:
         """Of all videos, since it reads half a gigabyte of weights; None where they are not given."""
         paths = self.networks.paths
-        return Lpips(paths["vgg"], paths["lpips"]) if {"vgg", "lpips"} <= set(paths) else None
+        if not {"vgg", "lpips"} <= set(paths):
+            return None
+        return Lpips(paths["vgg"], paths["lpips"], device=self.options.device)
 
     def summary(self, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
         return {name: found for measure in _MEASURES for name, found in mean_of(outcomes, measure).items()}

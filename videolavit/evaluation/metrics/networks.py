@@ -7,13 +7,15 @@
     clip32     folder of openai/clip-vit-base-patch32, its vectors as they are: frame FID
     vgg, lpips state dict of VGG16, and of the linear heads of LPIPS 0.1: LPIPS (`lpips.py`)
 
-Any TorchScript module with the same inputs and outputs will do, under its own hash.
+Any TorchScript module with the same inputs and outputs will do, under its own hash. All compute on the device of the
+model that is measured, in float32; a GPU's vectors differ from a CPU's by what is rounded.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,16 @@ from videolavit.errors import ConfigError, MediaError
 from videolavit.evaluation.files import file_sha256
 from videolavit.memory.image_text import ClipEncoder
 
-__all__ = ["ClipImageNetwork", "ClipNetwork", "FrameNetwork", "Networks", "VideoNetwork", "resized"]
+__all__ = [
+    "ClipImageNetwork",
+    "ClipNetwork",
+    "FrameNetwork",
+    "Networks",
+    "VideoNetwork",
+    "full_precision",
+    "placed",
+    "resized",
+]
 
 _LEAST_FRAMES = 10
 """I3D halves time three times and pools over two frames."""
@@ -34,7 +45,15 @@ _LEAST_FRAMES = 10
 class VideoNetwork:
     """A TorchScript network of whole videos."""
 
-    def __init__(self, path: Path, *, size: int = 224, num_frames: int | None = None, signed: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size: int = 224,
+        num_frames: int | None = None,
+        signed: bool = True,
+        device: str = "cpu",
+    ) -> None:
         """Take a file; it is loaded when the first video comes.
 
         Args:
@@ -42,8 +61,9 @@ class VideoNetwork:
             size: height and width of its input.
             num_frames: take so many from the middle; None for all.
             signed: it takes values from -1 to 1, as I3D; else from 0 to 255, as C3D, which subtracts its own mean.
+            device: on which it computes, by name.
         """
-        self.path, self.size, self.num_frames, self.signed = path, size, num_frames, signed
+        self.path, self.size, self.num_frames, self.signed, self.device = path, size, num_frames, signed, device
 
     def recipe(self) -> dict[str, Any]:
         """File, hash and input of the network, for records."""
@@ -60,9 +80,8 @@ class VideoNetwork:
 
         Raises:
             MediaError: it has too few frames.
+            ConfigError: the file or the device cannot be used.
         """
-        import torch
-
         least = self.num_frames or _LEAST_FRAMES
         if len(frames) < least:
             raise MediaError(f"got {len(frames)} frames, expected at least {least} for {self.path.name}")
@@ -71,9 +90,9 @@ class VideoNetwork:
             frames = frames[start : start + self.num_frames]
         values = resized(frames, self.size)
         values = values / 127.5 - 1 if self.signed else values
-        with torch.inference_mode():
-            found = self._call(values.permute(1, 0, 2, 3)[None])
-        return found.reshape(-1).float().numpy()
+        with full_precision():
+            found = self._call(placed(values.permute(1, 0, 2, 3)[None], self.device))
+        return found.reshape(-1).float().cpu().numpy()
 
     def _call(self, video: Any) -> Any:
         """Features of (1, 3, frames, size, size); flags of the I3D file are passed where the module takes them."""
@@ -83,7 +102,7 @@ class VideoNetwork:
 
     @cached_property
     def _module(self) -> Any:
-        return load_torchscript(self.path)
+        return load_torchscript(self.path, self.device)
 
 
 class FrameNetwork:
@@ -93,8 +112,8 @@ class FrameNetwork:
     resizes them itself as TensorFlow 1 does; another gets them resized.
     """
 
-    def __init__(self, path: Path, *, size: int = 299) -> None:
-        self.path, self.size = path, size
+    def __init__(self, path: Path, *, size: int = 299, device: str = "cpu") -> None:
+        self.path, self.size, self.device = path, size, device
 
     def recipe(self) -> dict[str, Any]:
         """File, hash and input of the network, for records."""
@@ -115,13 +134,13 @@ class FrameNetwork:
             values = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
         else:
             values = resized(frames, self.size).round().clamp(0, 255).to(torch.uint8)
-        with torch.inference_mode():
-            found = self._module(values, **flags)
-        return found.reshape(len(frames), -1).float().numpy()
+        with full_precision():
+            found = self._module(placed(values, self.device), **flags)
+        return found.reshape(len(frames), -1).float().cpu().numpy()
 
     @cached_property
     def _module(self) -> Any:
-        return load_torchscript(self.path)
+        return load_torchscript(self.path, self.device)
 
 
 class ClipNetwork(ClipEncoder):
@@ -142,6 +161,10 @@ class ClipNetwork(ClipEncoder):
             "text": "77 tokens, then cut",
         }
 
+    def _projected(self, frames: Iterable[np.ndarray]) -> Any:
+        with full_precision():
+            return super()._projected(frames)
+
 
 class ClipImageNetwork(ClipNetwork):
     """A CLIP model of transformers in a folder: vectors of frames of the model's own lengths, for distances.
@@ -151,7 +174,7 @@ class ClipImageNetwork(ClipNetwork):
 
     def features(self, frames: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Float32[np.ndarray, "frames dim"]:
         """One vector for each frame."""
-        return self._projected(frames).numpy()
+        return self._projected(frames).cpu().numpy()
 
     def recipe(self) -> dict[str, Any]:
         """Folder, hash and input of the network, for records."""
@@ -161,8 +184,8 @@ class ClipImageNetwork(ClipNetwork):
 class Networks:
     """The feature networks that a user gave, by name, each opened when it is first used."""
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        """Take files by name.
+    def __init__(self, paths: Mapping[str, Path], *, device: str = "cpu") -> None:
+        """Take files by name, and the name of the device on which all of them compute.
 
         Raises:
             ConfigError: there is no such kind of network, or no such file.
@@ -170,8 +193,8 @@ class Networks:
         if unknown := sorted(set(paths) - set(_KINDS) - {"vgg", "lpips"}):
             known = ", ".join([*_KINDS, "vgg", "lpips"])
             raise ConfigError(f"got the networks {', '.join(unknown)}; known are {known}")
-        self.paths = dict(paths)
-        self._made = {name: _KINDS[name](path) for name, path in paths.items() if name in _KINDS}
+        self.paths, self.device = dict(paths), device
+        self._made = {name: _KINDS[name](path, device=device) for name, path in paths.items() if name in _KINDS}
 
     def __contains__(self, name: str) -> bool:
         return name in self.paths
@@ -194,27 +217,56 @@ def resized(frames: UInt8[np.ndarray, "frames height width 3"], size: int) -> An
     return functional.interpolate(values, (size, size), mode="bilinear", align_corners=False)
 
 
-def load_torchscript(path: Path) -> Any:
-    """A TorchScript module, ready to be called.
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Inference in all bits of float32, of which convolutions on a GPU leave out 13 by default (TensorFloat-32)."""
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        cudnn.allow_tf32 = before
+
+
+def placed(values: Any, device: str) -> Any:
+    """A tensor on the device of a name.
 
     Raises:
-        ConfigError: the file is none.
+        ConfigError: there is no such device, or none that works here.
+    """
+    from videolavit.checkpoints.placement import usable_device
+
+    return values.to(usable_device(device))
+
+
+def load_torchscript(path: Path, device: str) -> Any:
+    """A TorchScript module on a device, ready to be called.
+
+    Raises:
+        ConfigError: the file is none, or there is no such device.
     """
     import warnings
 
     import torch
 
+    from videolavit.checkpoints.placement import usable_device
+
+    place = usable_device(device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            return torch.jit.load(str(path), map_location="cpu").eval()
+            return torch.jit.load(str(path), map_location=place).eval()
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"{path}: is no TorchScript module: {str(error).splitlines()[0]}") from error
 
 
 _KINDS: Mapping[str, Any] = {
     "i3d": VideoNetwork,
-    "c3d": lambda path: VideoNetwork(path, size=112, num_frames=16, signed=False),
+    "c3d": lambda path, device: VideoNetwork(path, size=112, num_frames=16, signed=False, device=device),
     "inception": FrameNetwork,
     "clip": ClipNetwork,
     "clip32": ClipImageNetwork,
