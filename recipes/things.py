@@ -77,17 +77,23 @@ def steps(recipe: Recipe) -> list[Step]:
     few = max(recipe.videos // 4, 1)
     motion, autoencoder = export("motion_tokenizer"), export("autoencoder")
     # Keyframes of every video twice, mirrored or not, and where their last shard of 128 starts.
-    keyframes, shown = folder / "keyframes", 2 * (recipe.videos + 2 * few)
+    features, keyframes, shown = folder / "features", folder / "keyframes", 2 * (recipe.videos + 2 * few)
     last = (shown - 1) // 128 * 128
-    codes = ["--preset", "things", "--num-clips", str(shown), "--autoencoder", str(autoencoder)]
-    codes += ["--visual-tokenizer", str(export("visual_tokenizer"))]
-    drawn_from = ("--autoencoder", str(autoencoder), "--tokenizer", str(export("visual_tokenizer")))
+    # The stage of the condition decoder trains the codes: from there on its tokenizer is the model's.
+    first_codes, codes = str(export("visual_tokenizer")), str(export("condition_decoder"))
+
+    def latents(where: Path, tokenizer: str, *options: str) -> Step:
+        command = ["prepare", "latents", str(data), "-o", str(where), "--preset", "things", "--num-clips", str(shown)]
+        command += ["--autoencoder", str(autoencoder), "--visual-tokenizer", tokenizer, *options, *workers]
+        return Step(name=where.name, command=command, result=where / f"latents-{last:08d}-{shown - last}.safetensors")
+
+    drawn_from = ("--autoencoder", str(autoencoder), "--tokenizer")
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
-    tokenize += ["--visual-tokenizer", str(export("visual_tokenizer")), "--motion-tokenizer", str(motion)]
+    tokenize += ["--visual-tokenizer", codes, "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
-    parts = ("autoencoder", "visual_tokenizer", "motion_tokenizer", "keyframe_detokenizer")
+    parts = ("autoencoder", "motion_tokenizer", "keyframe_detokenizer")
     assemble = ["assemble", "-o", str(folder / "model"), "--preset", "things", "--dtype", "float16"]
-    assemble += ["--language-model", str(export("instruction_tuning"))]
+    assemble += ["--language-model", str(export("instruction_tuning")), "--visual-tokenizer", codes]
     assemble += ["--video-compensation", str(export("learned_compensation"))]
     for part in parts:
         assemble += [f"--{part.replace('_', '-')}", str(export(part))]
@@ -103,18 +109,10 @@ def steps(recipe: Recipe) -> list[Step]:
         train("learned_compensation", "--motion-tokenizer", str(motion), fresh=True),
         train("vision_encoder"),
         train("visual_tokenizer", "--encoder", str(export("vision_encoder")), fresh=True),
-        Step(
-            name="keyframes",
-            command=["prepare", "latents", str(data), "-o", str(keyframes), *codes, *workers],
-            result=keyframes / f"latents-{last:08d}-{shown - last}.safetensors",
-        ),
-        train("condition_decoder", *drawn_from, where=keyframes, fresh=True),
-        train(
-            "keyframe_detokenizer",
-            *(*drawn_from, "--condition-decoder", str(export("condition_decoder"))),
-            where=keyframes,
-            fresh=True,
-        ),
+        latents(features, first_codes, "--with-features"),
+        train("condition_decoder", *drawn_from, first_codes, where=features, fresh=True),
+        latents(keyframes, codes),
+        train("keyframe_detokenizer", *drawn_from, codes, where=keyframes, fresh=True),
         Step(
             name="text",
             command=["prepare", "text-tokenizer", str(data), "-o", str(text), "--size", "2048"],

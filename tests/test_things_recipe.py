@@ -38,16 +38,20 @@ def test_what_a_step_reads_was_made_before(things):
         made.add(str(step.result))
 
 
-def test_the_condition_decoder_learns_from_the_latents_before_the_detokenizer_takes_it(things):
+def test_codes_learn_before_anything_is_made_of_them(things):
     steps = {step.name: step for step in things.steps(things.Recipe(folder=Path("runs/x")))}
-    order = list(steps)
-    assert order.index("keyframes") < order.index("condition_decoder") < order.index("keyframe_detokenizer")
+    order = ["visual_tokenizer", "features", "condition_decoder", "keyframes", "keyframe_detokenizer"]
+    assert [name for name in steps if name in order] == order
     decoder, detokenizer = (
         train._stage(train.parse(steps[name].command[1:])) for name in ("condition_decoder", "keyframe_detokenizer")
     )
-    assert detokenizer.condition_decoder == str(steps["condition_decoder"].result)
-    assert decoder.tokenizer == detokenizer.tokenizer == str(steps["visual_tokenizer"].result)
-    assert decoder.data == detokenizer.data == "runs/x/keyframes"
+    assert decoder.trains_codes
+    assert (decoder.tokenizer, decoder.data) == (str(steps["visual_tokenizer"].result), "runs/x/features")
+    assert (detokenizer.tokenizer, detokenizer.data) == (str(steps["condition_decoder"].result), "runs/x/keyframes")
+    assert "--with-features" in steps["features"].command
+    for name in ("keyframes", "tokens", "model"):
+        command = steps[name].command
+        assert command[command.index("--visual-tokenizer") + 1] == str(steps["condition_decoder"].result), name
 
 
 def test_stages_of_images_agree_on_the_decoder_and_stand_in_order():

@@ -231,11 +231,13 @@ THINGS: dict[str, Any] = {
     "condition_decoder": ConditionDecoderStage(
         visual=_THINGS_VISUAL,
         decoder=_THINGS_DECODER,
+        trains_codes=True,
+        codebook=CodebookConfig(warm_up_steps=30, decay=0.99, revive_every=50, dead_below=0.05),
         height=128,
         width=128,
         object_weight=_OBJECT_WEIGHT,
         training=TrainingOptions(
-            steps=2500, batch_size=64, learning_rate=2e-3, warmup_steps=50, weight_decay=0.02, optimiser="muon"
+            steps=5000, batch_size=64, learning_rate=1.5e-3, warmup_steps=50, weight_decay=0.02, optimiser="muon"
         ),
     ),
     "keyframe_detokenizer": replace(
