@@ -51,6 +51,7 @@ def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
         (["search", "gone"], 1, "no such file or folder"),
         (["search", ".", "--camera", "sideways"], 2, "sideways"),
         (["search", ".", "--top", "0"], 2, "--top"),
+        (["search", ".", "--seconds", "nan"], 2, "--seconds"),
         (["search", ".", "--index", "image.png"], 2, "is no index"),
         (
             ["decompose", "film.mp4", "-o", "out", "--motion", "source", "--codec", "h264"],

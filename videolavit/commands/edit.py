@@ -116,13 +116,14 @@ def _needs_model(config: Config) -> bool:
             "--motion-from": config.motion_from != "tokens",
             "--model": config.model != ModelOptions(),
             "options of generation": config.generation != VideoOptions(),
+            "a file of tokens": holds_tokens(config.file),
         }.items()
         if given
     ]
     film = config.film.given
     if asked and film:
         raise ConfigError(f"{', '.join(film)} edits the video's own images and {asked[0]} makes new ones; choose one")
-    return bool(asked) or holds_tokens(config.file)
+    return bool(asked)
 
 
 def _own_images(config: Config) -> int:

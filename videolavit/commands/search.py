@@ -100,7 +100,7 @@ class Config:
 
 def run(config: Config) -> int:
     """Measure, choose, show."""
-    if min(config.seconds, config.workers, 1 if config.top is None else config.top) <= 0:
+    if not min(config.seconds, config.workers, 1 if config.top is None else config.top) > 0:  # refuses NaN, too
         raise ConfigError("--seconds, --workers and --top must be above 0")
     files = list(_videos(config.files))
     if not files:
