@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -107,9 +109,13 @@ def test_generators_are_counted():
         {"top_p": 1.5},
         {"guidance": -1.0},
         {"guidance": float("inf")},
+        {"temperature": "hot"},
+        {"top_k": 2.5},
+        {"top_k": True},
+        {"top_p": None},
     ],
 )
-def test_options_out_of_range_are_refused(values: dict[str, float]):
+def test_options_out_of_range_are_refused(values: dict[str, Any]):
     with pytest.raises(ConfigError, match=next(iter(values))):
         SamplingOptions(**values)
 
