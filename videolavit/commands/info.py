@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from videolavit.commands._shared.console import print_json, printable, readable_size
+from videolavit.commands._shared.console import print_json, printable, readable_size, sign_of_life
 from videolavit.commands._shared.image_info import ImageInfo, look_at_image
 from videolavit.commands._shared.memories import is_memory_folder
 from videolavit.commands._shared.memory_info import look_at_memory
@@ -95,7 +95,8 @@ def _tell_of_model(config: Config, info: ModelInfo) -> int:
 
 
 def _tell_of_memory(config: Config) -> int:
-    info = look_at_memory(config.file)
+    with sign_of_life("read the memory"):
+        info = look_at_memory(config.file)
     if config.json:
         print_json({"source": config.file, **info.as_dict()})
         return 0
