@@ -129,6 +129,8 @@ def _needs_model(config: Config) -> bool:
 def _own_images(config: Config) -> int:
     from videolavit.video.editing.film_edit import FilmEdit, edit_film
 
+    if config.film.freeze_at is None and config.film.freeze_for != FilmOptions().freeze_for:
+        raise ConfigError("--freeze-for goes with --freeze-at, which says where the video is to stand still")
     edit = FilmEdit(reverse=config.reverse, freeze=config.freeze, **_values(config.film))
     if edit.changes_nothing:
         raise ConfigError(
