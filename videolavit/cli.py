@@ -116,7 +116,7 @@ def _flushed(code: int) -> int:
     Raises:
         OSError: nobody reads stdout any more, or its disk is full.
     """
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         try:
             sys.stdout.flush()
         except OSError:

@@ -65,10 +65,11 @@ def text_sampling(temperature: Any = None, top_k: Any = None, top_p: Any = None)
         ConfigError: a value is out of range, or no number.
     """
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    chosen = {name: _number(name, value) for name, value in given.items() if value is not None}
+    chosen: dict[str, Any] = {name: _number(name, value) for name, value in given.items() if value is not None}
     if chosen.get("temperature") == 0 or not chosen:
         return SamplingOptions(greedy=True)
-    return SamplingOptions(**{"top_k": 0, **chosen})
+    chosen.setdefault("top_k", 0)
+    return SamplingOptions(**chosen)
 
 
 def _number(name: str, value: Any) -> Any:
