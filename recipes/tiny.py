@@ -73,7 +73,7 @@ def steps(recipe: Recipe) -> list[Step]:
     of_clips = "--num-videos {half_clips} --first-seed 3000000"
     ours = [
         make("data", "prepare shapes -o {data}", rendered),
-        make("text_tokenizer", "prepare text-tokenizer {data} -o {text_tokenizer}"),
+        make("text_tokenizer", "prepare text-tokenizer {data} -o {text_tokenizer} -f"),
         make.stage("motion_tokenizer", "--data {data}"),
         make.stage("motion_decoder", "--data {data} --keep-ids-of {motion_tokenizer}"),
         make.stage("vision_encoder", "--data {data}"),

@@ -147,16 +147,38 @@ def test_an_interrupt_has_code_130(monkeypatch, capsys):
     assert capsys.readouterr().err == "videolavit: interrupted\n"
 
 
-def test_a_reader_who_leaves_early_is_no_error(video):
+BUFFERING = [{}, {"PYTHONUNBUFFERED": "1"}]
+"""What is printed leaves at the end, as for most people, or at once."""
+
+
+def environment(added: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | added
+
+
+@pytest.mark.parametrize("added", BUFFERING, ids=["at the end", "at once"])
+def test_a_reader_who_leaves_early_is_no_error(added, video):
     with subprocess.Popen(
         [sys.executable, "-m", "videolavit", "info", str(video), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=environment(added),
     ) as process:
         process.stdout.close()
         errors = process.stderr.read().decode()
     assert process.returncode == 0
     assert errors == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("added", BUFFERING, ids=["at the end", "at once"])
+def test_stdout_that_cannot_be_written_is_an_error_in_one_line(added, video):
+    command = [sys.executable, "-m", "videolavit", "info", str(video), "--json"]
+    with Path("/dev/full").open("wb") as full:
+        answer = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment(added), check=False
+        )
+    assert answer.returncode == 1
+    assert "No space left on device" in one_message(answer)
 
 
 def test_info_tells_what_the_video_is(video):

@@ -1,9 +1,12 @@
 from dataclasses import dataclass, field
 
+import jaxtyping
+import numpy as np
 import pytest
 
-from videolavit.config import from_dict, load_config, save_config, to_dict
+from videolavit.config import from_dict, load_config, plain_number, save_config, to_dict, whole_number
 from videolavit.errors import ConfigError
+from videolavit.generation_options import GenerationOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,3 +63,32 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path):
 
 def test_plain_values_hold_no_tuples_of_dataclasses():
     assert to_dict(Outer(name="x", steps=(Inner(),)))["steps"] == ({"sizes": (1, 2), "rate": 0.5},)
+
+
+def test_scalars_of_numpy_become_numbers_of_python():
+    for scalar, number in ((np.int64(3), 3), (np.float32(0.5), 0.5), (np.uint8(7), 7), (2.5, 2.5)):
+        assert plain_number(scalar) == number
+        assert type(plain_number(scalar)) is type(number)
+    for other in ("3", None, True, (array := np.array(3)), np.bool_(True)):
+        assert plain_number(other) is other
+    assert array.shape == ()
+
+
+def test_whole_numbers_are_taken_from_numpy_and_anything_else_is_refused():
+    assert whole_number("clips", np.int64(2), at_least=1) == 2
+    for wrong in (2.0, np.float64(2.0), "2", None, True):
+        with pytest.raises(ConfigError, match=r"got clips=.*, expected a whole number"):
+            whole_number("clips", wrong, at_least=1)
+    with pytest.raises(ConfigError, match="got clips=0, expected at least 1"):
+        whole_number("clips", 0, at_least=1)
+
+
+def test_options_of_generation_hold_numbers_of_python(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    options = GenerationOptions(
+        seed=np.int64(3), height=np.int64(64), width=64.0, keyframe_guidance_scale=np.float32(1.5)
+    )
+    values = (options.seed, options.height, options.width, options.keyframe_guidance_scale)
+    assert [(type(value), value) for value in values] == [(int, 3), (int, 64), (int, 64), (float, 1.5)]
+    with pytest.raises(ConfigError, match=r"got seed=3\.0, expected a whole number"):
+        GenerationOptions(seed=np.float64(3))

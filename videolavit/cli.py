@@ -58,7 +58,7 @@ COMMANDS = {
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-HAVE_QUIET = ("prepare", "train")
+HAVE_QUIET = ("train",)
 """Commands with a `--quiet` of their own, which is about bars alone."""
 
 HELP = """\
@@ -99,15 +99,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not debug:
         _silence_libraries()
     try:
-        return _run(_without_common_options(arguments))
+        return _flushed(_run(_without_common_options(arguments)))
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return OK
     except BaseException as error:  # torch has errors that are no `Exception`
         return _explain(error, debug)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all that was printed has left: at its end Python would tell what fails by a code of its own.
+
+    Raises:
+        OSError: nobody reads stdout any more, or its disk is full.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_stdout()
+            raise
+    return code
+
+
+def _drop_stdout() -> None:
+    """Let what stdout still holds, and what follows, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _silence_libraries() -> None:

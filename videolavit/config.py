@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 import types
 import typing
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 from videolavit.errors import ConfigError
 
-__all__ = ["from_dict", "load_config", "save_config", "to_dict"]
+__all__ = ["from_dict", "load_config", "plain_number", "save_config", "to_dict", "whole_number"]
 
 Config = TypeVar("Config")
 
@@ -48,6 +49,26 @@ def from_dict(cls: type[Config], values: Any, *, where: str = "configuration") -
         raise
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: cannot build {cls.__name__}: {error}") from error
+
+
+def plain_number(value: Any) -> Any:
+    """A scalar of NumPy as the number of Python that JSON can hold; anything else as it is."""
+    as_python = getattr(value, "item", None)
+    return as_python() if isinstance(value, numbers.Number) and callable(as_python) else value
+
+
+def whole_number(name: str, value: Any, *, at_least: int) -> int:
+    """A value as a whole number, from a scalar of NumPy, too; `name` stands in messages.
+
+    Raises:
+        ConfigError: it is something else, or less.
+    """
+    number = plain_number(value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ConfigError(f"got {name}={number!r}, expected a whole number")
+    if number < at_least:
+        raise ConfigError(f"got {name}={number}, expected at least {at_least}")
+    return number
 
 
 def save_config(config: Any, path: str | Path) -> None:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from videolavit.config import plain_number
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.language.sampling_options import Sampling
@@ -160,6 +161,8 @@ class GenerationOptions:
     )
 
     def __post_init__(self) -> None:
+        for option in dataclasses.fields(self):
+            object.__setattr__(self, option.name, plain_number(getattr(self, option.name)))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"got seed={self.seed!r}, expected a whole number")
         if self.negative_prompt is not None and not isinstance(self.negative_prompt, str):
@@ -174,6 +177,8 @@ class GenerationOptions:
             value = getattr(self, name)
             if value is not None or info.choices:
                 info.check(name, value)
+            if value is not None and info.whole:
+                object.__setattr__(self, name, int(value))
         if (self.height is None) != (self.width is None):
             raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
 

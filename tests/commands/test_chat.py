@@ -60,6 +60,13 @@ def test_what_goes_wrong_is_told_and_the_conversation_goes_on(say, model, capsys
     assert said.err == "videolavit: error: gone.png: no such file; quote a name that has spaces\n"
 
 
+def test_lines_that_are_no_text_spoil_themselves_alone(say, monkeypatch, capsys):
+    lines = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfwhy\nSt\xfcck\r\nhow\n"), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", lines)
+    assert cli.main(["chat"]) == 0
+    assert capsys.readouterr().out == "WHY!\nST\\XFCCK!\nHOW!\n"
+
+
 def test_what_was_shown_is_still_there_after_an_error(say, model):
     questions = []
 

@@ -36,6 +36,7 @@ def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
     [
         (["edit", "film.mp4"], 2, "nothing to change"),
         (["edit", "film.mp4", "--speed", "0"], 2, "got a speed of 0"),
+        (["edit", "film.mp4", "--reverse", "--freeze-for", "2"], 2, "--freeze-for goes with --freeze-at"),
         (["edit", "film.mp4", "--speed", "2", "--scale", "2"], 2, "--speed edits the video's own images and --scale"),
         (["edit", "film.mp4", "--retime", "5-9:1"], 2, "outside of the video, which is 3.00 s long"),
         (["edit", "film.mp4", "--reverse", "-o", "-"], 2, "needs a file"),
@@ -51,7 +52,11 @@ def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
         (["search", "gone"], 1, "no such file or folder"),
         (["search", ".", "--camera", "sideways"], 2, "sideways"),
         (["search", ".", "--top", "0"], 2, "--top"),
+        (["search", ".", "--seconds", "nan"], 2, "--seconds"),
         (["search", ".", "--index", "image.png"], 2, "is no index"),
+        (["search", ".", "--index", "mine.jsonl"], 2, "is no index"),
+        (["search", ".", "--index", "none/motion.jsonl"], 1, "there is no folder none"),
+        (["search", ".", "--export", "image.png"], 1, "image.png: cannot be made a folder for the results"),
         (
             ["decompose", "film.mp4", "-o", "out", "--motion", "source", "--codec", "h264"],
             2,
@@ -64,6 +69,7 @@ def test_what_makes_no_sense_is_told_on_one_line_and_writes_nothing(arguments, c
     from PIL import Image
 
     Image.fromarray(moving_images(1)[0]).save("image.png")
+    Path("mine.jsonl").write_text('{"file": "film.mp4", "caption": "a film"}\n')
     before = sorted(folder.rglob("*"))
     assert cli.main(arguments) == code
     shown = capsys.readouterr()

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from command_line import videolavit as run
 from movies import write_movie
+from transformers import PreTrainedTokenizerFast
 
 from videolavit.commands import prepare
 from videolavit.commands.prepare import Config, Launch, Shapes, TextTokenizer, Videos
 from videolavit.data.prepare_videos import SHAPES_FRONT_END, ShapesData
 from videolavit.data.shards import ShardReader
 from videolavit.data.user_videos import NamedVideo, named_videos, video_file_records
-from videolavit.errors import ConfigError, MediaError
+from videolavit.errors import CheckpointError, ConfigError, MediaError
 from videolavit.language.text_tokenizer import load_text_tokenizer
 
 FRONT_END = dataclasses.replace(SHAPES_FRONT_END, height=64, width=96)
@@ -136,6 +137,31 @@ def test_rendered_videos_and_a_text_tokenizer_of_their_words(tmp_path, capsys):
     assert prepare.run(Config(task=task)) == 0
     assert len(load_text_tokenizer(tmp_path / "text")) == 300
     assert "300 ids" in capsys.readouterr().out
+
+
+def test_a_text_tokenizer_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    prepare.run(Config(task=Shapes(output=tmp_path / "data", data=ShapesData(num_videos=3))))
+    task = TextTokenizer(data=(tmp_path / "data",), output=tmp_path / "text", size=300)
+
+    def is_interrupted(tokenizer, folder):
+        (folder / "tokenizer.json").write_text("half of it")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as changed:
+        changed.setattr(PreTrainedTokenizerFast, "save_pretrained", is_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare.run(Config(task=task))
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert prepare.run(Config(task=task)) == 0
+    smaller = dataclasses.replace(task, size=280)
+    with pytest.raises(ConfigError, match="text holds a text tokenizer; name another folder with -o, or replace it"):
+        prepare.run(Config(task=smaller))
+    assert len(load_text_tokenizer(tmp_path / "text")) == 300
+    assert prepare.run(Config(task=dataclasses.replace(smaller, force=True))) == 0
+    assert len(load_text_tokenizer(tmp_path / "text")) == 280
+    with pytest.raises(CheckpointError, match="exists already and is not overwritten"):
+        prepare.run(Config(task=dataclasses.replace(task, output=tmp_path / "data", force=True)))
+    assert len(ShardReader(tmp_path / "data")) == 3
 
 
 @pytest.mark.slow

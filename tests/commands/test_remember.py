@@ -59,6 +59,41 @@ def test_what_is_remembered_is_told(film: Path, tmp_path: Path, capsys: pytest.C
     assert "6 clips, 24 s of video" in capsys.readouterr().out
 
 
+def test_info_tells_what_a_memory_holds(memory: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["info", str(memory), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["num_clips"], facts["num_keyframes"], facts["video_seconds"]) == (3, 3, 12.0)
+    assert facts["num_ids"] == sum(int(lengths.sum()) for lengths in TokenMemory(memory).lengths())
+    assert facts["num_bytes"] == sum(path.stat().st_size for path in memory.iterdir())
+    assert facts["videos"] == ["film.mp4"]
+    assert facts["metadata"]["model_hash"] == VideoLaVIT.from_pretrained().components.hash
+    assert main(["info", str(memory)]) == 0
+    shown = capsys.readouterr().out
+    assert "memory of a video" in shown
+    assert "film.mp4" in shown
+    assert f"model       {facts['metadata']['model']}\n" in shown
+
+
+def test_info_tells_of_a_memory_without_clips_and_of_one_that_does_not_name_its_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    TokenMemory.create(tmp_path / "empty", Vocabulary(), made_by={"model": "mine"}).close()
+    assert main(["info", str(tmp_path / "empty")]) == 0
+    shown = capsys.readouterr().out
+    assert "clips       0\n" in shown
+    assert "model       mine\n" in shown
+    about = tmp_path / "empty" / "memory.json"
+    values = json.loads(about.read_text())
+    del values["made_by"]  # as earlier versions wrote it
+    about.write_text(json.dumps(values))
+    assert main(["info", str(tmp_path / "empty"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["metadata"], facts["videos"], facts["num_visual_codes"]) == ({}, [], 16384)
+    about.write_text("{")
+    assert main(["info", str(tmp_path / "empty")]) == 1
+    assert "memory.json cannot be read" in capsys.readouterr().err
+
+
 def test_the_moment_of_an_answer_is_told_and_shown(memory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ask = ["answer", "What colour is the star?", "--video", str(memory)]
     assert main([*ask, "--show", str(tmp_path / "moments")]) == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from commands.fake_model import NOISE, TOKENS
 from PIL import Image
 
 from videolavit import cli
+from videolavit.commands._shared.console import be_quiet
 from videolavit.errors import ConfigError, OutputError
 from videolavit.video import probe, read_metadata, write_video
 
@@ -54,12 +57,56 @@ def test_several_results_have_numbers_and_seeds_that_follow_one_another(model, f
     assert [options["seed"] for _, _, options in model.calls] == [5, 6, 7]
 
 
+@pytest.mark.parametrize("seed", [2**31 - 1, 3_000_000_000, -3])
+def test_a_seed_that_somebody_chose_is_taken_as_it_is(seed, model, folder):
+    assert cli.main(["image", "x", "-o", "a.png", "--num-outputs", "2", "--seed", str(seed)]) == 0
+    assert [options["seed"] for _, _, options in model.calls] == [seed, seed + 1]
+
+
 def test_prompts_come_from_a_file_into_a_folder(model, folder, capsys):
     Path("prompts.txt").write_text("a ball\n\na cube\n")
     Path("out").mkdir()
     assert cli.main(["video", "--prompts", "prompts.txt", "-o", "out"]) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["a-ball.mp4", "a-cube.mp4"]
     assert [args for _, args, _ in model.calls] == [("a ball",), ("a cube",)]
+
+
+@pytest.mark.parametrize("text", [b"a ball\na cube\n", b"\xef\xbb\xbfa ball\r\n\r\n  a cube"])
+@pytest.mark.parametrize("name", ["prompts.txt", "-"])
+def test_prompts_may_be_written_by_any_editor_and_come_from_stdin(text, name, model, folder, monkeypatch):
+    Path("prompts.txt").write_bytes(text)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+    assert cli.main(["image", "--prompts", name, "-o", "out"]) == 0
+    assert [args for _, args, _ in model.calls] == [("a ball",), ("a cube",)]
+
+
+def test_prompts_without_an_end_are_not_read_to_their_end(model, folder, capsys):
+    assert cli.main(["image", "--prompts", "/dev/zero", "-o", "out"]) == 1
+    assert "/dev/zero: has more than 1048576 letters" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def loud():
+    """What --quiet changes, put back for other tests."""
+    yield
+    be_quiet(False)
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+@pytest.mark.parametrize("option", ["-q", "--quiet"])
+def test_a_quiet_command_says_nothing_of_what_it_wrote(option, model, folder, loud, capsys):
+    write_video(NOISE[:3], "v.mp4")
+    assert cli.main(["tokenize", "v.mp4", "-o", "tokens.txt", option]) == 0
+    assert cli.main(["continue", "v.mp4", "-o", "a.mp4", "--whole", option]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "")
+    assert Path("tokens.txt").is_file()
+    assert Path("a.mp4").is_file()
+    assert cli.main(["tokenize", "v.mp4", option]) == 0
+    assert capsys.readouterr().out == "K 5 6 | M 7 8\n"
+    assert cli.main(["prepare", "text-tokenizer", "gone", "-o", "words", option]) == 1
+    assert "gone" in capsys.readouterr().err
 
 
 def test_a_folder_for_several_results_is_made(model, folder, capsys):
@@ -172,6 +219,10 @@ def test_results_show_themselves(monkeypatch):
     assert np.asarray(video).shape == NOISE.shape
     assert len(video.pil) == len(NOISE)
     assert 'src="data:video/mp4;base64,' in video._repr_html_()
+    assert video._repr_html_().endswith("<br>24 frames of 64 x 64 at 6 per second")
+    assert replace(video, frames=NOISE[:1])._repr_html_().endswith("<br>1 frame of 64 x 64 at 6 per second")
+    assert replace(video, frames=NOISE[:0])._repr_html_() == repr(replace(video, frames=NOISE[:0]))
+    assert replace(video, frames=NOISE[:1, :, :32])._repr_html_().endswith("<br>1 frame of 32 x 64 at 6 per second")
     target = io.BytesIO()
     assert video.save(target, format="gif") is None
     assert target.getvalue().startswith(b"GIF89a")
@@ -179,3 +230,8 @@ def test_results_show_themselves(monkeypatch):
     for wrong in (io.StringIO(), None, 3):
         with pytest.raises(OutputError, match="expected a path, or a file open for bytes"):
             image.save(wrong)
+    for wrong in ("12", None, float("nan"), 0):
+        with pytest.raises(OutputError, match=r"got fps .*, expected a number from 0\.01 to 1000"):
+            video.save(io.BytesIO(), fps=wrong)
+    video.save(target := io.BytesIO(), fps=np.float32(12))
+    assert probe(target.getvalue()).frame_rate == 12

@@ -243,8 +243,12 @@ def test_a_preview_is_written_over_another_file_only_when_asked(model, folder, c
     assert read_metadata("soon.png")["task"] == "preview"
 
 
-def test_continue_puts_the_video_in_front_when_asked(model, folder):
+def test_continue_puts_the_video_in_front_when_asked(model, folder, capsys):
     assert cli.main(["continue", "video.mp4", "-o", "a.png", "--whole"]) == 0
+    assert capsys.readouterr().out.startswith("a.png: 27 frames of 64 x 64 in ")
+    assert cli.main(["continue", "video.mp4", "-o", "a.png", "-f", "--whole", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["num_frames"], told["whole"]) == (27, True)
     with Image.open("a.png") as sheet:
         assert sheet.size == (6 * 64, 5 * 64)  # 3 + 24 frames
         first = np.asarray(sheet)[:64, :64].astype(int)
@@ -282,6 +286,9 @@ def test_info_tells_what_a_file_of_tokens_holds(model, folder, capsys):
     assert cli.main(["info", "two.txt", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"source": "two.txt", "keyframe_codes": [3, 1], "motion_codes": [2, 0], "metadata": {}}
+    Path("marked.txt").write_bytes(b"\xef\xbb\xbfK 1 2 | M 3\r\nK 4")  # as some editors write a text
+    assert cli.main(["info", "marked.txt", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["keyframe_codes"] == [2, 1]
     Path("bad.txt").write_text("hello\n")
     assert cli.main(["info", "bad.txt"]) == 1
     assert "expected a line such as" in capsys.readouterr().err
@@ -309,6 +316,19 @@ def test_tokens_come_from_a_file_or_stdin(model, folder, monkeypatch):
         (["edit", "bad.txt", "-o", "a.mp4", "--freeze"], 1, "bad.txt: line 2: got 'X 2'"),
         (["tokenize", "video.mp4", "-o", "a.json"], 1, "unknown extension '.json', expected one of .txt"),
         (["answer"], 2, "ask at least one question"),
+        (["tokenize", "image.png", "--motion-layers", "2"], 2, "--motion-layers: image.png is an image, which has no"),
+        (["tokenize", "image.png", "--keyframes", "adaptive"], 2, "--keyframes adaptive: image.png is an image"),
+        (["edit", "tokens.txt", "-o", "a.mp4", "--reverse", "--speed", "2"], 2, "and a file of tokens makes new ones"),
+        (
+            ["reconstruct", "video.mp4", "-o", "a.mp4", "--detokenizer", "warp", "--motion-layers", "2"],
+            2,
+            "--motion-layers is for tokens of motion, and none are made",
+        ),
+        (
+            ["reconstruct", "video.mp4", "-o", "a.mp4", "--motion-from", "raw", "--motion-layers", "2"],
+            2,
+            "--motion-layers is for tokens of motion, and none are made",
+        ),
         (["reconstruct", "video.mp4", "-o", "a.mp4", "--slices", "2"], 2, "leave out those options"),
         (
             ["reconstruct", "video.mp4", "-o", "a.mp4", "--detokenizer", "warp", "--num-inference-steps", "2"],

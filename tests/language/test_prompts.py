@@ -71,6 +71,11 @@ def test_empty_prompts_are_refused(text_tokenizer: LlamaTokenizer):
         Prompt.from_ids([])
 
 
+def test_signs_that_are_no_text_are_refused(text_tokenizer: LlamaTokenizer):
+    with pytest.raises(PromptError, match="signs that are no text"):
+        assemble([Text("a \udcff b")], VOCABULARY, text_tokenizer)
+
+
 def test_ids_of_another_modality_are_refused():
     with pytest.raises(VocabularyError, match="visual id"):
         assemble([ImageInput(ids=MOTION[:2])], VOCABULARY)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jaxtyping
+import numpy as np
 import pytest
 import torch
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -112,6 +116,15 @@ def test_generators_are_counted():
 def test_options_out_of_range_are_refused(values: dict[str, float]):
     with pytest.raises(ConfigError, match=next(iter(values))):
         SamplingOptions(**values)
+
+
+def test_options_of_another_type_are_taken_or_refused_in_words(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    assert SamplingOptions(temperature=np.float32(0.5), top_k=np.int64(5)) == SamplingOptions(temperature=0.5, top_k=5)
+    wrong: Any
+    for name, wrong in (("temperature", "hot"), ("top_k", 2.5), ("top_k", True), ("top_p", None)):
+        with pytest.raises(ConfigError, match=f"got {name}={wrong!r}, expected a (whole )?number"):
+            SamplingOptions(**{name: wrong})
 
 
 def test_text_cannot_be_guided():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pipeline.small_model import CONTEXT, image, moving
 
-from videolavit.errors import MediaError, PromptError
+from videolavit.errors import ConfigError, MediaError, PromptError
 from videolavit.language.conversation import Turn
 from videolavit.language.prompts import ImageInput, VideoInput
 from videolavit.pipeline import VideoLaVIT, answering
@@ -66,6 +66,11 @@ def test_what_is_no_question_is_refused_in_words(model, looks, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     with pytest.raises(PromptError, match="got a question of type NoneType, expected a text"):
         model.answer(None)
+    with pytest.raises(PromptError, match="got a question of type bytes, expected a text"):
+        model.answer(b"why?")
+    for wrong in ("before", [{"role": "user", "content": "why?"}], 3):
+        with pytest.raises(PromptError, match=r"got a history of type .*, expected the last Answer, or its turns"):
+            model.answer("why?", history=wrong, video=moving(50))
     for wrong in ([None], [3, "why?"], [{"question": "why?", "video": moving(50)}, b"why?"], {"role": "user"}):
         with pytest.raises(PromptError, match="expected a text, or one with its own media"):
             model.answer(wrong)
@@ -101,6 +106,17 @@ def test_a_conversation_goes_on_with_what_was_shown_before(model):
     assert second.num_prompt_ids > model.answer("which way?", max_new_tokens=4).num_prompt_ids
     with pytest.raises(PromptError, match="needs an answer"):
         model.answer("why?", history=[Turn(question="what moves?")])
+
+
+def test_numbers_of_answers_are_those_of_python_or_numpy(model, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    plain = {"max_new_tokens": 4, "temperature": 0.5, "top_k": 5, "seed": 3}
+    scalars = {"max_new_tokens": np.int64(4), "temperature": np.float64(0.5), "top_k": np.int32(5), "seed": np.int64(3)}
+    assert model.answer("what moves?", **scalars) == model.answer("what moves?", **plain)
+    for name in ("max_new_tokens", "max_clips"):
+        for wrong in (2.5, "2", True):
+            with pytest.raises(ConfigError, match=f"got {name}=.*, expected a whole number"):
+                model.answer("what moves?", **{name: wrong})
 
 
 def test_media_stand_where_the_question_says(model):

@@ -14,6 +14,7 @@ from videolavit.checkpoints.components import ModelComponents
 from videolavit.errors import ConfigError, LimitError, MediaError, OutputError, PromptError, VocabularyError
 from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.encoding import ids_as_tokens, tokens_as_ids
+from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.pipeline.token_text import parse_tokens, read_note
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.io.write import write_video
@@ -76,6 +77,13 @@ def test_what_is_no_tokens_is_refused_in_words(model, monkeypatch):
             model.detokenize(wrong)
     tokens = model.tokenize(image=image())
     assert np.array_equal(model.detokenize(tokens.ids.numpy()).frames, model.detokenize(tokens).frames)
+
+
+def test_an_image_has_no_options_of_motion(model):
+    for options in ({"motion_layers": 2}, {"keyframes": "adaptive"}):
+        with pytest.raises(ConfigError, match="for an image, which has no motion"):
+            model.tokenize(image=image(), **options)
+    assert len(model.tokenize(image=image(), keyframes="every")) == 1
 
 
 def test_a_video_is_compared_with_itself_at_the_size_that_is_drawn(model):
@@ -190,6 +198,20 @@ def test_edits_that_make_no_sense_are_refused(model):
         model.edit(moving(24), scale=float("nan"))
     with pytest.raises(MediaError):
         model.edit("gone.mp4", freeze=True)
+
+
+def test_numbers_of_another_type_are_taken_or_refused_in_words(model, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    for wrong in ("2", None, True):
+        with pytest.raises(ConfigError, match=r"got scale=.*, expected a number"):
+            model.edit(moving(24), scale=wrong)
+    assert MotionEdit(scale=np.float32(2)) == MotionEdit(scale=2.0)
+    for name, wrong in (("clips", 2.5), ("clips", "2"), ("candidates", "3"), ("candidates", 1.5)):
+        with pytest.raises(ConfigError, match=f"got {name}=.*, expected a whole number"):
+            model.video("a red ball", **{name: wrong})
+    video = model.video("a red ball", clips=np.int64(1), candidates=np.int64(1), seed=np.int64(2))
+    assert type(video.metadata["seed"]) is int
+    assert np.array_equal(video.frames, model.video("a red ball", clips=1, candidates=1, seed=2).frames)
 
 
 @pytest.mark.slow

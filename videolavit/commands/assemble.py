@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from videolavit.commands._shared.console import print_json, printable
+from videolavit.commands._shared.console import print_json, tell_written
 from videolavit.errors import ConfigError
 
 __all__ = ["Config", "run"]
@@ -83,5 +83,5 @@ def run(config: Config) -> int:
         print_json({"model": str(config.output), "parts": parts})
     else:
         told = ", ".join(f"{name.replace('_', ' ')} of {where}" for name, where in given.items())
-        print(printable(f"{config.output}: {config.base} with the {told}"))
+        tell_written(f"{config.output}: {config.base} with the {told}")
     return 0

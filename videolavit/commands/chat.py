@@ -19,6 +19,7 @@ examples:
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import sys
@@ -70,25 +71,33 @@ def run(config: Config) -> int:
     chat.show(config.files)
     if interactive:
         print("Ask about anything; name files to show them. /help says more, Ctrl-D leaves.")
-    for line in _typed() if interactive else sys.stdin:
-        if line.strip() == "/quit":
+    for line in _typed() if interactive else _given():
+        if line == "/quit":
             break
-        chat.take(line.strip())
+        chat.take(line)
     return 1 if chat.num_failed and not interactive else 0
 
 
 def _typed() -> Iterator[str]:
-    """Lines that a person types, until Ctrl-D."""
+    """Lines that a person types, without spaces around them, until Ctrl-D."""
     with contextlib.suppress(ImportError):  # keys for earlier lines, where there is such a library
         import readline  # noqa: F401
     while True:
         try:
-            yield input(PROMPT)
+            yield input(PROMPT).strip()
         except EOFError:
             print()
             return
         except KeyboardInterrupt:
             print("\n(Ctrl-D leaves)")
+
+
+def _given() -> Iterator[str]:
+    """Lines of a file or a pipe, without spaces around them and the mark that some editors begin a text with."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")  # bytes that are no text spoil their own line alone
+    for number, line in enumerate(sys.stdin):
+        yield (line if number else line.removeprefix("\ufeff")).strip()
 
 
 class Chat:

@@ -86,11 +86,24 @@ def run(config: Config) -> int:
     if not config.whole:
         write(video, output, json=config.json, fps=config.result.fps, source=config.file)
         return 0
-    frames = itertools.chain(_earlier(config.file, video.frames.shape[1:3], video.fps), video.frames)
+    earlier = _Counted(_earlier(config.file, video.frames.shape[1:3], video.fps))
+    frames = itertools.chain(earlier, video.frames)
     fps = config.result.fps or video.fps
     write_video(frames, output, fps=fps, metadata={**video.metadata, **named(source=config.file)})
-    report(video, output, json=config.json, whole=True)
+    report(video, output, json=config.json, num_frames=earlier.count + len(video.frames), whole=True)
     return 0
+
+
+class _Counted:
+    """Frames, one at a time, with their number."""
+
+    def __init__(self, frames: Iterator[np.ndarray]) -> None:
+        self._frames, self.count = frames, 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for frame in self._frames:
+            self.count += 1
+            yield frame
 
 
 def _check_preview(preview: Path, output: Path, config: Config) -> None:

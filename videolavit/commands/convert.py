@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from videolavit.commands._shared.console import print_json
+from videolavit.commands._shared.console import print_json, tell_written
 
 __all__ = ["Config", "run"]
 
@@ -57,5 +57,5 @@ def run(config: Config) -> int:
     if config.json:
         print_json({"target": config.target, "layout": config.layout, "parts": written, "seconds": round(seconds, 3)})
     else:
-        print(f"{config.target}: {', '.join(written)} ({seconds:.1f} s)")
+        tell_written(f"{config.target}: {', '.join(written)} ({seconds:.1f} s)")
     return 0

@@ -21,7 +21,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from videolavit.commands._shared.console import print_json, printable
+from videolavit.commands._shared.console import print_json, printable, tell_written
 from videolavit.errors import ConfigError
 
 __all__ = ["Config", "run"]
@@ -122,5 +122,5 @@ def _stats(task: Stats) -> int:
 def _merge(task: Merge) -> int:
     from videolavit.data.folder_report import merge_folders
 
-    print(printable(f"{task.output}: {merge_folders(task.folders, task.output)} videos"))
+    tell_written(f"{task.output}: {merge_folders(task.folders, task.output)} videos")
     return 0

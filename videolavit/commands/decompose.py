@@ -35,7 +35,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit import __version__
 from videolavit.commands._shared.clip_options import ClipOptions
-from videolavit.commands._shared.console import print_json, printable, progress_bar
+from videolavit.commands._shared.console import print_json, printable, progress_bar, tell_written
 from videolavit.commands._shared.decompose_file import Job, Outcome, decompose_file, died
 from videolavit.commands._shared.paths import made_folder
 from videolavit.errors import ConfigError
@@ -157,4 +157,4 @@ def _summarise(outcomes: Sequence[Outcome]) -> None:
         if outcome.error is None:
             took = "as it was" if outcome.status == "unchanged" else f"{outcome.seconds:.1f} s"
             clips = f"{outcome.num_clips} clip{'s' if outcome.num_clips != 1 else ''}"
-            print(printable(f"{outcome.source}: {clips} in {outcome.folder} ({took})"))
+            tell_written(f"{outcome.source}: {clips} in {outcome.folder} ({took})")

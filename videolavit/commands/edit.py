@@ -116,18 +116,21 @@ def _needs_model(config: Config) -> bool:
             "--motion-from": config.motion_from != "tokens",
             "--model": config.model != ModelOptions(),
             "options of generation": config.generation != VideoOptions(),
+            "a file of tokens": holds_tokens(config.file),
         }.items()
         if given
     ]
     film = config.film.given
     if asked and film:
         raise ConfigError(f"{', '.join(film)} edits the video's own images and {asked[0]} makes new ones; choose one")
-    return bool(asked) or holds_tokens(config.file)
+    return bool(asked)
 
 
 def _own_images(config: Config) -> int:
     from videolavit.video.editing.film_edit import FilmEdit, edit_film
 
+    if config.film.freeze_at is None and config.film.freeze_for != FilmOptions().freeze_for:
+        raise ConfigError("--freeze-for goes with --freeze-at, which says where the video is to stand still")
     edit = FilmEdit(reverse=config.reverse, freeze=config.freeze, **_values(config.film))
     if edit.changes_nothing:
         raise ConfigError(

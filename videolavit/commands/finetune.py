@@ -22,7 +22,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from videolavit.commands._shared.console import is_quiet, print_json, printable
+from videolavit.commands._shared.console import is_quiet, print_json, printable, tell_written
 from videolavit.errors import ConfigError
 
 __all__ = ["Config", "run"]
@@ -96,5 +96,5 @@ def run(config: Config) -> int:
             {"model": str(made.folder), **counts, "new_words": list(made.new_words), "skipped": list(made.problems)}
         )
     else:
-        print(printable(f"{made.folder}: a model of {made.num_videos} videos; use it with --model {made.folder}"))
+        tell_written(f"{made.folder}: a model of {made.num_videos} videos; use it with --model {made.folder}")
     return 1 if made.problems else 0

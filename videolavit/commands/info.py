@@ -2,7 +2,8 @@
 
 A file that this package wrote also tells what it was made from: the prompt, the seed, the model
 and the options. Of a model, which is a folder or the name tiny, its parts are told, and the words
-that it was trained on, where they are few.
+that it was trained on, where they are few; of a memory of a long video its clips, what was read,
+and by which model.
 
 examples:
   videolavit info video.mp4
@@ -10,6 +11,7 @@ examples:
   videolavit info video.mp4 --image-types
   videolavit info tokens.txt
   videolavit info tiny
+  videolavit info film-memory
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from videolavit.commands._shared.console import print_json, printable, readable_size
+from videolavit.commands._shared.console import print_json, printable, readable_size, sign_of_life
 from videolavit.commands._shared.image_info import ImageInfo, look_at_image
+from videolavit.commands._shared.memories import is_memory_folder
+from videolavit.commands._shared.memory_info import look_at_memory
 from videolavit.commands._shared.model_info import ModelInfo, look_at_model, model_folder
 from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
 from videolavit.errors import MediaError
@@ -38,7 +42,7 @@ class Config:
     """Options of `videolavit info`."""
 
     file: Annotated[str, Positional]
-    """Video, image or tokens (.txt) to look at, or a model."""
+    """Video, image or tokens (.txt) to look at, or a model, or a memory that `videolavit remember` made."""
     json: bool = False
     """Print one JSON document on stdout."""
     image_types: bool = False
@@ -51,6 +55,8 @@ def run(config: Config) -> int:
     path = Path(config.file)
     if (model := model_folder(config.file)) is not None:
         return _tell_of_model(config, look_at_model(model))
+    if is_memory_folder(config.file):
+        return _tell_of_memory(config)
     if path.suffix.lower() in TOKENS:
         return _tell_of_tokens(config)
     image = look_at_image(path, config.limits) if path.is_file() else None
@@ -85,6 +91,16 @@ def _tell_of_model(config: Config, info: ModelInfo) -> int:
         print_json({"source": config.file, **info.as_dict()})
         return 0
     _show(config.file, info.lines())
+    return 0
+
+
+def _tell_of_memory(config: Config) -> int:
+    with sign_of_life("read the memory"):
+        info = look_at_memory(config.file)
+    if config.json:
+        print_json({"source": config.file, **info.as_dict()})
+        return 0
+    _show(config.file, itertools.chain(info.lines(), _made_lines(info.metadata)))
     return 0
 
 

@@ -42,7 +42,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, arg, subcommand
 
-from videolavit.commands._shared.console import printable
+from videolavit.commands._shared.console import printable, tell_written
 from videolavit.data.made_of import SourceNote
 from videolavit.data.prepare_videos import SHAPES_FRONT_END, CollagesData, ShapesData, prepare_collages, prepare_shapes
 from videolavit.data.shards import ShardReader, num_records
@@ -145,7 +145,9 @@ class TextTokenizer:
     data: Annotated[tuple[Path, ...], Positional]
     """Folders of shards whose captions, questions and answers it learns from."""
     output: Output
-    """Folder for the tokenizer, in transformers' format."""
+    """Folder for the tokenizer, in transformers' format; must not exist, or be empty."""
+    force: Annotated[bool, arg(aliases=["-f"])] = False
+    """Replace a text tokenizer that exists."""
     size: int = 640
     """Ids; more than the words need does no good."""
     keep_case: bool = False
@@ -251,7 +253,7 @@ def run(config: Config) -> int:
 def _shapes(task: Shapes) -> int:
     _check(task.videos_per_shard)
     prepare_shapes(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
-    print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    tell_written(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 
 
@@ -260,7 +262,7 @@ def _things(task: Things) -> int:
 
     _check(task.videos_per_shard)
     prepare_things(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
-    print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    tell_written(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 
 
@@ -268,18 +270,19 @@ def _things_sources(task: ThingsSources) -> int:
     from videolavit.data.things.sources import build_sources
 
     sources = build_sources(task.node_modules, task.output)
-    print(f"{task.output}: {len(sources.names)} images of things and places")
+    tell_written(f"{task.output}: {len(sources.names)} images of things and places")
     return 0
 
 
 def _collages(task: Collages) -> int:
     _check(task.videos_per_shard)
     prepare_collages(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
-    print(f"{task.output}: {len(ShardReader(task.output))} videos")
+    tell_written(f"{task.output}: {len(ShardReader(task.output))} videos")
     return 0
 
 
 def _text_tokenizer(task: TextTokenizer) -> int:
+    from videolavit.checkpoints.writing import new_folder
     from videolavit.language.chat_template import ANSWER_END, SYSTEM
     from videolavit.language.text_tokenizer import TextTokenizerConfig, train_text_tokenizer
 
@@ -287,10 +290,19 @@ def _text_tokenizer(task: TextTokenizer) -> int:
         raise ConfigError("name at least one folder of shards; videolavit prepare --help shows examples")
     config = TextTokenizerConfig(size=task.size, lowercase=not task.keep_case, phrases=(SYSTEM, ANSWER_END))
     readers = [ShardReader(folder) for folder in task.data]
-    tokenizer = train_text_tokenizer(itertools.chain.from_iterable(map(_texts, readers)), config)
-    tokenizer.save_pretrained(task.output)
-    print(f"{task.output}: {len(tokenizer)} ids")
+    with new_folder(task.output, overwrite=_is_replaced(task)) as folder:
+        tokenizer = train_text_tokenizer(itertools.chain.from_iterable(map(_texts, readers)), config)
+        tokenizer.save_pretrained(folder)
+    tell_written(f"{task.output}: {len(tokenizer)} ids")
     return 0
+
+
+def _is_replaced(task: TextTokenizer) -> bool:
+    """True if the folder holds a text tokenizer that -f replaces; other folders are not touched."""
+    is_tokenizer = (task.output / "tokenizer_config.json").is_file() and not (task.output / "config.json").exists()
+    if is_tokenizer and not task.force:
+        raise ConfigError(f"{task.output} holds a text tokenizer; name another folder with -o, or replace it with -f")
+    return is_tokenizer
 
 
 def _texts(reader: ShardReader) -> Iterator[str]:
@@ -330,7 +342,7 @@ def _tokens(task: Tokens) -> int:
             videos, task.output, options, files, videos_per_shard=task.videos_per_shard, jobs=jobs
         )
     _tell_skipped(problems)
-    print(f"{task.output}: {len(reader)} videos, {reader.vocabulary.size} ids in the vocabulary")
+    tell_written(f"{task.output}: {len(reader)} videos, {reader.vocabulary.size} ids in the vocabulary")
     return 1 if problems else 0
 
 
@@ -358,7 +370,7 @@ def _latents(task: Latents) -> int:
                 "motion tokenizer for the video detokenizer's latents, the visual one for the keyframe detokenizer's"
             )
     samples = prepare_latents(stage, task.output, task.num_clips, jobs=task.launch.options())
-    print(f"{task.output}: {len(samples)} {'clips' if task.motion_tokenizer else 'keyframes'}")
+    tell_written(f"{task.output}: {len(samples)} {'clips' if task.motion_tokenizer else 'keyframes'}")
     return 0
 
 
@@ -382,7 +394,7 @@ def _videos(task: Videos) -> int:
     problems = [*failed, *(problem for shard in shards for problem in SourceNote(shard.path).problems.values())]
     _tell_skipped(problems)
     num_samples = sum(num_records(shard.path) for shard in shards)
-    print(printable(f"{task.output}: {num_samples} samples of {len(videos)} videos"))
+    tell_written(f"{task.output}: {num_samples} samples of {len(videos)} videos")
     return 1 if problems or not num_samples else 0
 
 

@@ -74,6 +74,12 @@ class Config:
         """True if anything goes through tokens or a network."""
         return self.detokenizer != "warp" or "tokens" in (self.keyframe_from, self.motion_from)
 
+    @property
+    def ways(self) -> tuple[Way, Way]:
+        """Of keyframes and of motion."""
+        default: Way = "raw" if self.detokenizer == "warp" else "tokens"
+        return self.keyframe_from or default, self.motion_from or default
+
 
 def run(config: Config) -> int:
     """Reconstruct one video, report how close it came, and return the exit code."""
@@ -81,6 +87,8 @@ def run(config: Config) -> int:
     output = config.result.path(f"{Path(config.file).stem} reconstructed", ".mp4", config.file)
     if output == STDOUT:
         raise ConfigError("what is measured is told on stdout; name a file with -o")
+    if config.motion_layers != 1 and config.ways[1] == "raw":
+        raise ConfigError("--motion-layers is for tokens of motion, and none are made; leave it out")
     if config.needs_model:
         _through_model(config, output)
         return 0
@@ -96,12 +104,12 @@ def _through_model(config: Config, output: Path) -> None:
     if config.coding != _FOR_WARP:
         raise ConfigError("a model has its own way to find keyframes and motion; leave out those options, or use warp")
     model = open_model(config.model)
-    default: Way = "raw" if config.detokenizer == "warp" else "tokens"
+    keyframe, motion = config.ways
     with StageBars(quiet=config.json) as progress:
         result = model.reconstruct(
             config.file,
-            keyframe=config.keyframe_from or default,
-            motion=config.motion_from or default,
+            keyframe=keyframe,
+            motion=motion,
             motion_layers=config.motion_layers,
             detokenizer=config.detokenizer,
             max_clips=config.max_clips,

@@ -24,7 +24,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit.commands._shared.console import StageBars, print_json, printable
 from videolavit.commands._shared.motion_index import MotionIndex, measured
 from videolavit.commands._shared.motion_table import motion_rows
-from videolavit.commands._shared.paths import made_folder
+from videolavit.commands._shared.paths import check_target, made_folder
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video import Limits
 
@@ -100,11 +100,15 @@ class Config:
 
 def run(config: Config) -> int:
     """Measure, choose, show."""
-    if min(config.seconds, config.workers, 1 if config.top is None else config.top) <= 0:
+    if not min(config.seconds, config.workers, 1 if config.top is None else config.top) > 0:  # refuses NaN, too
         raise ConfigError("--seconds, --workers and --top must be above 0")
     files = list(_videos(config.files))
     if not files:
         raise ConfigError("name a folder with videos, or videos; videolavit search --help shows examples")
+    if config.index is not None and not config.index.exists():
+        check_target(config.index, extensions=(config.index.suffix.lower(),))
+    if config.export is not None:
+        made_folder(config.export)
     index = MotionIndex.read(config.index, seconds=config.seconds, motion=config.motion)
     with StageBars(quiet=config.json) as bars:
         clips, failed = measured(files, index, workers=config.workers, limits=config.limits, progress=bars)

@@ -18,10 +18,11 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
-from videolavit.commands._shared.console import StageBars, print_json, printable
+from videolavit.commands._shared.console import StageBars, print_json, tell_written
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.commands._shared.token_file import TOKENS
+from videolavit.errors import ConfigError
 
 __all__ = ["Config", "run"]
 
@@ -55,9 +56,11 @@ def run(config: Config) -> int:
     refuse_pipe(config.file)
     from videolavit.pipeline.media import is_still
 
+    if is_image := is_still(config.file):
+        _refuse_motion(config)
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:
-        if is_still(config.file):
+        if is_image:
             tokens = model.tokenize(image=config.file, seed=config.seed, progress=progress)
         else:
             tokens = model.tokenize(
@@ -76,5 +79,15 @@ def run(config: Config) -> int:
         print(tokens.text.rstrip("\n"))
     else:
         clips = f"{len(tokens)} clip{'s' if len(tokens) != 1 else ''}"
-        print(printable(f"{config.output}: {clips}, {len(tokens.ids)} ids"))
+        tell_written(f"{config.output}: {clips}, {len(tokens.ids)} ids")
     return 0
+
+
+def _refuse_motion(config: Config) -> None:
+    """Refuse options that an image has no motion for."""
+    for option, given in {
+        "--motion-layers": config.motion_layers != 1,
+        "--keyframes adaptive": config.keyframes == "adaptive",
+    }.items():
+        if given:
+            raise ConfigError(f"{option}: {config.file} is an image, which has no motion; leave it out")

@@ -43,6 +43,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from videolavit.commands._shared.console import is_quiet, tell_written
 from videolavit.errors import ConfigError
 from videolavit.old_names import current_flags
 
@@ -112,9 +113,9 @@ def run(config: Config) -> int:
     from videolavit.training.loop import train
 
     folder = config.output or Path("runs") / config.stage
-    exported = train(stage, folder, model=config.from_model, quiet=config.quiet)
+    exported = train(stage, folder, model=config.from_model, quiet=config.quiet or is_quiet())
     if int(os.environ.get("RANK", "0")) == 0:
-        print(f"{config.stage}: {exported}")
+        tell_written(f"{config.stage}: {exported}")
     return 0
 
 

@@ -193,10 +193,14 @@ def encode_text(text: str, vocabulary: Vocabulary, tokenizer: TextTokenizer | No
     """Ids of words, without `<s>`; a `</s>` in the text is four letters, never the special token.
 
     Raises:
-        PromptError: there is no tokenizer, or its ids are not the vocabulary's text ids.
+        PromptError: there is no tokenizer, its ids are not the vocabulary's text ids, or the words are no text.
     """
     if tokenizer is None:
         raise PromptError(f"got the text {text[:40]!r} and no text tokenizer; give the language model one, or pass ids")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # what Python makes of arguments in another encoding
+        raise PromptError(f"got {text[:40]!r}, which has signs that are no text; write it in UTF-8") from error
     ids = _as_ids(tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids)
     if len(ids) and int(ids.max()) >= vocabulary.num_text:
         raise PromptError(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError
 
 __all__ = ["Sampling", "SamplingOptions", "text_sampling"]
@@ -26,6 +27,8 @@ class SamplingOptions:
     """Guidance scale: step from the unconditional logits to those of the prompt, and beyond; 1 is no guidance."""
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_k", "top_p", "guidance"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
         wrong = {
             "temperature must be above 0 (for 0, use greedy=True)": not 0 < self.temperature < math.inf,
             "top_k must be 0 (all) or more": self.top_k < 0,
@@ -62,10 +65,16 @@ def text_sampling(temperature: Any = None, top_k: Any = None, top_p: Any = None)
         ConfigError: a value is out of range, or no number.
     """
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    for name, value in chosen.items():
-        if isinstance(value, bool) or not isinstance(value, int if name == "top_k" else int | float):
-            raise ConfigError(f"got {name}={value!r}, expected a {'whole ' if name == 'top_k' else ''}number")
-    if temperature == 0 or not chosen:
+    chosen: dict[str, Any] = {name: _number(name, value) for name, value in given.items() if value is not None}
+    if chosen.get("temperature") == 0 or not chosen:
         return SamplingOptions(greedy=True)
-    return SamplingOptions(temperature=temperature or 1.0, top_k=top_k or 0, top_p=1.0 if top_p is None else top_p)
+    chosen.setdefault("top_k", 0)
+    return SamplingOptions(**chosen)
+
+
+def _number(name: str, value: Any) -> Any:
+    """A number of Python; raises `ConfigError` for anything else, which includes a fraction as `top_k`."""
+    number = plain_number(value)
+    if isinstance(number, bool) or not isinstance(number, int if name == "top_k" else int | float):
+        raise ConfigError(f"got {name}={number!r}, expected a {'whole ' if name == 'top_k' else ''}number")
+    return number

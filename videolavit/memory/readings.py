@@ -17,7 +17,7 @@ from videolavit.errors import ConfigError, OutputError
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.video.io.sources import local_path
 
-__all__ = ["Reading", "begin_reading"]
+__all__ = ["Reading", "begin_reading", "noted_readings"]
 
 _FILE = "sources.json"
 
@@ -51,7 +51,7 @@ def begin_reading(memory: TokenMemory, video: Any, *, append: bool) -> int:
         OutputError: the folder cannot be written.
     """
     now = _reading(video, len(memory))
-    before = [one for one in _readings(memory.folder) if one.first_clip < len(memory)]
+    before = [one for one in noted_readings(memory.folder) if one.first_clip < len(memory)]
     if append or not len(memory):
         _write(memory.folder, [*before, now])
         return 0
@@ -74,7 +74,7 @@ def _reading(video: Any, first_clip: int) -> Reading:
     return Reading(first_clip=first_clip, name=path.name, num_bytes=path.stat().st_size)
 
 
-def _readings(folder: Path) -> list[Reading]:
+def noted_readings(folder: Path) -> list[Reading]:
     """Readings that are noted; none where the note is damaged, which only makes the check of the video impossible."""
     try:
         stored = json.loads((folder / _FILE).read_text())

@@ -2,7 +2,7 @@
 
 A folder holds
 
-    memory.json     vocabulary and sizes; written first
+    memory.json     vocabulary, sizes and the model that reads; written first
     ids.bin         `[IMG] v.. [/IMG] [MOV] m.. [/MOV]` of each clip, 2 bytes an id (4 for large vocabularies)
     features.bin    float16, what a model with continuous visual input reads in place of the visual ids
     words.bin       descriptions of each clip, as JSON
@@ -102,6 +102,8 @@ class TokenMemory:
         about = _read_about(self.folder)
         self.vocabulary: Vocabulary = from_dict(Vocabulary, about["vocabulary"])
         self.feature_width: int = about["feature_width"]
+        self.made_by: dict[str, Any] = _made_by(about)
+        """Package and model, by the names that results have in their metadata; empty where nobody noted them."""
         self._id_type = np.dtype("<u2" if self.vocabulary.size <= 2**16 else "<u4")
         self._lock: Any = None
         self._records = np.zeros(0, _RECORD)
@@ -110,8 +112,21 @@ class TokenMemory:
         self.refresh()
 
     @classmethod
-    def create(cls, folder: str | Path, vocabulary: Vocabulary, *, feature_width: int = 0) -> TokenMemory:
-        """An empty memory, open for appending; `feature_width` is 0 where the model reads visual ids.
+    def create(
+        cls,
+        folder: str | Path,
+        vocabulary: Vocabulary,
+        *,
+        feature_width: int = 0,
+        made_by: Mapping[str, Any] | None = None,
+    ) -> TokenMemory:
+        """An empty memory, open for appending.
+
+        Args:
+            folder: for its files; made if it does not exist.
+            vocabulary: of the model.
+            feature_width: 0 where the model reads visual ids.
+            made_by: the model by its name and hash, to be told; plain values.
 
         Raises:
             OutputError: the folder holds a memory already, or cannot be written.
@@ -120,6 +135,7 @@ class TokenMemory:
         if (folder / _ABOUT).exists():
             raise OutputError(f"{folder}: holds a memory already; open it with append=True, or take another folder")
         about = {"version": _VERSION, "vocabulary": asdict(vocabulary), "feature_width": feature_width}
+        about["made_by"] = dict(made_by or {})
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name in (*_FILES, "clips"):
@@ -330,6 +346,11 @@ def _read_about(folder: Path) -> dict[str, Any]:
     if version != _VERSION:
         raise MediaError(f"{folder}: is a memory of another version of this package; read the video again")
     return about
+
+
+def _made_by(about: Mapping[str, Any]) -> dict[str, Any]:
+    noted = about.get("made_by")
+    return noted if isinstance(noted, dict) else {}
 
 
 def _slice(path: Path, start: int, end: int) -> bytes:

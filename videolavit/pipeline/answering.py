@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from videolavit.checkpoints.model_components import Components
+from videolavit.config import plain_number, whole_number
 from videolavit.errors import ConfigError, PromptError
 from videolavit.language.conversation import Turn, conversation, placeholders
 from videolavit.language.generate import NewId
@@ -73,9 +74,8 @@ class AnswerGeneration:
     """Of the random stream of each answer, the same for each: alone it would be the same one."""
 
     def __post_init__(self) -> None:
-        most = self.max_new_tokens
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise ConfigError(f"got max_new_tokens={most}, expected at least 1")
+        object.__setattr__(self, "max_new_tokens", whole_number("max_new_tokens", self.max_new_tokens, at_least=1))
+        object.__setattr__(self, "seed", plain_number(self.seed))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"got seed={self.seed!r}, expected a whole number")
 
@@ -98,7 +98,8 @@ class PromptBuilder:
         """For each question the conversation that ends in it, and that conversation as the model reads it.
 
         Raises:
-            PromptError: a question is empty, has no word that the model knows, or does not fit its images and videos.
+            PromptError: a question is empty, has no word that the model knows, or does not fit its images and videos;
+                or the history is something else than an answer or turns.
             MediaError: a file cannot be read.
         """
         if not all(isinstance(question, str) for question in questions):
@@ -107,6 +108,7 @@ class PromptBuilder:
             )
         if not questions or not all(question.strip() for question in questions):
             raise PromptError("got an empty question; ask something, such as 'What happens here?'")
+        before = _turns_before(history)
         with self.progress.step("load"):
             tokenizer = self._reader.text_tokenizer
         for question in questions:
@@ -114,10 +116,9 @@ class PromptBuilder:
             if unknown := check_words(words, tokenizer):
                 logger.warning("%r: %s", question, told_unknown(words, unknown, tokenizer), extra=OF_A_PROMPT)
         shown = [*as_list_of_images(image), *as_list_of_videos(video)]
-        for doubt in doubts(tokenizer, shown, has_history=bool(history)):
+        for doubt in doubts(tokenizer, shown, has_history=bool(before)):
             logger.warning("%s", doubt)
         images, videos = self._seen(image, video, look)
-        before = history.turns if isinstance(history, Answer) else tuple(history or ())
         turns = [(*before, self._turn(question, images, videos, before, look)) for question in questions]
         fitting = [self._fitting(asked) for asked in turns]
         return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
@@ -318,6 +319,17 @@ def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, pr
         turns=(*before, Turn(question=last.question, media=last.media, answer=text)),
         timings=dict(progress.timings),
     )
+
+
+def _turns_before(history: Any) -> tuple[Turn, ...]:
+    """Turns of a conversation to go on with."""
+    turns = history.turns if isinstance(history, Answer) else () if history is None else history
+    if not isinstance(turns, Sequence) or not all(isinstance(turn, Turn) for turn in turns):
+        raise PromptError(
+            f"got a history of type {type(history).__name__}, expected the last Answer, or its turns; messages with "
+            "roles take the place of the question"
+        )
+    return tuple(turns)
 
 
 def _own_media(question: Any) -> dict[str, Any]:

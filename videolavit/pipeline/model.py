@@ -35,7 +35,7 @@ from torch import Tensor
 
 from videolavit import __version__
 from videolavit.clip_tokens import ClipTokens
-from videolavit.config import to_dict
+from videolavit.config import to_dict, whole_number
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import RUN_TIME_OPTIONS, GenerationOptions
 from videolavit.language.conversation import Turn
@@ -311,9 +311,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         """Check what was asked for, find where each video begins, and generate clip after clip of all of them."""
         if sum(given is not None for given in (image, keyframe, after)) > 1:
             raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
-        if isinstance(clips, bool) or not isinstance(clips, int) or clips < 1:
-            raise ConfigError(f"got clips={clips}, expected at least 1")
-        work = Progress(progress)
+        clips, work = whole_number("clips", clips, at_least=1), Progress(progress)
         starts_with_image = image is not None or keyframe is not None
         writes = ("motion",) if starts_with_image and clips == 1 else ("keyframe", "motion")
         samples = sample_options(self, prompts, options, changes, after_image=image is not None, writes=writes)
@@ -548,10 +546,14 @@ class VideoLaVIT(PretrainedModel, Stories):
         Raises:
             PromptError: not exactly one of the two is given.
             MediaError: a file cannot be read.
+            ConfigError: an option is out of range, or an image is given with one of motion.
         """
         if (image is None) == (video is None):
             found = "neither image= nor video=" if image is None else "image= and video="
             raise PromptError(f"got {found}, expected one of them")
+        if image is not None and (motion_layers != 1 or keyframes == "adaptive"):
+            given = f"motion_layers={motion_layers}" if motion_layers != 1 else f"keyframes={keyframes}"
+            raise ConfigError(f"got {given} for an image, which has no motion; leave it out")
         options, work = self._options(None, {"patch_selection": patch_selection, "seed": seed}), Progress(progress)
         if image is not None:
             images = [read_image(one) for one in as_list_of_images(image)]
@@ -719,9 +721,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         seed: int,
         context: ContextOptions | Context,
     ) -> VisualEncoding:
-        max_clips = self.settings.max_clips if max_clips is None else max_clips
-        if isinstance(max_clips, bool) or not isinstance(max_clips, int) or max_clips < 1:
-            raise ConfigError(f"got max_clips={max_clips}, expected at least 1")
+        max_clips = self.settings.max_clips if max_clips is None else whole_number("max_clips", max_clips, at_least=1)
         if not isinstance(context, ContextOptions):
             context = ContextOptions(context=context)
         seed = seed if patch_selection == "gumbel" else 0  # else what was seen is found again whatever the seed
@@ -827,7 +827,7 @@ def _listed(prompt: Any) -> list[Any]:
 
 
 def _listed_questions(questions: Any) -> list[Any]:
-    if not isinstance(questions, Iterable):
+    if isinstance(questions, bytes | bytearray) or not isinstance(questions, Iterable):
         raise PromptError(f"got a question of type {type(questions).__name__}, expected a text, or a list of texts")
     return list(questions)
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from videolavit.clip import MotionField
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError
 
 __all__ = ["MotionEdit", "freeze", "mirror", "reverse", "scale"]
@@ -37,8 +38,12 @@ class MotionEdit:
     """Do not move at all."""
 
     def __post_init__(self) -> None:
-        if not abs(self.scale) <= _LARGEST_FACTOR:  # refuses what is not a number, too
-            raise ConfigError(f"got scale={self.scale}, expected a number from -{_LARGEST_FACTOR} to {_LARGEST_FACTOR}")
+        object.__setattr__(self, "scale", plain_number(self.scale))
+        is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
+        if not is_number or not abs(self.scale) <= _LARGEST_FACTOR:  # refuses NaN, too
+            raise ConfigError(
+                f"got scale={self.scale!r}, expected a number from -{_LARGEST_FACTOR} to {_LARGEST_FACTOR}"
+            )
 
     @property
     def changes_nothing(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import os
 import tempfile
@@ -175,10 +176,13 @@ class GeneratedVideo:
     def _repr_html_(self) -> str:
         """The video for a notebook: it plays by itself, again and again."""
         frames, height, width, _ = self.frames.shape
+        if not frames:
+            return html.escape(repr(self))
         data = base64.b64encode(encoded(self.frames, ".mp4", fps=self.fps)).decode("ascii")
         size = f'width="{2 * width if width <= 256 else width}"'
         source = f'<video {size} controls autoplay loop muted playsinline src="data:video/mp4;base64,{data}"></video>'
-        return f"{source}<br>{frames} frames of {height} x {width} at {self.fps:g} per second"
+        shown = "1 frame" if frames == 1 else f"{frames} frames"
+        return f"{source}<br>{shown} of {width} x {height} at {self.fps:g} per second"
 
     def save(
         self,

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
+from videolavit import __version__
 from videolavit.checkpoints.model_components import Components
 from videolavit.clip import Clip
 from videolavit.errors import CheckpointError, ConfigError, PromptError
@@ -241,7 +242,14 @@ def _open(model: Components, folder: Path) -> TokenMemory:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: is there already and is no memory of a video; name a new folder")
     width = model.answering.language_model.width if model.settings.visual_input == "continuous" else 0
-    return TokenMemory.create(folder, model.vocabulary, feature_width=width)
+    return TokenMemory.create(folder, model.vocabulary, feature_width=width, made_by=_made_by(model))
+
+
+def _made_by(model: Components) -> dict[str, Any]:
+    """The model as the metadata of results name it: by its folder's name, and not by where that is."""
+    name = model.components.name
+    shown = Path(name).name if Path(name).is_dir() else name
+    return {"made_by": f"videolavit {__version__}", "model": shown, "model_hash": model.components.hash}
 
 
 def _may_be_live(video: Any) -> bool:

@@ -19,7 +19,8 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from videolavit.checkpoints.model_components import Components
-from videolavit.errors import ConfigError, PromptError
+from videolavit.config import whole_number
+from videolavit.errors import PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
 from videolavit.language.generation_prompt import generation_prompt
@@ -54,8 +55,7 @@ class GenerationState:
     words: str = ""
 
     def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise ConfigError(f"got candidates={self.candidates}, expected at least 1")
+        object.__setattr__(self, "candidates", whole_number("candidates", self.candidates, at_least=1))
         if self.candidates > 1 and not self.words.strip():
             raise PromptError("several candidates are compared by the prompt's words; give it some, or take one")
 

@@ -20,6 +20,7 @@ __all__ = [
     "progress_bar",
     "readable_size",
     "sign_of_life",
+    "tell_written",
     "told_seconds",
     "until_words",
 ]
@@ -42,6 +43,12 @@ def is_quiet() -> bool:
 def print_json(document: Any) -> None:
     """The one thing that a command with `--json` prints on stdout."""
     print(json.dumps(document, indent=2))
+
+
+def tell_written(line: str) -> None:
+    """A line on stdout about what was written, unless `--quiet` was given."""
+    if not is_quiet():
+        print(printable(line))
 
 
 def printable(text: str, *, keep: str = "") -> str:

@@ -23,6 +23,9 @@ __all__ = ["MotionIndex", "measured"]
 _FORMAT = 1
 """To be raised when what is measured changes."""
 
+_FIELDS = ("file", "identity", "clips")
+"""Of a line; another file that has not all of them is none of ours."""
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -45,7 +48,7 @@ class MotionIndex:
         if path is not None and path.exists():
             try:
                 lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-                index.lines = {line["file"]: line for line in lines}
+                index.lines = {line["file"]: {name: line[name] for name in _FIELDS} for line in lines}
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise ConfigError(f"{path}: is no index of motion ({error}); name another file") from error
         return index

@@ -58,7 +58,7 @@ def tell(
     else:
         result.save(output, **options)
     if not json:
-        _line(result, output)
+        _line(result, output, len(result.frames))
     return _document(result, output)
 
 
@@ -71,12 +71,15 @@ def named(**sources: Source) -> dict[str, Any]:
     }
 
 
-def report(result: GeneratedImage | GeneratedVideo, output: Path, *, json: bool, **further: Any) -> None:
-    """Tell what was written; `further` facts go into the JSON document."""
+def report(
+    result: GeneratedImage | GeneratedVideo, output: Path, *, json: bool, num_frames: int | None = None, **further: Any
+) -> None:
+    """Tell what was written; `num_frames` if it is not the result's, and `further` facts for the JSON document."""
+    num_frames = len(result.frames) if num_frames is None else num_frames
     if json:
-        print_json(_document(result, output, **further))
+        print_json(_document(result, output, num_frames=num_frames, **further))
     else:
-        _line(result, output)
+        _line(result, output, num_frames)
 
 
 def _document(result: GeneratedImage | GeneratedVideo, output: Path, **further: Any) -> dict[str, Any]:
@@ -86,10 +89,10 @@ def _document(result: GeneratedImage | GeneratedVideo, output: Path, **further: 
     return {"output": str(output), **size, **further, **facts}
 
 
-def _line(result: GeneratedImage | GeneratedVideo, output: Path) -> None:
+def _line(result: GeneratedImage | GeneratedVideo, output: Path, num_frames: int) -> None:
     if is_quiet():
         return
-    num_frames, height, width, _ = result.frames.shape
+    _, height, width, _ = result.frames.shape
     frames = "1 image" if num_frames == 1 else f"{num_frames} frames"
     seed = _seed(result.metadata)
     told = f"{output}: {frames} of {width} x {height} in {_took(result.timings)}"

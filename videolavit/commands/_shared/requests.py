@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import secrets
 import sys
@@ -26,6 +27,7 @@ __all__ = ["HowMany", "Request", "answer_requests", "new_seed", "read_prompts"]
 _MOST_LETTERS = 2**20
 """In a file of prompts; a longer one is refused, and not cut off."""
 _SEEDS = 2**31
+"""Seeds that are drawn; one that somebody chose may be any whole number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,7 @@ class HowMany:
         stems = [one or Path(next(filter(None, sources), "result")).stem for one in asked]
         paths = files.paths(stems, extension, *sources)
         return [
-            Request(prompt=one, seed=(seed + k) % _SEEDS, output=path)
+            Request(prompt=one, seed=seed + k, output=path)
             for k, (one, path) in enumerate(zip(asked, paths, strict=True))
         ]
 
@@ -109,7 +111,7 @@ def read_prompts(file: Path) -> list[str]:
         PromptError: there is none.
     """
     try:
-        text = sys.stdin.read(_MOST_LETTERS + 1) if file == Path("-") else file.read_bytes().decode("utf-8-sig")
+        text = _start_of(file).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise MediaError(f"{file}: no such file; relative paths start at {os.getcwd()!r}") from error
     except OSError as error:
@@ -117,8 +119,25 @@ def read_prompts(file: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise MediaError(f"{file}: is no text; expected a prompt in each line") from error
     if len(text) > _MOST_LETTERS:
-        raise MediaError(f"{file}: has more than {_MOST_LETTERS} letters; give fewer prompts at a time")
+        raise _too_long(file)
     prompts = [line.strip() for line in text.splitlines() if line.strip()]
     if not prompts:
         raise PromptError(f"{file}: has no prompt; expected one in each line")
     return prompts
+
+
+def _start_of(file: Path) -> bytes:
+    """The bytes of a file or of stdin; one that is too large for prompts is not read to its end."""
+    most = 4 * _MOST_LETTERS + len(codecs.BOM_UTF8)
+    if file == Path("-"):
+        data = sys.stdin.buffer.read(most + 1)
+    else:
+        with file.open("rb") as opened:
+            data = opened.read(most + 1)
+    if len(data) > most:
+        raise _too_long(file)
+    return data
+
+
+def _too_long(file: Path) -> MediaError:
+    return MediaError(f"{file}: has more than {_MOST_LETTERS} letters; give fewer prompts at a time")

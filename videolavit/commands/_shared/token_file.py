@@ -59,7 +59,7 @@ def _text(file: str) -> str:
                 data = opened.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise MediaError(f"{file}: is larger than the {MOST_BYTES} bytes that tokens may take")
-        return data.decode()
+        return data.decode("utf-8-sig")  # some editors begin a text with a mark
     except UnicodeDecodeError as error:
         raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes") from error
     except FileNotFoundError as error:

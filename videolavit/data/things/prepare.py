@@ -42,7 +42,7 @@ class ThingsData:
     wordings: int = 8
     """Captions of each video; a quarter as many more say how a thing moves and leave open what it is."""
     question_drawings: int = 4
-    """How often a question of each kind is drawn for a video; the different ones are kept."""
+    """Draws of a question of each kind for a video; the different ones are kept."""
 
 
 def prepare_things(data: ThingsData, folder: Path, *, jobs: JobOptions = ALONE, videos_per_shard: int = 500) -> None:

@@ -26,6 +26,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
+from videolavit.config import plain_number
 from videolavit.errors import MediaError, OutputError
 from videolavit.video.io.open import open_video
 
@@ -97,8 +98,9 @@ def write_video(
         ".jpeg": partial(_write_sheet, columns=columns),
     }
     check_output(path)
-    if not LEAST_FPS <= fps <= MOST_FPS:
-        raise OutputError(f"got fps {fps}, expected {LEAST_FPS} to {MOST_FPS}")
+    fps = plain_number(fps)
+    if not isinstance(fps, int | float | Fraction) or not LEAST_FPS <= fps <= MOST_FPS:
+        raise OutputError(f"got fps {fps!r}, expected a number from {LEAST_FPS} to {MOST_FPS}")
     note = json.dumps(dict(metadata or {}), sort_keys=True, default=str)
     write = writers[path.suffix.lower()]
     with complete_or_absent(path) as unfinished:
