@@ -59,7 +59,7 @@ def running(app):
         yield url
     finally:
         server.should_exit = True
-        thread.join(60)
+        thread.join(10)  # it is a daemon: what still holds a connection does not hold up the tests
 
 
 def wait_until_ready(address: str, key: str = KEY, seconds: float = 240) -> None:

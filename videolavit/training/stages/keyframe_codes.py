@@ -1,4 +1,4 @@
-"""What the stages that learn from a keyframe and its codes share: the frozen parts, and the samples.
+"""Base of the stages that learn from a keyframe and its codes: the frozen parts, and the samples.
 
 The visual tokenizer and the autoencoder are frozen, so a keyframe is its codes and its latents to these stages. Latent
 shards hold both (`videolavit prepare latents --visual-tokenizer`), and the images need not be encoded again.
@@ -120,7 +120,7 @@ class ReadsKeyframeCodes(ReadsShards):
 def codes_and_latents(
     batch: dict[str, Tensor], tokenizer: VisualTokenizer, vae: Any, *, with_merged: bool = False
 ) -> dict[str, Tensor]:
-    """What the frozen parts make of a batch of images; latent shards hold that already, floats in half precision.
+    """Output of the frozen parts for a batch of images; latent shards hold that already, floats in half precision.
 
     `latents`: (batch, channels, rows, cols), scaled. `codes`: (batch, patches), those of the kept patches in order,
     then `NO_CODE`. `objects`: (batch, patches down, patches across), where an object is. `merged`, if asked for:
@@ -137,7 +137,7 @@ def codes_and_latents(
 
 
 def decoded_features(codes: Tensor, tokenizer: VisualTokenizer, decoder: ConditionDecoder) -> tuple[Tensor, Tensor]:
-    """What the condition decoder makes of codes, (batch, patches, width); and which images have any code."""
+    """Output of the condition decoder for codes, (batch, patches, width); and which images have any code."""
     return features_of_vectors(tokenizer.code_vectors(codes.clamp(min=0).long()), codes != NO_CODE, decoder)
 
 

@@ -203,7 +203,7 @@ class KeyframeDetokenizerTraining(nn.Module):
             trained.requires_grad_(True)
 
     def trained_decoder(self) -> dict[str, nn.Module]:
-        """What learns of the condition decoder, by its name in a model."""
+        """Trained parts of the condition decoder, by their names in a model."""
         decoder = self.detokenizer.condition_decoder
         if self.stage.whole_decoder:
             return {"condition_decoder": decoder}
