@@ -315,13 +315,13 @@ def test_keyframes_of_things_have_labels_and_later_clips_no_size(sources: Source
 
 def test_a_question_about_two_things_that_change_what_they_do_has_one_answer():
     asked = 0
-    for seed in range(12, 32):  # in 17 both move up, and before that one of them left, the other one right
+    for seed in range(12, 20):  # in 17 both move up, and before that one of them left, the other one right
         scene = sample_scene(seed, SceneOptions(things=24, num_clips=2, num_things=2))
         answers: dict[str, str] = {}
         for question in (question for drawing in range(6) for question in questions(scene, drawing, 24)):
             asked += question.topic == "before and after"
             assert answers.setdefault(question.text, question.answer) == question.answer
-    assert asked > 20
+    assert asked > 8
 
 
 def test_several_drawings_of_questions_are_different_ones_with_right_answers():

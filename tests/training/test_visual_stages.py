@@ -397,6 +397,8 @@ def test_codes_learn_what_patches_look_like_from_latents_with_features(shards, t
         codebook=CodebookConfig(warm_up_steps=5, revive_every=10, decay=0.9),
     )
     module = stage.build()
+    with torch.no_grad():
+        module.tokenizer.selector.out_proj.bias.copy_(torch.tensor([5.0, -5.0]))  # keeps nearly every patch
     write_artifact(
         tmp_path / "codes", {"visual_tokenizer": module.tokenizer, "condition_decoder": module.condition_decoder}
     )

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
@@ -125,9 +125,9 @@ def _through_model(config: Config, output: Path) -> None:
 
 
 def _report(result: Reconstruction, config: Config, output: Path) -> None:
-    quality = {"psnr_db": result.psnr_db, "ssim": result.ssim}
-    rates = {"ids_per_second": result.ids_per_second, "bits_per_second": result.bits_per_second}
-    report(result, output, json=config.json, **quality, **rates)
+    facts: dict[str, Any] = {"psnr_db": result.psnr_db, "ssim": result.ssim}
+    facts |= {"ids_per_second": result.ids_per_second, "bits_per_second": result.bits_per_second}
+    report(result, output, json=config.json, **facts)
     if not config.json:
         print(f"  {result.psnr_db:.2f} dB PSNR, {result.ssim:.3f} SSIM against the original at the same size")
         print(f"  {result.ids_per_second:.1f} ids and {result.bits_per_second:.0f} bits for a second of video")
