@@ -24,6 +24,7 @@ from videolavit.nn.attention import AttendProcessor
 from videolavit.training.blocks import convolve_channels_last
 from videolavit.training.optimisers import build_optimisers
 from videolavit.training.presets import THINGS
+from videolavit.training.stages.keyframe_codes import OBJECT_PATCH
 
 BATCH = 32
 
@@ -40,7 +41,7 @@ def main() -> None:
     batch = {
         "images": torch.randn(BATCH, 3, size, size),
         "drawn": torch.randint(0, 256, (BATCH, stage.height, stage.width, 3), dtype=torch.uint8),
-        "objects": torch.zeros(BATCH, 16, 16, dtype=torch.bool),
+        "objects": torch.zeros(BATCH, stage.height // OBJECT_PATCH, stage.width // OBJECT_PATCH, dtype=torch.bool),
     }
     optimisers = build_optimisers(module, stage.training)
     for group in (group for optimiser in optimisers for group in optimiser.param_groups):

@@ -13,6 +13,7 @@ to the decoded ones is what merging, codes and the condition decoder lose. `--co
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,7 +73,7 @@ def measure(options: argparse.Namespace) -> None:
     print(f"{(held['codes'] != NO_CODE).sum(1).float().mean():.1f} codes to a held-out keyframe")
     print(f"{'a linear map reads':36} {'unread':>8} {'of objects':>11}")
     for name, features in (("vision encoder", "encoder"), ("condition decoder, from codes", "decoded")):
-        weights = fit(fitted[features], per_patch(fitted["latents"]))
+        weights = fit(fitted[features], per_patch(fitted["latents"], fitted[features].shape[1]))
         everywhere, objects = unread(predict(held[features], weights), held)
         print(f"{name:36} {everywhere:8.3f} {objects:11.3f}")
 
@@ -91,9 +92,9 @@ def keyframes(stage: ConditionDecoderStage, module: ConditionDecoderTraining, co
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def per_patch(latents: Tensor, patches: int = 8) -> Tensor:
-    """Latents of each patch as one row, (keyframes, patches, numbers)."""
-    side = latents.shape[2] // patches
+def per_patch(latents: Tensor, patches: int) -> Tensor:
+    """Latents of each of a square of patches as one row, (keyframes, patches, numbers)."""
+    side = latents.shape[2] // math.isqrt(patches)
     return rearrange(latents.float(), "b c (r h) (s w) -> b (r s) (c h w)", h=side, w=side)
 
 
@@ -117,9 +118,11 @@ def unread(predicted: Tensor, held: dict[str, Tensor]) -> tuple[float, float]:
     """Share of the variance that is missed, of all and of objects."""
     latents = held["latents"].float()
     mean = latents.mean((0, 2, 3), keepdim=True).expand_as(latents)
-    objects = per_patch(shares_of_objects(held)[:, None].expand_as(latents))
-    errors = (predicted - per_patch(latents)).square()
-    spread = (per_patch(latents) - per_patch(mean)).square()
+    true, mean, objects = (
+        per_patch(values, predicted.shape[1])
+        for values in (latents, mean, shares_of_objects(held)[:, None].expand_as(latents))
+    )
+    errors, spread = (predicted - true).square(), (true - mean).square()
     everywhere = errors.sum() / spread.sum()
     return everywhere.item(), ((errors * objects).sum() / (spread * objects).sum()).item()
 

@@ -62,6 +62,8 @@ def test_a_misspelt_stage_or_option_is_bad_usage(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "pretrainin"]) == 2
     assert "did you mean pretraining" in capsys.readouterr().err
+    assert cli.main(["train", "condition_decoder", "--preset", "tiny"]) == 2
+    assert "no stage 'condition_decoder'; add --preset things" in capsys.readouterr().err
     assert cli.main(["train", "pretraining", "--training.stepz", "3"]) == 2
     assert "stepz" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -22,6 +22,7 @@ from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.tokenizers.vit import VisionTransformerConfig
 from videolavit.training.latents import LatentClips, prepare_latents
 from videolavit.training.loop import train
+from videolavit.training.presets import THINGS
 from videolavit.training.stages.condition_decoder import ConditionDecoderStage
 from videolavit.training.stages.keyframe_codes import NO_CODE, codes_and_latents
 from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerStage, KeyframeUNetConfig
@@ -427,12 +428,34 @@ def test_codes_learn_what_patches_look_like_from_latents_with_features(shards, t
         replace(prepared, trains_codes=False).samples()
 
 
-def test_features_are_kept_for_presets_with_a_stage_that_trains_codes(shards, tmp_path):
+def test_the_command_keeps_features_for_presets_with_a_stage_that_trains_codes(shards, tmp_path):
+    parts = tmp_path / "parts"
     task = prepare.Latents(
-        data=shards, output=tmp_path / "latents", autoencoder=tmp_path, visual_tokenizer=tmp_path, with_features=True
+        data=shards,
+        output=tmp_path / "latents",
+        autoencoder=parts,
+        visual_tokenizer=parts,
+        with_features=True,
+        num_clips=2,
     )
     with pytest.raises(ConfigError, match="give --preset things"):
         prepare.run(prepare.Config(task=task))
+    assert not task.output.exists()
+    module = THINGS["condition_decoder"].build()
+    write_artifact(
+        parts,
+        {
+            "visual_tokenizer": module.tokenizer,
+            "condition_decoder": module.condition_decoder,
+            "keyframe_vae": module.vae,
+        },
+    )
+    assert prepare.run(prepare.Config(task=replace(task, preset="things"))) == 0
+    stage = replace(THINGS["condition_decoder"], tokenizer=str(parts), autoencoder=str(parts), data=str(task.output))
+    sample = stage.samples()[0]
+    vit = module.tokenizer.config.vit
+    assert sample["merged"].shape == (vit.num_patches, vit.width)
+    assert ((sample["merged"] != 0).any(1) == (sample["codes"] != NO_CODE)).all()
 
 
 def test_the_condition_decoder_needs_whole_latents_to_a_patch(shards):

@@ -124,12 +124,15 @@ def _stage(config: Config) -> Any:
     import tyro
 
     from videolavit.commands._shared.arguments import quiet_parse
-    from videolavit.training.presets import stages_of
+    from videolavit.training.presets import PRESETS, stages_of
 
     stages = stages_of(config.preset)
     if config.stage not in stages:
-        close = difflib.get_close_matches(config.stage, stages, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"stages are {', '.join(stages)}"
+        if having := [name for name, others in PRESETS.items() if config.stage in others]:
+            hint = f"add --preset {' or --preset '.join(having)}"
+        else:
+            close = difflib.get_close_matches(config.stage, stages, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"stages are {', '.join(stages)}"
         raise ConfigError(f"the preset {config.preset} has no stage {config.stage!r}; {hint}")
     default: Any = stages[config.stage]
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)

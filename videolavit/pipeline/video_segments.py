@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from videolavit.checkpoints.model_components import Components
 from videolavit.clip import Clip
 from videolavit.clip_tokens import ClipTokens
-from videolavit.config import plain_number
+from videolavit.config import whole_number
 from videolavit.errors import ConfigError, LimitError, MediaError
 from videolavit.generation_options import GenerationOptions
 from videolavit.pipeline.clip_decoder import Detokenizer, EncodedClip
@@ -54,9 +54,7 @@ class Recoding:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"got {name}={getattr(self, name)!r}, expected {' or '.join(map(repr, known))}")
-        object.__setattr__(self, "max_clips", plain_number(self.max_clips))
-        if isinstance(self.max_clips, bool) or not isinstance(self.max_clips, int) or self.max_clips < 1:
-            raise ConfigError(f"got max_clips={self.max_clips!r}, expected a whole number of at least 1")
+        object.__setattr__(self, "max_clips", whole_number("max_clips", self.max_clips, at_least=1))
 
     @classmethod
     def among(cls, changes: Mapping[str, Any]) -> tuple[Recoding, dict[str, Any]]:

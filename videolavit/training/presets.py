@@ -254,9 +254,9 @@ THINGS: dict[str, Any] = {
     "instruction_tuning": _in_company(TINY["instruction_tuning"]),
 }
 """The tiny model for the world of things, shapes and photographs: the same sizes but for the codes of images, what
-decodes them, and a finer map for the keyframe UNet. The condition decoder learns from latents before that UNet does, by
-Muon as the UNet and the language model do; motion compensation is learnt, and several questions about a video are
-trained on at once."""
+decodes them, and a finer map for the keyframe UNet. Codes and condition decoder learn from latents before that UNet
+does, by Muon as the UNet and the language model do; motion compensation is learnt, and several questions about a video
+are trained on at once."""
 
 THINGS_SETTINGS = replace(TINY_SETTINGS, frames=replace(TINY_SETTINGS.frames, num_inference_steps=0))
 """Settings of models of things: frames are those of learned compensation."""

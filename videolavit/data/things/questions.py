@@ -47,8 +47,8 @@ def questions(scene: Scene, seed: int, num_things: int = len(THINGS)) -> list[Qu
 def distinct_questions(scene: Scene, seed: int, drawings: int, num_things: int = len(THINGS)) -> list[Question]:
     """The different ones of several drawings of `questions`, the first drawing first.
 
-    A kind with one wording comes once, a question of yes and no about a thing or a place that is not there as often as
-    another one is drawn: it takes many of these to learn to look instead of to guess.
+    What can be asked in one way comes once. Yes or no is asked of another thing or place in each drawing, and it takes
+    many of these to learn to look instead of to guess.
     """
     found: dict[str, Question] = {}
     for number in range(drawings):

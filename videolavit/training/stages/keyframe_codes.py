@@ -31,6 +31,7 @@ from videolavit.video.io.pixels import resize_image
 
 __all__ = [
     "NO_CODE",
+    "OBJECT_PATCH",
     "ReadsKeyframeCodes",
     "codes_and_latents",
     "decoded_features",
