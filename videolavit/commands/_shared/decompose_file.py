@@ -92,6 +92,7 @@ def decompose_file(job: Job, progress: Progress | None = None) -> Outcome:
         refuse_pipe(job.source)
         earlier = None if job.redo else _complete(job)
         if earlier is not None:
+            shutil.rmtree(Path(job.folder, UNFINISHED), ignore_errors=True)  # of a run that was killed at its very end
             return Outcome(source=job.source, folder=job.folder, status="unchanged", num_clips=len(earlier["clips"]))
         metadata = _work(job, started, progress or (lambda num_ticks, info: None))
     except Exception as error:
