@@ -164,10 +164,10 @@ def write_model_folder(recipe: Recipe) -> None:
 
 def ship_model(recipe: Recipe) -> None:
     """The model folder into the package."""
-    from videolavit.checkpoints.shipped import SHIPPED_MODEL
     from videolavit.checkpoints.writing import new_folder
+    from videolavit.shipped import FOLDER
 
-    with new_folder(SHIPPED_MODEL, overwrite=True) as target:
+    with new_folder(FOLDER / "tiny", overwrite=True) as target:
         shutil.copytree(recipe.folder / "model", target, dirs_exist_ok=True)
 
 

@@ -22,8 +22,8 @@ def videos() -> Path:
 @pytest.fixture(scope="session")
 def shipped_model() -> Path:
     """Folder of the model that `VideoLaVIT.from_pretrained()` opens; tests that need it skip where it is missing."""
-    from videolavit.checkpoints.shipped import SHIPPED_MODEL
+    from videolavit.shipped import DEFAULT_MODEL, FOLDER
 
-    if not (SHIPPED_MODEL / "config.json").is_file():
+    if not (FOLDER / DEFAULT_MODEL / "config.json").is_file():
         pytest.skip("this checkout has no shipped model; `python recipes/tiny.py --ship` makes it")
-    return SHIPPED_MODEL
+    return FOLDER / DEFAULT_MODEL

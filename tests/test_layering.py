@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "videolavit"
 
 ORDER = [
     "errors",
+    "shipped",
     "plugins",
     "config",
     "old_names",

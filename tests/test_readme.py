@@ -17,8 +17,7 @@ from checkpoints.small_release import write_playable_release
 from movies import write_movie
 from pages import PROJECT, Block, blocks, pages
 
-from videolavit import cli
-from videolavit.checkpoints import shipped
+from videolavit import cli, shipped
 
 OWN_TESTS = {"extending.md"}
 """Pages whose blocks are files of a plug-in: tests/test_extending.py."""
@@ -54,8 +53,8 @@ def test_examples_run(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     if page == COMMAND_LINE:  # many examples: a model that computes little stands in for the shipped one
         write_quick_release(tmp_path / "released")
-        assert cli.main(["convert", "released", "stand-in"]) == 0
-        monkeypatch.setattr(shipped, "SHIPPED_MODEL", tmp_path / "stand-in")
+        assert cli.main(["convert", "released", "stand-in/tiny"]) == 0
+        monkeypatch.setattr(shipped, "FOLDER", tmp_path / "stand-in")
     elif "checkpoint" in page.read_text():
         write_quick_release(tmp_path / "checkpoint")
     run_examples(page)

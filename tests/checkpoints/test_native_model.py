@@ -4,6 +4,7 @@ model."""
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from checkpoints.small_release import write_playable_release
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from safetensors.torch import load_file
 
-from videolavit.checkpoints import convert, open_checkpoint, shipped
+from videolavit import shipped
+from videolavit.checkpoints import convert, open_checkpoint
 from videolavit.checkpoints.components import ModelComponents
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.video_detokenizer import VideoOptions
@@ -172,10 +174,10 @@ def test_a_hash_tells_contents_apart_and_nothing_else(native, release, tmp_path)
 
 
 def test_the_model_of_the_package_is_opened_without_a_name(native, tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "SHIPPED_MODEL", tmp_path / "missing")
-    with pytest.raises(CheckpointError, match=r"has no model; name one, or train it with `python recipes/tiny\.py"):
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    with pytest.raises(CheckpointError, match=r"no model of that name; .* with `python recipes/tiny\.py"):
         VideoLaVIT.from_pretrained()
-    monkeypatch.setattr(shipped, "SHIPPED_MODEL", native)
+    shutil.copytree(native, tmp_path / "tiny")
     assert VideoLaVIT.from_pretrained().settings == SETTINGS
 
 

@@ -137,7 +137,7 @@ def test_damaged_files_of_a_model_are_named(tmp_path, capsys):
     import shutil
 
     from videolavit.checkpoints import native
-    from videolavit.checkpoints.shipped import shipped_model
+    from videolavit.shipped import shipped_model
 
     folder = tmp_path / "model"
     shutil.copytree(shipped_model(), folder)

@@ -9,13 +9,13 @@ import torch
 from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.components import ModelComponents
 from videolavit.checkpoints.model_components import Components
-from videolavit.checkpoints.shipped import named_model
 from videolavit.clip import MotionField
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.generation_options import GenerationOptions
 from videolavit.pipeline.clip_decoder import ClipDecoder
 from videolavit.progress import Progress
+from videolavit.shipped import named_model
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)

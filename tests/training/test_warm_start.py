@@ -9,11 +9,11 @@ import torch
 from videolavit.checkpoints import open_checkpoint
 from videolavit.checkpoints.artifacts import load_artifact, load_autoencoder, load_text_tokenizer, weights_files
 from videolavit.checkpoints.registry import load_component
-from videolavit.checkpoints.shipped import SHIPPED_MODEL
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards
 from videolavit.data.prepare_videos import ShapesData, shapes_record
 from videolavit.data.shards import write_shard
 from videolavit.errors import CheckpointError
+from videolavit.shipped import shipped_model
 from videolavit.tokenizers.codebook import CodebookConfig
 from videolavit.training.language_parts import load_language
 from videolavit.training.loop import train
@@ -35,7 +35,7 @@ def shards(tmp_path_factory):
 
 
 def shipped(name):
-    return load_component(open_checkpoint(SHIPPED_MODEL).part(name))
+    return load_component(open_checkpoint(shipped_model()).part(name))
 
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)
@@ -112,7 +112,7 @@ def test_the_parts_of_a_model_are_taken_like_exports(shards, tmp_path):
     assert [file.is_file() for file in weights_files("keyframe_vae", "tiny")] == [True]
     options = TokenizeOptions(visual_tokenizer="tiny", motion_tokenizer="tiny", num_text=len(words))
     reader = tokenize_shards(shards, tmp_path / "tokens", options)
-    assert reader.vocabulary == open_checkpoint(SHIPPED_MODEL).vocabulary
+    assert reader.vocabulary == open_checkpoint(shipped_model()).vocabulary
 
 
 @pytest.mark.parametrize("rank", [0, 2], ids=["all weights", "lora"])
@@ -140,9 +140,9 @@ def test_instruction_tuning_goes_on_from_a_whole_model(shards, tmp_path, rank):
 
 def test_what_is_not_trained_anew_comes_from_a_whole_model(tmp_path):
     names = [field.name for field in fields(ModelExports) if field.name != "video_compensation"]  # has none
-    settings = open_checkpoint(SHIPPED_MODEL).settings
+    settings = open_checkpoint(shipped_model()).settings
     write_model(ModelExports(**dict.fromkeys(names, "tiny")), tmp_path / "model", settings, dtype=torch.float16)
-    again, expected = open_checkpoint(tmp_path / "model"), open_checkpoint(SHIPPED_MODEL)
+    again, expected = open_checkpoint(tmp_path / "model"), open_checkpoint(shipped_model())
     assert again.settings == expected.settings
     for name in ("language_model", "visual_tokenizer", "keyframe_unet", "video_unet", "video_vae"):
         stored = expected.part(name).tensors

@@ -31,12 +31,12 @@ from videolavit.checkpoints.registry import (
     live_component,
     load_component,
 )
-from videolavit.checkpoints.shipped import named_model
 from videolavit.checkpoints.source import read_json
 from videolavit.config import load_config
 from videolavit.errors import CheckpointError
 from videolavit.language import text_tokenizer
 from videolavit.settings import ModelSettings
+from videolavit.shipped import named_model
 from videolavit.vocabulary import Vocabulary
 
 __all__ = [

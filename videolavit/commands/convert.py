@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from videolavit.commands._shared.console import print_json, tell_written
+from videolavit.shipped import named_model
 
 __all__ = ["Config", "run"]
 
@@ -28,7 +29,7 @@ class Config:
     """Options of `videolavit convert`."""
 
     source: Annotated[str, Positional]
-    """Folder of a checkpoint in either layout, its name on the Hugging Face hub, or tiny."""
+    """Folder of a checkpoint in either layout, its name on the Hugging Face hub, tiny or things."""
     target: Annotated[str, Positional]
     """Folder to write; must not exist, or be empty."""
     layout: Literal["native", "released"] = "native"
@@ -46,7 +47,6 @@ def run(config: Config) -> int:
     import torch
 
     from videolavit.checkpoints.convert import convert
-    from videolavit.checkpoints.shipped import named_model
 
     started = time.monotonic()
     dtype = None if config.dtype is None else getattr(torch, config.dtype)

@@ -28,6 +28,7 @@ from videolavit.commands._shared.installed import Library, extras_for_users, lib
 from videolavit.commands._shared.machine import Machine, look_at_machine
 from videolavit.commands._shared.model_options import ModelOptions
 from videolavit.errors import ConfigError, VideoLaVITError
+from videolavit.shipped import DEFAULT_MODEL, RECIPES, named_model
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from videolavit.checkpoints.registry import StoredComponent
 
 __all__ = ["Config", "run"]
-
-SHIPPED_NAME = "tiny"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +70,7 @@ class Model:
 
 def run(config: Config) -> int:
     """Look at everything; the exit code says whether all is well."""
-    if config.model.model not in (None, SHIPPED_NAME) and not Path(config.model.model or "").is_dir():
+    if config.model.model not in (None, *RECIPES) and not Path(config.model.model or "").is_dir():
         raise ConfigError(f"{config.model.model}: is no folder; doctor looks at checkpoints on this machine only")
     known = extras_for_users()
     if unknown := set(config.tasks) - set(known):
@@ -96,9 +95,8 @@ def run(config: Config) -> int:
 def _look_at_model(options: ModelOptions, device: torch.device) -> Model:
     from videolavit.checkpoints import COMPONENTS, open_checkpoint
     from videolavit.checkpoints.footprint import TASKS, part_size, task_memory
-    from videolavit.checkpoints.shipped import named_model
 
-    checkpoint, dtype = open_checkpoint(named_model(options.model or SHIPPED_NAME)), options.chosen_dtype
+    checkpoint, dtype = open_checkpoint(named_model(options.model or DEFAULT_MODEL)), options.chosen_dtype
     parts = {name: checkpoint.part(name) for name in checkpoint.held() if name in COMPONENTS}
     sizes = {
         name: part_size(part, dtype=dtype or _usual_dtype(part, device), quantize=options.quantize)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from videolavit.demo.examples import EXAMPLES, NO_EXAMPLES, Examples
 from videolavit.demo.model_calls import ModelCalls
 from videolavit.demo.saved_results import SavedResults
 from videolavit.errors import MediaError, PromptError
@@ -48,9 +49,9 @@ class PageContext:
         return self.services.has_keys
 
     @property
-    def is_small(self) -> bool:
-        """True if it is the small model of this package, which knows moving shapes alone."""
-        return self.services.model_name == "tiny"
+    def examples(self) -> Examples:
+        """Texts for what the model knows."""
+        return EXAMPLES.get(self.services.model_name, NO_EXAMPLES)
 
     async def check_upload(self, path: str | None, what: str) -> str:
         """The path of an upload that the server's gate for media has read as a whole, in a process of its own.

@@ -74,7 +74,7 @@ def theme() -> gr.themes.Base:
 
 
 def _header(context: PageContext) -> str:
-    knows = "Small model of this package: it knows simple shapes that move, nothing else." if context.is_small else ""
+    knows = context.examples.knows
     return (
         "<h1>videolavit</h1><p>A video is a few <b>keyframes</b>, what is seen, and <b>motion</b>, how it moves. "
         "Both become tokens between words, so either can be read, written and changed alone.</p>"

@@ -15,7 +15,7 @@ from videolavit.checkpoints.hooks import compile_steps, quantizer_of
 from videolavit.checkpoints.hub import CARD_FILE, HubAccess, model_card, upload
 from videolavit.checkpoints.model_components import Components
 from videolavit.checkpoints.placement import floating_dtype, usable_device
-from videolavit.checkpoints.shipped import named_model, shipped_model
+from videolavit.shipped import named_model, shipped_model
 
 if TYPE_CHECKING:
     from typing import Self

@@ -17,6 +17,7 @@ from ray import serve  # pyright: ignore[reportMissingImports]
 from videolavit.errors import ConfigError
 from videolavit.server.key_file import read_keys
 from videolavit.server.server_config import ServerConfig
+from videolavit.shipped import DEFAULT_MODEL
 
 __all__ = ["app", "build"]
 
@@ -37,7 +38,7 @@ def _config(model: str | None) -> ServerConfig:
     return ServerConfig(
         keys=read_keys(Path(keys)) if keys else (),
         store=Path(tempfile.mkdtemp(prefix="videolavit-")),
-        model_name=Path(model).name if model else "tiny",
+        model_name=Path(model).name if model else DEFAULT_MODEL,
         hosts=("*",),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from videolavit.errors import ConfigError
 from videolavit.server.engine import EngineConfig
 from videolavit.server.request_limits import RequestLimits
+from videolavit.shipped import DEFAULT_MODEL
 
 __all__ = ["ServerConfig"]
 
@@ -20,7 +21,7 @@ class ServerConfig:
     """Folder for videos; one server at a time uses it."""
     memories: Path | None = None
     """Folder of the memories of long videos that clients may name."""
-    model_name: str = "tiny"
+    model_name: str = DEFAULT_MODEL
     """By which clients call the model."""
     keys: tuple[str, ...] = ()
     """Without any, everybody may use the server."""

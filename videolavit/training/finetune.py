@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from videolavit.checkpoints.artifacts import load_text_tokenizer, open_artifact
-from videolavit.checkpoints.shipped import SHIPPED_NAME
 from videolavit.data.made_of import claim
 from videolavit.data.prepare_tokens import TokenizeOptions, tokenize_shards, tokenize_videos
 from videolavit.data.prepare_videos import ShapesData, prepare_shapes
@@ -24,6 +23,7 @@ from videolavit.data.video_files import VideoFiles
 from videolavit.data.video_lists import NamedVideo, named_videos
 from videolavit.errors import CheckpointError, ConfigError, MediaError, VideoLaVITError
 from videolavit.jobs.shard_jobs import JobOptions
+from videolavit.shipped import DEFAULT_MODEL
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageTraining
 from videolavit.training.language_parts import load_language, save_language
@@ -50,8 +50,8 @@ _LATEST_SEED = 5_000_000
 class FinetuneOptions:
     """Options of one run. The rate is a third of the tiny model's own, so that little is forgotten."""
 
-    model: str = SHIPPED_NAME
-    """Model to start from: a folder, a hub id, or "tiny"."""
+    model: str = DEFAULT_MODEL
+    """Model to start from: a folder, a hub id, or one of the package, such as "tiny"."""
     steps: int = 200
     batch_size: int = 16
     learning_rate: float = 3e-4
@@ -246,7 +246,7 @@ def _shown(video: NamedVideo, settings: ModelSettings) -> Iterator[Record]:
 
 def _old_tokens(work: Path, options: FinetuneOptions, settings: ModelSettings, num_text: int) -> str:
     """Token shards of what the model knew; empty where there are none to be had."""
-    if options.old_tokens or options.model != SHIPPED_NAME or not (options.old_videos and options.old_share):
+    if options.old_tokens or options.model != DEFAULT_MODEL or not (options.old_videos and options.old_share):
         return options.old_tokens
     clips = tuple(range(1, settings.max_clips))
     data = ShapesData(

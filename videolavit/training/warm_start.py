@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from videolavit.checkpoints import open_checkpoint
-from videolavit.checkpoints.shipped import named_model
 from videolavit.errors import CheckpointError
+from videolavit.shipped import named_model
 
 __all__ = ["warm_start"]
 

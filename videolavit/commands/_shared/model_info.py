@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import videolavit
 from videolavit.commands._shared.console import readable_size
 from videolavit.errors import CheckpointError
 from videolavit.old_names import current_names
+from videolavit.shipped import FOLDER, RECIPES
 
 __all__ = ["ModelInfo", "look_at_model", "model_folder"]
 
@@ -66,10 +66,10 @@ def _wrapped(name: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def model_folder(name: str) -> Path | None:
-    """Folder of a model by its name, if it is one; a file or folder of that name comes before the package's model."""
+    """Folder of a model by its name, if it is one; a file or folder comes before a model of the package."""
     path = Path(name)
-    if name == "tiny" and not path.exists():
-        return Path(videolavit.__file__).parent / "assets" / name
+    if name in RECIPES and not path.exists():
+        return FOLDER / name
     return path if (path / _CONFIG).is_file() else None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from videolavit.commands._shared.console import sign_of_life
+from videolavit.shipped import named_model
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +22,9 @@ __all__ = ["ModelOptions", "open_model"]
 class ModelOptions:
     """Model, device and precision."""
 
-    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny")] = None
-    """A checkpoint: a folder, owner/name on the Hugging Face hub, or tiny: the one of this package (default)."""
+    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny|things")] = None
+    """A checkpoint: a folder, owner/name on the Hugging Face hub, or a model of this package: tiny, which knows
+    moving shapes (default), or things, which knows 24 things in real places, too."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Branch, tag or commit on the hub."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
@@ -56,7 +58,6 @@ def open_model(options: ModelOptions) -> VideoLaVIT:
 
 
 def _opened(options: ModelOptions) -> VideoLaVIT:
-    from videolavit.checkpoints.shipped import named_model
     from videolavit.pipeline import VideoLaVIT
 
     source = () if options.model is None else (named_model(options.model),)

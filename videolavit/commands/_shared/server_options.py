@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from videolavit.errors import ConfigError
+from videolavit.shipped import DEFAULT_MODEL
 
 __all__ = ["HERE", "check_reach", "check_server_libraries", "model_name"]
 
@@ -30,5 +31,5 @@ def check_reach(host: str, keys: tuple[str, ...], no_auth: bool) -> None:
 def model_name(model: str | None) -> str:
     """The name by which clients call a model: that of its folder or on the hub."""
     if model is None:
-        return "tiny"
+        return DEFAULT_MODEL
     return Path(model).resolve().name if Path(model).is_dir() else model

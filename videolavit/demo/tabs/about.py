@@ -39,13 +39,6 @@ turn codes back into pixels.
 Tab and Shift+Tab go through the fields, the arrow keys through tabs, sliders and patches, Enter presses a button.
 """
 
-_SMALL = """This page runs the **small model** of the package, trained in hours on a world of simple shapes. It draws
-and animates circles, squares and triangles in a few colours, and answers about their colour, shape, place and way. Of
-photographs it knows nothing: its keyframes of them look like shapes. *Take apart*, and motion with raw keyframes, work
-for any video. The released 7B model opens with `videolavit demo --model owner/name`."""
-
-_LARGE = "This page runs the model that its title names. It can be wrong, and it makes up what it does not know."
-
 
 def build(context: PageContext) -> None:
     """Place the text."""
@@ -53,7 +46,7 @@ def build(context: PageContext) -> None:
     gr.Markdown(
         _TEXT.format(
             version=__version__,
-            knows=_SMALL if context.is_small else _LARGE,
+            knows=context.examples.about,
             image_pixels=limits.image_pixels / 1e6,
             seconds=limits.video_seconds,
         )

@@ -53,7 +53,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                         stop_button(context, "animate-arrow")
                 with gr.Tab("By words"):
                     prompt = gr.Textbox(
-                        "the circle moves to the left" if context.is_small else "",
+                        context.examples.animation,
                         label="How it moves; may be empty",
                         elem_id="animate-prompt",
                     )

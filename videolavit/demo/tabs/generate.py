@@ -18,22 +18,15 @@ from videolavit.generation_options import option_info
 
 __all__ = ["build", "number_field", "shown_events"]
 
-PROMPTS = (
-    "a red circle moves to the right",
-    "a large blue square moves up",
-    "a green triangle moves to the left",
-)
-
 
 def build(context: PageContext) -> dict[str, LinkField]:
     """Place inputs, results and their events; the fields that an address can fill."""
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            prompt = gr.Textbox(
-                PROMPTS[0] if context.is_small else "", label="What to draw", lines=2, elem_id="generate-prompt"
-            )
-            if context.is_small:
-                gr.Examples([[one] for one in PROMPTS], prompt, label="For instance")
+            prompts = context.examples.prompts
+            prompt = gr.Textbox(next(iter(prompts), ""), label="What to draw", lines=2, elem_id="generate-prompt")
+            if prompts:
+                gr.Examples([[one] for one in prompts], prompt, label="For instance")
             seed = gr.Number(1, label="Seed; -1 is a new one each time", precision=0, elem_id="generate-seed")
             with gr.Accordion("More options", open=False):
                 clips = gr.Slider(1, context.services.limits.clips, 1, step=1, label="Clips of 4 seconds (videos)")

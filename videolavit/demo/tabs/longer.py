@@ -19,19 +19,19 @@ from videolavit.errors import PromptError
 __all__ = ["build"]
 
 CLIPS = 4
-_WORDS = ("a red circle moves to the right", "it moves up", "", "")
 _ONLY_PYTHON = "# going on needs the ids and the last frame of the clip before, which a file does not keep: use Python"
 
 
 def build(context: PageContext) -> dict[str, LinkField]:
     """Place inputs, results and their events; the fields that an address can fill."""
+    examples = context.examples.clips + ("",) * CLIPS
     chain = gr.State(None, time_to_live=KEPT_SECONDS)
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             caption("Words for each clip of 4 seconds; an empty line ends the video.")
             words = [
                 gr.Textbox(
-                    _WORDS[number] if context.is_small else "",
+                    examples[number],
                     label=f"Clip {number + 1}",
                     elem_id=f"longer-words-{number}",
                 )

@@ -82,9 +82,7 @@ def build(context: PageContext) -> None:
             panel.build_below()
     with gr.Accordion("What the model expected at each place, and what the grammar forbids", open=False):
         with gr.Row():
-            words = gr.Textbox(
-                "a red circle moves to the right" if context.is_small else "a video", label="Words before the tokens"
-            )
+            words = gr.Textbox(context.examples.tokens, label="Words before the tokens")
             ask = gr.Button("Ask the model", elem_id="tokens-ask", min_width=120, scale=0)
         place = gr.Slider(0, 4095, 0, step=1, label="Place behind the words", elem_id="tokens-place")
         view = gr.HTML("", elem_id="tokens-expected")

@@ -1,0 +1,51 @@
+"""What the page says of the models of this package, and what it offers as examples for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EXAMPLES", "NO_EXAMPLES", "Examples"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Texts of the page that depend on what its model knows."""
+
+    knows: str = ""
+    """One sentence for the header."""
+    about: str = (
+        "This page runs the model that its title names. It can be wrong, and it makes up what it does not know."
+    )
+    prompts: tuple[str, ...] = ()
+    """Videos to draw; the first stands in the field."""
+    clips: tuple[str, ...] = ()
+    """Words for the clips of a longer video, in order."""
+    animation: str = ""
+    """Words for the motion of an image."""
+    tokens: str = "a video"
+    """Words before tokens."""
+    real_keyframes: str = "tokens"
+    """Form of a real video's keyframes: through tokens, or raw where the model knows no photographs."""
+
+
+NO_EXAMPLES = Examples()
+"""For every other model."""
+
+EXAMPLES = {
+    "tiny": Examples(
+        knows="Small model of this package: it knows simple shapes that move, nothing else.",
+        about="""This page runs the **small model** of the package, trained in hours on a world of simple shapes. It
+draws and animates circles, squares and triangles in a few colours, and answers about their colour, shape, place and
+way. Of photographs it knows nothing: its keyframes of them look like shapes. *Take apart*, and motion with raw
+keyframes, work for any video. The released 7B model opens with `videolavit demo --model owner/name`.""",
+        prompts=(
+            "a red circle moves to the right",
+            "a large blue square moves up",
+            "a green triangle moves to the left",
+        ),
+        clips=("a red circle moves to the right", "it moves up"),
+        animation="the circle moves to the left",
+        tokens="a red circle moves to the right",
+        real_keyframes="raw",
+    ),
+}
