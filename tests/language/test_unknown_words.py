@@ -6,6 +6,7 @@ import pytest
 
 from videolavit.data.shapes import captions, sample_scene
 from videolavit.errors import PromptError
+from videolavit.language.near_words import near_words
 from videolavit.language.text_tokenizer import TextTokenizerConfig, load_text_tokenizer, train_text_tokenizer
 from videolavit.language.unknown_words import check_words, known_words, told_unknown, unknown_words
 
@@ -71,6 +72,26 @@ def test_words_that_are_nearly_known_are_named(tokenizer):
     assert "leftt may be left" in told("a ball goes leftt", tokenizer)
     with pytest.raises(PromptError, match="redd may be red"):
         check_words("redd", tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("crimson", "red"),
+        ("sphere", "circle, ball, disc"),
+        ("enormous", "large, big, huge"),
+        ("circles", "circle"),
+        ("lime", "green"),  # spelt nearly as `like`
+    ],
+)
+def test_words_that_mean_nearly_what_a_known_one_does_are_named(tokenizer, word, near):
+    assert f"{word} is near to {near}; " in told(f"a {word} moves left", tokenizer)
+
+
+def test_what_no_known_word_is_near_to_has_no_neighbours(tokenizer):
+    assert "is near to" not in told("a violin moves left", tokenizer)
+    assert near_words("horse", ("red", "dog", "cat")) == ["dog"]
+    assert near_words("horse", ()) == []
 
 
 @pytest.mark.parametrize("word", ["dog", "farbe", "hat", "elephant"])

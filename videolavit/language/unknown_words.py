@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from videolavit.errors import PromptError
+from videolavit.language.near_words import near_words
 
 __all__ = ["OF_A_PROMPT", "check_words", "has_small_world", "known_words", "told_unknown", "unknown_words", "words_of"]
 
@@ -88,16 +89,18 @@ def told_unknown(text: str, unknown: list[str], tokenizer: Any) -> str:
 
 
 def _nearest(unknown: list[str], known: tuple[str, ...]) -> str:
-    """`redd may be red, ` for words that are spelt nearly like a known one, with which they share the first letter.
+    """`horse is near to dog, redd may be red; ` for words that mean or are spelt nearly what a known one does.
 
-    Words of three letters are near to too many: `dog` to `do`, `hat` to `what`.
+    One that is spelt so shares the first letter, and has more than three: `dog` is near to `do`, `hat` to `what`.
     """
     told = []
     for word in unknown:
         candidates = [one for one in known if one[0] == word[0]] if len(word) > 3 else []
-        if close := difflib.get_close_matches(word, candidates, n=1, cutoff=0.75):
+        if near := near_words(word, known):
+            told.append(f"{word} is near to {', '.join(near)}")
+        elif close := difflib.get_close_matches(word, candidates, n=1, cutoff=0.75):
             told.append(f"{word} may be {close[0]}")
-    return f"{', '.join(told)}; " if told else ""
+    return f"{'; '.join(told)}; " if told else ""
 
 
 def _examples(known: tuple[str, ...]) -> str:
