@@ -2,6 +2,7 @@
 
     python recipes/things.py                     everything, into runs/things
     python recipes/things.py --until learned_compensation
+    python recipes/things.py --ship              and put the model into the package
     python recipes/things.py --show              only print the commands
 
 Every command goes on where it was stopped, so this may be stopped and started again at any time; what is finished is
@@ -40,6 +41,8 @@ class Recipe:
     """Model whose weights every stage starts from; empty for none."""
     until: str = ""
     """Stop after this step."""
+    ship: bool = False
+    """Put the model into the package at the end."""
     show: bool = False
     """Print the commands and do nothing."""
 
@@ -139,6 +142,10 @@ def main(recipe: Recipe) -> int:
         if code:
             print(f"{step.name}: failed with code {code}; the same command goes on from here")
             return code
+    if recipe.ship and not (recipe.show or recipe.until):
+        from videolavit.training.model_folder import ship
+
+        ship(recipe.folder / "model", "things")
     return 0
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,11 +163,9 @@ def write_model_folder(recipe: Recipe) -> None:
 
 def ship_model(recipe: Recipe) -> None:
     """The model folder into the package."""
-    from videolavit.checkpoints.writing import new_folder
-    from videolavit.shipped import FOLDER
+    from videolavit.training.model_folder import ship
 
-    with new_folder(FOLDER / "tiny", overwrite=True) as target:
-        shutil.copytree(recipe.folder / "model", target, dirs_exist_ok=True)
+    ship(recipe.folder / "model", "tiny")
 
 
 def write_report(recipe: Recipe) -> None:

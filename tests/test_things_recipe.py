@@ -69,3 +69,20 @@ def test_finished_steps_are_skipped_and_a_failure_is_told(things, tmp_path, caps
     assert "goes on from here" in capsys.readouterr().out
     (tmp_path / "sources.npz").write_bytes(b"")
     assert things.main(recipe) == 0
+
+
+def test_a_finished_model_goes_into_the_package(things, tmp_path, monkeypatch):
+    from videolavit.training import model_folder
+
+    monkeypatch.setattr(model_folder, "FOLDER", tmp_path / "assets")
+    recipe = things.Recipe(folder=tmp_path / "runs", ship=True)
+    for step in things.steps(recipe):
+        step.result.mkdir(parents=True, exist_ok=True)
+    (recipe.folder / "model" / "config.json").write_text("{}")
+    (tmp_path / "assets" / "things" / "older.safetensors").parent.mkdir(parents=True)
+    (tmp_path / "assets" / "things" / "older.safetensors").write_bytes(b"weights")
+    for unfinished in ({"show": True}, {"until": "tokens"}):
+        assert things.main(things.Recipe(folder=recipe.folder, ship=True, **unfinished)) == 0
+        assert (tmp_path / "assets" / "things" / "older.safetensors").exists()
+    assert things.main(recipe) == 0
+    assert [path.name for path in (tmp_path / "assets" / "things").iterdir()] == ["config.json"]

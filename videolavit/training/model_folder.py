@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from videolavit.checkpoints.registry import StoredComponent, component_with_dtyp
 from videolavit.checkpoints.writing import new_folder
 from videolavit.errors import CheckpointError
 from videolavit.settings import ModelSettings
+from videolavit.shipped import FOLDER
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
 from videolavit.training.language_parts import load_language
 
-__all__ = ["ModelExports", "exports_of", "with_projection", "write_model"]
+__all__ = ["ModelExports", "exports_of", "ship", "with_projection", "write_model"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +95,12 @@ def write_model(
     with new_folder(folder, overwrite=overwrite) as target:
         converted = (part if dtype is None else component_with_dtype(part, dtype) for part in parts)
         write_native(target, language.vocabulary, converted, schedulers, settings)
+
+
+def ship(model: Path, name: str) -> None:
+    """Put a model folder into the package under a name of `videolavit.shipped.RECIPES`, whole or not at all."""
+    with new_folder(FOLDER / name, overwrite=True) as target:
+        shutil.copytree(model, target, dirs_exist_ok=True)
 
 
 def with_projection(visual: VisualTokenizer, projection: dict[str, Tensor]) -> VisualTokenizer:
