@@ -19,12 +19,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from videolavit import MotionField, VideoLaVIT
 from videolavit.pipeline.outputs import GeneratedVideo
-from videolavit.video import draw_arrows, write_video
+from videolavit.video import draw_arrows, film_strips, write_video
 
 PROMPTS = ("a large red circle moves to the right", "a small blue star moves up", "a green square moves down and left")
-SHOWN_FRAMES = (0, 6, 12, 18, 23)
-FRAME, PANEL, LINE, GAP = 176, 384, 26, 8
-"""Sides in pixels of a frame, of a panel of the token view, of a line of text, and between things."""
+PANEL, LINE, GAP = 384, 26, 8
+"""Sides in pixels of a panel of the token view, of a line of text, and between things."""
 GROUND, INK = (24, 24, 27), (235, 235, 235)
 
 RGB = UInt8[np.ndarray, "_ _ 3"]
@@ -45,18 +44,13 @@ def main(options: Options) -> None:
     model = VideoLaVIT.from_pretrained(options.model)
     videos = [model.video(prompt, seed=options.seed) for prompt in PROMPTS]
     images = {
-        "generated": below([filmstrip(video, prompt) for video, prompt in zip(videos, PROMPTS, strict=True)]),
+        "generated": film_strips([video.frames for video in videos], PROMPTS),
         "tokens": token_view(model, videos[0]),
     }
     options.folder.mkdir(parents=True, exist_ok=True)
     for name, image in images.items():
         metadata = {"made_by": "videolavit examples/images.py", "prompts": PROMPTS, "seed": options.seed}
         print(write_video([image], options.folder / f"{name}.png", fps=1, metadata=metadata))
-
-
-def filmstrip(video: GeneratedVideo, prompt: str) -> RGB:
-    """A few frames of a video under the words that it was generated from."""
-    return labelled(beside([resized(video.frames[i], FRAME) for i in SHOWN_FRAMES]), prompt)
 
 
 def token_view(model: VideoLaVIT, video: GeneratedVideo) -> RGB:
@@ -127,11 +121,6 @@ def beside(images: list[RGB]) -> RGB:
     """Images of one height in a row."""
     gap = np.full((images[0].shape[0], GAP, 3), GROUND, np.uint8)
     return np.concatenate([part for image in images for part in (image, gap)][:-1], axis=1)
-
-
-def below(images: list[RGB]) -> RGB:
-    """Images of one width in a column."""
-    return np.concatenate(images)
 
 
 def resized(image: RGB, size: int) -> RGB:

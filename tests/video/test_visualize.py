@@ -9,7 +9,15 @@ import pytest
 
 from videolavit.clip import Clip, MotionField
 from videolavit.errors import ShapeError
-from videolavit.video.visualize import color_wheel, contact_sheet, draw_arrows, draw_clip, draw_colors, side_by_side
+from videolavit.video.visualize import (
+    color_wheel,
+    contact_sheet,
+    draw_arrows,
+    draw_clip,
+    draw_colors,
+    film_strips,
+    side_by_side,
+)
 
 
 def motion_field(x: float, y: float, *, height: int = 96, width: int = 128, frames: int = 24) -> MotionField:
@@ -97,3 +105,18 @@ def test_a_long_label_is_smaller_and_not_cut_off():
     written = np.flatnonzero((label != label[0, 0]).any(axis=(0, 2)))
     assert written.size
     assert written.max() < 127
+
+
+def test_film_strips_show_the_first_frame_and_the_last_of_every_video():
+    long = np.stack([np.full((32, 32, 3), 10 * number, np.uint8) for number in range(24)])
+    short = np.full((1, 32, 48, 3), 99, np.uint8)
+    sheet = film_strips([long, short], ["a long one", "a short one"], shown=5, width=640)
+    assert sheet.shape[1] == 640
+    row = sheet[80]  # through the frames of the first video
+    shades = [int(row[x, 0]) for x in range(70, 640, 126)]
+    assert shades == [0, 60, 120, 170, 230]
+    assert (sheet == 99).all(-1).any(), "the only frame of the second"
+    with pytest.raises(ShapeError, match="expected as many labels as videos"):
+        film_strips([long], [])
+    with pytest.raises(ShapeError, match=r"of \[24, 0\] frames"):
+        film_strips([long, long[:0]], ["one", "none"])

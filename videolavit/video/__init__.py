@@ -10,7 +10,15 @@ from videolavit.video.io.probe import VideoInfo, probe
 from videolavit.video.io.write import read_metadata, write_video
 from videolavit.video.motion.reencode import Reencoding
 from videolavit.video.motion.warp import warp
-from videolavit.video.visualize import color_wheel, contact_sheet, draw_arrows, draw_clip, draw_colors, side_by_side
+from videolavit.video.visualize import (
+    color_wheel,
+    contact_sheet,
+    draw_arrows,
+    draw_clip,
+    draw_colors,
+    film_strips,
+    side_by_side,
+)
 
 __all__ = [
     "DecomposeOptions",
@@ -26,6 +34,7 @@ __all__ = [
     "draw_arrows",
     "draw_clip",
     "draw_colors",
+    "film_strips",
     "iter_clips",
     "open_video",
     "probe",

@@ -16,7 +16,16 @@ from PIL import Image, ImageDraw, ImageFont
 from videolavit.clip import Clip, MotionField
 from videolavit.errors import ShapeError
 
-__all__ = ["arrow_layer", "color_wheel", "contact_sheet", "draw_arrows", "draw_clip", "draw_colors", "side_by_side"]
+__all__ = [
+    "arrow_layer",
+    "color_wheel",
+    "contact_sheet",
+    "draw_arrows",
+    "draw_clip",
+    "draw_colors",
+    "film_strips",
+    "side_by_side",
+]
 
 _LAYER_SIDE = 640
 
@@ -171,6 +180,39 @@ def contact_sheet(
         raise ShapeError("got no clips, expected at least one for a contact sheet")
     width = min(columns, len(tiles)) * (tile + gap) + gap
     return _column([_row(tiles[i : i + columns], gap) for i in range(0, len(tiles), columns)], gap, width)
+
+
+def film_strips(
+    videos: Sequence[UInt8[np.ndarray, "_ _ _ 3"]],
+    labels: Sequence[str],
+    *,
+    shown: int = 5,
+    width: int = 960,
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """A row for each video: evenly spaced frames from the first to the last, under its label.
+
+    Args:
+        videos: frames of each, (frames, height, width, 3).
+        labels: one for each video.
+        shown: frames in a row; fewer of a shorter video.
+        width: of the result in pixels.
+
+    Raises:
+        ShapeError: no videos, an empty one, or another number of labels than of videos.
+    """
+    if not videos or len(labels) != len(videos) or not all(len(video) for video in videos):
+        raise ShapeError(
+            f"got {len(videos)} videos of {[len(video) for video in videos]} frames and {len(labels)} labels, "
+            "expected as many labels as videos, at least one, and frames in each"
+        )
+    gap = 8
+    tile = (width - (shown + 1) * gap) // shown
+    rows = []
+    for video, label in zip(videos, labels, strict=True):
+        numbers = np.linspace(0, len(video) - 1, min(shown, len(video))).round().astype(int)
+        row = _row([_resized(video[number], tile) for number in numbers], gap)
+        rows.append(_labelled(row, label))
+    return _column(rows, gap, width)
 
 
 # Motion
