@@ -48,4 +48,19 @@ keyframes, work for any video. The released 7B model opens with `videolavit demo
         tokens="a red circle moves to the right",
         real_keyframes="raw",
     ),
+    "things": Examples(
+        knows="Small model of this package: it knows 24 things in 16 places and simple shapes, and draws them roughly.",
+        about="""This page runs the model **things** of the package, trained on a laptop's processor with images of 24
+things, from *dog* and *T-Rex* to *rocket* and *flying saucer*, that move in 16 photographed places. Colours, places and
+motions come out better than outlines: what it draws is soft, and small things are often not to be recognised.
+`videolavit info things` lists its words. The released 7B model opens with `videolavit demo --model owner/name`.""",
+        prompts=(
+            "an elephant walks to the right in the city",
+            "a panda rolls to the left in the meadow",
+            "a flying saucer moves up in the desert at night",
+        ),
+        clips=("an elephant walks to the right in the city", "it walks to the left"),
+        animation="it moves to the left",
+        tokens="a dog in the forest",
+    ),
 }
