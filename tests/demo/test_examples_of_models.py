@@ -18,7 +18,7 @@ def test_every_word_of_the_examples_is_known_to_the_model(name):
     shown = EXAMPLES[name]
     texts = [*shown.prompts, *shown.clips, shown.animation, shown.tokens]
     assert len(texts) >= 5
-    assert {text: unknown_words(text, tokenizer) for text in texts} == dict.fromkeys(texts, [])
+    assert {text: unknown_words(text, tokenizer) for text in texts} == {text: [] for text in texts}
 
 
 def test_other_models_have_no_prompts_of_ours():
