@@ -258,8 +258,16 @@ decodes them, and a finer map for the keyframe UNet. Codes and condition decoder
 does, by Muon as the UNet and the language model do; motion compensation is learnt, and several questions about a video
 are trained on at once."""
 
-THINGS_SETTINGS = replace(TINY_SETTINGS, frames=replace(TINY_SETTINGS.frames, num_inference_steps=0))
-"""Settings of models of things: frames are those of learned compensation."""
+_THINGS_SAMPLING = replace(_TINY_SAMPLING, keyframe=SamplingOptions(temperature=0.4, guidance=2.0))
+
+THINGS_SETTINGS = replace(
+    TINY_SETTINGS,
+    sampling=_THINGS_SAMPLING,
+    sampling_after_image=_THINGS_SAMPLING,
+    keyframe_num_inference_steps=3,
+    frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
+)
+"""Settings of models of things: likelier ids of keyframes, which fit together, and frames of learned compensation."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
 SETTINGS = {"tiny": TINY_SETTINGS, "things": THINGS_SETTINGS}
