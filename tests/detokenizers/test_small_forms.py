@@ -254,9 +254,9 @@ def test_residuals_are_added_to_the_compensated_keyframe():
 
 def test_residuals_are_added_to_what_the_model_has_learnt_to_move():
     detokenizer = small_detokenizer(1e-6)
-    network = LearnedCompensation(LearnedCompensationConfig(width=16, blocks=1)).eval()
+    network = LearnedCompensation(LearnedCompensationConfig(width=8)).eval()
     detokenizer.compensation = network.compensate
-    keyframes, motion = torch.rand(2, 3, 16, 24) * 2 - 1, 0.3 * torch.randn(2, 2, 3, 4, 6)
+    keyframes, motion = torch.rand(2, 3, 16, 32) * 2 - 1, 0.3 * torch.randn(2, 2, 3, 4, 8)
     base = detokenizer.base(keyframes, motion)
     assert torch.equal(base.frames, network.compensate(keyframes, motion).frames)
     assert torch.equal(base.frames[:, 0], keyframes)

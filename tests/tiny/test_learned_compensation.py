@@ -1,120 +1,145 @@
-"""Learned motion compensation: what it is before training, what it learns, and how it goes into a file and back."""
+"""Learned motion compensation: layers that move as a whole, what they uncover, and how a network learns to see them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
-from videolavit.tiny.learned_compensation import (
-    LearnedCompensation,
-    LearnedCompensationConfig,
-    chained_displacement,
-    moved,
-)
+from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig, layer_paths
 
-SMALL = LearnedCompensationConfig(width=16, blocks=1)
+SMALL = LearnedCompensationConfig(width=8)
+SIZE, FRAMES, ACROSS = 64, 6, 3
 
 
-def sliding(frames: int = 6, size: int = 32, cells: int = 4, across: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Keyframes that slide to the right as a whole, by `across` pixels a frame, and their motion."""
-    axis = torch.linspace(0, 6.28, size)
-    keyframe = 0.5 * torch.stack([axis.sin()[None] * axis.cos()[:, None]] * 3)[None]
-    motion = torch.zeros(1, 2, frames, cells, cells)
-    motion[:, 0] = across / size / MOTION_STD[0]
-    return keyframe, motion
+def small(seed: int = 0) -> LearnedCompensation:
+    torch.manual_seed(seed)
+    return LearnedCompensation(SMALL).eval()
 
 
-def test_before_training_it_moves_the_keyframe_by_its_motion():
-    torch.manual_seed(0)
-    keyframe, motion = sliding()
-    made = LearnedCompensation(SMALL)(keyframe, motion)
-    for t in range(motion.shape[2]):
-        expected = torch.roll(keyframe, 2 * t, dims=3)
-        assert (made.moved[:, t, :, 4:-4, 14:] - expected[..., 4:-4, 14:]).abs().max() < 0.05
-    assert made.displacement[0, :, 0].mean((1, 2)).diff().sub(2 / 32).abs().max() < 1e-4
-    assert made.uncovered.max() < 0.1
+def sliding_box() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A bright box slides over a dark ground to the right: keyframe, motion, and frames as they should be."""
+    axis = torch.linspace(0, 20, SIZE)
+    ground = (0.3 * axis.sin()[None] * axis.cos()[:, None] - 0.6).expand(1, 3, -1, -1)
+    truth = ground[:, None].repeat(1, FRAMES, 1, 1, 1)
+    for t in range(FRAMES):
+        truth[:, t, :, 16:40, 8 + ACROSS * t : 32 + ACROSS * t] = 0.8
+    keyframe = truth[:, 0]
+    motion = torch.zeros(1, 2, FRAMES, 8, 8)
+    for t in range(FRAMES):  # cells of 8 pixels, of which the box covers some in each frame
+        covered = F.avg_pool2d((truth[:, t, :1] > 0).float(), 8)[0, 0]
+        motion[0, 0, t] = (covered > 0.3) * ACROSS / SIZE / MOTION_STD[0]
+    return keyframe, motion, truth
 
 
-def test_before_training_frames_are_those_of_plain_compensation():
-    torch.manual_seed(0)
-    keyframe, motion = sliding()
-    made, plain = LearnedCompensation(SMALL)(keyframe, motion), moved_in_blocks(keyframe, motion)
-    error, distance = (made.frames - plain).abs().mean(), (plain[:, 1:] - keyframe[:, None]).abs().mean()
-    assert error < 0.1 * distance
+def test_a_layer_goes_and_grows_as_its_cells_do():
+    sides = torch.zeros(1, 2, 5, 8, 8)
+    cells = (torch.arange(8) + 0.5) / 8
+    sides[:, 0, 1:] = 0.05 * (cells - 0.5) + 0.02  # everything goes to the right, and away from a line in the middle
+    sides[:, 1, 1:] = 0.05 * (cells - 0.5)[:, None]
+    paths = layer_paths(sides, torch.full((1, 1, 64), 1 / 64), torch.ones(1, 1))
+    assert paths.middle[0, 0].tolist() == pytest.approx([0.5, 0.5])
+    assert paths.shift[0, :, 0, 1].abs().max() < 1e-5
+    steps = paths.shift[0, :, 0, 0].diff()
+    assert steps[0] == pytest.approx(0.021, abs=0.001)  # where it comes to, it goes a little faster
+    assert (steps.diff() > 0).all()
+    assert paths.scale[0, :, 0].diff().min() > 0.03
 
 
-def test_displacement_is_chained_from_frame_to_frame():
-    _, motion = sliding(across=1.0)
-    chained, steps = chained_displacement(motion, 8, 8)
-    assert torch.allclose(steps[:, :, 0], torch.full_like(steps[:, :, 0], 1 / 32))
-    assert torch.allclose(chained[0, :, 0, 0, 0], torch.arange(6) / 32, atol=1e-5)
+def test_layers_with_no_weight_in_what_moves_stand_still():
+    _, motion, _ = sliding_box()
+    sides = motion * torch.tensor(MOTION_STD).reshape(1, 2, 1, 1, 1)
+    box = torch.zeros(8, 8)
+    box[2:5, 1:4] = 1 / 9
+    ground = torch.zeros(8, 8)
+    ground[6:] = 1 / 16
+    paths = layer_paths(sides, torch.stack([ground, box]).flatten(1)[None], torch.zeros(1, 2))
+    assert paths.shift[0, :, 0].abs().max() < 1e-6
+    assert paths.shift[0, -1, 1, 0].item() * SIZE == pytest.approx(ACROSS * (FRAMES - 1), abs=2)
 
 
-def test_values_are_carried_to_where_the_displacement_says():
-    values = torch.zeros(1, 1, 8, 8)
-    values[0, 0, 3, 2] = 1
-    displacement = torch.zeros(1, 2, 8, 8)
-    displacement[:, 0], displacement[:, 1] = 3 / 8, -1 / 8
-    carried = moved(values, displacement)
-    assert carried[0, 0, 2, 5] == pytest.approx(1, abs=1e-5)
-    assert carried.sum() == pytest.approx(1, abs=1e-4)
+def test_it_learns_what_belongs_together_and_what_is_uncovered():
+    keyframe, motion, truth = sliding_box()
+    network = small().train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    plain = (moved_in_blocks(keyframe, motion) - truth).abs().mean().item()
+    for _ in range(80):
+        made = network(keyframe, motion)
+        loss = (made.layered - truth).abs().mean()
+        optimiser.zero_grad()
+        (loss - 0.2 * torch.where(keyframe[:, 0] > 0, made.masks[:, 1], made.masks[:, 0]).log().mean()).backward()
+        optimiser.step()
+    with torch.no_grad():
+        made = network.eval()(keyframe, motion)
+    assert loss.item() < 0.5 * plain
+    left_behind = (slice(None), -1, 0, slice(20, 36), slice(10, 8 + ACROSS * (FRAMES - 1) - 4))
+    assert made.uncovered[left_behind].mean() > 0.5, "the keyframe does not show what the box left"
+    assert made.uncovered[:, -1, 0, 50:].mean() < 0.2
+    box = made.displacement[0, -1, 0, 20:36, 8 + ACROSS * (FRAMES - 1) + 4 : 30 + ACROSS * (FRAMES - 1) - 4]
+    assert box.median().item() * SIZE == pytest.approx(ACROSS * (FRAMES - 1), abs=2)
 
 
-def test_frames_do_not_depend_on_which_others_are_made():
-    torch.manual_seed(0)
-    network = LearnedCompensation(SMALL).eval()
-    keyframe, motion = sliding()
+def test_frames_do_not_depend_on_which_others_are_made_nor_on_the_batch():
+    keyframe, motion, _ = sliding_box()
+    network = small()
     whole = network(keyframe.expand(2, -1, -1, -1), motion.expand(2, -1, -1, -1, -1)).frames
     some = network(keyframe, motion, torch.tensor([[4, 1]])).frames
     assert torch.allclose(some[0], whole[1, [4, 1]], atol=1e-5)
 
 
-def test_it_learns_to_fill_what_is_uncovered():
-    torch.manual_seed(0)
-    size, frames = 32, 4
-    keyframe = torch.full((1, 3, size, size), -0.6)
-    keyframe[:, :, 8:24, 4:16] = 0.8  # a bright box before a dark ground slides to the right
-    truth = torch.stack([torch.roll(keyframe, 3 * t, dims=3) for t in range(frames)], dim=1)
-    motion = torch.zeros(1, 2, frames, 4, 4)
-    motion[:, 0, :, 1:3, :3] = 3 / size / MOTION_STD[0]
-    network = LearnedCompensation(SMALL)
-    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-    before = (network(keyframe, motion).frames - truth).abs().mean().item()
-    for _ in range(60):
-        loss = (network(keyframe, motion).frames - truth).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert loss.item() < 0.4 * before
+def test_a_clip_that_is_not_made_of_layers_is_moved_in_blocks():
+    keyframe, motion, _ = sliding_box()
+    network = small()
+    torch.nn.init.constant_(network.whole.bias, 30.0)
+    made = network(keyframe, motion)
+    assert made.as_blocks.min() > 0.999
+    assert torch.allclose(made.frames, moved_in_blocks(keyframe, motion), atol=1e-4)
+
+
+def test_masks_are_shares():
+    keyframe, motion, _ = sliding_box()
+    masks = small()(keyframe, motion).masks
+    assert masks.shape == (1, 3, SIZE, SIZE)
+    assert torch.allclose(masks.sum(1), torch.ones(1, SIZE, SIZE), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width", "grid"), [(128, 128, (16, 16)), (64, 96, (20, 36)), (32, 16, (3, 5))])
+def test_images_and_grids_may_have_other_sizes(height, width, grid):
+    keyframe, motion = torch.rand(2, 3, height, width) * 2 - 1, 0.1 * torch.randn(2, 2, 4, *grid)
+    made = small().compensate(keyframe, motion)
+    assert made.frames.shape == (2, 4, 3, height, width)
+    assert made.hints.shape == (2, 4, 3, height, width)
+    assert torch.equal(made.frames[:, 0], keyframe)
+    assert made.frames.isfinite().all()
 
 
 def test_a_file_gives_the_same_frames(tmp_path):
-    torch.manual_seed(0)
-    network = LearnedCompensation(LearnedCompensationConfig(width=16, blocks=1, fills=False)).eval()
+    network = small()
     write_artifact(tmp_path, {"video_compensation": network})
     again = load_artifact("video_compensation", tmp_path)
-    keyframe, motion = sliding()
+    keyframe, motion, _ = sliding_box()
     assert torch.equal(again(keyframe, motion).frames, network(keyframe, motion).frames)
     assert again.config == network.config
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match="multiple of 16"):
-        LearnedCompensationConfig(width=20)
-    with pytest.raises(ShapeError, match="multiples of 8"):
-        LearnedCompensation(SMALL)(torch.zeros(1, 3, 36, 32), torch.zeros(1, 2, 3, 4, 4))
+    with pytest.raises(ConfigError, match="multiple of 8"):
+        LearnedCompensationConfig(width=12)
+    with pytest.raises(ShapeError, match="multiples of 16"):
+        small()(torch.zeros(1, 3, 40, 32), torch.zeros(1, 2, 3, 4, 4))
+    with pytest.raises(ShapeError, match=r"1 frames, expected .* at least two"):
+        small()(torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 1, 4, 4))
 
 
 def test_bfloat16_keeps_places_exact():
-    torch.manual_seed(0)
-    network = LearnedCompensation(SMALL).eval()
-    keyframe, motion = sliding()
+    network = small()
+    keyframe, motion, _ = sliding_box()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         low = network(keyframe, motion)
     assert low.displacement.dtype == torch.float32
-    assert np.abs((low.moved - network(keyframe, motion).moved).detach().numpy()).max() < 0.05
+    assert np.abs((low.layered - network(keyframe, motion).layered).detach().numpy()).max() < 0.1

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int8, UInt8
 
 from videolavit.clip import MotionField
 from videolavit.data.shards import ShardReader
+from videolavit.data.things.labels import layers_of_patches
 
 __all__ = ["ClipFrames", "ClipSample"]
 
@@ -21,6 +22,9 @@ class ClipSample:
     """As the codec decoded it; the first frame is the original."""
     frames: UInt8[np.ndarray, "frames height width 3"]
     motion: MotionField
+    layers: Int8[np.ndarray, "rows cols"] | None = None
+    """What covers each patch of 8 x 8 pixels of the keyframe, where it is known: 0 the ground, 1 and 2 things from left
+    to right."""
 
 
 class ClipFrames:
@@ -39,7 +43,9 @@ class ClipFrames:
         clip = int(random.integers(len(keyframes)))
         length = motion[clip].num_frames
         frames = self._reader.frames(index)[clip * length : (clip + 1) * length]
-        sample = ClipSample(keyframe=keyframes[clip], frames=frames, motion=motion[clip])
+        source = self._reader.words(index)["source"]
+        layers = layers_of_patches(source, clip) if source.get("world") == "things" else None
+        sample = ClipSample(keyframe=keyframes[clip], frames=frames, motion=motion[clip], layers=layers)
         return _mirrored(sample) if random.random() < 0.5 else sample
 
 
@@ -51,4 +57,11 @@ def _mirrored(sample: ClipSample) -> ClipSample:
         keyframe=np.ascontiguousarray(sample.keyframe[:, ::-1]),
         frames=np.ascontiguousarray(sample.frames[:, :, ::-1]),
         motion=motion,
+        layers=None if sample.layers is None else _mirrored_layers(sample.layers),
     )
+
+
+def _mirrored_layers(layers: np.ndarray) -> np.ndarray:
+    """Layers of the mirrored image, in which the left one of two things is the right one."""
+    flipped, last = layers[:, ::-1], layers.max()
+    return np.where(flipped > 0, last + 1 - flipped, 0).astype(np.int8)

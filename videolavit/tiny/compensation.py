@@ -23,7 +23,7 @@ from torch import Tensor
 from videolavit.tiny.block_motion import moved_in_blocks
 from videolavit.tiny.displacement import apart_from_ground, displacement_of_pixels, has_ground
 
-__all__ = ["NUM_HINTS", "Compensated", "compensate"]
+__all__ = ["NUM_HINTS", "Compensated", "compensate", "continued"]
 
 NUM_HINTS = 3
 
@@ -74,7 +74,7 @@ def _as_things(keyframes: Tensor, motion: Tensor) -> Compensated:
     frames, displacement, covered = _carried(keyframes, displacement_of_pixels((keyframes + 1) / 2, motion))
     known = (2 * covered).clamp(max=1)
     ground = (1 - apart_from_ground(displacement) / _LIKE_GROUND).clamp(min=1e-3)
-    filling = _continued(frames.flatten(0, 1), (known * ground).flatten(0, 1)).unflatten(0, frames.shape[:2])
+    filling = continued(frames.flatten(0, 1), (known * ground).flatten(0, 1)).unflatten(0, frames.shape[:2])
     frames = known * frames + (1 - known) * filling
     return Compensated(frames=frames, hints=torch.cat([4 * displacement, 1 - covered], dim=2))
 
@@ -116,7 +116,7 @@ def _carried(
     return colours / weight, displacement / weight, covered
 
 
-def _continued(
+def continued(
     images: Float[Tensor, "n 3 height width"], weight: Float[Tensor, "n 1 height width"]
 ) -> Float[Tensor, "n 3 height width"]:
     """Smooth images that follow those given where they have weight, and continue them from nearby where not."""

@@ -1,16 +1,17 @@
-"""Learned motion compensation: which pixels of the keyframe move where, what is uncovered, and what comes out there.
+"""Learned motion compensation: what of a keyframe moves together, where it goes, and what it leaves behind.
 
-Without a network, a clip's coarse motion gives two things: frames by plain motion compensation, each the one before it
-moved in blocks, which keep together but blur and drag their surroundings along; and one displacement per frame, which
-takes pixels from the keyframe itself. The network sees both. It learns the fine displacement, where which of the two
-is right, a mask of what neither shows, and colours for that (paper, section 3.2, in one step: keyframe and motion
-decide almost all of a clip). Untrained, it is plain compensation. Frames do not depend on one another.
+A network reads the keyframe and a summary of the clip's coarse motion. It says which layer each pixel belongs to, the
+ground or one of two things; which of these is in front; and what the ground looks like behind them. A layer moves
+and grows as a whole, as fits the motion best where it is by then, so that it stays sharp and in shape however coarse
+the motion is, and a frame is its layers one over the other (paper, section 3.2, in one step: keyframe and motion decide
+almost all of a clip). Where a clip is not made of such layers, as most real ones, its frames are those of plain
+compensation, each the one before it moved in blocks; how much of either is shown is learnt as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,31 +22,46 @@ from torch import Tensor, nn
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
-from videolavit.tiny.compensation import Compensated
+from videolavit.tiny.compensation import Compensated, continued
 
-__all__ = ["LearnedCompensation", "LearnedCompensationConfig", "MovedFrames", "chained_displacement", "moved"]
+__all__ = ["LAYERS", "LearnedCompensation", "LearnedCompensationConfig", "MovedFrames", "Paths", "layer_paths"]
 
-_FINE = 4
-"""Pixels of the keyframe per cell of the grid on which displacement is chained."""
-_EXTRA = 8
-"""Channels beside features: displacement and motion (x and y each), how often a source is shown, how far things have
-come apart there, time, and size of the displacement."""
+LAYERS = 3
+"""The ground, and two things from left to right."""
+_CELL = 8
+"""Pixels along a side of a cell on which motion is read."""
+_TOLD_AT = (0.13, 0.35, 0.65, 1.0)
+"""Shares of a clip after which the network is told where each cell has come to."""
+_TOLD = 2 * len(_TOLD_AT) + 8
+"""Channels of the summary of motion."""
+_PLACES = 8
+"""Rows and columns of learnt places; they are resized to other images than those of 128 x 128 pixels."""
+_MOST_TRUST = 6.0
+_LEAST_SPREAD = 2e-4
+"""Variance, in sides squared, of the places of a layer's cells; smaller layers hardly grow."""
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedCompensationConfig:
     """Sizes of the network."""
 
-    width: int = 48
-    """Channels at a quarter of the size; half as many at half of it."""
-    blocks: int = 3
-    """Residual blocks at an eighth of the size, which see far around."""
-    fills: bool = True
-    """True if the network draws what the keyframe does not show; without, it only chooses among moved pixels."""
+    width: int = 32
+    """Channels at half of the size; twice, three and four times as many at a quarter, an eighth and a sixteenth."""
 
     def __post_init__(self) -> None:
-        if self.width < 16 or self.width % 16 or self.blocks < 1:
-            raise ConfigError(f"width must be a positive multiple of 16 and blocks at least 1, got {self}")
+        if self.width < 8 or self.width % 8:
+            raise ConfigError(f"width must be a positive multiple of 8, got {self}")
+
+
+class Paths(NamedTuple):
+    """Ways of the layers: a pixel at x has come to `scale * (x - middle) + middle + shift`, in shares of the sides."""
+
+    shift: Float[Tensor, "batch frames layers 2"]
+    scale: Float[Tensor, "batch frames layers"]
+    middle: Float[Tensor, "batch layers 2"]
 
 
 class MovedFrames(NamedTuple):
@@ -53,37 +69,47 @@ class MovedFrames(NamedTuple):
 
     frames: Float[Tensor, "batch frames 3 height width"]
     """-1..1, not clamped."""
-    moved: Float[Tensor, "batch frames 3 height width"]
-    """The keyframe's pixels by the learned displacement alone."""
+    layered: Float[Tensor, "batch frames 3 height width"]
+    """The layers one over the other, without plain compensation."""
     displacement: Float[Tensor, "batch frames 2 height width"]
-    """Of each pixel since the keyframe, (x, y) in shares of the sides."""
+    """Of what each pixel shows since the keyframe, (x, y) in shares of the sides."""
     uncovered: Float[Tensor, "batch frames 1 height width"]
-    """Share of a pixel that the network draws, 0 to 1."""
+    """Share of a pixel that the keyframe does not show, 0 to 1."""
+    masks: Float[Tensor, "batch layers height width"]
+    """Share of each layer in each pixel of the keyframe."""
+    as_blocks: Float[Tensor, " batch"]
+    """Share of plain compensation in the frames, 0 to 1."""
 
 
 class LearnedCompensation(nn.Module):
-    """Keyframes and normalised motion to frames. Sides of keyframes must be multiples of 8."""
+    """Keyframes and normalised motion to frames. Sides of keyframes must be multiples of 16."""
 
     config: LearnedCompensationConfig
 
     def __init__(self, config: LearnedCompensationConfig) -> None:
         super().__init__()
         self.config = config
-        width, half = config.width, config.width // 2
-        self.half_size = nn.Sequential(nn.PixelUnshuffle(2), _conv(12, half), _Block(half))
-        self.quarter_size = nn.Sequential(nn.PixelUnshuffle(2), _conv(4 * half, width), _Block(width), _Block(width))
-        self.join = _conv(2 * width + 3 * _FINE**2 + _EXTRA, width)
-        self.before = _Block(width)
+        half, quarter, eighth, sixteenth = (number * config.width for number in (1, 2, 3, 4))
+        self.half_size = nn.Sequential(_halved(3, half), _Block(half))
+        self.quarter_size = nn.Sequential(_halved(half, quarter), _Block(quarter))
         self.eighth_size = nn.Sequential(
-            nn.PixelUnshuffle(2), _conv(4 * width, 2 * width), *(_Block(2 * width) for _ in range(config.blocks))
+            nn.Conv2d(4 * quarter + _TOLD, eighth, 3, padding=1), _Block(eighth), _Block(eighth)
         )
-        self.after = nn.Sequential(_conv(2 * width // 4 + width, width), _Block(width))
-        self.to_half = nn.Sequential(_conv(width // 4 + half + 6, half), _Block(half))
-        self.to_full = _conv(half // 4 + 6, 16)
-        self.coarse_flow, self.half_flow = (_starting_at(nn.Conv2d(n, 2, 3, padding=1)) for n in (width, half))
-        # Shares of the plain frame, the moved keyframe and what is drawn; and the colours of that.
-        last = nn.Conv2d(16, 6 if config.fills else 2, 3, padding=1)
-        self.last = _starting_at(last, *((3.0, 0.0, -2.0) if config.fills else (3.0, 0.0)))
+        self.sixteenth_size = nn.Sequential(_halved(eighth, sixteenth), _Block(sixteenth), _Block(sixteenth))
+        self.place = nn.Parameter(torch.zeros(1, sixteenth, _PLACES, _PLACES))
+        self.around = nn.MultiheadAttention(sixteenth, 4, batch_first=True)
+        self.to_eighth = nn.Sequential(_conv(sixteenth // 4 + eighth, eighth), _Block(eighth))
+        self.to_quarter = nn.Sequential(_conv(eighth // 4 + quarter, quarter), _Block(quarter))
+        self.to_half = nn.Sequential(_conv(quarter // 4 + half, half), _Block(half))
+        self.to_full = nn.Sequential(_conv(half // 4 + 3, 16), nn.SiLU(), _conv(16, 16), nn.SiLU())
+        self.layers = _conv(16, LAYERS)
+        self.layers.bias.data[0] += 2  # most of an image is ground
+        self.behind = _starting_at_zero(_conv(16, 3))
+        self.trust = _starting_at_zero(nn.Conv2d(eighth, LAYERS, 1))
+        # Whether the left thing is in front of the right one, whether the clip is not made of layers, and how much of
+        # the growth that motion tells of each layer is true: coarse motion is weaker at the rim of what moves.
+        self.whole = _starting_at_zero(nn.Linear(sixteenth, 2 + LAYERS))
+        self.whole.bias.data[1:] = -2
 
     def forward(
         self,
@@ -99,29 +125,31 @@ class LearnedCompensation(nn.Module):
             shown: numbers of the frames to make, for training on some of them; None for all.
 
         Raises:
-            ShapeError: sides that are no multiples of 8.
+            ShapeError: sides that are no multiples of 16, or fewer than two frames.
         """
         batch, _, height, width = keyframes.shape
-        if height % 8 or width % 8:
-            raise ShapeError(f"got keyframes of {height} x {width}, expected sides that are multiples of 8")
-        chained, steps = chained_displacement(motion.float(), height // _FINE, width // _FINE)
-        with torch.no_grad():
-            plain = moved_in_blocks(keyframes.float(), motion.float())
+        if height % (2 * _CELL) or width % (2 * _CELL) or motion.shape[2] < 2:
+            raise ShapeError(
+                f"got keyframes of {height} x {width} and {motion.shape[2]} frames, expected sides that are multiples "
+                f"of {2 * _CELL} and at least two frames"
+            )
+        sides = _on_cells(motion.float(), height // _CELL, width // _CELL)
+        logits, behind, trust, whole = self._read(keyframes, _told(sides))
+        masks = logits.float().softmax(dim=1)
         if shown is None:
             shown = torch.arange(motion.shape[2], device=motion.device).expand(batch, -1)
         pick = (torch.arange(batch, device=shown.device)[:, None], shown)
-        count = shown.shape[1]
-        plain, displacement, step = (
-            rearrange(part[pick], "b t c h w -> (b t) c h w") for part in (plain, chained, steps)
-        )
-        time = shown.flatten()[:, None, None, None] / motion.shape[2]
-        fine = self.half_size(keyframes)
-        features = self.quarter_size(fine)
-        images, fine, features = (
-            repeat(part, "b c h w -> (b t) c h w", t=count) for part in (keyframes, fine, features)
-        )
-        made = self._frames(images, plain, fine, features, displacement, step, time.to(displacement))
-        return MovedFrames(*(rearrange(part, "(b t) c h w -> b t c h w", t=count) for part in made))
+        in_front, as_blocks, grows = whole.float().sigmoid().split([1, 1, LAYERS], dim=1)
+        in_front, as_blocks = (part.reshape(batch, 1, 1, 1, 1) for part in (in_front, as_blocks))
+        with torch.autocast(keyframes.device.type, enabled=False):
+            keyframes = keyframes.float()
+            paths = layer_paths(sides, _weights(masks, trust.float()), grows)
+            paths = Paths(paths.shift[pick], paths.scale[pick], paths.middle)
+            layered, displacement, uncovered = _composed(keyframes, masks, behind.float(), paths, in_front)
+            with torch.no_grad():
+                plain = moved_in_blocks(keyframes, motion.float())[pick]
+        frames = as_blocks * plain + (1 - as_blocks) * layered
+        return MovedFrames(frames, layered, displacement, uncovered, masks, as_blocks.flatten())
 
     @torch.no_grad()
     def compensate(
@@ -133,111 +161,159 @@ class LearnedCompensation(nn.Module):
         frames[:, 0] = keyframes  # which nothing has to move
         return Compensated(frames=frames, hints=torch.cat([4 * made.displacement, made.uncovered], dim=2))
 
-    def _frames(
-        self,
-        images: Tensor,
-        plain: Tensor,
-        fine: Tensor,
-        features: Tensor,
-        displacement: Tensor,
-        step: Tensor,
-        time: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Frames, moved pixels, displacement and mask of frames in a row; displacement is refined size by size."""
-        extra = torch.cat([_told(displacement, step), time.expand(-1, 1, *displacement.shape[2:])], dim=1)
-        shown = F.pixel_unshuffle(plain, _FINE)
-        hidden = self.before(self.join(torch.cat([moved(features, displacement), features, shown, extra], dim=1)))
-        around = F.pixel_shuffle(self.eighth_size(hidden), 2)
-        hidden = self.after(torch.cat([around, hidden], dim=1))
-        displacement = _twice(displacement + _sides(self.coarse_flow(hidden)))
-        halves = [moved(F.avg_pool2d(images, 2), displacement), F.avg_pool2d(plain, 2)]
-        hidden = torch.cat([F.pixel_shuffle(hidden, 2), moved(fine, displacement), *halves], dim=1)
-        hidden = self.to_half(hidden)
-        displacement = _twice(displacement + _sides(self.half_flow(hidden)))
-        shifted = moved(images, displacement)
-        seen = torch.cat([plain, shifted], dim=1)
-        hidden = F.silu(self.to_full(torch.cat([F.pixel_shuffle(hidden, 2), seen.to(hidden)], dim=1)))
-        frames, uncovered = self._mixed(plain, shifted, self.last(hidden).float())
-        return frames, shifted, displacement, uncovered
-
-    def _mixed(self, plain: Tensor, shifted: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames, and the share of each pixel that is drawn."""
-        logits, colours = last.split([3, 3], dim=1) if self.config.fills else (last, None)
-        shares = logits.softmax(dim=1).split(1, dim=1)
-        frames = shares[0] * plain + shares[1] * shifted
-        if colours is None:
-            return frames, torch.zeros_like(shares[0])
-        return frames + shares[2] * colours, shares[2]
+    def _read(self, keyframes: Tensor, told: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits of layers, colours behind things beside a smooth continuation, trust in cells, and of the whole."""
+        half = self.half_size(keyframes)  # (batch, width, height / 2, width / 2)
+        quarter = self.quarter_size(half)
+        eighth = self.eighth_size(torch.cat([F.pixel_unshuffle(quarter, 2), told.to(quarter)], dim=1))
+        low = self.sixteenth_size(eighth)
+        rows, cols = low.shape[2:]
+        place = F.interpolate(self.place, (rows, cols), mode="bilinear", align_corners=False)
+        words = rearrange(low + place, "b c h w -> b (h w) c")
+        words = rearrange(low, "b c h w -> b (h w) c") + self.around(words, words, words, need_weights=False)[0]
+        low = rearrange(words, "b (h w) c -> b c h w", h=rows)
+        eighth = self.to_eighth(torch.cat([F.pixel_shuffle(low, 2), eighth], dim=1))
+        quarter = self.to_quarter(torch.cat([F.pixel_shuffle(eighth, 2), quarter], dim=1))
+        half = self.to_half(torch.cat([F.pixel_shuffle(quarter, 2), half], dim=1))
+        full = self.to_full(torch.cat([F.pixel_shuffle(half, 2), keyframes], dim=1))
+        return self.layers(full), self.behind(full), self.trust(eighth), self.whole(words.mean(1))
 
 
-def chained_displacement(
-    motion: Float[Tensor, "batch 2 frames rows cols"], rows: int, cols: int
-) -> tuple[Float[Tensor, "batch frames 2 new_rows new_cols"], Float[Tensor, "batch frames 2 new_rows new_cols"]]:
-    """Displacement since the keyframe and since the frame before, of what each frame shows, in shares of the sides.
+def layer_paths(
+    sides: Float[Tensor, "batch 2 frames rows cols"],
+    weights: Float[Tensor, "batch layers cells"],
+    grows: Float[Tensor, "batch layers"],
+) -> Paths:
+    """Shift and size of each layer in every frame, by least squares over its cells.
 
-    A frame's pixel comes from where its own vector says in the frame before, and from there on as that frame's did.
+    Args:
+        sides: motion of each frame since the one before, in shares of the sides.
+        weights: of the cells of each layer in the keyframe, row by row; they sum up to 1.
+        grows: share, 0 to 1, of the growth of each layer that is to be believed.
     """
+    _, _, frames, rows, cols = sides.shape
+    cells = _centres(rows, cols, sides)
+    middle = torch.einsum("bln,nd->bld", weights, cells)
+    apart = cells - middle[:, :, None]  # (batch, layers, cells, 2)
+    spread = torch.einsum("bln,blnd->bl", weights, apart.square()).clamp(min=_LEAST_SPREAD)
+    shifts, scales = [torch.zeros_like(middle)], [torch.ones_like(spread)]
+    step = torch.zeros_like(middle)
+    for t in range(1, frames):
+        place = apart * scales[-1][..., None, None] + (middle + shifts[-1])[:, :, None]
+        for _ in range(2):  # motion stands where a layer comes to, of which the last step is a first guess
+            found = _at(sides[:, :, t], (place + step[:, :, None]).flatten(1, 2)).unflatten(1, place.shape[1:3])
+            step = torch.einsum("bln,blnd->bld", weights, found)
+        growth = torch.einsum("bln,blnd,blnd->bl", weights, found - step[:, :, None], apart) / spread
+        shifts.append(shifts[-1] + step)
+        scales.append((scales[-1] + grows * growth).clamp(0.3, 3.0))
+    return Paths(torch.stack(shifts, dim=1), torch.stack(scales, dim=1), middle)
+
+
+def _composed(
+    keyframes: Tensor, masks: Tensor, behind: Tensor, paths: Paths, in_front: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames of layers, the displacement of what they show, and the share of it that the keyframe hides."""
+    on_ground = masks[:, :1]
+    continuation = continued(keyframes, on_ground.clamp(min=1e-3) ** 4)
+    ground = on_ground * keyframes + (1 - on_ground) * (continuation + behind)
+    # Of each layer colours, what was hidden, and displacement: (batch, frames, 6, height, width).
+    source, displacement = _sources(paths, 0, keyframes)
+    under = torch.cat([_carried(torch.cat([ground, 1 - on_ground], dim=1), source, "border"), displacement], dim=2)
+    things = []
+    for number in range(1, LAYERS):
+        source, displacement = _sources(paths, number, keyframes)
+        share = masks[:, number : number + 1]
+        colours, share = _carried(torch.cat([share * keyframes, share], dim=1), source, "zeros").split([3, 1], dim=2)
+        things.append((torch.cat([colours, torch.zeros_like(share), share * displacement], dim=2), share))
+    left, right = things
+    layers = in_front * _over(_over(under, *right), *left) + (1 - in_front) * _over(_over(under, *left), *right)
+    colours, hidden, displacement = layers.split([3, 1, 2], dim=2)
+    return colours, displacement, hidden
+
+
+def _sources(paths: Paths, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Where in the keyframe each pixel of a layer comes from, (..., x or y), and its displacement since then."""
+    height, width = like.shape[2:]
+    shift, scale = paths.shift[:, :, layer, None, None], paths.scale[:, :, layer, None, None, None]
+    middle = paths.middle[:, None, layer, None, None]
+    place = _centres(height, width, like).reshape(height, width, 2)
+    source = (place - middle - shift) / scale + middle  # (batch, frames, height, width, 2)
+    return source, rearrange(place - source, "b t h w d -> b t d h w")
+
+
+def _carried(images: Tensor, source: Tensor, outside: str) -> Float[Tensor, "batch frames channels height width"]:
+    """Images of keyframes in each frame; `outside` of them are zeros, or what is at the border."""
+    count = source.shape[1]
+    flat = repeat(images, "b c h w -> (b t) c h w", t=count)
+    grid = 2 * source.flatten(0, 1) - 1
+    seen = F.grid_sample(flat, grid, mode="bilinear", padding_mode=outside, align_corners=False)
+    return rearrange(seen, "(b t) c h w -> b t c h w", t=count)
+
+
+def _over(under: Tensor, thing: Tensor, share: Tensor) -> Tensor:
+    """A thing, its values multiplied by its share already, over what is behind it."""
+    return thing + (1 - share) * under
+
+
+def _weights(masks: Tensor, trust: Tensor) -> Float[Tensor, "batch layers cells"]:
+    """Weights of cells for the motion of each layer: what they show of it, and what the network makes of that."""
+    shares = F.avg_pool2d(masks, _CELL).flatten(2)
+    trusted = (2 * trust.flatten(2)).clamp(-_MOST_TRUST, _MOST_TRUST).exp()
+    weights = shares * (trusted * (shares > 0.02) + 1e-6)
+    return weights / weights.sum(2, keepdim=True).clamp(min=1e-8)
+
+
+def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch told rows cols"]:
+    """What the network is told of motion: where each cell comes to, how much it moves, and how unsteadily."""
+    batch, _, frames, rows, cols = sides.shape
+    start = _centres(rows, cols, sides).expand(batch, -1, -1)
+    told_at, place, told = [max(1, round(share * (frames - 1))) for share in _TOLD_AT], start, {}
+    for t in range(1, frames):
+        place = place + _at(sides[:, :, t], place + _at(sides[:, :, t], place))
+        told[t] = 8 * rearrange(place - start, "b (h w) d -> b d h w", h=rows)
+    moving = sides[:, :, 1:]
+    size, unsteady = moving.abs().mean(2), moving.std(2, correction=0)
+    early, later = 32 * sides[:, :, 1], 32 * sides[:, :, frames // 2]
+    return torch.cat([*(told[t] for t in told_at), 64 * size, 64 * unsteady, early, later], dim=1)
+
+
+def _on_cells(motion: Tensor, rows: int, cols: int) -> Float[Tensor, "batch 2 frames rows cols"]:
+    """Motion in shares of the sides, on the cells that the network reads."""
     sides = motion * motion.new_tensor(MOTION_STD).reshape(1, 2, 1, 1, 1)
-    frames = rearrange(sides, "b c t h w -> (b t) c h w")
-    steps = F.interpolate(frames, (rows, cols), mode="bilinear", align_corners=False)
-    steps = rearrange(steps, "(b t) c h w -> b t c h w", b=len(motion))
-    chained = [torch.zeros_like(steps[:, 0])]
-    for t in range(1, steps.shape[1]):
-        chained.append(steps[:, t] + moved(chained[-1], steps[:, t]))
-    return torch.stack(chained, dim=1), steps
+    if sides.shape[3:] == (rows, cols):
+        return sides
+    frames = rearrange(sides, "b d t h w -> (b t) d h w")
+    resized = F.interpolate(frames, (rows, cols), mode="bilinear", align_corners=False)
+    return rearrange(resized, "(b t) d h w -> b d t h w", b=len(motion))
 
 
-def moved(
-    values: Float[Tensor, "n channels height width"], displacement: Float[Tensor, "n 2 height width"]
-) -> Float[Tensor, "n channels height width"]:
-    """Values carried by a displacement in shares of the sides; what comes from outside is that of the border."""
-    height, width = values.shape[2:]
-    y, x = (torch.linspace(-1 + 1 / size, 1 - 1 / size, size, device=values.device) for size in (height, width))
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - 2 * displacement.float().permute(0, 2, 3, 1)
-    return F.grid_sample(values.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+def _at(field: Float[Tensor, "batch 2 rows cols"], places: Float[Tensor, "batch n 2"]) -> Float[Tensor, "batch n 2"]:
+    """Values of a field at places in shares of the sides; outside those of its border."""
+    grid = 2 * places[:, :, None] - 1
+    found = F.grid_sample(field, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return rearrange(found, "b d n 1 -> b n d")
 
 
-def _told(displacement: Tensor, step: Tensor) -> Tensor:
-    """Overlaps by a frame's coarse displacement, (n, 7, rows, cols).
-
-    Where two places show the same source, one of them hides in truth something that the keyframe does not show: most
-    often the one that has moved less.
-    """
-    rows, cols = displacement.shape[2:]
-    y, x = torch.meshgrid(torch.arange(rows, device=step.device), torch.arange(cols, device=step.device), indexing="ij")
-    source_x = (x - displacement[:, 0] * cols).round().long().clamp(0, cols - 1)
-    source_y = (y - displacement[:, 1] * rows).round().long().clamp(0, rows - 1)
-    size = displacement.square().sum(1).sqrt()
-    source = (source_y * cols + source_x).flatten(1)
-    shown = torch.zeros_like(size.flatten(1)).scatter_add(1, source, torch.ones_like(size.flatten(1)))
-    largest = torch.zeros_like(size.flatten(1)).scatter_reduce(1, source, size.flatten(1), "amax")
-    shown, largest = (part.gather(1, source).reshape(size.shape) for part in (shown, largest))
-    scaled = torch.cat([8 * displacement, 32 * step], dim=1)
-    more = torch.stack([shown.clamp(max=4) - 1, 8 * (largest - size), 8 * size], dim=1)
-    return torch.cat([scaled, more], dim=1)
+def _centres(rows: int, cols: int, like: Tensor) -> Float[Tensor, "cells 2"]:
+    """Middles (x, y) of the cells of a grid, row by row, in shares of the sides."""
+    y, x = ((torch.arange(count, device=like.device) + 0.5) / count for count in (rows, cols))
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
 
 
-def _sides(flow: Tensor) -> Tensor:
-    """Change of the displacement by a layer: small steps, in float32."""
-    return flow.float() / 32
-
-
-def _twice(displacement: Tensor) -> Tensor:
-    """The same displacement at twice the size."""
-    return F.interpolate(displacement, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _starting_at(layer: nn.Conv2d, *values: float) -> nn.Conv2d:
-    """A convolution that gives these first outputs, and 0 for the others, until it is trained."""
-    assert layer.bias is not None
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    layer.bias.data[: len(values)] = torch.tensor(values)
+def _starting_at_zero(layer: Layer) -> Layer:
+    """A layer that gives zeros until it is trained."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def _halved(inputs: int, outputs: int) -> nn.Sequential:
+    """A convolution at half of the size."""
+    return nn.Sequential(nn.PixelUnshuffle(2), _conv(4 * inputs, outputs))
 
 
 class _Block(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from einops import rearrange
+from jaxtyping import Int8
 
 from videolavit.data.scene_labels import (
     GROUND_LABELS,
@@ -21,7 +22,7 @@ from videolavit.data.things.prepare import PATCH
 from videolavit.data.things.scene import FRAMES_PER_CLIP, SIZE
 from videolavit.errors import ConfigError
 
-__all__ = ["label_thing_keyframe"]
+__all__ = ["label_thing_keyframe", "layers_of_patches"]
 
 _LEAST = 0.5
 """Share of the small patches in a large one that must show a thing; where fewer do, nothing is known."""
@@ -53,6 +54,19 @@ def label_thing_keyframe(source: Mapping[str, Any], clip: int, patch_size: int, 
         offsets=_offsets(shown, [boxes[clip * FRAMES_PER_CLIP] for boxes in source["boxes"]], patch_size, mirror),
         image=np.array([*(names[0] if len(names) == 1 else (UNKNOWN,) * 4), _ground(source["scene"]["view"])]),
     )
+
+
+def layers_of_patches(source: Mapping[str, Any], clip: int) -> Int8[np.ndarray, "rows cols"]:
+    """What covers each patch of 8 x 8 pixels of a clip's keyframe: 0 the place, then its things from left to right.
+
+    Args:
+        source: what `things_truth` said of the video.
+        clip: number of the clip.
+    """
+    lefts = [sum(boxes[clip * FRAMES_PER_CLIP][::2]) for boxes in source["boxes"]]
+    layer = {".": 0} | {str(number): place for place, number in enumerate(np.argsort(lefts).tolist(), 1)}
+    cells = np.array([layer[one] for one in source["patches"][clip]], np.int8)
+    return cells.reshape(SIZE // PATCH, SIZE // PATCH)
 
 
 _GROUND, _PARTLY = -1, -2

@@ -1,7 +1,8 @@
-"""Stage of the tiny preset: motion compensation that is learnt, from any videos that were prepared.
+"""Stage of the things preset: motion compensation that is learnt, from any videos that were prepared.
 
 Absolute error of pixels and of their differences, weighted where frames differ from the keyframe: most of a clip stands
-still. The moved pixels alone are held to the frames too, where they can show them, or the network would rather draw.
+still. The layers alone are held to the frames too, or a network that begins with plain compensation would stay there.
+Where it is known what covers a patch of the keyframe, its layer has to be at least half of it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import TOKENIZER_GAIN
-from videolavit.data.prepared_clips import ClipFrames
+from videolavit.data.prepared_clips import ClipFrames, ClipSample
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
@@ -49,6 +51,8 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
     """Share of clips whose motion goes through the motion tokenizer, so that its errors are known."""
     changed_weight: float = 6.0
     """Of pixels that differ from the keyframe, over the others."""
+    layers_weight: float = 0.5
+    """Of layers that patches are known to show."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=6000, batch_size=4, learning_rate=5e-4, warmup_steps=100, ema_decay=0.998
@@ -77,6 +81,7 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
             "keyframes": torch.from_numpy(np.stack([sample.keyframe for sample in samples])),
             "frames": torch.from_numpy(np.stack([sample.frames for sample in samples])),
             "motion": torch.from_numpy(np.stack([sample.motion.for_tokenizer(*grid) for sample in samples])),
+            "layers": torch.from_numpy(np.stack([_layers(sample) for sample in samples])),
         }
 
     def visualize(self, module: LearnedCompensationTraining) -> dict[str, np.ndarray]:
@@ -110,7 +115,8 @@ class LearnedCompensationTraining(nn.Module):
             tokenizer.requires_grad_(False)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, PSNR in dB."""
+        """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, error of layers
+        (nats), share of plain compensation, PSNR in dB."""
         keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
         batch_size, num_frames = batch["frames"].shape[:2]
         shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
@@ -120,16 +126,18 @@ class LearnedCompensationTraining(nn.Module):
         made = self.network(keyframes, motion, shown)
         changed = (frames - keyframes[:, None]).abs().mean(2, keepdim=True)
         weight = 1 + self.stage.changed_weight * (changed > 0.1)
-        error = (made.frames - frames).abs()
-        moved = (made.moved - frames).abs() * (1 - made.uncovered.detach())
-        loss = (weight * (error + 0.5 * moved)).mean() + _differences(made.frames - frames)
+        error, layered = (made.frames - frames).abs(), (made.layered - frames).abs()
+        patches = _error_of_layers(made.masks, batch["layers"])
+        loss = (weight * (error + 0.5 * layered)).mean() + _differences(made.frames - frames)
+        loss = loss + self.stage.layers_weight * patches
         is_changed = (changed > 0.1).float()
         total = 3 * is_changed.sum().clamp(min=1)
         return {
             "loss": loss,
             "error_of_change": (error.detach() * is_changed).sum() / total,
             "error_of_still": ((frames - keyframes[:, None]).abs() * is_changed).sum() / total,
-            "uncovered": made.uncovered.detach().mean(),
+            "error_of_layers": patches.detach(),
+            "as_blocks": made.as_blocks.detach().mean(),
             "psnr": 10 * torch.log10(4 / error.detach().square().mean()),
         }
 
@@ -142,6 +150,23 @@ class LearnedCompensationTraining(nn.Module):
         kept = self.tokenizer.decode(self.tokenizer.encode(raw))
         chosen = torch.rand(len(raw), device=raw.device) < self.stage.tokenized_motion
         return torch.where(chosen[:, None, None, None, None], kept, raw) / TOKENIZER_GAIN
+
+
+def _layers(sample: ClipSample) -> np.ndarray:
+    """Layers of a sample's patches of 8 x 8 pixels, -1 where they are unknown."""
+    if sample.layers is not None:
+        return sample.layers
+    height, width = sample.keyframe.shape[:2]
+    return np.full((height // 8, width // 8), -1, np.int8)
+
+
+def _error_of_layers(masks: Tensor, layers: Tensor) -> Tensor:
+    """Nats by which the layer of a known patch falls short of half of it; those of things count three times."""
+    shares = F.avg_pool2d(masks, masks.shape[2] // layers.shape[1])
+    known = (layers >= 0).float()
+    chosen = shares.gather(1, layers.long().clamp(min=0)[:, None])[:, 0]
+    short = -(2 * chosen).clamp(1e-4, 1).log() * known * (1 + 2 * (layers > 0))
+    return short.sum() / known.sum().clamp(min=1)
 
 
 def _differences(error: Tensor) -> Tensor:
