@@ -14,11 +14,12 @@ import pytest
 from things_images import draw_sources
 
 from videolavit.data.keyframes import LabelledKeyframes
+from videolavit.data.prepared_clips import ClipFrames
 from videolavit.data.scene_labels import GROUND_LABELS, NAME_LABELS, SIDE_LABELS, SIZE_LABELS, UNKNOWN
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
-from videolavit.data.things.labels import label_thing_keyframe
+from videolavit.data.things.labels import label_thing_keyframe, layers_of_patches
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, distinct_questions, questions
 from videolavit.data.things.render import render
@@ -311,6 +312,29 @@ def test_keyframes_of_things_have_labels_and_later_clips_no_size(sources: Source
     assert {int(labels.image[2]) for labels in drawn} == {UNKNOWN, SIZE_LABELS.index(scene.actors[0].size)}
     with pytest.raises(ConfigError, match="multiple of 8"):
         label_thing_keyframe(record.source, 0, 12)
+
+
+def test_layers_of_patches_go_from_left_to_right_and_are_mirrored_with_their_clip(sources: Sources, tmp_path: Path):
+    data = ThingsData(sources=str(sources.path), first_seed=0, clips=(1,))
+    records = (things_record(data, number) for number in range(60))
+    record = next(one for one in records if one is not None and len(one.source["scene"]["actors"]) == 2)
+    layers = layers_of_patches(record.source, 0)
+    assert layers.shape == (16, 16)
+    shown = np.array(list(record.source["patches"][0])).reshape(16, 16)
+    first, second = (sum(boxes[0][::2]) for boxes in record.source["boxes"])
+    for number, layer in zip("01", (1, 2) if first < second else (2, 1), strict=True):
+        assert np.array_equal(shown == number, layers == layer)
+    assert (layers == 1).any()
+    assert (layers == 2).any()
+
+    write_shard([record], tmp_path / "things.tar")
+    clips = ClipFrames(ShardReader(tmp_path))
+    samples = [clips[0, draw] for draw in range(8)]
+    as_it_is = [np.array_equal(sample.keyframe, record.keyframes[0]) for sample in samples]
+    assert set(as_it_is) == {True, False}
+    for sample, plain in zip(samples, as_it_is, strict=True):
+        found = sample.layers if plain else np.array([0, 2, 1])[sample.layers[:, ::-1]]
+        assert np.array_equal(found, layers)
 
 
 def test_a_question_about_two_things_that_change_what_they_do_has_one_answer():

@@ -103,7 +103,6 @@ class LearnedCompensation(nn.Module):
         self.to_half = nn.Sequential(_conv(quarter // 4 + half, half), _Block(half))
         self.to_full = nn.Sequential(_conv(half // 4 + 3, 16), nn.SiLU(), _conv(16, 16), nn.SiLU())
         self.layers = _conv(16, LAYERS)
-        self.layers.bias.data[0] += 2  # most of an image is ground
         self.behind = _starting_at_zero(_conv(16, 3))
         self.trust = _starting_at_zero(nn.Conv2d(eighth, LAYERS, 1))
         # Whether the left thing is in front of the right one, whether the clip is not made of layers, and how much of
@@ -200,6 +199,7 @@ def layer_paths(
     step = torch.zeros_like(middle)
     for t in range(1, frames):
         place = apart * scales[-1][..., None, None] + (middle + shifts[-1])[:, :, None]
+        found = torch.zeros_like(place)
         for _ in range(2):  # motion stands where a layer comes to, of which the last step is a first guess
             found = _at(sides[:, :, t], (place + step[:, :, None]).flatten(1, 2)).unflatten(1, place.shape[1:3])
             step = torch.einsum("bln,blnd->bld", weights, found)

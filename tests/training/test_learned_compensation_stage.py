@@ -1,0 +1,61 @@
+"""The stage of learned motion compensation: its batches, and what its loss says of layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from videolavit.clip import MotionField
+from videolavit.data.prepared_clips import ClipSample
+from videolavit.errors import ConfigError
+from videolavit.tiny.learned_compensation import LearnedCompensationConfig
+from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
+from videolavit.training.stages.learned_compensation import LearnedCompensationStage
+
+STAGE = LearnedCompensationStage(model=LearnedCompensationConfig(width=8), motion=MotionTokenizerConfig(rows=4, cols=4))
+
+
+def sample(layers: np.ndarray | None, seed: int = 0) -> ClipSample:
+    random = np.random.default_rng(seed)
+    frames = random.integers(0, 256, (24, 32, 32, 3)).astype(np.uint8)
+    motion = MotionField(values=random.normal(size=(2, 24, 4, 4)).astype(np.float32), height=32, width=32)
+    return ClipSample(keyframe=frames[0], frames=frames, motion=motion, layers=layers)
+
+
+def loss_of(*samples: ClipSample, stage: LearnedCompensationStage = STAGE) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return stage.build()(stage.collate(list(samples)), 0)
+
+
+def test_layers_that_are_not_known_cost_nothing():
+    told = loss_of(sample(None), sample(None, 1))
+    assert told["error_of_layers"] == 0
+    assert told["loss"].isfinite()
+    assert torch.equal(
+        told["loss"], loss_of(sample(None), sample(None, 1), stage=replace(STAGE, layers_weight=9.0))["loss"]
+    )
+
+
+def test_a_patch_has_to_show_its_layer_by_half():
+    module = STAGE.build()
+    things = np.ones((4, 4), np.int8)
+    with torch.no_grad():
+        module.network.layers.weight.zero_()
+        for bias, cost in (
+            ((0.0, 9.0, 0.0), 0.0),
+            ((9.0, 0.0, 0.0), 3 * 8.3),
+        ):  # nats, thrice: e^-9 is less than a half
+            module.network.layers.bias.copy_(torch.tensor(bias))
+            found = module(STAGE.collate([sample(things)]), 0)["error_of_layers"].item()
+            assert found == pytest.approx(cost, abs=0.1)
+
+
+def test_one_batch_may_hold_both_kinds():
+    batch = STAGE.collate([sample(np.zeros((4, 4), np.int8)), sample(None)])
+    assert batch["layers"].shape == (2, 4, 4)
+    assert batch["layers"][1].unique().tolist() == [-1]
+    with pytest.raises(ConfigError, match="frames_per_clip at least 1"):
+        replace(STAGE, frames_per_clip=0)
