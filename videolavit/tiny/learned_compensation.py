@@ -103,6 +103,8 @@ class LearnedCompensation(nn.Module):
         self.to_half = nn.Sequential(_conv(quarter // 4 + half, half), _Block(half))
         self.to_full = nn.Sequential(_conv(half // 4 + 3, 16), nn.SiLU(), _conv(16, 16), nn.SiLU())
         self.layers = _conv(16, LAYERS)
+        assert self.layers.bias is not None
+        self.layers.bias.data[0] += 2  # most of an image is ground
         self.behind = _starting_at_zero(_conv(16, 3))
         self.trust = _starting_at_zero(nn.Conv2d(eighth, LAYERS, 1))
         # Whether the left thing is in front of the right one, whether the clip is not made of layers, and how much of
@@ -175,7 +177,8 @@ class LearnedCompensation(nn.Module):
         quarter = self.to_quarter(torch.cat([F.pixel_shuffle(eighth, 2), quarter], dim=1))
         half = self.to_half(torch.cat([F.pixel_shuffle(quarter, 2), half], dim=1))
         full = self.to_full(torch.cat([F.pixel_shuffle(half, 2), keyframes], dim=1))
-        return self.layers(full), self.behind(full), self.trust(eighth), self.whole(words.mean(1))
+        pooled = F.layer_norm(words.mean(1), words.shape[2:])
+        return self.layers(full), self.behind(full), self.trust(eighth), self.whole(pooled)
 
 
 def layer_paths(

@@ -22,9 +22,8 @@ __all__ = ["ModelOptions", "open_model"]
 class ModelOptions:
     """Model, device and precision."""
 
-    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny|things")] = None
-    """A checkpoint: a folder, owner/name on the Hugging Face hub, or a model of this package: tiny, which knows
-    moving shapes (default), or things, which knows 24 things in real places, too."""
+    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny")] = None
+    """A checkpoint: a folder, owner/name on the Hugging Face hub, or tiny: the one of this package (default)."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Branch, tag or commit on the hub."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
