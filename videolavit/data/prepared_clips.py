@@ -23,8 +23,8 @@ class ClipSample:
     frames: UInt8[np.ndarray, "frames height width 3"]
     motion: MotionField
     layers: Int8[np.ndarray, "rows cols"] | None = None
-    """What covers each patch of 8 x 8 pixels of the keyframe, where it is known: 0 the ground, 1 and 2 things from left
-    to right."""
+    """Layer that each patch of 8 x 8 pixels of the keyframe shows, where it is known: 0 the ground, 1 and 2 things from
+    left to right."""
 
 
 class ClipFrames:

@@ -1,4 +1,4 @@
-"""What the page says of the models of this package, and what it offers as examples for them."""
+"""Texts of the page that depend on its model: what it knows, and examples for it."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def _composed(
 
 
 def _sources(paths: Paths, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Where in the keyframe each pixel of a layer comes from, (..., x or y), and its displacement since then."""
+    """Places in the keyframe that each pixel of a layer comes from, (..., x or y), and its displacement since then."""
     height, width = like.shape[2:]
     shift, scale = paths.shift[:, :, layer, None, None], paths.scale[:, :, layer, None, None, None]
     middle = paths.middle[:, None, layer, None, None]
@@ -267,7 +267,7 @@ def _weights(masks: Tensor, trust: Tensor) -> Float[Tensor, "batch layers cells"
 
 
 def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch told rows cols"]:
-    """What the network is told of motion: where each cell comes to, how much it moves, and how unsteadily."""
+    """Summary of motion for the network: where each cell comes to, how much it moves, and how unsteadily."""
     batch, _, frames, rows, cols = sides.shape
     start = _centres(rows, cols, sides).expand(batch, -1, -1)
     told_at, place, told = [max(1, round(share * (frames - 1))) for share in _TOLD_AT], start, {}

@@ -57,7 +57,7 @@ def label_thing_keyframe(source: Mapping[str, Any], clip: int, patch_size: int, 
 
 
 def layers_of_patches(source: Mapping[str, Any], clip: int) -> Int8[np.ndarray, "rows cols"]:
-    """What covers each patch of 8 x 8 pixels of a clip's keyframe: 0 the place, then its things from left to right.
+    """Layer that each patch of 8 x 8 pixels of a clip's keyframe shows: 0 the place, then things from left to right.
 
     Args:
         source: what `things_truth` said of the video.
