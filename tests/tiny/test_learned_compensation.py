@@ -101,6 +101,16 @@ def test_a_clip_that_is_not_made_of_layers_is_moved_in_blocks():
     assert torch.allclose(made.frames, moved_in_blocks(keyframe, motion), atol=1e-4)
 
 
+def test_a_clip_is_one_or_the_other_outside_of_training():
+    keyframe, motion, _ = sliding_box()
+    network = small()
+    torch.nn.init.constant_(network.whole.bias, -0.5)
+    made = network(keyframe, motion)
+    assert made.as_blocks.item() == 0
+    assert torch.equal(made.frames, made.layered)
+    assert 0.3 < network.train()(keyframe, motion).as_blocks.item() < 0.45
+
+
 def test_masks_are_shares():
     keyframe, motion, _ = sliding_box()
     masks = small()(keyframe, motion).masks

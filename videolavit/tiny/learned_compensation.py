@@ -78,7 +78,7 @@ class MovedFrames(NamedTuple):
     masks: Float[Tensor, "batch layers height width"]
     """Share of each layer in each pixel of the keyframe."""
     as_blocks: Float[Tensor, " batch"]
-    """Share of plain compensation in the frames, 0 to 1."""
+    """Share of plain compensation in the frames, 0 to 1; 0 or 1 outside of training."""
 
 
 class LearnedCompensation(nn.Module):
@@ -149,6 +149,8 @@ class LearnedCompensation(nn.Module):
             layered, displacement, uncovered = _composed(keyframes, masks, behind.float(), paths, in_front)
             with torch.no_grad():
                 plain = moved_in_blocks(keyframes, motion.float())[pick]
+        if not self.training:
+            as_blocks = as_blocks.round()  # a mean of both would show things twice
         frames = as_blocks * plain + (1 - as_blocks) * layered
         return MovedFrames(frames, layered, displacement, uncovered, masks, as_blocks.flatten())
 
