@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from videolavit import shipped
 from videolavit.checkpoints import convert, open_checkpoint
 from videolavit.checkpoints.components import ModelComponents
+from videolavit.commands._shared.model_info import model_folder
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
 from videolavit.detokenizers.video_detokenizer import VideoOptions
 from videolavit.errors import CheckpointError, ConfigError
@@ -177,6 +178,9 @@ def test_the_model_of_the_package_is_opened_without_a_name(native, tmp_path, mon
     monkeypatch.setattr(shipped, "FOLDER", tmp_path)
     with pytest.raises(CheckpointError, match=r"no model of that name; .* with `python recipes/tiny\.py"):
         VideoLaVIT.from_pretrained()
+    for open_it in (VideoLaVIT.from_pretrained, model_folder):
+        with pytest.raises(CheckpointError, match=r"train it with `python recipes/things\.py --ship`"):
+            open_it("things")
     shutil.copytree(native, tmp_path / "tiny")
     assert VideoLaVIT.from_pretrained().settings == SETTINGS
 

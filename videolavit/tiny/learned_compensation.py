@@ -36,7 +36,10 @@ _TOLD = 2 * len(_TOLD_AT) + 8
 """Channels of the summary of motion."""
 _PLACES = 8
 """Rows and columns of learnt places; they are resized to other images than those of 128 x 128 pixels."""
+_LEAST_SHARE = 0.02
+"""Of a layer in a cell from which on its motion counts."""
 _MOST_TRUST = 6.0
+"""Logarithm of how many times more, or less, one cell counts than another."""
 _LEAST_SPREAD = 2e-4
 """Variance, in sides squared, of the places of a layer's cells; smaller layers hardly grow."""
 
@@ -264,7 +267,7 @@ def _weights(masks: Tensor, trust: Tensor) -> Float[Tensor, "batch layers cells"
     """Weights of cells for the motion of each layer: what they show of it, and what the network makes of that."""
     shares = F.avg_pool2d(masks, _CELL).flatten(2)
     trusted = (2 * trust.flatten(2)).clamp(-_MOST_TRUST, _MOST_TRUST).exp()
-    weights = shares * (trusted * (shares > 0.02) + 1e-6)
+    weights = shares * (trusted * (shares > _LEAST_SHARE) + 1e-6)
     return weights / weights.sum(2, keepdim=True).clamp(min=1e-8)
 
 
@@ -276,6 +279,7 @@ def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "ba
     for t in range(1, frames):
         place = place + _at(sides[:, :, t], place + _at(sides[:, :, t], place))
         told[t] = 8 * rearrange(place - start, "b (h w) d -> b d h w", h=rows)
+    # Motion is a few hundredths of a side: all channels are brought to about 1.
     moving = sides[:, :, 1:]
     size, unsteady = moving.abs().mean(2), moving.std(2, correction=0)
     early, later = 32 * sides[:, :, 1], 32 * sides[:, :, frames // 2]

@@ -12,7 +12,7 @@ from typing import Any
 from videolavit.commands._shared.console import readable_size
 from videolavit.errors import CheckpointError
 from videolavit.old_names import current_names
-from videolavit.shipped import FOLDER, RECIPES
+from videolavit.shipped import RECIPES, shipped_model
 
 __all__ = ["ModelInfo", "look_at_model", "model_folder"]
 
@@ -66,10 +66,14 @@ def _wrapped(name: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def model_folder(name: str) -> Path | None:
-    """Folder of a model by its name, if it is one; a file or folder comes before a model of the package."""
+    """Folder of a model by its name, if it is one; a file or folder comes before a model of the package.
+
+    Raises:
+        CheckpointError: the package was built without the model of that name.
+    """
     path = Path(name)
     if name in RECIPES and not path.exists():
-        return FOLDER / name
+        return Path(shipped_model(name))
     return path if (path / _CONFIG).is_file() else None
 
 

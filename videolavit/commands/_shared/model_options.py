@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import arg
 
 from videolavit.commands._shared.console import sign_of_life
-from videolavit.shipped import named_model
 
 if TYPE_CHECKING:
     import torch
@@ -59,9 +58,8 @@ def open_model(options: ModelOptions) -> VideoLaVIT:
 def _opened(options: ModelOptions) -> VideoLaVIT:
     from videolavit.pipeline import VideoLaVIT
 
-    source = () if options.model is None else (named_model(options.model),)
     model = VideoLaVIT.from_pretrained(
-        *source,
+        options.model,
         device=options.device,
         dtype=options.chosen_dtype,
         revision=options.revision,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import TOKENIZER_GAIN
 from videolavit.data.prepared_clips import ClipFrames, ClipSample
+from videolavit.data.things.prepare import PATCH
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
@@ -153,11 +154,11 @@ class LearnedCompensationTraining(nn.Module):
 
 
 def _layers(sample: ClipSample) -> np.ndarray:
-    """Layers of a sample's patches of 8 x 8 pixels, -1 where they are unknown."""
+    """Layers of a sample's small patches, -1 where they are unknown."""
     if sample.layers is not None:
         return sample.layers
     height, width = sample.keyframe.shape[:2]
-    return np.full((height // 8, width // 8), -1, np.int8)
+    return np.full((height // PATCH, width // PATCH), -1, np.int8)
 
 
 def _error_of_layers(masks: Tensor, layers: Tensor) -> Tensor:
