@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from einops import rearrange
 
 from videolavit.clip import MotionField
 from videolavit.data.prepared_clips import ClipSample
+from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
-from videolavit.tiny.learned_compensation import LearnedCompensationConfig
+from videolavit.tiny.learned_compensation import LearnedCompensationConfig, MovedFrames
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizerConfig
 from videolavit.training.stages.learned_compensation import LearnedCompensationStage
 
@@ -51,6 +53,26 @@ def test_a_patch_has_to_show_its_layer_by_half():
             module.network.layers.bias.copy_(torch.tensor(bias))
             found = module(STAGE.collate([sample(things)]), 0)["error_of_layers"].item()
             assert found == pytest.approx(cost, abs=0.1)
+
+
+def test_clips_learn_which_of_the_two_comes_closer_to_them():
+    module = STAGE.build()
+    batch = STAGE.collate([sample(None), sample(None, 1)])
+
+    def made() -> MovedFrames:
+        with torch.no_grad():
+            return module.network(signed_images(batch["keyframes"], torch.device("cpu")), module.motion_of(batch))
+
+    frames = torch.stack([made().blocks[0], made().layered[1]])
+    batch["frames"] = rearrange(((frames.clamp(-1, 1) + 1) * 127.5).round().byte(), "b t c h w -> b t h w c")
+    assert module(batch, 0)["suits_blocks"] == 0.5
+    optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
+    for step in range(40):
+        optimiser.zero_grad()
+        module(batch, step)["loss"].backward()
+        optimiser.step()
+    in_blocks, in_layers = made().as_blocks
+    assert in_blocks > 0.5 > in_layers
 
 
 def test_one_batch_may_hold_both_kinds():

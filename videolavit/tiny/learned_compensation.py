@@ -5,7 +5,7 @@ ground or one of two things; which of these is in front; and what the ground loo
 and grows as a whole, as fits the motion best where it is by then, so that it stays sharp and in shape however coarse
 the motion is, and a frame is its layers one over the other (paper, section 3.2, in one step: keyframe and motion decide
 almost all of a clip). Where a clip is not made of such layers, as most real ones, its frames are those of plain
-compensation, each the one before it moved in blocks; how much of either is shown is learnt as well.
+compensation, each the one before it moved in blocks; which of the two is shown is learnt as well.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class MovedFrames(NamedTuple):
     frames: Float[Tensor, "batch frames 3 height width"]
     """-1..1, not clamped."""
     layered: Float[Tensor, "batch frames 3 height width"]
-    """The layers one over the other, without plain compensation."""
+    """The layers one over the other."""
+    blocks: Float[Tensor, "batch frames 3 height width"]
+    """Plain compensation."""
     displacement: Float[Tensor, "batch frames 2 height width"]
     """Of what each pixel shows since the keyframe, (x, y) in shares of the sides."""
     uncovered: Float[Tensor, "batch frames 1 height width"]
@@ -81,7 +83,7 @@ class MovedFrames(NamedTuple):
     masks: Float[Tensor, "batch layers height width"]
     """Share of each layer in each pixel of the keyframe."""
     as_blocks: Float[Tensor, " batch"]
-    """Share of plain compensation in the frames, 0 to 1; 0 or 1 outside of training."""
+    """How likely plain compensation comes closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
 
 
 class LearnedCompensation(nn.Module):
@@ -151,11 +153,9 @@ class LearnedCompensation(nn.Module):
             paths = Paths(paths.shift[pick], paths.scale[pick], paths.middle)
             layered, displacement, uncovered = _composed(keyframes, masks, behind.float(), paths, in_front)
             with torch.no_grad():
-                plain = moved_in_blocks(keyframes, motion.float())[pick]
-        if not self.training:
-            as_blocks = as_blocks.round()  # a mean of both would show things twice
-        frames = as_blocks * plain + (1 - as_blocks) * layered
-        return MovedFrames(frames, layered, displacement, uncovered, masks, as_blocks.flatten())
+                blocks = moved_in_blocks(keyframes, motion.float())[pick]
+        frames = torch.where(as_blocks < 0.5, layered, blocks)  # a mean of both would show things twice
+        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, as_blocks.flatten())
 
     @torch.no_grad()
     def compensate(

@@ -1,8 +1,9 @@
 """Stage of the things preset: motion compensation that is learnt, from any videos that were prepared.
 
 Absolute error of pixels and of their differences, weighted where frames differ from the keyframe: most of a clip stands
-still. The layers alone are held to the frames too, or a network that begins with plain compensation would stay there.
-Where it is known what covers a patch of the keyframe, its layer has to be at least half of it.
+still. What is held to the frames are the layers; whether a clip is shown in layers or in blocks is learnt from which of
+the two comes closer to it, since a mean of both would show things twice. Where it is known what covers a patch of the
+keyframe, its layer has to be at least half of it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
 
+_LESS_WEIGHT = 0.75
+"""What the layers of a clip lose of their weight where blocks suit it better: they are not shown."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]):
@@ -54,6 +58,8 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
     """Of pixels that differ from the keyframe, over the others."""
     layers_weight: float = 0.5
     """Of layers that patches are known to show."""
+    blocks_weight: float = 0.1
+    """Of the decision between layers and blocks."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=6000, batch_size=4, learning_rate=5e-4, warmup_steps=100, ema_decay=0.998
@@ -117,7 +123,7 @@ class LearnedCompensationTraining(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, error of layers
-        (nats), share of plain compensation, PSNR in dB."""
+        (nats), share of clips that are taken for blocks and of those that blocks suit better, PSNR in dB."""
         keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
         batch_size, num_frames = batch["frames"].shape[:2]
         shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
@@ -127,11 +133,14 @@ class LearnedCompensationTraining(nn.Module):
         made = self.network(keyframes, motion, shown)
         changed = (frames - keyframes[:, None]).abs().mean(2, keepdim=True)
         weight = 1 + self.stage.changed_weight * (changed > 0.1)
-        error, layered = (made.frames - frames).abs(), (made.layered - frames).abs()
+        layered, blocks = ((kind - frames).abs() for kind in (made.layered, made.blocks))
+        of_layers, of_blocks = ((weight * error).mean((1, 2, 3, 4)) for error in (layered, blocks))
+        suits_blocks = (of_blocks < of_layers.detach()).float()
+        of_layers = of_layers + _differences(made.layered - frames)
         patches = _error_of_layers(made.masks, batch["layers"])
-        loss = (weight * (error + 0.5 * layered)).mean() + _differences(made.frames - frames)
-        loss = loss + self.stage.layers_weight * patches
-        is_changed = (changed > 0.1).float()
+        loss = (of_layers * (1 - _LESS_WEIGHT * suits_blocks)).mean() + self.stage.layers_weight * patches
+        loss = loss + self.stage.blocks_weight * F.binary_cross_entropy(made.as_blocks, suits_blocks)
+        error, is_changed = (made.frames - frames).abs(), (changed > 0.1).float()
         total = 3 * is_changed.sum().clamp(min=1)
         return {
             "loss": loss,
@@ -139,6 +148,7 @@ class LearnedCompensationTraining(nn.Module):
             "error_of_still": ((frames - keyframes[:, None]).abs() * is_changed).sum() / total,
             "error_of_layers": patches.detach(),
             "as_blocks": made.as_blocks.detach().mean(),
+            "suits_blocks": suits_blocks.mean(),
             "psnr": 10 * torch.log10(4 / error.detach().square().mean()),
         }
 
@@ -171,5 +181,5 @@ def _error_of_layers(masks: Tensor, layers: Tensor) -> Tensor:
 
 
 def _differences(error: Tensor) -> Tensor:
-    """Absolute error of differences between neighbours, which keeps outlines sharp."""
-    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    """Absolute error of differences between neighbours in each clip, which keeps outlines sharp."""
+    return error.diff(dim=-1).abs().mean((1, 2, 3, 4)) + error.diff(dim=-2).abs().mean((1, 2, 3, 4))
