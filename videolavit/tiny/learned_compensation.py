@@ -83,7 +83,7 @@ class MovedFrames(NamedTuple):
     masks: Float[Tensor, "batch layers height width"]
     """Share of each layer in each pixel of the keyframe."""
     as_blocks: Float[Tensor, " batch"]
-    """How likely plain compensation comes closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
+    """How likely plain compensation comes clearly closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
 
 
 class LearnedCompensation(nn.Module):

@@ -1,8 +1,8 @@
 """Stage of the things preset: motion compensation that is learnt, from any videos that were prepared.
 
 Absolute error of pixels and of their differences, weighted where frames differ from the keyframe: most of a clip stands
-still. What is held to the frames are the layers; whether a clip is shown in layers or in blocks is learnt from which of
-the two comes closer to it, since a mean of both would show things twice. Where it is known what covers a patch of the
+still. What is held to the frames are the layers; whether a clip is shown in layers or in blocks is learnt from whether
+blocks come clearly closer to it, since a mean of both would show things twice. Where it is known what covers a patch of the
 keyframe, its layer has to be at least half of it.
 """
 
@@ -33,8 +33,10 @@ from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
 
+_CLEARLY = 0.6
+"""Share of the error of layers that blocks have to be below: things tear in blocks, which the error hardly tells."""
 _LESS_WEIGHT = 0.75
-"""What the layers of a clip lose of their weight where blocks suit it better: they are not shown."""
+"""What the layers of a clip lose of their weight where blocks suit it: they are not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ class LearnedCompensationTraining(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, error of layers
-        (nats), share of clips that are taken for blocks and of those that blocks suit better, PSNR in dB."""
+        (nats), share of clips that are taken for blocks and of those that blocks suit, PSNR in dB."""
         keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
         batch_size, num_frames = batch["frames"].shape[:2]
         shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
@@ -135,7 +137,7 @@ class LearnedCompensationTraining(nn.Module):
         weight = 1 + self.stage.changed_weight * (changed > 0.1)
         layered, blocks = ((kind - frames).abs() for kind in (made.layered, made.blocks))
         of_layers, of_blocks = ((weight * error).mean((1, 2, 3, 4)) for error in (layered, blocks))
-        suits_blocks = (of_blocks < of_layers.detach()).float()
+        suits_blocks = (of_blocks < _CLEARLY * of_layers.detach()).float()
         of_layers = of_layers + _differences(made.layered - frames)
         patches = _error_of_layers(made.masks, batch["layers"])
         loss = (of_layers * (1 - _LESS_WEIGHT * suits_blocks)).mean() + self.stage.layers_weight * patches
