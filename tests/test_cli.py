@@ -14,6 +14,7 @@ import pytest
 from command_line import one_message
 from command_line import videolavit as run
 from movies import write_movie
+from PIL import Image
 
 import videolavit
 from videolavit import cli
@@ -187,6 +188,15 @@ def test_info_tells_what_the_video_is(video):
     assert "160 x 96" in text
     assert "6.00 s, 25 frames per second, 150 frames" in text
     assert "no audio" in text
+
+
+def test_info_tells_of_types_of_images_for_videos_alone(tmp_path):
+    (tmp_path / "codes.txt").write_text("K 1 2\n")
+    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    for given in ("tiny", tmp_path / "codes.txt", tmp_path / "image.png"):
+        answer = run("info", given, "--image-types")
+        assert answer.returncode == 2
+        assert f"{given} is no video; --image-types is for those" in one_message(answer)
 
 
 def test_info_as_json_is_one_document(video):

@@ -194,6 +194,8 @@ def test_edits_that_make_no_sense_are_refused(model):
             model.edit(still, freeze=True)
     with pytest.raises(ConfigError, match="motion_layers=2, expected 1 to 1"):
         model.reconstruct(moving(24), motion_layers=2)
+    with pytest.raises(ConfigError, match="motion that is kept has no layers"):
+        model.reconstruct(moving(24), motion="raw", motion_layers=2)
     with pytest.raises(ConfigError, match="scale="):
         model.edit(moving(24), scale=float("nan"))
     with pytest.raises(MediaError):

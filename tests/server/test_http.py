@@ -22,6 +22,9 @@ from server.helpers import KEY, data_url, png, wait_for
 
 from videolavit.server import middleware
 from videolavit.server.api_error import ApiError
+from videolavit.server.app import create_app
+from videolavit.server.middleware import OriginCheck
+from videolavit.server.server_config import ServerConfig
 
 QUESTION = "Which colour is it?"
 
@@ -626,6 +629,41 @@ def test_other_hosts_are_refused(url):
     for host in ("evil.test", "evil.test:80", "127.0.0.1.evil.test", ""):
         assert httpx.get(f"{url}/v1/models", headers={**headers, "Host": host}).status_code in (400, 403)
     assert httpx.get(f"{url}/v1/models", headers={**headers, "Host": "localhost:1"}).status_code == 200
+
+
+def test_pages_elsewhere_cannot_post_to_a_server_without_keys():
+    served = []
+
+    async def app(scope, receive, send):
+        served.append(scope["method"])
+
+    def status(method: str, origin: str | None) -> int | None:
+        headers = [(b"host", b"localhost:8000")] + ([(b"origin", origin.encode())] if origin is not None else [])
+        sent: list[dict] = []
+        scope = {"type": "http", "method": method, "headers": headers}
+        asyncio.run(OriginCheck(app, ["https://ours.test/"])(scope, None, _kept(sent)))
+        return sent[0]["status"] if sent else None
+
+    for origin in ("https://evil.test", "null", "http://localhost:9000", "http://localhost:8000.evil.test"):
+        assert [status(method, origin) for method in ("POST", "DELETE", "PUT")] == [403] * 3
+        assert status("GET", origin) is None, "a browser does not show the page what comes back"
+    assert served == ["GET"] * 4
+    for origin in (None, "http://localhost:8000", "HTTP://LOCALHOST:8000", "https://ours.test"):
+        assert status("POST", origin) is None
+
+
+@pytest.mark.parametrize(("keys", "expected"), [((), 403), (("a-key",), 401)])
+def test_only_servers_without_keys_look_at_origins(keys, expected, tmp_path):
+    app = create_app(lambda: None, ServerConfig(store=tmp_path, keys=keys))
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
+
+    async def post() -> httpx.Response:
+        return await client.post("/v1/tokens", json={}, headers={"Origin": "https://evil.test"})
+
+    answer = asyncio.run(post())
+    assert answer.status_code == expected
+    if not keys:
+        assert answer.json()["error"]["code"] == "invalid_origin"
 
 
 def test_pages_elsewhere_are_not_invited(http):

@@ -98,6 +98,14 @@ def test_nothing_to_draw_is_an_error():
         next(side_by_side([np.zeros((1, 4, 4, 3), np.uint8), []]))
 
 
+@pytest.mark.parametrize(("columns", "width"), [(0, 640), (-1, 640), (4, 40)])
+def test_tiles_need_room(columns, width):
+    with pytest.raises(ShapeError, match=f"got {columns} tiles across {width} pixels"):
+        contact_sheet([clip()], columns=columns, width=width)
+    with pytest.raises(ShapeError, match=f"got {columns} tiles across {width} pixels"):
+        film_strips([np.zeros((2, 8, 8, 3), np.uint8)], ["one"], shown=columns, width=width)
+
+
 def test_a_long_label_is_smaller_and_not_cut_off():
     video = [np.zeros((128, 128, 3), np.uint8)]
     label = next(side_by_side([video], ["reconstruction, diffusion"], gap=0))[:-128]

@@ -30,7 +30,7 @@ from videolavit.commands._shared.memories import is_memory_folder
 from videolavit.commands._shared.memory_info import look_at_memory
 from videolavit.commands._shared.model_info import ModelInfo, look_at_model, model_folder
 from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
-from videolavit.errors import MediaError
+from videolavit.errors import ConfigError, MediaError
 from videolavit.video import Limits, VideoInfo, probe
 from videolavit.video.io.write import read_metadata
 
@@ -53,13 +53,16 @@ class Config:
 def run(config: Config) -> int:
     """Print what the file holds, and what it says about itself."""
     path = Path(config.file)
-    if (model := model_folder(config.file)) is not None:
+    model = model_folder(config.file)
+    image = look_at_image(path, config.limits) if model is None and path.is_file() else None
+    if config.image_types and (model or image or is_memory_folder(config.file) or path.suffix.lower() in TOKENS):
+        raise ConfigError(f"{config.file} is no video; --image-types is for those")
+    if model is not None:
         return _tell_of_model(config, look_at_model(model))
     if is_memory_folder(config.file):
         return _tell_of_memory(config)
     if path.suffix.lower() in TOKENS:
         return _tell_of_tokens(config)
-    image = look_at_image(path, config.limits) if path.is_file() else None
     info = image or probe(config.file, limits=config.limits, image_types=config.image_types)
     num_bytes = path.stat().st_size if path.is_file() else None  # A pipe has none, and cannot be read a second time.
     made = {} if num_bytes is None else _own_metadata(path)

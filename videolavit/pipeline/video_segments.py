@@ -54,6 +54,11 @@ class Recoding:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"got {name}={getattr(self, name)!r}, expected {' or '.join(map(repr, known))}")
+        if self.motion == "raw" and self.motion_layers != 1:
+            raise ConfigError(
+                f'got motion="raw" and motion_layers={self.motion_layers}, but motion that is kept has no layers of '
+                "codes; leave motion_layers out"
+            )
         object.__setattr__(self, "max_clips", whole_number("max_clips", self.max_clips, at_least=1))
 
     @classmethod

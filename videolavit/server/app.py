@@ -25,7 +25,7 @@ from videolavit.server.fetch import Fetcher
 from videolavit.server.jobs import JobStore
 from videolavit.server.media_gate import MediaGate
 from videolavit.server.metrics import Metrics
-from videolavit.server.middleware import Admission, BodyLimit, HostCheck, KeyCheck, Measured
+from videolavit.server.middleware import Admission, BodyLimit, HostCheck, KeyCheck, Measured, OriginCheck
 from videolavit.server.pauses import add_pauses
 from videolavit.server.quiet_log import quiet_remarks
 from videolavit.server.routes import chat, images, status, tokens, videos
@@ -135,6 +135,8 @@ def _add_layers(app: FastAPI, config: ServerConfig, services: Services) -> None:
         BodyLimit, max_bytes=limits.body_bytes, together=limits.bodies_bytes, seconds=limits.body_seconds
     )
     app.add_middleware(KeyCheck, keys=config.keys, page=config.page)
+    if not config.keys:
+        app.add_middleware(OriginCheck, origins=config.origins)
     app.add_middleware(HostCheck, hosts=config.hosts)
     if config.origins:
         methods, headers = ["GET", "POST", "DELETE"], ["Authorization", "Content-Type"]

@@ -16,7 +16,7 @@ from videolavit.server.api_error import ApiError
 from videolavit.server.engine import Lane
 from videolavit.server.metrics import Metrics
 
-__all__ = ["Admission", "BodyLimit", "HostCheck", "KeyCheck", "Measured", "is_key", "send_error"]
+__all__ = ["Admission", "BodyLimit", "HostCheck", "KeyCheck", "Measured", "OriginCheck", "is_key", "send_error"]
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,31 @@ class HostCheck:
                 await send_error(ApiError(message, status=403, code="invalid_host"), send)
                 return
         await self.app(scope, receive, send)
+
+
+class OriginCheck:
+    """Refusal of what a page from elsewhere sends: a browser posts the forms of any page without asking this server.
+
+    Only for servers without keys, which no such page knows. Programs that are no browsers name no origin.
+    """
+
+    def __init__(self, app: App, origins: Iterable[str]) -> None:
+        """Set up; `origins` are those of pages that may use the server beside its own."""
+        self.app = app
+        self._origins = {origin.lower().rstrip("/") for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request."""
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS") and not self._knows(scope):
+            message = "this server takes nothing from pages of other origins; --allow-origin names those that it may"
+            await send_error(ApiError(message, status=403, code="invalid_origin"), send)
+            return
+        await self.app(scope, receive, send)
+
+    def _knows(self, scope: Scope) -> bool:
+        """True for its own origin, one that is allowed, and none."""
+        origin, own = (_header(scope, name).decode("latin-1").lower() for name in (b"origin", b"host"))
+        return not origin or origin in self._origins or origin.partition("://")[2] == own
 
 
 class KeyCheck:

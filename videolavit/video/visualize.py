@@ -149,7 +149,7 @@ def side_by_side(
     may be iterators: only one frame of each is held at a time.
 
     Raises:
-        ShapeError: no videos, an empty one, or another number of labels than of videos.
+        ShapeError: no videos, an empty one, another number of labels than of videos, or no room for a frame.
     """
     labels = [""] * len(videos) if labels is None else list(labels)
     if not videos or len(labels) != len(videos):
@@ -171,10 +171,10 @@ def contact_sheet(
         width: of the result in pixels.
 
     Raises:
-        ShapeError: there are no clips.
+        ShapeError: there are no clips, or no room for a tile.
     """
     gap = 8
-    tile = (width - (columns + 1) * gap) // columns
+    tile = _tile(width, columns, gap)
     tiles = [_labelled(_resized(clip.keyframe, tile), _clock(clip.start_seconds)) for clip in clips]
     if not tiles:
         raise ShapeError("got no clips, expected at least one for a contact sheet")
@@ -198,7 +198,7 @@ def film_strips(
         width: of the result in pixels.
 
     Raises:
-        ShapeError: no videos, an empty one, or another number of labels than of videos.
+        ShapeError: no videos, an empty one, another number of labels than of videos, or no room for a frame.
     """
     if not videos or len(labels) != len(videos) or not all(len(video) for video in videos):
         raise ShapeError(
@@ -206,13 +206,22 @@ def film_strips(
             "expected as many labels as videos, at least one, and frames in each"
         )
     gap = 8
-    tile = (width - (shown + 1) * gap) // shown
+    tile = _tile(width, shown, gap)
     rows = []
     for video, label in zip(videos, labels, strict=True):
         numbers = np.linspace(0, len(video) - 1, min(shown, len(video))).round().astype(int)
         row = _row([_resized(video[number], tile) for number in numbers], gap)
         rows.append(_labelled(row, label))
     return _column(rows, gap, width)
+
+
+def _tile(width: int, columns: int, gap: int) -> int:
+    """Pixels across each of so many tiles beside each other."""
+    tile = (width - (columns + 1) * gap) // columns if columns > 0 else 0
+    if tile < 1:
+        least = f"{gap + 1} pixels or more"
+        raise ShapeError(f"got {columns} tiles across {width} pixels, expected at least one, of {least}")
+    return tile
 
 
 # Motion

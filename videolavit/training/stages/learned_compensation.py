@@ -2,8 +2,8 @@
 
 Absolute error of pixels and of their differences, weighted where frames differ from the keyframe: most of a clip stands
 still. What is held to the frames are the layers; whether a clip is shown in layers or in blocks is learnt from whether
-blocks come clearly closer to it, since a mean of both would show things twice. Where it is known what covers a patch of the
-keyframe, its layer has to be at least half of it.
+blocks come clearly closer to it, since a mean of both would show things twice. Where it is known what covers a patch of
+the keyframe, its layer has to be at least half of it.
 """
 
 from __future__ import annotations
