@@ -526,6 +526,78 @@ def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
         assert same_weights(whole / f"{name}.safetensors", resumed / f"{name}.safetensors")
 
 
+def few_steps(shards, **changed):
+    return replace(keyframe_stage(shards, batch_size=4, **changed), prediction="v_prediction")
+
+
+def test_pure_noise_is_what_drawing_begins_with(shards):
+    latents = torch.full((64, 4, 8, 8), 3.0)
+    noisy, noise, timesteps, signal = replace(few_steps(shards), pure_noise=1.0).build()._noised(latents)
+    assert timesteps.unique().tolist() == [999]
+    assert torch.equal(noisy, noise)
+    assert 0 < signal.max() < 0.01, "the scheduler has a trace of the image left there"
+    noisy, noise, timesteps, _ = replace(few_steps(shards), pure_noise=0.5).build()._noised(latents)
+    pure = (noisy == noise).all((1, 2, 3))
+    assert 12 < pure.sum() < 52
+    assert (timesteps[pure] == 999).all()
+    assert timesteps[~pure].unique().numel() > 8
+    _, _, timesteps, _ = few_steps(shards).build()._noised(latents)
+    assert (timesteps == 999).sum() < 3
+
+
+def test_a_critic_goes_into_training_and_not_into_the_export(shards, tmp_path):
+    stage = replace(few_steps(shards, steps=3), pure_noise=0.5, critic_weight=0.1, critic_alone=1, distance_weight=0.5)
+    exported = train(stage, tmp_path / "run", quiet=True)
+    scalars = log(tmp_path / "run")
+    assert all(1.0 < entry["critic"] < 3.0 for entry in scalars), "about 2 before it knows anything"
+    assert sorted(path.name for path in exported.glob("*.safetensors")) == [
+        "condition_decoder.safetensors",
+        "keyframe_unet.safetensors",
+    ]
+
+
+def test_the_critic_counts_from_its_step_on(shards):
+    """With equal random numbers two losses differ by what is counted, and by nothing else."""
+    stage = replace(few_steps(shards), critic_weight=0.5, critic_alone=10)
+    module = stage.build()
+    batch = stage.first_batch(module, 4)
+    losses = []
+    for step in (9, 11):  # no steps that hold down the slope
+        torch.manual_seed(0)
+        losses.append(module(batch, step))
+    early, late = losses
+    assert torch.equal(early["deceived"], late["deceived"])
+    assert (late["loss"] - early["loss"]).item() == pytest.approx(0.5 * late["deceived"].item(), abs=1e-5)
+
+
+def test_more_layers_begin_as_no_change(shards):
+    torch.manual_seed(0)
+    decoder = ConditionDecoder(DECODER)
+    deeper = decoder.with_more_layers(2)
+    vectors = torch.randn(2, 5, 8)
+    assert deeper.config.layers == 3
+    assert torch.equal(deeper.features(vectors), decoder.features(vectors))
+    deeper.features(vectors).square().mean().backward()
+    assert deeper.blocks[2].mlp.fc2.weight.grad.abs().max() > 0, "and they learn"
+    module = replace(few_steps(shards), whole_decoder=True, more_layers=2).build()
+    assert len(module.detokenizer.condition_decoder.blocks) == 3
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"pure_noise": 1.5}, "pure_noise=1.5, expected 0 to 1"),
+        ({"critic_weight": -0.1}, "expected at least 0"),
+        ({"more_layers": 2}, "layers only with whole_decoder"),
+        ({"prediction": "epsilon", "critic_weight": 0.1}, "train with v_prediction"),
+        ({"prediction": "epsilon", "pure_noise": 0.5}, "train with v_prediction"),
+    ],
+)
+def test_training_for_one_step_refuses_what_makes_no_sense(shards, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        replace(few_steps(shards), **changed)
+
+
 def test_images_without_codes_raise_an_alarm(shards):
     for stage in (keyframe_stage(shards), condition_decoder_stage(shards)):
         assert "50% of the images have no code" in stage.check({"without_codes": 0.5}, step=1)

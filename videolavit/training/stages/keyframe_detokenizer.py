@@ -2,6 +2,9 @@
 
 Tokenizer, autoencoder and, unless it is asked for, the decoder of features are frozen. What learns is the UNet and the
 projections that make its condition of the features. The condition is dropped now and then, for guidance.
+
+A UNet that is to draw in one step or a few can be trained for that at the end: on pure noise most of the time, and
+against a critic, which keeps sharp what one step would blur.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from videolavit.nn.attention import AttendProcessor
 from videolavit.nn.random import sample_generators
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
+from videolavit.training.latent_critic import LatentCritic
 from videolavit.training.stages.base import Stage
 from videolavit.training.stages.keyframe_codes import (
     ReadsKeyframeCodes,
@@ -37,6 +41,11 @@ from videolavit.training.stages.keyframe_codes import (
 from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeUNetConfig"]
+
+_LEAST_ERROR = 1e-3
+"""Squared error from which on its root is its distance; the root of nothing has no slope."""
+_LEAST_WEIGHT = 0.1
+"""Mean weight of a batch in the critic's eyes, should hardly one of its images be noisy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +120,18 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
     """Share of samples without a condition."""
     whole_decoder: bool = False
     """Train the whole condition decoder, not only what stands between the features that it restores and the UNet."""
+    more_layers: int = 0
+    """Layers behind those that the condition decoder has; they begin as no change. For `whole_decoder`."""
+    pure_noise: float = 0.0
+    """Share of samples with nothing but noise, as the first step of drawing sees them; timesteps of the others are
+    drawn evenly."""
+    distance_weight: float = 0.0
+    """Of the error itself beside its square: of several images that the codes may stand for it prefers one to a mean
+    of all."""
+    critic_weight: float = 0.0
+    """Of deceiving a critic that learns to tell what is drawn from true latents."""
+    critic_alone: int = 200
+    """Steps in which the critic learns before it counts."""
     num_inference_steps: int = 50
     """Of sample images."""
     training: TrainingOptions = field(
@@ -123,10 +144,26 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
         super().__post_init__()
         if not 0 <= self.dropped_conditions < 1:
             raise ConfigError(f"got dropped_conditions={self.dropped_conditions}, expected 0 to less than 1")
+        if not 0 <= self.pure_noise <= 1:
+            raise ConfigError(f"got pure_noise={self.pure_noise}, expected 0 to 1")
+        if (self.pure_noise or self.critic_weight) and self.prediction != "v_prediction":
+            raise ConfigError(
+                f"got prediction={self.prediction!r} with pure_noise={self.pure_noise} and critic_weight="
+                f"{self.critic_weight}; noise alone tells nothing of itself, train with v_prediction"
+            )
+        least = min(self.more_layers, self.distance_weight, self.critic_weight, self.critic_alone)
+        if least < 0 or (self.more_layers and not self.whole_decoder):
+            raise ConfigError(
+                f"got more_layers={self.more_layers}, distance_weight={self.distance_weight}, critic_weight="
+                f"{self.critic_weight} and critic_alone={self.critic_alone}, expected at least 0 of each, and layers "
+                "only with whole_decoder"
+            )
 
     def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
         tokenizer, decoder, vae = self.parts(self.start_from)
+        if self.more_layers:
+            decoder = decoder.with_more_layers(self.more_layers)
         if self.start_from:
             unet = self._unet_to_go_on_with(decoder, vae)
         else:
@@ -201,6 +238,8 @@ class KeyframeDetokenizerTraining(nn.Module):
         detokenizer.unet.set_attn_processor(AttendProcessor())
         for trained in (detokenizer.unet, *self.trained_decoder().values()):
             trained.requires_grad_(True)
+        channels, width = detokenizer.unet.config["in_channels"], detokenizer.condition_decoder.config.feature_width
+        self.critic = LatentCritic(channels, width) if stage.critic_weight else None
 
     def trained_decoder(self) -> dict[str, nn.Module]:
         """Trained parts of the condition decoder, by their names in a model."""
@@ -214,31 +253,63 @@ class KeyframeDetokenizerTraining(nn.Module):
         return codes_and_latents(batch, self.tokenizer, self.detokenizer.vae)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss; error in the noisy half of the timesteps, and of objects; share of images without any code."""
+        """Scalars: loss; error in the noisy half of the timesteps, and of objects; share of images without any code;
+        with a critic its loss, 2 for one that knows nothing, and that of what has to deceive it."""
         scheduler: Any = self.detokenizer.scheduler
         decoder = self.detokenizer.condition_decoder
         keyframes = self.prepared(batch)
         latents, objects = keyframes["latents"], shares_of_objects(keyframes)
         with torch.set_grad_enabled(self.stage.whole_decoder and torch.is_grad_enabled()):
             features, has_codes = decoded_features(keyframes["codes"], self.tokenizer, decoder)
-        timesteps = torch.randint(0, scheduler.config["num_train_timesteps"], (len(latents),), device=latents.device)
-        signal = scheduler.alphas_cumprod.to(latents.device)[timesteps].reshape(-1, 1, 1, 1)
-        noise = torch.randn_like(latents)
-        noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+        noisy, noise, timesteps, signal = self._noised(latents)
         is_velocity = scheduler.config["prediction_type"] == "v_prediction"
         target = signal.sqrt() * noise - (1 - signal).sqrt() * latents if is_velocity else noise
         given = has_codes & (torch.rand(len(latents), device=latents.device) >= self.stage.dropped_conditions)
         height, width = (side * vae_factor(self.detokenizer.vae) for side in latents.shape[2:])
         predict = self.detokenizer.predictor(self._condition(features, given), height=height, width=width)
-        errors = F.mse_loss(predict(noisy, timesteps), target, reduction="none").mean(1)
+        predicted = predict(noisy, timesteps)
+        errors = F.mse_loss(predicted, target, reduction="none").mean(1)
         error = errors.detach().mean((1, 2))
         is_noisy = (2 * timesteps >= scheduler.config["num_train_timesteps"]).float()
+        loss = weighted_mean(errors, objects, self.stage.object_weight)
+        if self.stage.distance_weight:
+            distance = weighted_mean((errors + _LEAST_ERROR).sqrt(), objects, self.stage.object_weight)
+            loss = loss + self.stage.distance_weight * distance
+        criticism: dict[str, Tensor] = {}
+        if self.critic is not None:
+            drawn = signal.sqrt() * noisy - (1 - signal).sqrt() * predicted
+            weight = (1 + self.stage.object_weight * objects) * is_noisy[:, None, None]
+            weight = weight / weight.mean().clamp(min=_LEAST_WEIGHT)
+            told, deceived = self.critic.losses(latents, drawn, features, weight, step)
+            counts = self.stage.critic_weight if step >= self.stage.critic_alone else 0.0
+            loss = loss + told + counts * deceived
+            criticism = {"critic": told.detach(), "deceived": deceived.detach()}
         return {
-            "loss": weighted_mean(errors, objects, self.stage.object_weight),
+            "loss": loss,
             "noisy_half": (error * is_noisy).sum() / is_noisy.sum().clamp(min=1),
             "error_of_objects": (errors.detach() * objects).sum() / objects.sum().clamp(min=1),
             "without_codes": 1 - has_codes.float().mean(),
+            **criticism,
         }
+
+    def _noised(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Noisy latents, the noise, timesteps, and how much signal these leave by the scheduler.
+
+        Drawing begins with noise alone, and the last timestep has a trace of the image left: so it has in training,
+        unless the stage asks for pure noise.
+        """
+        scheduler: Any = self.detokenizer.scheduler
+        levels, count, device = scheduler.config["num_train_timesteps"], len(latents), latents.device
+        is_pure = torch.rand(count, device=device) < self.stage.pure_noise if self.stage.pure_noise else None
+        timesteps = torch.randint(0, levels, (count,), device=device)
+        if is_pure is not None:
+            timesteps = timesteps.masked_fill(is_pure, levels - 1)
+        signal = scheduler.alphas_cumprod.to(device)[timesteps].reshape(-1, 1, 1, 1)
+        noise = torch.randn_like(latents)
+        noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+        if is_pure is not None:
+            noisy = torch.where(is_pure[:, None, None, None], noise, noisy)
+        return noisy, noise, timesteps, signal
 
     @torch.no_grad()
     def generate(self, keyframes: dict[str, Tensor], height: int, width: int, steps: int) -> Tensor:
