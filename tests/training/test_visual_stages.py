@@ -545,51 +545,56 @@ def test_pure_noise_is_what_drawing_begins_with(shards):
     assert (timesteps == 999).sum() < 3
 
 
-def test_a_critic_goes_into_training_and_not_into_the_export(shards, tmp_path):
-    stage = replace(few_steps(shards, steps=3), pure_noise=0.5, critic_weight=0.1, critic_alone=1, distance_weight=0.5)
-    exported = train(stage, tmp_path / "run", quiet=True)
-    scalars = log(tmp_path / "run")
-    assert all(1.0 < entry["critic"] < 3.0 for entry in scalars), "about 2 before it knows anything"
-    assert sorted(path.name for path in exported.glob("*.safetensors")) == [
-        "condition_decoder.safetensors",
-        "keyframe_unet.safetensors",
-    ]
+def test_what_the_image_looks_like_counts(shards):
+    """With equal random numbers two losses differ by what is asked for, and by nothing else."""
+    module = few_steps(shards).build()
+    batch = few_steps(shards).first_batch(module, 4)
 
-
-def test_the_critic_counts_from_its_step_on(shards):
-    """With equal random numbers two losses differ by what is counted, and by nothing else."""
-    stage = replace(few_steps(shards), critic_weight=0.5, critic_alone=10)
-    module = stage.build()
-    batch = stage.first_batch(module, 4)
-    losses = []
-    for step in (9, 11):  # no steps that hold down the slope
+    def scalars(**asked):
+        module.stage = replace(few_steps(shards), pure_noise=1.0, **asked)
         torch.manual_seed(0)
-        losses.append(module(batch, step))
-    early, late = losses
-    assert torch.equal(early["deceived"], late["deceived"])
-    assert (late["loss"] - early["loss"]).item() == pytest.approx(0.5 * late["deceived"].item(), abs=1e-5)
+        return module(batch, 0)
+
+    plain, pixels, both = scalars(), scalars(pixel_weight=0.5), scalars(pixel_weight=0.5, feature_weight=2.0)
+    assert "pixels" not in plain
+    assert 0 < pixels["pixels"] < 2
+    assert (pixels["loss"] - plain["loss"]).item() == pytest.approx(0.5 * pixels["pixels"].item(), abs=1e-5)
+    assert 0 < both["features"] < 4
+    assert (both["loss"] - pixels["loss"]).item() == pytest.approx(2 * both["features"].item(), abs=1e-5)
+    near = scalars(distance_weight=1.0)["loss"] - plain["loss"]
+    assert 0.1 < near.item() < (plain["loss"].item() + 2e-3) ** 0.5, "the mean of roots is below the root of the mean"
 
 
-def test_more_layers_begin_as_no_change(shards):
-    torch.manual_seed(0)
-    decoder = ConditionDecoder(DECODER)
-    deeper = decoder.with_more_layers(2)
-    vectors = torch.randn(2, 5, 8)
-    assert deeper.config.layers == 3
-    assert torch.equal(deeper.features(vectors), decoder.features(vectors))
-    deeper.features(vectors).square().mean().backward()
-    assert deeper.blocks[2].mlp.fc2.weight.grad.abs().max() > 0, "and they learn"
-    module = replace(few_steps(shards), whole_decoder=True, more_layers=2).build()
-    assert len(module.detokenizer.condition_decoder.blocks) == 3
+def test_an_image_that_is_true_has_no_errors(shards):
+    module = replace(few_steps(shards), pixel_weight=1.0, feature_weight=1.0, object_weight=4.0).build()
+    latents, objects = torch.randn(2, 8, 8, 8), torch.zeros(2, 8, 8)
+    seen = module._seen(latents, latents, objects)
+    assert seen["pixels"] == 0
+    assert seen["features"] == 0
+    other = latents.clone()
+    other[:, :, :4] += 1
+    objects[:, :4] = 1
+    here = module._seen(other, latents, objects)
+    there = module._seen(other, latents, 1 - objects)
+    for name in ("pixels", "features"):
+        assert here[name] > there[name] > 0, "what differs counts more where the object is"
+
+
+def test_a_stage_for_one_step_trains_and_exports(shards, tmp_path):
+    asked = {"pure_noise": 0.8, "pixel_weight": 1.0, "feature_weight": 1.0, "whole_decoder": True}
+    stage = replace(few_steps(shards, steps=3), **asked)
+    exported = train(stage, tmp_path / "run", quiet=True)
+    assert {"pixels", "features"} < set(log(tmp_path / "run")[-1])
+    load_artifact("keyframe_unet", exported)
+    load_artifact("condition_decoder", exported)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"pure_noise": 1.5}, "pure_noise=1.5, expected 0 to 1"),
-        ({"critic_weight": -0.1}, "expected at least 0"),
-        ({"more_layers": 2}, "layers only with whole_decoder"),
-        ({"prediction": "epsilon", "critic_weight": 0.1}, "train with v_prediction"),
+        ({"pixel_weight": -0.1}, "expected at least 0"),
+        ({"feature_weight": float("-inf")}, "expected at least 0"),
         ({"prediction": "epsilon", "pure_noise": 0.5}, "train with v_prediction"),
     ],
 )

@@ -7,7 +7,7 @@ from; two projections of those features are the UNet's prompt embeddings, an att
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
@@ -128,16 +128,6 @@ class ConditionDecoder(nn.Module):
         for block in self.blocks:
             x = block(x, codes, keep)
         return self.feature_head(self.norm(x))
-
-    def with_more_layers(self, count: int) -> ConditionDecoder:
-        """A copy with so many more blocks at the end, which change nothing until they are trained."""
-        deeper = ConditionDecoder(replace(self.config, layers=self.config.layers + count))
-        deeper.load_state_dict(self.state_dict(), strict=False)
-        for block in deeper.blocks[self.config.layers :]:
-            for last in (block.self_attention.proj, block.cross_attention.proj, block.mlp.fc2):
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
-        return deeper.to(self.pos_embed)
 
     def condition(self, features: Float[Tensor, "batch positions feature_width"]) -> Condition:
         """Condition from ViT features, reconstructed or true ones (without the class token)."""

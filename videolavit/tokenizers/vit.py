@@ -6,6 +6,7 @@ final norm, so it is held here, with the head, only for the sake of checkpoints 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +72,22 @@ class VisionTransformer(nn.Module):
         Raises:
             ShapeError: the images are not of the configured size, or not floating point.
         """
+        x = self._embedded(images)
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+    def each_block(
+        self, images: Num[Tensor, "batch channels height cols"]
+    ) -> Iterator[Float[Tensor, "batch tokens width"]]:
+        """Output of every block in turn; images and errors are those of `forward`."""
+        x = self._embedded(images)
+        for block in self.blocks:
+            x = block(x)
+            yield x
+
+    def _embedded(self, images: Tensor) -> Float[Tensor, "batch tokens width"]:
+        """Class token and patches with their positions."""
         size = self.config.image_size
         if images.shape[1:] != (3, size, size) or not images.is_floating_point():
             raise ShapeError(
@@ -78,10 +95,7 @@ class VisionTransformer(nn.Module):
                 f"shape (batch, 3, {size}, {size}); VisualTokenizer.preprocess makes them from images of any size"
             )
         patches = rearrange(self.patch_embed(images), "b width rows cols -> b (rows cols) width")
-        x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return x
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
 
 
 class _Block(nn.Module):

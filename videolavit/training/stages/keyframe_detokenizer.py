@@ -3,12 +3,13 @@
 Tokenizer, autoencoder and, unless it is asked for, the decoder of features are frozen. What learns is the UNet and the
 projections that make its condition of the features. The condition is dropped now and then, for guidance.
 
-A UNet that is to draw in one step or a few can be trained for that at the end: on pure noise most of the time, and
-against a critic, which keeps sharp what one step would blur.
+A UNet that is to draw in one step or a few can be trained for that at the end: on pure noise most of the time, and by
+what the image looks like to the vision encoder, which keeps sharp what one step would blur.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,13 +24,13 @@ from torch import Tensor, nn
 from videolavit.checkpoints.artifacts import load_artifact, open_artifact, write_artifact
 from videolavit.detokenizers.condition import Condition, ConditionDecoder, ConditionDecoderConfig
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
-from videolavit.detokenizers.vae import vae_factor
+from videolavit.detokenizers.vae import decode_latents, vae_factor
 from videolavit.errors import ConfigError
 from videolavit.nn.attention import AttendProcessor
 from videolavit.nn.random import sample_generators
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
-from videolavit.training.latent_critic import LatentCritic
+from videolavit.training.perceptual_loss import encoder_features, feature_errors
 from videolavit.training.stages.base import Stage
 from videolavit.training.stages.keyframe_codes import (
     ReadsKeyframeCodes,
@@ -44,8 +45,6 @@ __all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeU
 
 _LEAST_ERROR = 1e-3
 """Squared error from which on its root is its distance; the root of nothing has no slope."""
-_LEAST_WEIGHT = 0.1
-"""Mean weight of a batch in the critic's eyes, should hardly one of its images be noisy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,18 +119,16 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
     """Share of samples without a condition."""
     whole_decoder: bool = False
     """Train the whole condition decoder, not only what stands between the features that it restores and the UNet."""
-    more_layers: int = 0
-    """Layers behind those that the condition decoder has; they begin as no change. For `whole_decoder`."""
     pure_noise: float = 0.0
     """Share of samples with nothing but noise, as the first step of drawing sees them; timesteps of the others are
     drawn evenly."""
     distance_weight: float = 0.0
     """Of the error itself beside its square: of several images that the codes may stand for it prefers one to a mean
     of all."""
-    critic_weight: float = 0.0
-    """Of deceiving a critic that learns to tell what is drawn from true latents."""
-    critic_alone: int = 200
-    """Steps in which the critic learns before it counts."""
+    pixel_weight: float = 0.0
+    """Of the absolute error of pixels, once the autoencoder has decoded what is drawn."""
+    feature_weight: float = 0.0
+    """Of differences that the tokenizer's vision encoder sees between that image and the true one."""
     num_inference_steps: int = 50
     """Of sample images."""
     training: TrainingOptions = field(
@@ -146,24 +143,20 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
             raise ConfigError(f"got dropped_conditions={self.dropped_conditions}, expected 0 to less than 1")
         if not 0 <= self.pure_noise <= 1:
             raise ConfigError(f"got pure_noise={self.pure_noise}, expected 0 to 1")
-        if (self.pure_noise or self.critic_weight) and self.prediction != "v_prediction":
+        if self.pure_noise and self.prediction != "v_prediction":
             raise ConfigError(
-                f"got prediction={self.prediction!r} with pure_noise={self.pure_noise} and critic_weight="
-                f"{self.critic_weight}; noise alone tells nothing of itself, train with v_prediction"
+                f"got prediction={self.prediction!r} with pure_noise={self.pure_noise}; noise alone tells nothing of "
+                "itself, train with v_prediction"
             )
-        least = min(self.more_layers, self.distance_weight, self.critic_weight, self.critic_alone)
-        if least < 0 or (self.more_layers and not self.whole_decoder):
+        if min(self.distance_weight, self.pixel_weight, self.feature_weight) < 0:
             raise ConfigError(
-                f"got more_layers={self.more_layers}, distance_weight={self.distance_weight}, critic_weight="
-                f"{self.critic_weight} and critic_alone={self.critic_alone}, expected at least 0 of each, and layers "
-                "only with whole_decoder"
+                f"got distance_weight={self.distance_weight}, pixel_weight={self.pixel_weight} and feature_weight="
+                f"{self.feature_weight}, expected at least 0 of each"
             )
 
     def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
         tokenizer, decoder, vae = self.parts(self.start_from)
-        if self.more_layers:
-            decoder = decoder.with_more_layers(self.more_layers)
         if self.start_from:
             unet = self._unet_to_go_on_with(decoder, vae)
         else:
@@ -238,8 +231,6 @@ class KeyframeDetokenizerTraining(nn.Module):
         detokenizer.unet.set_attn_processor(AttendProcessor())
         for trained in (detokenizer.unet, *self.trained_decoder().values()):
             trained.requires_grad_(True)
-        channels, width = detokenizer.unet.config["in_channels"], detokenizer.condition_decoder.config.feature_width
-        self.critic = LatentCritic(channels, width) if stage.critic_weight else None
 
     def trained_decoder(self) -> dict[str, nn.Module]:
         """Trained parts of the condition decoder, by their names in a model."""
@@ -254,7 +245,7 @@ class KeyframeDetokenizerTraining(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss; error in the noisy half of the timesteps, and of objects; share of images without any code;
-        with a critic its loss, 2 for one that knows nothing, and that of what has to deceive it."""
+        what is asked for of the decoded image: absolute error of its pixels, -1..1, and that of its features."""
         scheduler: Any = self.detokenizer.scheduler
         decoder = self.detokenizer.condition_decoder
         keyframes = self.prepared(batch)
@@ -275,22 +266,37 @@ class KeyframeDetokenizerTraining(nn.Module):
         if self.stage.distance_weight:
             distance = weighted_mean((errors + _LEAST_ERROR).sqrt(), objects, self.stage.object_weight)
             loss = loss + self.stage.distance_weight * distance
-        criticism: dict[str, Tensor] = {}
-        if self.critic is not None:
-            drawn = signal.sqrt() * noisy - (1 - signal).sqrt() * predicted
-            weight = (1 + self.stage.object_weight * objects) * is_noisy[:, None, None]
-            weight = weight / weight.mean().clamp(min=_LEAST_WEIGHT)
-            told, deceived = self.critic.losses(latents, drawn, features, weight, step)
-            counts = self.stage.critic_weight if step >= self.stage.critic_alone else 0.0
-            loss = loss + told + counts * deceived
-            criticism = {"critic": told.detach(), "deceived": deceived.detach()}
+        seen: dict[str, Tensor] = {}
+        if self.stage.pixel_weight or self.stage.feature_weight:
+            drawn = _without_noise(noisy, predicted, signal, is_velocity=is_velocity)
+            seen = self._seen(drawn, latents, objects)
+            loss = loss + self.stage.pixel_weight * seen["pixels"] + self.stage.feature_weight * seen["features"]
         return {
             "loss": loss,
             "noisy_half": (error * is_noisy).sum() / is_noisy.sum().clamp(min=1),
             "error_of_objects": (errors.detach() * objects).sum() / objects.sum().clamp(min=1),
             "without_codes": 1 - has_codes.float().mean(),
-            **criticism,
+            **{name: error.detach() for name, error in seen.items()},
         }
+
+    def _seen(self, drawn: Tensor, true: Tensor, objects: Tensor) -> dict[str, Tensor]:
+        """Errors of the image that drawn latents decode to: of its pixels, and of the vision encoder's features."""
+        vae, encoder = self.detokenizer.vae, self.tokenizer.vit
+        image = decode_latents(vae, drawn)
+        with torch.no_grad():
+            truth = decode_latents(vae, true)
+        of_pixels = F.interpolate(objects[:, None], image.shape[2:])[:, 0]
+        seen = {"pixels": weighted_mean((image - truth).abs().mean(1), of_pixels, self.stage.object_weight)}
+        if self.stage.feature_weight:
+            with torch.no_grad():
+                wanted = encoder_features(encoder, truth)
+            errors = feature_errors(encoder_features(encoder, image), wanted)
+            side = math.isqrt(errors.shape[1])
+            of_patches = F.interpolate(objects[:, None], (side, side), mode="area")[:, 0].flatten(1)
+            seen["features"] = weighted_mean(errors, of_patches, self.stage.object_weight)
+        else:
+            seen["features"] = torch.zeros_like(seen["pixels"])
+        return seen
 
     def _noised(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Noisy latents, the noise, timesteps, and how much signal these leave by the scheduler.
@@ -330,3 +336,10 @@ class KeyframeDetokenizerTraining(nn.Module):
         return Condition(
             prompt_embeds=condition.prompt_embeds * given[:, None, None], pooled=condition.pooled * given[:, None]
         )
+
+
+def _without_noise(noisy: Tensor, predicted: Tensor, signal: Tensor, *, is_velocity: bool) -> Tensor:
+    """The latents that a prediction stands for."""
+    if is_velocity:
+        return signal.sqrt() * noisy - (1 - signal).sqrt() * predicted
+    return (noisy - (1 - signal).sqrt() * predicted) / signal.sqrt()
