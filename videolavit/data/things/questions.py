@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,9 +58,9 @@ def distinct_questions(scene: Scene, seed: int, drawings: int, num_things: int =
 
 
 def _what(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    texts = ("What is this?", "What do you see?", "What is in the image?", "Name what you see.")
+    texts = ("What is this?", "What do you see?", "What is in the image?", "Name what you see.", "What is it?")
     answer = " and ".join(sorted(article(actor.name) for actor in scene.actors))
-    return [_image("what", pick(random, texts), answer)]
+    return [_image("what", pick(random, texts if len(scene.actors) == 1 else texts[:-1]), answer)]
 
 
 def _kind(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -77,14 +77,22 @@ def _kind(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) 
 
 
 def _where(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
-    texts = ("Where is this?", "What place is this?", "Where does it happen?", "Which place do you see?")
+    texts = (
+        "Where is this?",
+        "What place is this?",
+        "Where does it happen?",
+        "Which place do you see?",
+        "Where is it?",
+    )
     return [_image("place", pick(random, texts), place_phrase(scene.view))]
 
 
 def _is_place(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     where, right = scene.view.place, random.random() < 0.5
     asked = where if right else pick(random, [place.name for place in PLACES if place.name != where])
-    return [_image("place yes or no", f"Is this the {asked}?", "yes" if right else "no")]
+    phrase = place_phrase(replace(scene.view, place=asked))
+    text = pick(random, (f"Is this the {asked}?", f"Is it {phrase}?", f"Does it happen {phrase}?"))
+    return [_image("place yes or no", text, "yes" if right else "no")]
 
 
 def _time(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -101,7 +109,8 @@ def _is_there(scene: Scene, random: np.random.Generator, things: tuple[Thing, ..
     shown, right = [actor.name for actor in scene.actors], random.random() < 0.5
     absent = [thing.name for thing in things if thing.name not in shown]
     asked = article(pick(random, shown if right else absent))
-    text = pick(random, (f"Is there {asked}?", f"Do you see {asked}?", f"Is {asked} in the image?"))
+    texts = (f"Is there {asked}?", f"Do you see {asked}?", f"Is {asked} in the image?", f"Is it {asked}?")
+    text = pick(random, texts if len(scene.actors) == 1 else texts[:-1])
     return [_image("yes or no", text, "yes" if right else "no")]
 
 
@@ -117,7 +126,8 @@ def _absent(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
 
 def _size(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     actor = pick(random, scene.actors)
-    text = pick(random, (f"Is {the(actor.thing)} small or large?", f"How large is {the(actor.thing)}?"))
+    named = _name(actor, scene, random)
+    text = pick(random, (f"Is {named} small or large?", f"How large is {named}?"))
     return [_image("size", text, actor.size)]
 
 
@@ -127,13 +137,8 @@ def _side(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) 
     offset = actor.start[0] - (SIZE - 1) / 2
     if abs(offset) < 10:
         return []
-    text = pick(
-        random,
-        (
-            f"On which side is {the(actor.thing)} at first?",
-            f"Is {the(actor.thing)} on the left or on the right at first?",
-        ),
-    )
+    named = _name(actor, scene, random)
+    text = pick(random, (f"On which side is {named} at first?", f"Is {named} on the left or on the right at first?"))
     return [_image("side", text, "left" if offset < 0 else "right")]
 
 
@@ -141,10 +146,8 @@ def _facing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
     actor = pick(random, scene.actors)
     if actor.thing.facing == "front" or actor.thing.nose is not None:
         return []
-    text = pick(
-        random,
-        (f"Which way does {the(actor.thing)} face at first?", f"Does {the(actor.thing)} look left or right at first?"),
-    )
+    named = _name(actor, scene, random)
+    text = pick(random, (f"Which way does {named} face at first?", f"Does {named} look left or right at first?"))
     return [_image("facing", text, actor.facing)]
 
 
@@ -187,14 +190,8 @@ def _does(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) 
     actor = pick(random, scene.actors)
     if scene.num_clips != 1:
         return []
-    text = pick(
-        random,
-        (
-            f"What does {the(actor.thing)} do?",
-            f"How does {the(actor.thing)} move?",
-            f"What is {the(actor.thing)} doing?",
-        ),
-    )
+    named = _name(actor, scene, random)
+    text = pick(random, (f"What does {named} do?", f"How does {named} move?", f"What is {named} doing?"))
     return [_video("motion", text, motion_name(actor.events[0]))]
 
 
@@ -216,22 +213,29 @@ def _does_it(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...
         "turns round": "turn round",
         "spins": "spin",
     }
-    return [_video("motion yes or no", f"Does {the(actor.thing)} {verb[asked]}?", "yes" if right else "no")]
+    text = f"Does {_name(actor, scene, random)} {verb[asked]}?"
+    return [_video("motion yes or no", text, "yes" if right else "no")]
 
 
 def _direction(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     actor = pick(random, scene.actors)
     if scene.num_clips != 1 or actor.events[0].motion != "moves":
         return []
-    texts = (f"Which way does {the(actor.thing)} go?", f"In which direction does {the(actor.thing)} move?")
-    return [_video("direction", pick(random, texts), actor.events[0].direction.replace("-", " and "))]
+    named, direction = _name(actor, scene, random), actor.events[0].direction
+    ways = [word for word in ("left", "right", "up", "down") if word in direction.split("-")]
+    if len(ways) == 1 and random.random() < 0.3:
+        pair = "left or right" if ways[0] in ("left", "right") else "up or down"
+        return [_video("direction", f"Does {named} go {pair}?", ways[0])]
+    texts = (f"Which way does {named} go?", f"In which direction does {named} move?", f"Which way does {named} move?")
+    return [_video("direction", pick(random, texts), direction.replace("-", " and "))]
 
 
 def _speed(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
     actor = pick(random, scene.actors)
     if scene.num_clips != 1 or actor.events[0].motion != "moves":
         return []
-    texts = (f"How fast is {the(actor.thing)}?", f"Does {the(actor.thing)} move slowly or quickly?")
+    named = _name(actor, scene, random)
+    texts = (f"How fast is {named}?", f"Does {named} move slowly or quickly?")
     return [_video("speed", pick(random, texts), actor.events[0].speed)]
 
 
@@ -277,6 +281,11 @@ TOPICS = (
     "order", "before and after",
 )  # fmt: skip
 """Kinds of questions; the last eight need the video."""
+
+
+def _name(actor: Actor, scene: Scene, random: np.random.Generator) -> str:
+    """A thing by its name, or as "it" now and then where there is no other."""
+    return "it" if len(scene.actors) == 1 and random.random() < 0.35 else the(actor.thing)
 
 
 def _told(actor: Actor, part: int) -> str:
