@@ -21,7 +21,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
 from videolavit.data.things.labels import label_thing_keyframe, layers_of_patches
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
-from videolavit.data.things.questions import TOPICS, distinct_questions, questions
+from videolavit.data.things.questions import TOPICS, Question, distinct_questions, questions
 from videolavit.data.things.render import render
 from videolavit.data.things.sampling import GROUND_ROW, SceneOptions, sample_scene
 from videolavit.data.things.scene import (
@@ -361,3 +361,33 @@ def test_several_drawings_of_questions_are_different_ones_with_right_answers():
         assert question.answer == ("yes" if named else "no")
     places = [question for question in often if question.topic == "place yes or no"]
     assert all((question.answer == "yes") == (scene.view.place in question.text) for question in places)
+
+
+def test_one_thing_may_be_called_it_and_two_may_not():
+    def asked(num_things: int) -> list[Question]:
+        options = SceneOptions(things=24, num_things=num_things)
+        return [one for seed in range(40) for one in questions(sample_scene(seed, options), seed, 24)]
+
+    about_things = {"size", "side", "facing", "motion", "motion yes or no", "direction", "speed"}
+    alone, together = asked(1), asked(2)
+    called_it = [" it " in one.text or one.text.endswith(" it?") for one in alone if one.topic in about_things]
+    assert 0.2 < sum(called_it) / len(called_it) < 0.5
+    for one in together:
+        if one.topic in about_things | {"what", "yes or no"}:
+            assert " it " not in one.text
+            assert not one.text.endswith(" it?")
+    assert {"What is it?", "Where is it?"} < {one.text for one in alone}
+    assert any(one.text.startswith(("Is it a ", "Is it an ")) for one in alone if one.topic == "yes or no")
+
+
+def test_left_or_right_is_asked_of_what_goes_there():
+    asked = set()
+    for seed in range(200):
+        scene = sample_scene(seed, SceneOptions(things=24, num_things=1))
+        event = scene.actors[0].events[0]
+        for one in questions(scene, seed, 24):
+            if one.topic == "direction" and " or " in one.text:
+                assert one.answer == event.direction
+                assert one.answer in one.text
+                asked.add(one.answer)
+    assert asked == {"left", "right", "up", "down"}
