@@ -66,11 +66,12 @@ def steps(recipe: Recipe) -> list[Step]:
     def export(stage: str) -> Path:
         return folder / stage / "export"
 
-    def train(stage: str, *options: str, where: Path = data, fresh: bool = False) -> Step:
-        command = ["train", stage, "--preset", "things", "-o", str(folder / stage), "--data", str(where), *options]
+    def train(stage: str, *options: str, name: str = "", where: Path = data, fresh: bool = False) -> Step:
+        name = name or stage
+        command = ["train", stage, "--preset", "things", "-o", str(folder / name), "--data", str(where), *options]
         if recipe.start_from and not fresh:
             command += ["--from-model", recipe.start_from]
-        return Step(name=stage, command=command, result=export(stage))
+        return Step(name=name, command=command, result=export(name))
 
     def render(name: str, world: str, count: int, *options: str) -> Step:
         command = ["prepare", world, "-o", str(data), "--num-videos", str(count), *options, *workers]
@@ -91,15 +92,19 @@ def steps(recipe: Recipe) -> list[Step]:
         return Step(name=where.name, command=command, result=where / f"latents-{last:08d}-{shown - last}.safetensors")
 
     drawn_from = ("--autoencoder", str(autoencoder), "--tokenizer")
+    # The model draws keyframes in one step: the last training of its UNet is for that alone.
+    one_step = ["--start-from", str(export("keyframe_detokenizer")), "--whole-decoder", "--pure-noise", "0.85"]
+    one_step += ["--distance-weight", "0.2", "--pixel-weight", "1", "--feature-weight", "3"]
+    one_step += ["--training.batch-size", "16", "--training.steps", "4000"]
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
     tokenize += ["--visual-tokenizer", codes, "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
-    parts = ("autoencoder", "motion_tokenizer", "keyframe_detokenizer")
+    parts = {"autoencoder": "autoencoder", "motion_tokenizer": "motion_tokenizer", "keyframe_detokenizer": "one_step"}
     assemble = ["assemble", "-o", str(folder / "model"), "--preset", "things", "--dtype", "float16"]
     assemble += ["--language-model", str(export("instruction_tuning")), "--visual-tokenizer", codes]
     assemble += ["--video-compensation", str(export("learned_compensation"))]
-    for part in parts:
-        assemble += [f"--{part.replace('_', '-')}", str(export(part))]
+    for part, step in parts.items():
+        assemble += [f"--{part.replace('_', '-')}", str(export(step))]
     things = ["--sources", str(sources), "--things", str(recipe.things), "--first-seed", str(TRAIN_SEEDS)]
     prepare_sources = ["prepare", "things-sources", "-o", str(sources), "--node-modules", str(recipe.node_modules)]
     return [
@@ -116,6 +121,7 @@ def steps(recipe: Recipe) -> list[Step]:
         train("condition_decoder", *drawn_from, first_codes, where=features, fresh=True),
         latents(keyframes, codes),
         train("keyframe_detokenizer", *drawn_from, codes, where=keyframes, fresh=True),
+        train("keyframe_detokenizer", *drawn_from, codes, *one_step, name="one_step", where=keyframes, fresh=True),
         Step(
             name="text",
             command=["prepare", "text-tokenizer", str(data), "-o", str(text), "--size", "2048"],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from videolavit.commands import train
-from videolavit.training.presets import THINGS, TINY
+from videolavit.training.presets import THINGS, THINGS_SETTINGS, TINY
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "things.py"
 
@@ -25,7 +25,7 @@ def test_every_trained_step_is_a_stage_with_options_that_exist(things):
     trained = [step for step in things.steps(things.Recipe()) if step.command[0] == "train"]
     for step in trained:
         stage = train._stage(train.parse(step.command[1:]))
-        assert type(stage) is type(THINGS[step.name])
+        assert type(stage) is type(THINGS[step.command[1]])
     assert "learned_compensation" in {step.name for step in trained}
 
 
@@ -52,6 +52,17 @@ def test_codes_learn_before_anything_is_made_of_them(things):
     for name in ("keyframes", "tokens", "model"):
         command = steps[name].command
         assert command[command.index("--visual-tokenizer") + 1] == str(steps["condition_decoder"].result), name
+
+
+def test_the_unet_learns_to_draw_in_one_step_as_the_model_does(things):
+    steps = {step.name: step for step in things.steps(things.Recipe(folder=Path("runs/x")))}
+    first, last = (train._stage(train.parse(steps[name].command[1:])) for name in ("keyframe_detokenizer", "one_step"))
+    assert first.pure_noise == 0
+    assert last.pure_noise > 0.5
+    assert last.start_from == str(steps["keyframe_detokenizer"].result)
+    model = steps["model"].command
+    assert model[model.index("--keyframe-detokenizer") + 1] == str(steps["one_step"].result)
+    assert (THINGS_SETTINGS.keyframe_num_inference_steps, THINGS_SETTINGS.keyframe_guidance_scale) == (1, 1.0)
 
 
 def test_stages_of_images_agree_on_the_decoder_and_stand_in_order():
