@@ -16,10 +16,10 @@ from things_images import draw_sources
 from videolavit.data.keyframes import LabelledKeyframes
 from videolavit.data.prepared_clips import ClipFrames
 from videolavit.data.scene_labels import GROUND_LABELS, NAME_LABELS, SIDE_LABELS, SIZE_LABELS, UNKNOWN
-from videolavit.data.shards import ShardReader, write_shard
+from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
-from videolavit.data.things.labels import label_thing_keyframe, layers_of_patches
+from videolavit.data.things.labels import label_thing_keyframe, layers_of_patches, sizes_of_layers
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, Question, distinct_questions, questions
 from videolavit.data.things.render import render
@@ -335,6 +335,33 @@ def test_layers_of_patches_go_from_left_to_right_and_are_mirrored_with_their_cli
     for sample, plain in zip(samples, as_it_is, strict=True):
         found = sample.layers if plain else np.array([0, 2, 1])[sample.layers[:, ::-1]]
         assert np.array_equal(found, layers)
+
+
+def test_sizes_of_layers_are_those_of_the_scene_and_follow_their_things_when_mirrored(sources: Sources, tmp_path: Path):
+    data = ThingsData(sources=str(sources.path), first_seed=0, clips=(1,))
+    records = [record for number in range(60) if (record := things_record(data, number)) is not None]
+    one = next(record for record in records if len(record.source["scene"]["actors"]) == 1)
+    sizes = sizes_of_layers(one.source, 0)
+    assert np.isnan(sizes[2]).all()
+    assert np.allclose(sizes[:2, 0], 1)
+    nearer = next(one for one in records if one.source["scene"]["view"]["camera"] == "nearer")
+    assert (np.diff(sizes_of_layers(nearer.source, 0)[0]) > 0).all()
+
+    def grows(record: Record) -> np.ndarray:
+        return np.nan_to_num(sizes_of_layers(record.source, 0)[1:, -1], nan=1.0)
+
+    both = [record for record in records if len(record.source["scene"]["actors"]) == 2]
+    record = next(record for record in both if abs(np.subtract(*grows(record))) > 0.05)
+    write_shard([record], tmp_path / "things.tar")
+    clips = ClipFrames(ShardReader(tmp_path))
+    for sample in (clips[0, draw] for draw in range(8)):
+        as_it_is = np.array_equal(sample.keyframe, record.keyframes[0])
+        expected = grows(record) if as_it_is else grows(record)[::-1]
+        assert np.allclose(sample.sizes[1:, -1], expected)
+    (tmp_path / "one").mkdir()
+    write_shard([one], tmp_path / "one" / "things.tar")
+    alone = ClipFrames(ShardReader(tmp_path / "one"))
+    assert all(np.isnan(alone[0, draw].sizes[2]).all() and alone[0, draw].sizes[1, 0] == 1 for draw in range(8))
 
 
 def test_a_question_about_two_things_that_change_what_they_do_has_one_answer():

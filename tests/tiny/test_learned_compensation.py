@@ -42,13 +42,16 @@ def test_a_layer_goes_and_grows_as_its_cells_do():
     cells = (torch.arange(8) + 0.5) / 8
     sides[:, 0, 1:] = 0.05 * (cells - 0.5) + 0.02  # everything goes to the right, and away from a line in the middle
     sides[:, 1, 1:] = 0.05 * (cells - 0.5)[:, None]
-    paths = layer_paths(sides, torch.full((1, 1, 64), 1 / 64), torch.ones(1, 1))
+    weights = torch.full((1, 1, 64), 1 / 64)
+    sizes = 1 + layer_paths(sides, weights).measured
+    paths = layer_paths(sides, weights, sizes)
     assert paths.middle[0, 0].tolist() == pytest.approx([0.5, 0.5])
     assert paths.shift[0, :, 0, 1].abs().max() < 1e-5
     steps = paths.shift[0, :, 0, 0].diff()
     assert steps[0] == pytest.approx(0.021, abs=0.001)  # where it comes to, it goes a little faster
     assert (steps.diff() > 0).all()
-    assert paths.scale[0, :, 0].diff().min() > 0.03
+    assert sizes[0, :, 0].diff().min() > 0.03
+    assert torch.equal(paths.scale, sizes)
 
 
 def test_layers_with_no_weight_in_what_moves_stand_still():
@@ -58,8 +61,9 @@ def test_layers_with_no_weight_in_what_moves_stand_still():
     box[2:5, 1:4] = 1 / 9
     ground = torch.zeros(8, 8)
     ground[6:] = 1 / 16
-    paths = layer_paths(sides, torch.stack([ground, box]).flatten(1)[None], torch.zeros(1, 2))
+    paths = layer_paths(sides, torch.stack([ground, box]).flatten(1)[None])
     assert paths.shift[0, :, 0].abs().max() < 1e-6
+    assert torch.equal(paths.scale, torch.ones_like(paths.scale)), "nothing grows unless it is said to"
     assert paths.shift[0, -1, 1, 0].item() * SIZE == pytest.approx(ACROSS * (FRAMES - 1), abs=2)
 
 
@@ -82,6 +86,19 @@ def test_it_learns_what_belongs_together_and_what_is_uncovered():
     assert made.uncovered[:, -1, 0, 50:].mean() < 0.2
     box = made.displacement[0, -1, 0, 20:36, 8 + ACROSS * (FRAMES - 1) + 4 : 30 + ACROSS * (FRAMES - 1) - 4]
     assert box.median().item() * SIZE == pytest.approx(ACROSS * (FRAMES - 1), abs=2)
+
+
+def test_a_thing_grows_evenly_and_the_ground_as_its_motion_says():
+    network = small()
+    torch.nn.init.constant_(network.growth[-1].bias, 0.4)
+    keyframe, motion = torch.rand(1, 3, SIZE, SIZE) * 2 - 1, torch.zeros(1, 2, 5, 8, 8)
+    cells = (torch.arange(8) + 0.5) / 8
+    apart = 0.04 * torch.stack(torch.meshgrid(cells - 0.5, cells - 0.5, indexing="xy"))
+    motion[0, :, 1:] = apart[:, None] / torch.tensor(MOTION_STD).reshape(2, 1, 1, 1)
+    scale = network(keyframe, motion).scale[0]
+    assert torch.allclose(scale[:, 1].log(), 0.4 * torch.arange(5) / 4, atol=1e-5)
+    assert torch.allclose(scale[:, 1], scale[:, 2])
+    assert scale[-1, 0].item() == pytest.approx(1 + 4 * 0.04, abs=0.02)
 
 
 def test_frames_do_not_depend_on_which_others_are_made_nor_on_the_batch():

@@ -20,11 +20,11 @@ from videolavit.training.stages.learned_compensation import LearnedCompensationS
 STAGE = LearnedCompensationStage(model=LearnedCompensationConfig(width=8), motion=MotionTokenizerConfig(rows=4, cols=4))
 
 
-def sample(layers: np.ndarray | None, seed: int = 0) -> ClipSample:
+def sample(layers: np.ndarray | None, seed: int = 0, sizes: np.ndarray | None = None) -> ClipSample:
     random = np.random.default_rng(seed)
     frames = random.integers(0, 256, (24, 32, 32, 3)).astype(np.uint8)
     motion = MotionField(values=random.normal(size=(2, 24, 4, 4)).astype(np.float32), height=32, width=32)
-    return ClipSample(keyframe=frames[0], frames=frames, motion=motion, layers=layers)
+    return ClipSample(keyframe=frames[0], frames=frames, motion=motion, layers=layers, sizes=sizes)
 
 
 def loss_of(*samples: ClipSample, stage: LearnedCompensationStage = STAGE) -> dict[str, torch.Tensor]:
@@ -73,6 +73,28 @@ def test_clips_learn_which_of_the_two_comes_closer_to_them():
         optimiser.step()
     in_blocks, in_layers = made().as_blocks
     assert in_blocks > 0.5 > in_layers
+
+
+def test_layers_have_to_be_of_the_size_that_is_known():
+    grown = np.ones((3, 24), np.float32)
+    grown[1] = np.linspace(1, 1.5, 24)
+    grown[2] = np.nan
+    module = STAGE.build()
+    batch = STAGE.collate([sample(None, sizes=grown)])
+    batch["motion"].zero_()
+    expected = np.square(np.log(grown[1, 1:])).mean() / 2  # none of the ground, and of the thing all: it stands still
+    module.stage = replace(STAGE, frames_per_clip=23)
+    assert module(batch, 0)["error_of_sizes"].item() == pytest.approx(expected, rel=0.01)
+    optimiser = torch.optim.Adam(module.network.growth.parameters(), lr=1e-2)
+    for step in range(60):
+        optimiser.zero_grad()
+        module(batch, step)["loss"].backward()
+        optimiser.step()
+    assert module(batch, 0)["error_of_sizes"] < 0.3 * expected
+
+
+def test_sizes_that_are_not_known_cost_nothing():
+    assert loss_of(sample(None))["error_of_sizes"] == 0
 
 
 def test_one_batch_may_hold_both_kinds():

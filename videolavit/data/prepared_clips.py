@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int8, UInt8
+from jaxtyping import Float32, Int8, UInt8
 
 from videolavit.clip import MotionField
 from videolavit.data.shards import ShardReader
-from videolavit.data.things.labels import layers_of_patches
+from videolavit.data.things.labels import layers_of_patches, sizes_of_layers
 
 __all__ = ["ClipFrames", "ClipSample"]
 
@@ -25,6 +25,8 @@ class ClipSample:
     layers: Int8[np.ndarray, "rows cols"] | None = None
     """Layer that each patch of 8 x 8 pixels of the keyframe shows, where it is known: 0 the ground, 1 and 2 things from
     left to right."""
+    sizes: Float32[np.ndarray, "3 frames"] | None = None
+    """Size of each layer over that in the keyframe, where it is known; NaN of a layer that is not there."""
 
 
 class ClipFrames:
@@ -44,8 +46,14 @@ class ClipFrames:
         length = motion[clip].num_frames
         frames = self._reader.frames(index)[clip * length : (clip + 1) * length]
         source = self._reader.words(index)["source"]
-        layers = layers_of_patches(source, clip) if source.get("world") == "things" else None
-        sample = ClipSample(keyframe=keyframes[clip], frames=frames, motion=motion[clip], layers=layers)
+        known = source.get("world") == "things"
+        sample = ClipSample(
+            keyframe=keyframes[clip],
+            frames=frames,
+            motion=motion[clip],
+            layers=layers_of_patches(source, clip) if known else None,
+            sizes=sizes_of_layers(source, clip) if known else None,
+        )
         return _mirrored(sample) if random.random() < 0.5 else sample
 
 
@@ -58,6 +66,7 @@ def _mirrored(sample: ClipSample) -> ClipSample:
         frames=np.ascontiguousarray(sample.frames[:, :, ::-1]),
         motion=motion,
         layers=None if sample.layers is None else _mirrored_layers(sample.layers),
+        sizes=None if sample.sizes is None else _mirrored_sizes(sample.sizes),
     )
 
 
@@ -65,3 +74,10 @@ def _mirrored_layers(layers: np.ndarray) -> np.ndarray:
     """Layers of the mirrored image, in which the left one of two things is the right one."""
     flipped, last = layers[:, ::-1], layers.max()
     return np.where(flipped > 0, last + 1 - flipped, 0).astype(np.int8)
+
+
+def _mirrored_sizes(sizes: np.ndarray) -> np.ndarray:
+    """The same for sizes."""
+    ground, *things = sizes
+    there = [size for size in things if not np.isnan(size).any()]
+    return np.stack([ground, *there[::-1], *things[len(there) :]])

@@ -40,6 +40,10 @@ _LEAST_SHARE = 0.02
 """Of a layer in a cell from which on its motion counts."""
 _MOST_TRUST = 6.0
 """Logarithm of how many times more, or less, one cell counts than another."""
+_GROWTH_TOLD = 8 * len(_TOLD_AT) + 1
+"""Numbers that the growth of a thing is read of: eight for each told frame, and its share of the image."""
+_SIZES = (0.3, 3.0)
+"""Least and largest size of a layer over that in the keyframe."""
 _LEAST_SPREAD = 2e-4
 """Variance, in sides squared, of the places of a layer's cells; smaller layers hardly grow."""
 
@@ -65,6 +69,8 @@ class Paths(NamedTuple):
     shift: Float[Tensor, "batch frames layers 2"]
     scale: Float[Tensor, "batch frames layers"]
     middle: Float[Tensor, "batch layers 2"]
+    measured: Float[Tensor, "batch frames layers"]
+    """How much cells have moved apart since the keyframe, in sizes of the layer; 0 is none."""
 
 
 class MovedFrames(NamedTuple):
@@ -82,6 +88,8 @@ class MovedFrames(NamedTuple):
     """Share of a pixel that the keyframe does not show, 0 to 1."""
     masks: Float[Tensor, "batch layers height width"]
     """Share of each layer in each pixel of the keyframe."""
+    scale: Float[Tensor, "batch frames layers"]
+    """Size of each layer over that in the keyframe."""
     as_blocks: Float[Tensor, " batch"]
     """How likely plain compensation comes clearly closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
 
@@ -112,10 +120,14 @@ class LearnedCompensation(nn.Module):
         self.layers.bias.data[0] += 2  # most of an image is ground
         self.behind = _starting_at_zero(_conv(16, 3))
         self.trust = _starting_at_zero(nn.Conv2d(eighth, LAYERS, 1))
-        # Whether the left thing is in front of the right one, whether the clip is not made of layers, and how much of
-        # the growth that motion tells of each layer is true: coarse motion is weaker at the rim of what moves.
-        self.whole = _starting_at_zero(nn.Linear(sixteenth, 2 + LAYERS))
+        # Whether the left thing is in front of the right one, and whether the clip is not made of layers.
+        self.whole = _starting_at_zero(nn.Linear(sixteenth, 2))
         self.whole.bias.data[1:] = -2
+        # How much larger or smaller things become, by their ways: coarse motion is weaker at the rim of what moves, and
+        # as strong at the rim of what stands still before a moving ground, so that its slope alone says little.
+        self.growth = nn.Sequential(
+            nn.Linear(_GROWTH_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), _starting_at_zero(nn.Linear(64, 1))
+        )
 
     def forward(
         self,
@@ -140,22 +152,22 @@ class LearnedCompensation(nn.Module):
                 f"of {2 * _CELL} and at least two frames"
             )
         sides = _on_cells(motion.float(), height // _CELL, width // _CELL)
-        logits, behind, trust, whole = self._read(keyframes, _told(sides))
+        logits, behind, trust, pooled = self._read(keyframes, _told(sides))
         masks = logits.float().softmax(dim=1)
         if shown is None:
             shown = torch.arange(motion.shape[2], device=motion.device).expand(batch, -1)
         pick = (torch.arange(batch, device=shown.device)[:, None], shown)
-        in_front, as_blocks, grows = whole.float().sigmoid().split([1, 1, LAYERS], dim=1)
-        in_front, as_blocks = (part.reshape(batch, 1, 1, 1, 1) for part in (in_front, as_blocks))
+        in_front, as_blocks = (part.reshape(batch, 1, 1, 1, 1) for part in self.whole(pooled).float().sigmoid().T)
         with torch.autocast(keyframes.device.type, enabled=False):
             keyframes = keyframes.float()
-            paths = layer_paths(sides, _weights(masks, trust.float()), grows)
-            paths = Paths(paths.shift[pick], paths.scale[pick], paths.middle)
+            weights = _weights(masks, trust.float())
+            paths = layer_paths(sides, weights, self._sizes(layer_paths(sides, weights), masks))
+            paths = Paths(paths.shift[pick], paths.scale[pick], paths.middle, paths.measured[pick])
             layered, displacement, uncovered = _composed(keyframes, masks, behind.float(), paths, in_front)
             with torch.no_grad():
                 blocks = moved_in_blocks(keyframes, motion.float())[pick]
         frames = torch.where(as_blocks < 0.5, layered, blocks)  # a mean of both would show things twice
-        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, as_blocks.flatten())
+        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, paths.scale, as_blocks.flatten())
 
     @torch.no_grad()
     def compensate(
@@ -168,7 +180,7 @@ class LearnedCompensation(nn.Module):
         return Compensated(frames=frames, hints=torch.cat([4 * made.displacement, made.uncovered], dim=2))
 
     def _read(self, keyframes: Tensor, told: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits of layers, colours behind things beside a smooth continuation, trust in cells, and of the whole."""
+        """Logits of layers, colours behind things beside a smooth continuation, trust in cells, features of all."""
         half = self.half_size(keyframes)  # (batch, width, height / 2, width / 2)
         quarter = self.quarter_size(half)
         eighth = self.eighth_size(torch.cat([F.pixel_unshuffle(quarter, 2), told.to(quarter)], dim=1))
@@ -183,38 +195,57 @@ class LearnedCompensation(nn.Module):
         half = self.to_half(torch.cat([F.pixel_shuffle(quarter, 2), half], dim=1))
         full = self.to_full(torch.cat([F.pixel_shuffle(half, 2), keyframes], dim=1))
         pooled = F.layer_norm(words.mean(1), words.shape[2:])
-        return self.layers(full), self.behind(full), self.trust(eighth), self.whole(pooled)
+        return self.layers(full), self.behind(full), self.trust(eighth), pooled
+
+    def _sizes(self, still: Paths, masks: Tensor) -> Float[Tensor, "batch frames layers"]:
+        """Size of each layer in every frame, from the ways of layers that do not grow.
+
+        The ground is as large as its motion says. A thing grows evenly, as much as is read of its way, of that of the
+        ground, and of its share of the image.
+        """
+        last = still.shift.shape[1] - 1
+        measured, shift = (way[:, _told_frames(last + 1)] for way in (still.measured, still.shift))
+        of_ground = torch.cat([8 * shift[:, :, :1], 8 * measured[:, :, :1, None]], dim=3)  # (batch, frames, 1, 3)
+        way = 8 * (shift[:, :, 1:] - shift[:, :, :1])  # of things, seen from the ground
+        own = 4 * measured[:, :, 1:, None]
+        told = torch.cat([own, own.abs(), way, way.norm(dim=3, keepdim=True), of_ground.expand(-1, -1, 2, -1)], dim=3)
+        shares = 4 * masks.float().mean((2, 3))[:, 1:, None]
+        at_last = self.growth(torch.cat([rearrange(told, "b t l d -> b l (t d)"), shares], dim=2))[..., 0]
+        share = torch.arange(last + 1, device=at_last.device) / last
+        things = (at_last[:, None] * share[:, None]).exp()
+        return torch.cat([1 + still.measured[:, :, :1], things], dim=2).clamp(*_SIZES)
 
 
 def layer_paths(
     sides: Float[Tensor, "batch 2 frames rows cols"],
     weights: Float[Tensor, "batch layers cells"],
-    grows: Float[Tensor, "batch layers"],
+    sizes: Float[Tensor, "batch frames layers"] | None = None,
 ) -> Paths:
-    """Shift and size of each layer in every frame, by least squares over its cells.
+    """Shift of each layer in every frame, by least squares over its cells, and how much they move apart.
 
     Args:
         sides: motion of each frame since the one before, in shares of the sides.
         weights: of the cells of each layer in the keyframe, row by row; they sum up to 1.
-        grows: share, 0 to 1, of the growth of each layer that is to be believed.
+        sizes: of each layer over that in the keyframe; by default 1.
     """
     _, _, frames, rows, cols = sides.shape
     cells = _centres(rows, cols, sides)
     middle = torch.einsum("bln,nd->bld", weights, cells)
     apart = cells - middle[:, :, None]  # (batch, layers, cells, 2)
     spread = torch.einsum("bln,blnd->bl", weights, apart.square()).clamp(min=_LEAST_SPREAD)
-    shifts, scales = [torch.zeros_like(middle)], [torch.ones_like(spread)]
+    scales = spread.new_ones(len(spread), frames, spread.shape[1]) if sizes is None else sizes
+    shifts, measured = [torch.zeros_like(middle)], [torch.zeros_like(spread)]
     step = torch.zeros_like(middle)
     for t in range(1, frames):
-        place = apart * scales[-1][..., None, None] + (middle + shifts[-1])[:, :, None]
+        place = apart * scales[:, t - 1, :, None, None] + (middle + shifts[-1])[:, :, None]
         found = torch.zeros_like(place)
         for _ in range(2):  # motion stands where a layer comes to, of which the last step is a first guess
             found = _at(sides[:, :, t], (place + step[:, :, None]).flatten(1, 2)).unflatten(1, place.shape[1:3])
             step = torch.einsum("bln,blnd->bld", weights, found)
         growth = torch.einsum("bln,blnd,blnd->bl", weights, found - step[:, :, None], apart) / spread
         shifts.append(shifts[-1] + step)
-        scales.append((scales[-1] + grows * growth).clamp(0.3, 3.0))
-    return Paths(torch.stack(shifts, dim=1), torch.stack(scales, dim=1), middle)
+        measured.append(measured[-1] + growth)
+    return Paths(torch.stack(shifts, dim=1), scales, middle, torch.stack(measured, dim=1))
 
 
 def _composed(
@@ -275,7 +306,7 @@ def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "ba
     """Summary of motion for the network: where each cell comes to, how much it moves, and how unsteadily."""
     batch, _, frames, rows, cols = sides.shape
     start = _centres(rows, cols, sides).expand(batch, -1, -1)
-    told_at, place, told = [max(1, round(share * (frames - 1))) for share in _TOLD_AT], start, {}
+    told_at, place, told = _told_frames(frames), start, {}
     for t in range(1, frames):
         place = place + _at(sides[:, :, t], place + _at(sides[:, :, t], place))
         told[t] = 8 * rearrange(place - start, "b (h w) d -> b d h w", h=rows)
@@ -284,6 +315,11 @@ def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "ba
     size, unsteady = moving.abs().mean(2), moving.std(2, correction=0)
     early, later = 32 * sides[:, :, 1], 32 * sides[:, :, frames // 2]
     return torch.cat([*(told[t] for t in told_at), 64 * size, 64 * unsteady, early, later], dim=1)
+
+
+def _told_frames(frames: int) -> list[int]:
+    """Numbers of the frames that the network is told of."""
+    return [max(1, round(share * (frames - 1))) for share in _TOLD_AT]
 
 
 def _on_cells(motion: Tensor, rows: int, cols: int) -> Float[Tensor, "batch 2 frames rows cols"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Int8
+from jaxtyping import Float32, Int8
 
 from videolavit.data.scene_labels import (
     GROUND_LABELS,
@@ -19,7 +19,7 @@ from videolavit.data.scene_labels import (
 )
 from videolavit.data.things.catalogue import thing
 from videolavit.data.things.prepare import PATCH
-from videolavit.data.things.scene import FRAMES_PER_CLIP, SIZE
+from videolavit.data.things.scene import FRAMES_PER_CLIP, SIZE, scene_from_json
 from videolavit.errors import ConfigError
 
 __all__ = ["label_thing_keyframe", "layers_of_patches"]
@@ -63,10 +63,30 @@ def layers_of_patches(source: Mapping[str, Any], clip: int) -> Int8[np.ndarray, 
         source: what `things_truth` said of the video.
         clip: number of the clip.
     """
-    lefts = [sum(boxes[clip * FRAMES_PER_CLIP][::2]) for boxes in source["boxes"]]
-    layer = {".": 0} | {str(number): place for place, number in enumerate(np.argsort(lefts).tolist(), 1)}
+    layer = {".": 0} | {str(number): place for place, number in enumerate(_from_left(source, clip), 1)}
     cells = np.array([layer[one] for one in source["patches"][clip]], np.int8)
     return cells.reshape(SIZE // PATCH, SIZE // PATCH)
+
+
+def sizes_of_layers(source: Mapping[str, Any], clip: int) -> Float32[np.ndarray, "3 frames"]:
+    """Size of each layer in the frames of a clip over that in its keyframe; NaN of a thing that is not there.
+
+    Arguments are those of `layers_of_patches`.
+    """
+    scene = scene_from_json(source["scene"])
+    of_things = [path.side for path in scene.paths()]
+    sides = [scene.zoom(), *(of_things[number] for number in _from_left(source, clip))]
+    sizes = np.full((3, FRAMES_PER_CLIP), np.nan, np.float32)
+    for own, side in zip(sizes, sides, strict=False):  # where there is one thing the last row stays empty
+        part = side[clip * FRAMES_PER_CLIP :][:FRAMES_PER_CLIP]
+        own[:] = part / part[0]
+    return sizes
+
+
+def _from_left(source: Mapping[str, Any], clip: int) -> list[int]:
+    """Numbers of things from left to right in a clip's keyframe."""
+    lefts = [sum(boxes[clip * FRAMES_PER_CLIP][::2]) for boxes in source["boxes"]]
+    return np.argsort(lefts).tolist()
 
 
 _GROUND, _PARTLY = -1, -2

@@ -24,7 +24,7 @@ from videolavit.data.prepared_clips import ClipFrames, ClipSample
 from videolavit.data.things.prepare import PATCH
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
-from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
+from videolavit.tiny.learned_compensation import LAYERS, LearnedCompensation, LearnedCompensationConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples
 from videolavit.training.shard_folders import FolderSamples, ReadsShards
@@ -60,6 +60,8 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
     """Of pixels that differ from the keyframe, over the others."""
     layers_weight: float = 0.5
     """Of layers that patches are known to show."""
+    sizes_weight: float = 5.0
+    """Of the sizes of layers, where they are known: a little too large is hardly seen in pixels."""
     blocks_weight: float = 0.1
     """Of the decision between layers and blocks."""
     training: TrainingOptions = field(
@@ -91,6 +93,7 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
             "frames": torch.from_numpy(np.stack([sample.frames for sample in samples])),
             "motion": torch.from_numpy(np.stack([sample.motion.for_tokenizer(*grid) for sample in samples])),
             "layers": torch.from_numpy(np.stack([_layers(sample) for sample in samples])),
+            "sizes": torch.from_numpy(np.stack([_sizes(sample) for sample in samples])),
         }
 
     def visualize(self, module: LearnedCompensationTraining) -> dict[str, np.ndarray]:
@@ -125,7 +128,8 @@ class LearnedCompensationTraining(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, error of layers
-        (nats), share of clips that are taken for blocks and of those that blocks suit, PSNR in dB."""
+        (nats) and squared of the logarithm of their sizes, share of clips that are taken for blocks and of those that
+        blocks suit, PSNR in dB."""
         keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
         batch_size, num_frames = batch["frames"].shape[:2]
         shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
@@ -141,6 +145,8 @@ class LearnedCompensationTraining(nn.Module):
         of_layers = of_layers + _differences(made.layered - frames)
         patches = _error_of_layers(made.masks, batch["layers"])
         loss = (of_layers * (1 - _LESS_WEIGHT * suits_blocks)).mean() + self.stage.layers_weight * patches
+        sizes = _error_of_sizes(made.scale, batch["sizes"], shown)
+        loss = loss + self.stage.sizes_weight * sizes
         loss = loss + self.stage.blocks_weight * F.binary_cross_entropy(made.as_blocks, suits_blocks)
         error, is_changed = (made.frames - frames).abs(), (changed > 0.1).float()
         total = 3 * is_changed.sum().clamp(min=1)
@@ -149,6 +155,7 @@ class LearnedCompensationTraining(nn.Module):
             "error_of_change": (error.detach() * is_changed).sum() / total,
             "error_of_still": ((frames - keyframes[:, None]).abs() * is_changed).sum() / total,
             "error_of_layers": patches.detach(),
+            "error_of_sizes": sizes.detach(),
             "as_blocks": made.as_blocks.detach().mean(),
             "suits_blocks": suits_blocks.mean(),
             "psnr": 10 * torch.log10(4 / error.detach().square().mean()),
@@ -171,6 +178,24 @@ def _layers(sample: ClipSample) -> np.ndarray:
         return sample.layers
     height, width = sample.keyframe.shape[:2]
     return np.full((height // PATCH, width // PATCH), -1, np.int8)
+
+
+def _sizes(sample: ClipSample) -> np.ndarray:
+    """Sizes of a sample's layers, NaN where they are unknown."""
+    if sample.sizes is not None:
+        return sample.sizes
+    return np.full((LAYERS, len(sample.frames)), np.nan, np.float32)
+
+
+def _error_of_sizes(scale: Tensor, sizes: Tensor, shown: Tensor) -> Tensor:
+    """Squared error of the logarithm of known sizes in the frames that are shown.
+
+    Most things stay as large as they are, and the absolute error would take all for such.
+    """
+    told = sizes.gather(2, shown[:, None].expand(-1, sizes.shape[1], -1)).transpose(1, 2)  # (batch, frames, layers)
+    known = told.isfinite()
+    errors = (scale.log() - torch.where(known, told, 1.0).log()).square() * known
+    return errors.sum() / known.sum().clamp(min=1)
 
 
 def _error_of_layers(masks: Tensor, layers: Tensor) -> Tensor:
