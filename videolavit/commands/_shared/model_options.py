@@ -21,8 +21,9 @@ __all__ = ["ModelOptions", "open_model"]
 class ModelOptions:
     """Model, device and precision."""
 
-    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny")] = None
-    """A checkpoint: a folder, owner/name on the Hugging Face hub, or tiny: the one of this package (default)."""
+    model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny|things")] = None
+    """A checkpoint: a folder, owner/name on the Hugging Face hub, or one of this package: tiny, of shapes (default), or
+    things, of named things in real places."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Branch, tag or commit on the hub."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"
