@@ -2,9 +2,10 @@
 
     python examples/demo.py
 
-Generates a video from a sentence and asks the model about it; takes a real video apart, turns it into tokens and
-back. Each step is one command, shown as you would type it. The real video is one that gradio's wheel ships, or the
-one that the environment variable DEMO_VIDEO names. Results go to out/demo. Takes about a minute on two cores.
+Generates a video of shapes and three of things, each from a sentence, and asks about them; takes a real video apart,
+turns it into tokens and back. Each step is one command, shown as you would type it. The real video is one that gradio's
+wheel ships, or the one that the environment variable DEMO_VIDEO names. Results go to out/demo, with frames of the three
+videos on one sheet. Takes one to two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ from pathlib import Path
 from videolavit.cli import main as videolavit
 
 OUTPUT = Path("out/demo")
+THINGS = {
+    "panda": "a panda moves to the right in a forest",
+    "balloon": "a large red balloon floats up over the sea",
+    "elephant": "an elephant comes nearer on a meadow",
+}
+"""Sentences by the names of their files; the first clips that come are shown."""
 
 
 def steps(video: str) -> list[tuple[str, list[str]]]:
@@ -27,6 +34,7 @@ def steps(video: str) -> list[tuple[str, list[str]]]:
     return [
         ("Text to video", ["video", "a red circle moves to the right", "-o", generated, "--seed", "1", "-f"]),
         ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", generated]),
+        *(step for name, prompt in THINGS.items() for step in of_thing(name, prompt)),
         ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
         ("The same as tokens", ["tokenize", video, "-o", tokens, "-f"]),
         ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f"]),
@@ -35,6 +43,30 @@ def steps(video: str) -> list[tuple[str, list[str]]]:
             ["reconstruct", video, "-o", str(OUTPUT / "motion.mp4"), "--compare", "--keyframe-from", "raw", "-f"],
         ),
     ]
+
+
+def of_thing(name: str, prompt: str) -> list[tuple[str, list[str]]]:
+    """Steps that draw a thing and ask about it."""
+    file, model = str(OUTPUT / f"{name}.mp4"), ["--model", "things"]
+    asked = ["What is it?", "Where is it?", "What does it do?"]
+    return [
+        (f"The world of things: {name}", ["video", prompt, "-o", file, "--seed", "1", "-f", *model]),
+        (f"What does the model see in it? ({name})", ["answer", *asked, "--video", file, *model]),
+    ]
+
+
+def write_sheet() -> None:
+    """Frames of the three videos of things on one image."""
+    import numpy as np
+
+    from videolavit.video import film_strips, open_video, write_video
+
+    videos = []
+    for name in THINGS:
+        with open_video(OUTPUT / f"{name}.mp4") as reader:
+            videos.append(np.stack([frame.to_ndarray(format="rgb24") for frame in reader.frames()]))
+    metadata = {"made_by": "videolavit examples/demo.py", "prompts": list(THINGS.values()), "seed": 1}
+    write_video([film_strips(videos, list(THINGS.values()))], OUTPUT / "things.png", fps=1, metadata=metadata)
 
 
 def main() -> int:
@@ -49,10 +81,12 @@ def main() -> int:
         if code != 0:
             return code
         seconds.append(f"  {time.perf_counter() - started:6.1f} s  {what}")
+    write_sheet()
     print("\nTimes, the loading of libraries and of the model included", *seconds, sep="\n")
     print(f"""
 Look at
-  {OUTPUT}/generated.mp4                 what the model generated
+  {OUTPUT}/generated.mp4                 what the model of shapes generated
+  {OUTPUT}/things.png                what the model of things generated, and its three videos beside it
   {OUTPUT}/apart/contact-sheet.png   keyframes of the real video and their times
   {OUTPUT}/apart/motion/             how each of its clips moves
   {OUTPUT}/tokens.txt                the same as tokens: text that can be edited and decoded again

@@ -258,7 +258,11 @@ decodes them, and a finer map for the keyframe UNet. Codes and condition decoder
 does, by Muon as the UNet and the language model do; motion compensation is learnt, and several questions about a video
 are trained on at once."""
 
-_THINGS_SAMPLING = replace(_TINY_SAMPLING, keyframe=SamplingOptions(temperature=0.4, guidance=2.0))
+_THINGS_SAMPLING = replace(
+    _TINY_SAMPLING,
+    keyframe=SamplingOptions(temperature=0.4, guidance=2.0),
+    motion=SamplingOptions(temperature=0.3, guidance=2.0),
+)
 
 THINGS_SETTINGS = replace(
     TINY_SETTINGS,
