@@ -22,10 +22,10 @@ from videolavit.cli import main as videolavit
 OUTPUT = Path("out/demo")
 THINGS = {
     "panda": "a panda moves to the right in a forest",
-    "balloon": "a large red balloon floats up over the sea",
-    "elephant": "an elephant comes nearer on a meadow",
+    "bus": "a large bus drives to the left on a square",
+    "football": "a football bounces on a meadow",
 }
-"""Sentences by the names of their files; the first clips that come are shown."""
+"""Sentences by the names of their files."""
 
 
 def steps(video: str) -> list[tuple[str, list[str]]]:
