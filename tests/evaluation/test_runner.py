@@ -128,7 +128,13 @@ def test_a_report_says_the_same_in_every_form():
     assert fewer["value"] == pytest.approx(24 * 22 / 72)
     assert (fewer["met"], fewer["target"]["wanted"]) == ("yes", 5.0)
     assert "times fewer" in found.table()
-    page = results_page(found, {"command": "`videolavit evaluate shapes`"})
+    page = results_page(found, {"command": "`videolavit evaluate shapes`"}, "shapes")
+    assert "those of [the shapes world](shapes.md)" in page
+    alone = results_page(
+        evaluated(TruthfulModel("ids_per_second", 3), tasks("ids_per_second", samples=3)), {}, "msvd_qa"
+    )
+    assert "world" not in alone
+    assert "## Tasks" in alone
     assert page.startswith("# Results\n")
     assert page.endswith("|\n")
     assert "| ids_per_second | times fewer | 7.33 | 7.33 to 7.33 | 3 | >= 5 | yes |" in page

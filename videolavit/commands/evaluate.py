@@ -346,7 +346,7 @@ def _write_page(config: Config, path: Path, found: Report) -> None:
 
     facts = {"command": f"`{_command(config)}`", "training": config.note or "not said (--note)"}
     with complete_or_absent(path) as page:
-        page.write_text(results_page(found, facts), encoding="utf-8")
+        page.write_text(results_page(found, facts, config.name), encoding="utf-8")
 
 
 def _command(config: Config) -> str:

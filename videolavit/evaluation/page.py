@@ -15,21 +15,33 @@ _INTRODUCTION = """\
 
 Written by the command below, not by hand. Shares have Wilson's 95 % interval, means that of the normal distribution. n
 counts what a share or mean is of: samples, or questions on them. A target in parentheses is the least that was set.
-Scenes, prompts and the judge are those of [the shapes world](shapes.md); training never draws these scenes.
 """
 
+_WORLDS = {"shapes": "[the shapes world](shapes.md)", "things": "[the world of things](things.md)"}
+"""Rendered worlds by the names under which they are measured."""
 
-def results_page(report: Report, facts: Mapping[str, str]) -> str:
-    """Markdown; `facts` are said at its beginning: the command, and how the model was trained."""
+
+def results_page(report: Report, facts: Mapping[str, str], measured: str = "") -> str:
+    """Markdown; `facts` are said at its beginning: the command, and how the model was trained.
+
+    `measured` is what was asked for, such as "shapes".
+    """
     core = [task for task in report.tasks if task.is_core]
     beyond = [task for task in report.tasks if not task.is_core]
-    lines = [_INTRODUCTION, *_facts(report, facts), *_targets(report.tasks)]
-    lines += ["## The core world", "", *_sections(core)]
+    lines = [_INTRODUCTION + _world(measured), *_facts(report, facts), *_targets(report.tasks)]
+    lines += ["## The core world" if beyond else "## Tasks", "", *_sections(core)]
     if beyond:
         lines += ["## Beyond the core world", "", *_sections(beyond)]
     if report.skipped:
         lines += ["## Not measured", "", *(f"- {name}: {reason}" for name, reason in report.skipped.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _world(measured: str) -> str:
+    """A sentence on where samples come from, if they are rendered."""
+    if measured not in _WORLDS:
+        return ""
+    return f"Scenes, prompts and the judge are those of {_WORLDS[measured]}; training never draws these scenes.\n"
 
 
 def _facts(report: Report, facts: Mapping[str, str]) -> Iterator[str]:
