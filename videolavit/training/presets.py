@@ -260,7 +260,7 @@ are trained on at once."""
 
 _THINGS_SAMPLING = replace(
     _TINY_SAMPLING,
-    keyframe=SamplingOptions(temperature=0.4, guidance=2.0),
+    keyframe=SamplingOptions(temperature=0.25, guidance=2.0),
     motion=SamplingOptions(temperature=0.3, guidance=2.0),
 )
 
