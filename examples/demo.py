@@ -21,7 +21,7 @@ from videolavit.cli import main as videolavit
 
 OUTPUT = Path("out/demo")
 THINGS = {
-    "panda": "a panda moves to the right in a forest",
+    "butterfly": "a large butterfly flies to the right in a forest",
     "bus": "a large bus drives to the left on a square",
     "football": "a football bounces on a meadow",
 }
