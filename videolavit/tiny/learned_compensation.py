@@ -70,7 +70,7 @@ class Paths(NamedTuple):
     scale: Float[Tensor, "batch frames layers"]
     middle: Float[Tensor, "batch layers 2"]
     measured: Float[Tensor, "batch frames layers"]
-    """How much cells have moved apart since the keyframe, in sizes of the layer; 0 is none."""
+    """Growth that the motion of cells amounts to since the keyframe, in sizes of the layer; 0 is none."""
 
 
 class MovedFrames(NamedTuple):
@@ -91,7 +91,7 @@ class MovedFrames(NamedTuple):
     scale: Float[Tensor, "batch frames layers"]
     """Size of each layer over that in the keyframe."""
     as_blocks: Float[Tensor, " batch"]
-    """How likely plain compensation comes clearly closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
+    """Probability that plain compensation comes clearly closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
 
 
 class LearnedCompensation(nn.Module):

@@ -36,7 +36,7 @@ __all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
 _CLEARLY = 0.6
 """Share of the error of layers that blocks have to be below: things tear in blocks, which the error hardly tells."""
 _LESS_WEIGHT = 0.75
-"""What the layers of a clip lose of their weight where blocks suit it: they are not shown."""
+"""Loss of weight of the layers of a clip that blocks suit: they are not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
