@@ -91,7 +91,7 @@ class MovedFrames(NamedTuple):
     scale: Float[Tensor, "batch frames layers"]
     """Size of each layer over that in the keyframe."""
     as_blocks: Float[Tensor, " batch"]
-    """Probability that plain compensation comes clearly closer to the clip, 0 to 1; its frames are plain from 0.5 on."""
+    """Probability that plain compensation comes clearly closer to the clip; its frames are plain from 0.5 on."""
 
 
 class LearnedCompensation(nn.Module):
