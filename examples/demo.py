@@ -5,7 +5,7 @@
 Generates a video of shapes and three of things, each from a sentence, and asks about them; takes a real video apart,
 turns it into tokens and back. Each step is one command, shown as you would type it. The real video is one that gradio's
 wheel ships, or the one that the environment variable DEMO_VIDEO names. Results go to out/demo, with frames of the three
-videos on one sheet. Takes one to two minutes on two cores.
+videos on one sheet. Takes about a minute on two cores.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ THINGS = {
     "football": "a football bounces on a meadow",
 }
 """Sentences by the names of their files."""
+OF_THINGS = ["--model", "things"]
+"""The model that saw photographs and real clips as well."""
 
 
 def steps(video: str) -> list[tuple[str, list[str]]]:
@@ -36,22 +38,35 @@ def steps(video: str) -> list[tuple[str, list[str]]]:
         ("What is in it?", ["answer", "What colour is the object?", "Which way does it move?", "--video", generated]),
         *(step for name, prompt in THINGS.items() for step in of_thing(name, prompt)),
         ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
-        ("The same as tokens", ["tokenize", video, "-o", tokens, "-f"]),
-        ("Tokens to video", ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f"]),
+        ("The same as tokens", ["tokenize", video, "-o", tokens, "-f", *OF_THINGS]),
+        (
+            "Tokens to video",
+            ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f", *OF_THINGS],
+        ),
         (
             "The same with true keyframes: motion alone goes through tokens",
-            ["reconstruct", video, "-o", str(OUTPUT / "motion.mp4"), "--compare", "--keyframe-from", "raw", "-f"],
+            [
+                "reconstruct",
+                video,
+                "-o",
+                str(OUTPUT / "motion.mp4"),
+                "--compare",
+                "--keyframe-from",
+                "raw",
+                "-f",
+                *OF_THINGS,
+            ],
         ),
     ]
 
 
 def of_thing(name: str, prompt: str) -> list[tuple[str, list[str]]]:
     """Steps that draw a thing and ask about it."""
-    file, model = str(OUTPUT / f"{name}.mp4"), ["--model", "things"]
+    file = str(OUTPUT / f"{name}.mp4")
     asked = ["What is it?", "Where is it?", "What does it do?"]
     return [
-        (f"The world of things: {name}", ["video", prompt, "-o", file, "--seed", "1", "-f", *model]),
-        (f"What does the model see in it? ({name})", ["answer", *asked, "--video", file, *model]),
+        (f"The world of things: {name}", ["video", prompt, "-o", file, "--seed", "1", "-f", *OF_THINGS]),
+        (f"What does the model see in it? ({name})", ["answer", *asked, "--video", file, *OF_THINGS]),
     ]
 
 
@@ -90,7 +105,7 @@ Look at
   {OUTPUT}/apart/contact-sheet.png   keyframes of the real video and their times
   {OUTPUT}/apart/motion/             how each of its clips moves
   {OUTPUT}/tokens.txt                the same as tokens: text that can be edited and decoded again
-  {OUTPUT}/reconstructed.mp4         left the original, right from tokens; the small model only knows shapes
+  {OUTPUT}/reconstructed.mp4         left the original, right from tokens
   {OUTPUT}/motion.mp4                right with true keyframes, and motion from tokens
 
 To see and touch all of it in a browser: {page_command()}""")
