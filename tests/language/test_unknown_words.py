@@ -8,7 +8,7 @@ from videolavit.data.shapes import captions, sample_scene
 from videolavit.errors import PromptError
 from videolavit.language.near_words import near_words
 from videolavit.language.text_tokenizer import TextTokenizerConfig, load_text_tokenizer, train_text_tokenizer
-from videolavit.language.unknown_words import check_words, known_words, told_unknown, unknown_words
+from videolavit.language.unknown_words import check_words, known_words, told_negation, told_unknown, unknown_words
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,27 @@ def test_the_list_is_kept_with_the_tokenizer_and_starts_with_what_is_frequent(to
 def test_nothing_is_said_by_tokenizers_without_a_list():
     assert check_words("purple", object()) == []
     assert check_words("12 + 3", None) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["not a circle", "No star, a red square", "a square without a star", "red, not the blue"]
+)
+def test_what_a_prompt_leaves_out_is_told(text, tokenizer):
+    message = told_negation(text, tokenizer)
+    assert message is not None
+    assert "negative prompt" in message
+
+
+@pytest.mark.parametrize("text", ["a red circle", "it does not move", "", "nothing", "a knot", "another square"])
+def test_what_is_there_is_no_negation(text, tokenizer):
+    assert told_negation(text, tokenizer) is None
+
+
+def test_larger_models_are_taken_to_know_what_not_means():
+    assert told_negation("not a circle", object()) is None
+
+
+def test_captions_of_the_worlds_leave_nothing_out(tokenizer):
+    for seed in range(200):
+        for caption in captions(sample_scene(seed), seed):
+            assert told_negation(caption, tokenizer) is None

@@ -12,7 +12,7 @@ from torch import Tensor
 from videolavit.errors import PromptError
 from videolavit.language.language_model import LanguageModel
 from videolavit.language.prompts import Ids, ImageInput, Piece, Prompt, Text, assemble
-from videolavit.language.unknown_words import OF_A_PROMPT, check_words, told_unknown
+from videolavit.language.unknown_words import OF_A_PROMPT, check_words, told_negation, told_unknown
 
 __all__ = ["generation_prompt"]
 
@@ -46,6 +46,8 @@ def generation_prompt(
     words = _PLACEHOLDER.sub(" ", prompt) if isinstance(prompt, str) else ""
     if words and (unknown := check_words(words, tokenizer)):
         logger.warning("%s", told_unknown(words, unknown, tokenizer), extra=OF_A_PROMPT)
+    if told := told_negation(words, tokenizer):
+        logger.warning("%s", told, extra=OF_A_PROMPT)
     if not pieces:
         raise PromptError("the prompt is empty; say what to generate, such as 'a red ball', or give an image")
     return assemble(pieces, vocabulary, tokenizer).ids

@@ -15,12 +15,23 @@ from typing import Any
 from videolavit.errors import PromptError
 from videolavit.language.near_words import near_words
 
-__all__ = ["OF_A_PROMPT", "check_words", "has_small_world", "known_words", "told_unknown", "unknown_words", "words_of"]
+__all__ = [
+    "OF_A_PROMPT",
+    "check_words",
+    "has_small_world",
+    "known_words",
+    "told_negation",
+    "told_unknown",
+    "unknown_words",
+    "words_of",
+]
 
 OF_A_PROMPT = {"of_a_prompt": True}
 """Mark (`extra=`) of log records that hold words of a prompt, by which a server leaves them out of its log."""
 
 _WORD = re.compile(r"[^\W\d_]+")
+_NEGATION = re.compile(r"\b(?:no|without|except|not (?:an?|the|any))\b", re.IGNORECASE)
+"""Words that leave something out; that something "does not move" is what a caption may say."""
 _EXAMPLES = 12
 _LEAST_WORDS = 50
 """A list of fewer words is that of a trial, and no reason to refuse anything."""
@@ -85,6 +96,17 @@ def told_unknown(text: str, unknown: list[str], tokenizer: Any) -> str:
     return (
         f"the model has never seen the words {', '.join(unknown)}; {_nearest(unknown, known)}it reads {left!r}, and "
         f"guesses the rest; it knows words such as {_examples(known)}"
+    )
+
+
+def told_negation(text: str, tokenizer: Any) -> str | None:
+    """A sentence about what a prompt leaves out: captions of small worlds name what is there. None if it does not."""
+    found = _NEGATION.search(text)
+    if found is None or not has_small_world(tokenizer):
+        return None
+    return (
+        f"the model knows captions of what is there, and may draw what stands behind {found.group()!r}; name what is "
+        "to be seen, and what is not in the negative prompt"
     )
 
 
