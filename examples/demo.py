@@ -39,25 +39,17 @@ def steps(video: str) -> list[tuple[str, list[str]]]:
         *(step for name, prompt in THINGS.items() for step in of_thing(name, prompt)),
         ("A real video, taken apart", ["decompose", video, "-o", str(OUTPUT / "apart")]),
         ("The same as tokens", ["tokenize", video, "-o", tokens, "-f", *OF_THINGS]),
-        (
-            "Tokens to video",
-            ["reconstruct", video, "-o", str(OUTPUT / "reconstructed.mp4"), "--compare", "-f", *OF_THINGS],
-        ),
+        ("Tokens to video", reconstruct(video, "reconstructed")),
         (
             "The same with true keyframes: motion alone goes through tokens",
-            [
-                "reconstruct",
-                video,
-                "-o",
-                str(OUTPUT / "motion.mp4"),
-                "--compare",
-                "--keyframe-from",
-                "raw",
-                "-f",
-                *OF_THINGS,
-            ],
+            reconstruct(video, "motion", "--keyframe-from", "raw"),
         ),
     ]
+
+
+def reconstruct(video: str, name: str, *options: str) -> list[str]:
+    """The command that puts a video through tokens, beside the original."""
+    return ["reconstruct", video, "-o", str(OUTPUT / f"{name}.mp4"), "--compare", "-f", *options, *OF_THINGS]
 
 
 def of_thing(name: str, prompt: str) -> list[tuple[str, list[str]]]:

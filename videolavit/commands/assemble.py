@@ -39,7 +39,7 @@ class Config:
     output: Annotated[Path, arg(aliases=["-o"], metavar="MODEL")]
     """Folder for the model; must not exist, or be empty."""
     base: str = "tiny"
-    """Model that gives the parts that are not named, and the settings: a folder, a hub id, or tiny."""
+    """Model that gives the parts that are not named, and the settings: a folder, a hub id, tiny or things."""
     autoencoder: str = ""
     """Export of the stage of that name, or a model; so with the others."""
     visual_tokenizer: str = ""

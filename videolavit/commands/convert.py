@@ -29,7 +29,7 @@ class Config:
     """Options of `videolavit convert`."""
 
     source: Annotated[str, Positional]
-    """Folder of a checkpoint in either layout, its name on the Hugging Face hub, or tiny."""
+    """Folder of a checkpoint in either layout, its name on the Hugging Face hub, tiny or things."""
     target: Annotated[str, Positional]
     """Folder to write; must not exist, or be empty."""
     layout: Literal["native", "released"] = "native"

@@ -37,7 +37,7 @@ class Config:
     output: Annotated[Path, arg(aliases=["-o"], metavar="MODEL")]
     """Folder for the model."""
     from_model: str = "tiny"
-    """Model to start from: a folder, a hub id, or tiny."""
+    """Model to start from: a folder, a hub id, tiny or things."""
     steps: int = 200
     """Steps of training; the rate warms up over the first tenth."""
     batch_size: int = 16

@@ -22,8 +22,7 @@ class ModelOptions:
     """Model, device and precision."""
 
     model: Annotated[str | None, arg(metavar="FOLDER|HUB-NAME|tiny|things")] = None
-    """A checkpoint: a folder, owner/name on the Hugging Face hub, or one of this package: tiny, of shapes (default), or
-    things, of named things in real places."""
+    """A checkpoint: a folder, a name on the Hugging Face hub, tiny (shapes; the default) or things (named things)."""
     revision: Annotated[str | None, arg(metavar="NAME")] = None
     """Branch, tag or commit on the hub."""
     device: Annotated[str, arg(metavar="auto|cpu|cuda|cuda:1|...")] = "auto"

@@ -33,6 +33,8 @@ from videolavit.training.training_options import TrainingOptions
 
 __all__ = ["LearnedCompensationStage", "LearnedCompensationTraining"]
 
+_CHANGED = 0.1
+"""Difference of a pixel from the keyframe, in values of -1 to 1, from which on it counts as changed."""
 _CLEARLY = 0.6
 """Share of the error of layers that blocks have to be below: things tear in blocks, which the error hardly tells."""
 _LESS_WEIGHT = 0.75
@@ -138,7 +140,7 @@ class LearnedCompensationTraining(nn.Module):
         frames = rearrange(frames, "b t h w c -> b t c h w").float() / 127.5 - 1
         made = self.network(keyframes, motion, shown)
         changed = (frames - keyframes[:, None]).abs().mean(2, keepdim=True)
-        weight = 1 + self.stage.changed_weight * (changed > 0.1)
+        weight = 1 + self.stage.changed_weight * (changed > _CHANGED)
         layered, blocks = ((kind - frames).abs() for kind in (made.layered, made.blocks))
         of_layers, of_blocks = ((weight * error).mean((1, 2, 3, 4)) for error in (layered, blocks))
         suits_blocks = (of_blocks < _CLEARLY * of_layers.detach()).float()
@@ -148,7 +150,7 @@ class LearnedCompensationTraining(nn.Module):
         sizes = _error_of_sizes(made.scale, batch["sizes"], shown)
         loss = loss + self.stage.sizes_weight * sizes
         loss = loss + self.stage.blocks_weight * F.binary_cross_entropy(made.as_blocks, suits_blocks)
-        error, is_changed = (made.frames - frames).abs(), (changed > 0.1).float()
+        error, is_changed = (made.frames - frames).abs(), (changed > _CHANGED).float()
         total = 3 * is_changed.sum().clamp(min=1)
         return {
             "loss": loss,
