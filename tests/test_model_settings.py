@@ -109,6 +109,7 @@ def test_images_are_asked_about_as_ids_where_the_model_learnt_ids(release):
         assert all(has_features) if model is continuous else not any(has_features)
 
 
+@pytest.mark.slow
 def test_a_question_is_about_as_many_clips_as_the_model_takes(release):
     model = model_of(release, SETTINGS)
     long, short = (model.answer("What?", video=drifting(n), max_new_tokens=1).num_prompt_ids for n in (96, 48))

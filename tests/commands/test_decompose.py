@@ -126,6 +126,7 @@ def test_images_can_be_left_out(video, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == RESULTS - {"contact-sheet.png", "motion"}
 
 
+@pytest.mark.slow
 def test_two_workers_write_what_one_writes(folder, tmp_path):
     videos = sorted(folder.iterdir())
     one = videolavit("decompose", *videos, "-o", tmp_path / "one", *OWN_GRID)
@@ -135,7 +136,7 @@ def test_two_workers_write_what_one_writes(folder, tmp_path):
     assert {path.name for path in (tmp_path / "one").iterdir()} == {path.stem for path in videos}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_bad_file_stops_no_other_and_is_told_at_the_end(workers, folder, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes((folder / "video.mp4").read_bytes()[:1000])
@@ -189,6 +190,7 @@ def test_what_is_complete_is_left_alone_until_something_changes(folder, tmp_path
     assert status(slices=2) == "unchanged"
 
 
+@pytest.mark.slow
 def test_fewer_clips_than_before_leave_no_images_behind_and_nothing_of_the_users(video, tmp_path):
     (tmp_path / "out" / "keyframes").mkdir(parents=True)
     (tmp_path / "out" / "keyframes" / "mine.png").write_text("not ours")
@@ -198,6 +200,7 @@ def test_fewer_clips_than_before_leave_no_images_behind_and_nothing_of_the_users
     assert {path.name for path in (tmp_path / "out" / "motion").iterdir()} == {"000.png"}
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_repeated_and_leaves_nothing_half_valid(long_videos, tmp_path):
     arguments = ["decompose", *map(str, long_videos), "-o", str(tmp_path / "out"), "--workers", "2", *OWN_GRID]
     process = subprocess.Popen(
@@ -216,6 +219,7 @@ def test_a_run_that_is_killed_is_repeated_and_leaves_nothing_half_valid(long_vid
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_workers_too_and_is_told(long_videos, tmp_path):
     process = subprocess.Popen(
         [

@@ -337,6 +337,7 @@ def test_layers_of_patches_go_from_left_to_right_and_are_mirrored_with_their_cli
         assert np.array_equal(found, layers)
 
 
+@pytest.mark.slow
 def test_sizes_of_layers_are_those_of_the_scene_and_follow_their_things_when_mirrored(sources: Sources, tmp_path: Path):
     data = ThingsData(sources=str(sources.path), first_seed=0, clips=(1,))
     records = [record for number in range(60) if (record := things_record(data, number)) is not None]
@@ -364,6 +365,7 @@ def test_sizes_of_layers_are_those_of_the_scene_and_follow_their_things_when_mir
     assert all(np.isnan(alone[0, draw].sizes[2]).all() and alone[0, draw].sizes[1, 0] == 1 for draw in range(8))
 
 
+@pytest.mark.slow
 def test_a_question_about_two_things_that_change_what_they_do_has_one_answer():
     asked = 0
     for seed in range(12, 20):  # in 17 both move up, and before that one of them left, the other one right

@@ -58,6 +58,7 @@ def differ_by_rounding(one: np.ndarray, other: np.ndarray) -> bool:
     return int(np.abs(one.astype(int) - other).max()) <= 2
 
 
+@pytest.mark.slow
 def test_images_and_videos_of_a_batch_are_those_of_the_pipeline(model, adapter):
     images = adapter.generate_images(PROMPTS, SEEDS)
     videos = adapter.generate_videos(PROMPTS, SEEDS)

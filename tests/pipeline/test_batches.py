@@ -37,6 +37,7 @@ def test_videos_of_a_batch_are_those_of_single_calls(model, clips):
         assert (found.metadata["seed"], found.metadata["prompt"]) == (seed, prompt)
 
 
+@pytest.mark.slow
 def test_samples_of_a_batch_slide_through_the_context_each_by_itself(model):
     prompts = ["a red ball", "a blue square moves and stops and moves"]
     # Ids are compared: pixels are made in the cheapest way, without diffusion of frames.

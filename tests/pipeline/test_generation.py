@@ -183,6 +183,7 @@ def test_a_model_has_a_number_of_drafts_of_its_own(model, monkeypatch):
     assert model.image(PROMPT, seed=4).metadata["candidates"] == 3
 
 
+@pytest.mark.slow
 def test_a_long_video_slides_through_a_full_context(model, monkeypatch):
     contexts: list[torch.Tensor] = []
     write = token_generation.stream

@@ -91,6 +91,7 @@ def test_however_long_a_story_is_its_context_does_not_grow(model: VideoLaVIT, st
     assert len(tale.last) == 24
 
 
+@pytest.mark.slow
 def test_one_clip_is_drawn_anew(model: VideoLaVIT, story):
     again = model.redraw_clip(story, 1, PROMPTS[1], seed=5, **QUICK)
     assert same(again.tokens[1], story.tokens[1])

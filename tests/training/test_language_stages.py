@@ -140,7 +140,7 @@ def test_plain_text_is_learnt_from_a_file(folder, tmp_path):
         pretraining(folder, shares=Shares(words=1)).samples()
 
 
-@pytest.mark.parametrize("rank", [0, 4], ids=["all weights", "LoRA"])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 4], ids=["all weights", "LoRA"])
 def test_tuning_learns_answers_alone(folder, pretrained, tmp_path, rank):
     stage = tuning(folder, pretrained / "export", lora=LoraOptions(rank=rank))
     export = train(stage, tmp_path, quiet=True)

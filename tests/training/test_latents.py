@@ -86,6 +86,7 @@ def test_latents_are_what_the_frozen_parts_make_of_the_same_samples(stage, tmp_p
         torch.testing.assert_close(value.float(), expected[name], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_latents_are_trained_on_and_resume_exactly(prepared, tmp_path):
     whole = train(replace(prepared, training=replace(prepared.training, images_every=6)), tmp_path / "whole")
     assert (tmp_path / "whole" / "images" / "clips-00000006.png").exists()

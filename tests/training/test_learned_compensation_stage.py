@@ -55,6 +55,7 @@ def test_a_patch_has_to_show_its_layer_by_half():
             assert found == pytest.approx(cost, abs=0.1)
 
 
+@pytest.mark.slow
 def test_clips_learn_which_of_the_two_comes_closer_to_them():
     module = STAGE.build()
     batch = STAGE.collate([sample(None), sample(None, 1)])
@@ -75,6 +76,7 @@ def test_clips_learn_which_of_the_two_comes_closer_to_them():
     assert in_blocks > 0.5 > in_layers
 
 
+@pytest.mark.slow
 def test_layers_have_to_be_of_the_size_that_is_known():
     grown = np.ones((3, 24), np.float32)
     grown[1] = np.linspace(1, 1.5, 24)

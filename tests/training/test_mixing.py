@@ -87,6 +87,7 @@ def test_three_to_one_is_exact_whoever_draws(folders, draws):
     assert [name for part in resumed for name in part] == drawn[done * 40 :]
 
 
+@pytest.mark.slow
 def test_each_folder_shows_each_of_its_videos_once_an_epoch(folders):
     samples = samples_of(f"{folders[0]}=3", folders[1])
     seen = samples.seen(10_000)

@@ -62,6 +62,7 @@ def test_a_few_steps_lower_the_error_and_use_the_codebook(shards, tmp_path):
     assert load_artifact("motion_tokenizer", export).config == stage.model
 
 
+@pytest.mark.slow
 def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
     first = train(small_stage(shards, steps=20), tmp_path / "first", quiet=True)
     stage = replace(small_stage(shards, steps=40, learning_rate=2e-3), keep_ids_of=str(first))
@@ -77,6 +78,7 @@ def test_a_decoder_is_trained_on_while_ids_stay(shards, tmp_path):
     assert {name.split(".")[0] for name in trained} == {"decoder", "motion_head"}
 
 
+@pytest.mark.slow
 def test_further_layers_are_learnt_and_lower_the_error_while_ids_stay(shards, tmp_path):
     coarse = small_stage(shards, steps=60)
     coarse = replace(coarse, model=replace(coarse.model, num_codes=4))  # so that they leave much for further layers

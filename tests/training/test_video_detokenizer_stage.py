@@ -86,6 +86,7 @@ def test_a_run_writes_parts_scheduler_and_images(shards, tmp_path, residual_scal
     assert open_artifact(export).scheduler("video_scheduler")["sigma_max"] == 20.0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_weights(shards, tmp_path):
     stage = small_stage(shards, 0.1, steps=4, checkpoint_every=2, ema_decay=0.9, batch_size=2)
     whole = train(stage, tmp_path / "whole", quiet=True)

@@ -161,6 +161,7 @@ def test_own_videos_have_no_labels(shards, tmp_path):
     assert (labels.image == UNKNOWN).all()
 
 
+@pytest.mark.slow
 def test_the_vision_encoder_learns_and_resumes_exactly(shards, tmp_path):
     stage = encoder_stage(shards, steps=40, checkpoint_every=16, images_every=40)
     whole, resumed = trained_twice(stage, tmp_path, stop_at=33)
@@ -273,7 +274,8 @@ def test_parts_of_another_stage_are_missed_with_a_name(tmp_path):
         load_artifact("vision_encoder", tmp_path)
 
 
-@pytest.mark.parametrize("map_channels", [4, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("map_channels", [4, 0])
 def test_the_keyframe_detokenizer_learns(shards, tmp_path, map_channels):
     stage = keyframe_stage(shards, map_channels, steps=40, images_every=40)
     export = train(stage, tmp_path, quiet=True)
@@ -354,6 +356,7 @@ def condition_decoder_stage(shards, **changed):
     )
 
 
+@pytest.mark.slow
 def test_a_condition_decoder_learns_what_codes_say_of_pixels_and_the_keyframe_stage_takes_it(shards, tmp_path):
     stage = replace(condition_decoder_stage(shards, steps=40, images_every=40), object_weight=4.0)
     export = train(stage, tmp_path / "run", quiet=True)
@@ -519,6 +522,7 @@ def test_latents_are_of_one_tokenizer(shards, tmp_path):
     assert not (tmp_path / "latents").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_keyframe_run_has_the_same_weights(shards, tmp_path):
     stage = keyframe_stage(shards, steps=5, checkpoint_every=2, ema_decay=0.9, batch_size=4)
     whole, resumed = trained_twice(stage, tmp_path, stop_at=3)
