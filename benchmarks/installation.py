@@ -3,8 +3,9 @@
     python benchmarks/installation.py                               with the versions of constraints.txt
     python benchmarks/installation.py --versions oldest newest      with the lowest and the highest that are allowed
 
-`oldest` asks uv (`pip install uv`) for the lowest versions that pyproject.toml and the libraries allow together; torch
-stays at `--torch`, because its old builds are not on every index. Nothing of the environment that runs this is used.
+`oldest` asks uv (`pip install uv`) for the lowest versions that pyproject.toml and the libraries allow together. In
+both, torch stays at `--torch`: its old builds are not on every index, and its newest may be gigabytes for CUDA. Nothing
+of the environment that runs this is used.
 Prints a table: packages, megabytes, seconds of the installation, examples that ran, and what they wrote to stderr.
 """
 
@@ -54,7 +55,7 @@ class Options:
 
     versions: tuple[Literal["constraints", "oldest", "newest"], ...] = ("constraints",)
     torch: str = "2.13.0"
-    """Version of torch for `oldest`."""
+    """Version of torch for `oldest` and `newest`."""
     find_links: Path | None = None
     """Folder of wheels that uv looks into, too; pip reads its own configuration."""
     keep: Path | None = None
@@ -117,10 +118,12 @@ def measure(versions: str, wheel: Path, folder: Path, options: Options) -> Row:
     venv.create(home, with_pip=True, clear=True)
     python = home / "bin" / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-    chosen = {"constraints": ["-c", str(PROJECT / "constraints.txt")], "newest": ["--upgrade"]}.get(versions, [])
-    if versions == "oldest":
-        (folder / "oldest.txt").write_text(oldest_versions(folder, options))
-        chosen = ["-c", str(folder / "oldest.txt")]
+    constraints = PROJECT / "constraints.txt"
+    if versions != "constraints":
+        constraints = folder / f"{versions}.txt"
+        only_torch = f"torch=={options.torch}\n"
+        constraints.write_text(oldest_versions(folder, options) if versions == "oldest" else only_torch)
+    chosen = ["--upgrade", "-c", str(constraints)]
     started = time.perf_counter()
     subprocess.run([*pip, "install", "--quiet", *chosen, str(wheel)], check=True)
     seconds = time.perf_counter() - started
