@@ -64,13 +64,18 @@ def log(folder):
 @pytest.fixture(scope="module")
 def pretrained(folder, tmp_path_factory):
     run = tmp_path_factory.mktemp("pretrained")
-    train(pretraining(folder, training={"steps": 130, "images_every": 130}), run, quiet=True)
+    held_out = {"held_out_data": (str(folder / "tokens"),), "held_out_every": 65, "held_out_batches": 2}
+    train(pretraining(folder, training={"steps": 130, "images_every": 130, **held_out}), run, quiet=True)
     return run
 
 
 def test_the_loss_falls_and_every_modality_is_reported(pretrained):
-    first, *_, last = log(pretrained)
+    first, *_, last = [entry for entry in log(pretrained) if "loss" in entry]
     assert last["loss"] < 0.4 * first["loss"]
+    half_way, end = [entry for entry in log(pretrained) if "held_out/loss" in entry]
+    assert end["held_out/keyframe_nats"] < half_way["held_out/keyframe_nats"]
+    # It is the data of training, so the two are near; weights differ by a step.
+    assert end["held_out/loss"] == pytest.approx(last["loss"], rel=0.5)
     for name in ("keyframe", "motion", "moving", "caption", "answer"):
         assert last[f"{name}_nats"] < first[f"{name}_nats"], name
         assert last[f"{name}_accuracy"] > 0.3, name

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.toy import ToyStage
+from training.toy import Points, ToyStage
 
 from videolavit.errors import CheckpointError, ConfigError, TrainingError
 from videolavit.training import loop
@@ -58,6 +58,54 @@ def test_what_happens_is_written_down(tmp_path):
         "weights-00000040.png",
     ]
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000035", "step-00000040"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageWithData(ToyStage):
+    """Its points are those of a folder by name, each with a number of its own."""
+
+    data: str | tuple[str, ...] = "seen"
+
+    def samples(self):
+        assert isinstance(self.data, str)
+        return Shuffled(PointsOf(self.data), self.training.seed)
+
+
+class PointsOf(Points):
+    def __init__(self, name):
+        self.first = {"seen": 0, "fresh": 1000}[name]
+
+    def __getitem__(self, key):
+        return super().__getitem__((self.first + key[0], key[1]))
+
+
+def test_data_that_are_not_trained_on_are_measured_and_change_nothing(tmp_path):
+    stage = StageWithData()
+    train(stage, tmp_path / "plain", quiet=True)
+    options = {"held_out_every": 15, "held_out_batches": 3}
+    for name in ("seen", "fresh"):
+        training = replace(stage.training, held_out_data=(name,), **options)
+        train(replace(stage, training=training), tmp_path / name, quiet=True)
+        assert_same_bits(weights(tmp_path / name), weights(tmp_path / "plain"))
+    told = {name: [x for x in log(tmp_path / name) if "held_out/loss" in x] for name in ("seen", "fresh", "plain")}
+    assert [entry["step"] for entry in told["fresh"]] == [15, 30, 40]
+    assert told["fresh"] != told["seen"]
+    assert told["plain"] == []
+    # What is measured is the mean error of the first batches of the other data, without dropout.
+    weights_as_they_are = replace(stage, training=replace(stage.training, ema_decay=0.0))
+    train(weights_as_they_are, tmp_path / "last", quiet=True)
+    module = stage.build()
+    module.load_state_dict(weights(tmp_path / "last"))
+    fresh = Shuffled(PointsOf("fresh"), stage.training.seed)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        batch = stage.collate([fresh[draw] for draw in range(24)])
+        assert told["fresh"][-1]["held_out/loss"] == pytest.approx(module.eval()(batch, 0)["loss"].item(), rel=1e-5)
+
+
+def test_a_stage_without_data_cannot_be_measured_on_others(tmp_path):
+    stage = ToyStage()
+    with pytest.raises(ConfigError, match="the stage toy, which has no option `data`"):
+        train(replace(stage, training=replace(stage.training, held_out_data=("x",))), tmp_path, quiet=True)
 
 
 @pytest.mark.slow

@@ -99,7 +99,12 @@ class CodebookLearner(KeepsFloat32):
 
     @torch.no_grad()
     def update(self, features: Float[Tensor, "*batch code_dim"], codes: Int[Tensor, "*batch"]) -> None:
-        """Learn from one step's features and codes of this process. Before the start, `codes` do not matter."""
+        """Learn from one step's features and codes of this process; nothing in evaluation mode.
+
+        Before the start, `codes` do not matter.
+        """
+        if not self.training:
+            return
         directions = F.normalize(features.detach().float().reshape(-1, self.quantizer.code_dim), dim=-1)
         if self.quantizing:
             self._follow(directions, codes.reshape(-1))
@@ -212,7 +217,9 @@ class ResidualLearner(KeepsFloat32):
 
     @torch.no_grad()
     def update(self, residuals: Float[Tensor, "*batch code_dim"]) -> None:
-        """Learn from what the first codes of one step leave out, in this process."""
+        """Learn from what the first codes of one step leave out, in this process; nothing in evaluation mode."""
+        if not self.training:
+            return
         left = residuals.detach().float().reshape(-1, residuals.shape[-1])
         for layer, rows in enumerate(self.quantizer.codebooks):
             dead = self._dead(layer)

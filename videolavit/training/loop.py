@@ -25,6 +25,7 @@ from videolavit.training.batches import batches
 from videolavit.training.checkpoint import advice_after_failure, latest_checkpoint, resume
 from videolavit.training.checkpoint_writer import CheckpointWriter
 from videolavit.training.ema import WeightAverage
+from videolavit.training.held_out import HeldOutData
 from videolavit.training.optimisers import build_optimisers
 from videolavit.training.processes import Processes, memory_in_use, peak_flops, processes
 from videolavit.training.stages.base import Stage
@@ -63,6 +64,7 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
         )
         with writer, _tracker(stage, folder, step, group, quiet) as tracker:
             data = _batches(stage, step, group)
+            held_out = HeldOutData(stage, group) if options.held_out_data else None
             while step < options.steps:
                 try:
                     taken = take_step(stage, module, optimisers, data, step, group)
@@ -73,6 +75,10 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
                 if average is not None:
                     average.update(step)
                 _report(stage, module, average, taken, step, group, tracker)
+                if held_out is not None and (step % options.held_out_every == 0 or step == options.steps):
+                    measured = held_out.measure(module)  # all processes take part
+                    if tracker is not None:
+                        tracker.held_out(step, measured)
                 if step % options.checkpoint_every == 0 or step == options.steps:
                     writer.save(step, module, optimisers, average)
             writer.finish()
@@ -194,6 +200,7 @@ def _whole(stage: Stage[Any], module: nn.Module, group: Processes) -> nn.Module 
 def _identity(stage: Stage[Any], group: Processes) -> dict[str, str]:
     """The options that decide the bits of a run, by dotted name. How often it logs, saves or draws may change."""
     free = {"workers", "log_every", "checkpoint_every", "keep_checkpoints", "images_every"}
+    free |= {"held_out_data", "held_out_every", "held_out_batches"}
     free |= {"timeout_minutes", "recompute_activations", "compile", "background_checkpoints", "peak_teraflops"}
     described = {"stage": repr(stage.name), "processes": repr(group.count)}
     for field in fields(stage):  # type: ignore[arg-type]

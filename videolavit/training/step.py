@@ -24,7 +24,7 @@ from videolavit.training.processes import Processes
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions, learning_rate
 
-__all__ = ["NotFiniteError", "Taken", "seed_all", "take_step"]
+__all__ = ["NotFiniteError", "Taken", "autocast", "seed_all", "take_step"]
 
 
 class NotFiniteError(TrainingError):
@@ -84,7 +84,7 @@ def _gradient(stage: Stage[Any], module: nn.Module, parts: list[Any], step: int,
             module.set_requires_gradient_sync(number == len(parts) - 1)
         batch = {name: value.to(group.device, non_blocking=True) for name, value in part.items()}
         seed_all(stage.training.seed, step, number, group.rank)
-        with _precision(stage.training, group):
+        with autocast(stage.training, group):
             scalars = module(batch, step)
         # Gradients are averaged over processes, hence their number; alone and in one part the factor is exactly 1.
         share = scalars["loss"] * 0.0 if not weight else scalars["loss"] / (total / (weight * group.count))
@@ -93,7 +93,8 @@ def _gradient(stage: Stage[Any], module: nn.Module, parts: list[Any], step: int,
     return {**scalars, "loss": loss}
 
 
-def _precision(options: TrainingOptions, group: Processes) -> AbstractContextManager[Any]:
+def autocast(options: TrainingOptions, group: Processes) -> AbstractContextManager[Any]:
+    """The precision in which a stage computes its loss."""
     return torch.autocast(group.device.type, torch.bfloat16, enabled=options.precision == "bf16")
 
 

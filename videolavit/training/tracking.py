@@ -62,6 +62,14 @@ class Tracker:
             f"loss {values['loss']:.4g}, {values['samples_per_second']:.3g} samples/s", refresh=False
         )
 
+    def held_out(self, step: int, values: dict[str, float]) -> None:
+        """Numbers after `step` steps about data that are not trained on, as `held_out/...`."""
+        values = {f"held_out/{name}": value for name, value in values.items()}
+        self.event(step=step, **values)
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
     def advance(self, step: int) -> None:
         """Move the bar to `step`."""
         self._bar.update(step - self._bar.n)

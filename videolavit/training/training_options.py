@@ -44,6 +44,13 @@ class TrainingOptions:
     keep_checkpoints: int = 2
     images_every: int = 1000
     """Steps between sample images; 0 writes none."""
+    held_out_data: tuple[str, ...] = ()
+    """Folders of the kind that the stage trains on, and of other videos: what is learnt by heart fails there. Their
+    loss goes to the log and to TensorBoard as `held_out/...`."""
+    held_out_every: int = 200
+    """Steps between these measurements; there is one at the end as well."""
+    held_out_batches: int = 4
+    """Batches that are measured, always the same ones."""
     recompute_activations: bool = False
     """Keep only what enters each block and compute the rest again for the gradient: less memory, a third more time."""
     compile: bool = False
@@ -67,6 +74,8 @@ class TrainingOptions:
             "log_every",
             "checkpoint_every",
             "keep_checkpoints",
+            "held_out_every",
+            "held_out_batches",
         )
         for name in positive:
             if getattr(self, name) < 1:

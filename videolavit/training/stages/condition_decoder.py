@@ -171,7 +171,6 @@ class ConditionDecoderTraining(nn.Module):
         quantized = self.tokenizer.quantizer(code_features)
         kept = quantized.vectors if quantizing else quantized.directions
         commitment = self.stage.commitment_weight * quantized.commitment * quantizing
-        if self.training:
-            learner.update(code_features, quantized.codes)
+        learner.update(code_features, quantized.codes)
         vectors = kept.new_zeros(*mask.shape, kept.shape[-1]).masked_scatter(mask[..., None], kept)
         return vectors, mask, commitment

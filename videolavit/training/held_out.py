@@ -1,0 +1,79 @@
+"""Losses on data that a run never trains on. What is learnt by heart shows there: the loss of training goes on falling
+and this one does not."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from videolavit.errors import ConfigError
+from videolavit.training.batches import batches
+from videolavit.training.processes import Processes
+from videolavit.training.stages.base import Stage
+from videolavit.training.step import autocast, seed_all
+
+__all__ = ["HeldOutData"]
+
+
+class HeldOutData:
+    """A few batches of a stage's kind of data, the same ones with the same random numbers at every measurement.
+
+    Raises:
+        ConfigError: the stage has no option `data`, or there are no samples for it.
+    """
+
+    def __init__(self, stage: Stage[Any], group: Processes) -> None:
+        if "data" not in {field.name for field in fields(stage)}:  # type: ignore[arg-type]
+            raise ConfigError(
+                f"got training.held_out_data for the stage {stage.name}, which has no option `data` to put them in; "
+                "leave it out"
+            )
+        folders = stage.training.held_out_data
+        changes: dict[str, Any] = {"data": folders[0] if len(folders) == 1 else folders}
+        self._stage, self._group = replace(stage, **changes), group  # type: ignore[type-var]
+
+    @torch.no_grad()
+    def measure(self, module: nn.Module) -> dict[str, float]:
+        """What the stage reports of the batches with the weights as they are, `loss` first; means over all of them.
+
+        All processes take part. The module is in evaluation mode meanwhile.
+        """
+        training, options, device = module.training, self._stage.training, self._group.device
+        module.eval()
+        sums: dict[str, Tensor] = {}
+        weights = 0.0
+        try:
+            with torch.random.fork_rng():
+                for number, part in enumerate(self._batches):
+                    batch = {name: value.to(device) for name, value in part.items()}
+                    seed_all(options.seed, 0, number, self._group.rank)
+                    with autocast(options, self._group):
+                        scalars = module(batch, options.steps)
+                    weight = self._stage.weight(part)
+                    for name, value in scalars.items():
+                        sums[name] = sums.get(name, torch.zeros((), device=device)) + weight * value.float()
+                    weights += weight
+        finally:
+            module.train(training)
+        return self._group.mean({name: value / max(weights, 1e-9) for name, value in sums.items()})
+
+    @cached_property
+    def _batches(self) -> list[dict[str, Tensor]]:
+        options, stage = self._stage.training, self._stage
+        parts = batches(
+            stage.samples(),
+            stage.collate,
+            batch_size=options.batch_size,
+            parts=options.accumulate,
+            first_step=0,
+            num_steps=options.held_out_batches,
+            rank=self._group.rank,
+            num_processes=self._group.count,
+            together=stage.steps_together,
+        )
+        return list(islice(parts, options.held_out_batches * options.accumulate))
