@@ -5,6 +5,7 @@ Readers ask for the files of one part at a time, so answering a question never d
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from videolavit.checkpoints.files import SUFFIXES, VARIANT_SUFFIXES
 from videolavit.checkpoints.hub import HubAccess
 from videolavit.errors import CheckpointError, MediaError
+from videolavit.shipped import RECIPES
 from videolavit.video.io.sources import local_path
 
 __all__ = ["Source", "read_json", "weight_patterns"]
@@ -36,7 +38,7 @@ class Source:
         self._on_hub = not self._folder.is_dir()
         if self._on_hub and not _may_be_hub_id(self.name):
             raise CheckpointError(
-                f"{self.name}: no such folder, and not the id of a model on the hub (owner/name); check the path"
+                f"{self.name}: no such folder, and not the id of a model on the hub (owner/name); {_advice(self.name)}"
             )
         if not self._on_hub and revision is not None:
             raise CheckpointError(f"{self.name}: is a folder, and revision={revision!r} is for models on the hub only")
@@ -113,3 +115,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def _may_be_hub_id(name: str) -> bool:
     owner, _, model = name.partition("/")
     return bool(owner and model) and "/" not in model and not name.startswith((".", "~")) and "\\" not in name
+
+
+def _advice(name: str) -> str:
+    """The model of the package that a name may mean, or where to look."""
+    close = difflib.get_close_matches(name.lower(), RECIPES, n=1)
+    return f"did you mean {close[0]}?" if close else f"check the path; the package holds {' and '.join(RECIPES)}"
