@@ -22,7 +22,9 @@ def test_a_folder_is_found_by_its_file_url_and_under_the_home_folder(tmp_path, m
     assert Source("~/a model").fetch() == expected
 
 
-@pytest.mark.parametrize(("name", "advice"), [("thingz", "mean things"), ("Tiny", "mean tiny"), ("x", "tiny and things")])
+@pytest.mark.parametrize(
+    ("name", "advice"), [("thingz", "mean things"), ("Tiny", "mean tiny"), ("x", "tiny and things")]
+)
 def test_a_name_that_is_nearly_that_of_a_model_is_told(name, advice):
     with pytest.raises(CheckpointError, match=advice):
         Source(name)
