@@ -11,7 +11,7 @@ import pytest
 
 from videolavit.demo.cost_strip import cost_strip, facts_table, status_line, told
 from videolavit.demo.page_context import chosen_seed, plain_message
-from videolavit.demo.repeat_lines import media_kind, repeat_call, repeat_curl, repeat_python
+from videolavit.demo.repeat_lines import RepeatLines, media_kind, repeat_call, repeat_curl, repeat_python
 from videolavit.demo.saved_results import SavedResults
 
 
@@ -71,6 +71,21 @@ def test_python_lines_compile_and_curl_quotes():
     form = shlex.split(repeat_curl("http://h:1", "/v1", words, output="x", files={"image": 'a;"b".png'}))
     assert form[form.index("prompt=@home; a red circle") - 1] == "--form-string"
     assert r'image=@"a;\"b\".png"' in form
+
+
+def test_lines_name_the_model_of_the_page_where_it_is_not_the_one_that_comes_first():
+    python = repeat_python("generate_video", repr("VideoLaVIT.from_pretrained()"), output="x.mp4", seed=1)
+    lines = RepeatLines(
+        command=repeat_call("video", "a dog", output="x.mp4", seed=1), python=python, curl="curl", link="x"
+    )
+    assert lines.with_model("tiny") == lines
+    named = lines.with_model("my things")
+    assert shlex.split(named.command)[-2:] == ["--model", "my things"]
+    assert "VideoLaVIT.from_pretrained('my things')\n" in named.python
+    assert "generate_video('VideoLaVIT.from_pretrained()', seed=1)" in named.python
+    assert (named.curl, named.link) == ("curl", "x")
+    apart = RepeatLines(command="videolavit decompose a.mp4 -o out", python="from videolavit import decompose")
+    assert apart.with_model("things") == apart
 
 
 def test_seeds_are_those_that_were_given_or_new_ones():

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from videolavit.shipped import DEFAULT_MODEL
 from videolavit.video.io.images import IMAGE_EXTENSIONS
 
 __all__ = ["RepeatLines", "media_kind", "repeat_call", "repeat_curl", "repeat_python"]
@@ -21,6 +22,7 @@ __all__ = ["RepeatLines", "media_kind", "repeat_call", "repeat_curl", "repeat_py
 _TAKE_IMAGE = (
     'import sys, json, base64; sys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
 )
+_OPENED = "VideoLaVIT.from_pretrained()"
 _NOT_SENT = "# the API has no such request; use the command or Python"
 
 
@@ -33,6 +35,18 @@ class RepeatLines:
     curl: str = _NOT_SENT
     link: str = ""
     """Empty where fields alone do not tell the result."""
+
+    def with_model(self, name: str) -> RepeatLines:
+        """The same lines for a model that has to be named; those that need no model stay as they are.
+
+        A server knows its own model, so requests need no name.
+        """
+        if name == DEFAULT_MODEL or _OPENED not in self.python:
+            return self
+        python = self.python.replace(_OPENED, f"VideoLaVIT.from_pretrained({name!r})", 1)
+        is_command = self.command.startswith("videolavit ")
+        command = f"{self.command} --model {shlex.quote(name)}" if is_command else self.command
+        return replace(self, command=command, python=python)
 
 
 def media_kind(name: str) -> str:
@@ -57,14 +71,13 @@ def repeat_call(command: str, *positional: str, output: str, **options: Any) -> 
     return shlex.join(words)
 
 
-def repeat_python(method: str, *arguments: str, output: str, model: str | None = None, **options: Any) -> str:
+def repeat_python(method: str, *arguments: str, output: str, **options: Any) -> str:
     """Python lines; `arguments` are expressions, options that are None or False are left out."""
     given = [f"{name}={value!r}" for name, value in options.items() if value is not None and value is not False]
     call = ", ".join([*arguments, *given])
-    opened = "" if model is None else repr(model)
     return (
         "from videolavit import VideoLaVIT\n\n"
-        f"model = VideoLaVIT.from_pretrained({opened})\n"
+        f"model = {_OPENED}\n"
         f"result = model.{method}({call})\n"
         f"result.save({output!r})\n"
     )

@@ -25,10 +25,13 @@ _STATUS_SECONDS = 0.2
 
 
 class ResultPanel:
-    """Status above, cost and lines below the results of one tab; `with_link` if an address can fill the tab."""
+    """Status above, cost and lines below the results of one tab; `with_link` if an address can fill the tab.
 
-    def __init__(self, name: str, *, with_link: bool = False) -> None:
-        self.name, self._with_link = name, with_link
+    The lines repeat what the page's model has made.
+    """
+
+    def __init__(self, context: PageContext, name: str, *, with_link: bool = False) -> None:
+        self.name, self._model, self._with_link = name, context.services.model_name, with_link
         self.status = gr.HTML("", elem_id=f"{name}-status", elem_classes="status-box")
 
     def build_below(self) -> None:
@@ -58,6 +61,7 @@ class ResultPanel:
 
     def shown(self, timings: Mapping[str, float], lines: RepeatLines, *facts: str) -> dict[Any, Any]:
         """Changes for a result that is there."""
+        lines = lines.with_model(self._model)
         values = (lines.command, lines.python, lines.curl, *([lines.link] if self._with_link else []))
         return {
             self.status: status_line("Done", kind="done"),

@@ -62,7 +62,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                         go_words = gr.Button("Animate", variant="primary", elem_id="animate-words-go", min_width=110)
                         stop_button(context, "animate-words")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("animate", with_link=True)
+            panel = ResultPanel(context, "animate", with_link=True)
             video = player("animate-video", "The image, moving", elem_classes="pixels")
             arrows = image_view("animate-arrows", "Motion of the clip, as its tokens say it", elem_classes="pixels")
             tokens = gr.File(label="The motion as tokens (for the command)", elem_id="animate-tokens", visible=False)

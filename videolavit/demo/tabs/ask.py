@@ -48,7 +48,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 again = gr.Button("Begin anew", elem_id="ask-anew", min_width=90)
                 stop_button(context, "ask")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("ask", with_link=True)
+            panel = ResultPanel(context, "ask", with_link=True)
             chat = gr.Chatbot(label="Conversation", height=320, elem_id="ask-chat", buttons=["copy"])
             last_answer = gr.Textbox(label="The last answer", interactive=False, elem_id="ask-answer", visible="hidden")
             sure = gr.HTML("", elem_id="ask-sure")

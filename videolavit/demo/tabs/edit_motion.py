@@ -52,7 +52,7 @@ def build(context: PageContext) -> None:
                 go = gr.Button("Move it so", variant="primary", elem_id="edit-go", min_width=110)
                 stop_button(context, "edit")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("edit")
+            panel = ResultPanel(context, "edit")
             video = player("edit-video", "The result", elem_classes="pixels")
             panel.build_below()
 

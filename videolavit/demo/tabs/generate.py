@@ -39,7 +39,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 go_image = gr.Button("Draw an image", elem_id="generate-image-go", min_width=110)
                 stop_button(context, "generate")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("generate", with_link=True)
+            panel = ResultPanel(context, "generate", with_link=True)
             image = image_view("generate-image", "What was drawn", elem_classes="pixels")
             video = player("generate-video", "What was drawn", visible=False, elem_classes="pixels")
             tokens = gr.Textbox(

@@ -45,7 +45,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 which = gr.Slider(1, CLIPS, 2, step=1, label="Clip", min_width=100, elem_id="longer-which")
                 again = gr.Button("Draw it and those after it again", elem_id="longer-again", min_width=140)
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("longer", with_link=True)
+            panel = ResultPanel(context, "longer", with_link=True)
             video = player("longer-video", "The video so far", elem_classes="pixels")
             caption("Each clip by itself, as soon as it is there")
             with gr.Row():

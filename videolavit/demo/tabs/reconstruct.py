@@ -41,7 +41,7 @@ def build(context: PageContext) -> None:
                 go = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct-go", min_width=110)
                 stop_button(context, "reconstruct")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("reconstruct")
+            panel = ResultPanel(context, "reconstruct")
             numbers = gr.HTML("", elem_id="reconstruct-numbers")
             caption("One frame: drag the handle. Left the original, right what its tokens keep")
             slider = gr.ImageSlider(

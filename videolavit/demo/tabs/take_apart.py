@@ -39,7 +39,7 @@ def build(context: PageContext) -> None:
             gr.Examples(example_videos(), video, label="Or one of these")
             go = gr.Button("Take apart", variant="primary", elem_id="apart-go")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("apart")
+            panel = ResultPanel(context, "apart")
             table = gr.HTML("", elem_id="apart-facts")
             caption("Keyframes, each with its time: choose one")
             gallery = gr.Gallery(

@@ -52,7 +52,7 @@ def build(context: PageContext) -> None:
             )
             draw = gr.Button("Draw these tokens", elem_id="tokens-draw")
         with gr.Column(scale=3, min_width=300):
-            panel = ResultPanel("tokens")
+            panel = ResultPanel(context, "tokens")
             caption("Patches that became codes have a frame; the darker one is, the less likely it is kept. Choose one")
             patches = image_view("tokens-patches", "Keyframe with the patches that became codes")
             counted = gr.HTML("", elem_id="tokens-counted")
