@@ -3,7 +3,7 @@
 videolavit evaluate NAME ...            run a benchmark; every outcome is kept as it comes, and the
                                         same command goes on where it was stopped
 videolavit evaluate list                names of all benchmarks, and the files that they need
-videolavit evaluate merge COMPONENTS -o FILE one record of several --part runs
+videolavit evaluate merge PARTS -o FILE one record of several --part runs
 videolavit evaluate compare A B         two records, sample by sample
 videolavit evaluate table RECORDS       records beside the published values
 videolavit evaluate agreement VERDICTS  a judge against verdicts that are known

@@ -106,7 +106,7 @@ class ThingsSources:
     """The images of things and places out of installed packages; says which are missing, and how to get them."""
 
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")] = Path("data/things_sources.npz")
-    """File for them, about 40 MB."""
+    """File for them, about 32 MB."""
     node_modules: Path = Path("node_modules")
     """Folder of npm's packages."""
 
