@@ -45,7 +45,7 @@ class PretrainedModel(Components):
         """Open a checkpoint in the released or the native layout; components are loaded, or downloaded, when needed.
 
         Args:
-            folder_or_hub_id: a folder, or `owner/name` on the hub; "tiny" (shapes, also None) or "things" of this package.
+            folder_or_hub_id: a folder, `owner/name` on the hub, or "tiny" (also None) or "things" of this package.
             device: where the components go; "auto" is a GPU where there is one.
             dtype: of their weights, such as `torch.bfloat16`; None for the type that they are stored in, but float32
                 for what is float16 on a CPU. Codebooks and the decoder of keyframes stay float32.

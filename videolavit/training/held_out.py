@@ -39,7 +39,7 @@ class HeldOutData:
 
     @torch.no_grad()
     def measure(self, module: nn.Module) -> dict[str, float]:
-        """What the stage reports of the batches with the weights as they are, `loss` first; means over all of them.
+        """Values that the stage reports of the batches, with the weights as they are; means over all of them.
 
         All processes take part. The module is in evaluation mode meanwhile.
         """
