@@ -4,10 +4,10 @@
 
 Stages, in an order in which they can be run (docs/training.md says what each needs):
 
-  autoencoder            image autoencoder whose latents the detokenizers denoise, for the tiny preset
-  vision_encoder         encoder of images, for the tiny preset
+  autoencoder            image autoencoder whose latents the detokenizers denoise, for small presets
+  vision_encoder         encoder of images, for small presets
   motion_tokenizer       motion fields to codes and back
-  motion_decoder         the way back alone, for codes that stay as they are, for the tiny preset
+  motion_decoder         the way back alone, for codes that stay as they are, for small presets
   visual_tokenizer       keyframes to a varying number of codes; selector, merger, codebook
   condition_decoder      codes to what the next stage draws from, for the things preset
   keyframe_detokenizer   codes to an image
