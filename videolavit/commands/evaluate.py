@@ -50,6 +50,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared import evaluate_records
 from videolavit.commands._shared.console import is_quiet, print_json, progress_bar
+from videolavit.commands._shared.few_remarks import few_remarks
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, OutputError
@@ -263,6 +264,7 @@ def _adapter(options: ModelOptions) -> PipelineAdapter:
     """The model, opened once in each process."""
     from videolavit.evaluation.pipeline_adapter import PipelineAdapter
 
+    few_remarks()
     return PipelineAdapter(open_model(options))
 
 

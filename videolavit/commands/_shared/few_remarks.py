@@ -1,0 +1,38 @@
+"""Remarks about prompts where a command asks thousands of them: a few, and not a line for each."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+__all__ = ["SHOWN", "few_remarks"]
+
+SHOWN = 3
+"""Remarks of each kind that are shown in a process."""
+_SPEAKERS = ("videolavit.language.generation_prompt", "videolavit.pipeline.answering")
+"""Loggers that have remarks about prompts and what is shown with them."""
+
+
+class _Few(logging.Filter):
+    """The first remarks of each place in the code; the last of them says that others follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: Counter[tuple[str, int]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True if the record is to be logged."""
+        place = record.pathname, record.lineno
+        self._told[place] += 1
+        if self._told[place] == SHOWN:
+            record.msg, record.args = f"{record.getMessage()} (more of this kind are not shown)", ()
+        return self._told[place] <= SHOWN
+
+
+_FEW = _Few()
+
+
+def few_remarks() -> None:
+    """Show, from now on, a few remarks about prompts in this process."""
+    for name in _SPEAKERS:
+        logging.getLogger(name).addFilter(_FEW)  # once, however often this is called
