@@ -18,6 +18,7 @@ from videolavit.data.things.sources import Sources, load_sources
 from videolavit.errors import ConfigError
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks.things import things_task_names, things_tasks
+from videolavit.evaluation.things import templates
 from videolavit.evaluation.things.background import camera_motion
 from videolavit.evaluation.things.damage import DAMAGES, damaged
 from videolavit.evaluation.things.judge import judge_image, judge_video
@@ -151,3 +152,16 @@ def test_the_benchmark_needs_images_and_knows_its_worlds(sources: Sources):
         things_tasks(BenchmarkOptions(data=sources.path, variant="25"))
     (task,) = things_tasks(BenchmarkOptions(data=sources.path, variant="64"), ["things_two"])
     assert len(task.sample(0).scene.actors) == 2
+
+
+def test_transforms_are_kept_while_there_is_room_and_matches_are_the_same_without(sources, monkeypatch):
+    scene = scene_of(Event(motion="rests"))
+    image = render(scene, sources).frames[0]
+    found = []
+    for most_bytes in (10**9, 0):
+        spectra = templates._Spectra(most_bytes)
+        monkeypatch.setattr(templates, "_SPECTRA", spectra)
+        found.append([best_match(image, name, sources) for name in ("elephant", "rocket", "elephant")])
+        assert 0 <= spectra.num_bytes <= most_bytes
+        assert len(spectra._kept) == (0 if most_bytes == 0 else 2)
+    assert found[0] == found[1]

@@ -212,30 +212,51 @@ def _looks(name: str, poses: int, turned: bool, night: bool, style: str) -> tupl
     )
 
 
-_SPECTRA: dict[tuple[str, tuple[Appearance, ...]], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+class _Spectra:
+    """Transforms of looks, computed once while there is room.
+
+    All things in all styles, by day and by night, would take tens of gigabytes. What comes first stays, since every
+    frame looks for the same things one after another: to drop the oldest would drop each right before it is needed.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes, self.num_bytes = most_bytes, 0
+        self._kept: dict[tuple[str, tuple[Appearance, ...]], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def of(self, looks: tuple[Appearance, ...], sources: Sources) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Transforms of the looks' alpha and colours at half the size, and what is constant in their error."""
+        key = (str(sources.path), looks)
+        if key in self._kept:
+            return self._kept[key]
+        spectra = _transformed(looks, sources)
+        size = sum(array.nbytes for array in spectra)
+        if self.num_bytes + size <= self.most_bytes:
+            self._kept[key] = spectra
+            self.num_bytes += size
+        return spectra
 
 
-def _spectra(looks: tuple[Appearance, ...], sources: Sources) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Transforms of the looks' alpha and colours at half the size, and what is constant in their error."""
-    key = (str(sources.path), looks)
-    if key not in _SPECTRA:
-        import torch
+_SPECTRA = _Spectra(most_bytes=1_500_000_000)
+"""Enough for the things of a world of 24 by day and by night."""
 
-        alpha = np.zeros((len(looks), _CANVAS, _CANVAS), np.float32)
-        colours = np.zeros((len(looks), 3, _CANVAS, _CANVAS), np.float32)
-        constant = np.zeros(len(looks), np.float32)
-        for number, look in enumerate(looks):
-            half = _drawn(replace(look, side=look.side / 2), sources)
-            side = half.alpha.shape[0]
-            alpha[number, :side, :side] = half.alpha
-            colours[number, :, :side, :side] = half.colours
-            constant[number] = (half.colours**2 / np.maximum(half.alpha, 1e-3)).sum()
-        _SPECTRA[key] = (
-            torch.fft.rfft2(torch.from_numpy(alpha)).numpy(),
-            torch.fft.rfft2(torch.from_numpy(colours)).numpy(),
-            np.stack([constant, alpha.sum((1, 2))]),
-        )
-    return _SPECTRA[key]
+
+def _transformed(looks: tuple[Appearance, ...], sources: Sources) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    import torch
+
+    alpha = np.zeros((len(looks), _CANVAS, _CANVAS), np.float32)
+    colours = np.zeros((len(looks), 3, _CANVAS, _CANVAS), np.float32)
+    constant = np.zeros(len(looks), np.float32)
+    for number, look in enumerate(looks):
+        half = _drawn(replace(look, side=look.side / 2), sources)
+        side = half.alpha.shape[0]
+        alpha[number, :side, :side] = half.alpha
+        colours[number, :, :side, :side] = half.colours
+        constant[number] = (half.colours**2 / np.maximum(half.alpha, 1e-3)).sum()
+    return (
+        torch.fft.rfft2(torch.from_numpy(alpha)).numpy(),
+        torch.fft.rfft2(torch.from_numpy(colours)).numpy(),
+        np.stack([constant, alpha.sum((1, 2))]),
+    )
 
 
 def _coarse(
@@ -251,7 +272,7 @@ def _coarse(
     import torch
 
     looks = _looks(name, len(sources.poses(name, style)), turned, night, style)
-    alphas, colours, constants = _spectra(looks, sources)
+    alphas, colours, constants = _SPECTRA.of(looks, sources)
     height, width = values.shape[1] // 2, values.shape[2] // 2
     half = values.reshape(3, height, 2, width, 2).mean((2, 4))
     margin = _CANVAS // 4
