@@ -165,3 +165,12 @@ def test_transforms_are_kept_while_there_is_room_and_matches_are_the_same_withou
         assert 0 <= spectra.num_bytes <= most_bytes
         assert len(spectra._kept) == (0 if most_bytes == 0 else 2)
     assert found[0] == found[1]
+
+
+def test_a_thing_that_is_not_there_is_not_looked_for_in_ever_larger_looks(sources):
+    """A black video: each frame's search starts from what the one before has found."""
+    match = None
+    for _ in range(24):
+        match = best_match(np.zeros((128, 128, 3), np.uint8), "crab", sources, near=match)
+    assert match is not None
+    assert match.look.side <= templates._LARGEST_SIDE

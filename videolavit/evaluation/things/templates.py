@@ -27,7 +27,10 @@ _COARSE_POSES = 4
 _CANVAS = 128
 """Side of the coarse image with room for what leaves it."""
 _CANDIDATES = 2
-_MOST_TEMPLATES = 10_000
+_LARGEST_SIDE = 192.0
+"""Of a cell, in pixels: more than a large thing has that came near before a camera that came near. Where a thing is not
+there at all, the search would take a larger look in each frame."""
+_MOST_TEMPLATE_BYTES = 600_000_000
 _FOUND = 6.0
 """Mean difference that no more search is needed for."""
 
@@ -77,15 +80,29 @@ def planes(frame: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "3
 
 def template(look: Appearance, sources: Sources) -> Template:
     """Pixels of a look, with the middle of its cell in the middle of the square."""
-    key = (str(sources.path), look)
-    if key not in _TEMPLATES:
-        if len(_TEMPLATES) > _MOST_TEMPLATES:
-            _TEMPLATES.clear()
-        _TEMPLATES[key] = _drawn(look, sources)
-    return _TEMPLATES[key]
+    return _TEMPLATES.of(look, sources)
 
 
-_TEMPLATES: dict[tuple[str, Appearance], Template] = {}
+class _Templates:
+    """Templates that were drawn lately, forgotten all together when they are too many."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, Appearance], Template] = {}
+        self._num_bytes = 0
+
+    def of(self, look: Appearance, sources: Sources) -> Template:
+        key = (str(sources.path), look)
+        if key not in self._kept:
+            drawn = _drawn(look, sources)
+            if self._num_bytes > _MOST_TEMPLATE_BYTES:
+                self._kept.clear()
+                self._num_bytes = 0
+            self._kept[key] = drawn
+            self._num_bytes += drawn.colours.nbytes + drawn.alpha.nbytes
+        return self._kept[key]
+
+
+_TEMPLATES = _Templates()
 
 
 def best_match(
@@ -328,7 +345,8 @@ def _refined(
             looks += [replace(best.look, pose=pose, right=not best.look.right) for pose in range(0, poses, 3)]
         best = _best(values, looks, best, sources, 0)
         sides = [round(best.look.side * (1 + part * spread)) for part in (-1, -0.5, 0, 0.5, 1)]
-        best = _best(values, [replace(best.look, side=float(side)) for side in sides], best, sources, 1)
+        allowed = [float(side) for side in sides if side <= _LARGEST_SIDE]
+        best = _best(values, [replace(best.look, side=side) for side in allowed], best, sources, 1)
         if turned or what.nose is not None:
             turns = [round(best.look.angle + 100 * part * spread) % 360 for part in (-1.5, -1, -0.5, 0.5, 1, 1.5)]
             best = _best(values, [replace(best.look, angle=float(turn)) for turn in turns], best, sources, 1)
