@@ -283,7 +283,8 @@ def _hidden(matches: Sequence[Match], sources: Sources, size: tuple[int, ...]) -
     for match in matches:
         alpha = template(match.look, sources).alpha
         left, top = round(match.centre[0] - alpha.shape[1] / 2 + 0.5), round(match.centre[1] - alpha.shape[0] / 2 + 0.5)
-        rows, cols = slice(max(top, 0), top + alpha.shape[0]), slice(max(left, 0), left + alpha.shape[1])
+        rows = slice(max(top, 0), max(top + alpha.shape[0], 0))  # none of it, if it has left the image
+        cols = slice(max(left, 0), max(left + alpha.shape[1], 0))
         part = hidden[rows, cols]
         part |= alpha[rows.start - top :, cols.start - left :][: part.shape[0], : part.shape[1]] > 0.1
         if thing(match.look.name).on_ground:
