@@ -35,6 +35,7 @@ ELSEWHERE = {
     *("--nproc-per-node", "--out", "--whole"),  # torchrun's, and of scripts beside the package
     *("--jobs", "--folder", "--until", "--quick", "--only", "--show", "--accelerator"),  # of the recipes themselves
     "--digits",  # of the command that docs/extending.md adds
+    "--form-string",  # curl's
 }
 OLD_NAMES = ("commands/_shared/arguments.py", "old_names.py")
 """Files that translate options of earlier versions and of other programs into those of today."""
