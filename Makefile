@@ -18,6 +18,9 @@ WORKERS ?= 2
 # As it was written: `$(value)` keeps a `$` in the name from being expanded.
 export DEMO_VIDEO := $(value VIDEO)
 
+# Files and folders whose slow tests `make test-slow` runs.
+SLOW ?= tests
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-all lint format bench docs clean
 
@@ -30,8 +33,8 @@ demo: $(VENV)/demo.stamp  ## generate a video, ask about it, take a real one apa
 test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that need an accelerator or the released weights
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: $(VENV)/dev.stamp  ## run the slow tests alone
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not weights"
+test-slow: $(VENV)/dev.stamp  ## run the slow tests alone; SLOW="tests/training .." for some of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not weights" $(SLOW)
 
 test-all: test test-slow  ## run everything that a CPU can
 
