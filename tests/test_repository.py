@@ -84,7 +84,10 @@ def test_every_make_target_explains_itself():
 
 def test_the_workflow_runs_what_ci_runs():
     assert "run: .ci/run" in (PROJECT / ".github" / "workflows" / "ci.yml").read_text()
-    assert "make lint test" in (PROJECT / ".ci" / "run").read_text()
+    lint, slow, test = re.findall(r"^make .+$", (PROJECT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert (lint, test) == ("make lint", "make test")
+    folders = re.fullmatch(r'make test-slow SLOW="(.+)"', slow)[1].split()
+    assert all((PROJECT / folder).is_dir() for folder in folders)
 
 
 def test_no_file_is_large():
