@@ -90,6 +90,14 @@ def test_the_workflow_runs_what_ci_runs():
     assert all((PROJECT / folder).is_dir() for folder in folders)
 
 
+def test_nothing_lies_in_the_repository_that_a_run_has_left():
+    tracked = {path.relative_to(PROJECT) for path in files_under_version_control()}
+    folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
+    expected = "benchmarks deploy docs examples notebooks recipes tests videolavit".split()  # noqa: SIM905
+    assert folders == {*expected, ".ci", ".github"}
+    assert [path for path in tracked if path.suffix in (".jsonl", ".log", ".partial")] == []
+
+
 def test_no_file_is_large():
     model = PROJECT / "videolavit" / "assets"
     files = [path for path in files_under_version_control() if path.is_file()]

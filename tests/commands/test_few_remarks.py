@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from videolavit.commands._shared import few_remarks
+from videolavit.language.unknown_words import SPEAKERS
 from videolavit.pipeline import answering
 
 
@@ -17,7 +18,7 @@ def installed(monkeypatch):
     few_remarks.few_remarks()
     few_remarks.few_remarks()
     yield
-    for name in few_remarks._SPEAKERS:
+    for name in SPEAKERS:
         logging.getLogger(name).removeFilter(fresh)
 
 

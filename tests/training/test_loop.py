@@ -18,6 +18,7 @@ from videolavit.errors import CheckpointError, ConfigError, TrainingError
 from videolavit.training import loop
 from videolavit.training.batches import Mixture, Shuffled, batches
 from videolavit.training.checkpoint import latest_checkpoint
+from videolavit.training.held_out import HeldOutData
 from videolavit.training.loop import train
 from videolavit.training.processes import Processes
 from videolavit.training.training_options import TrainingOptions, learning_rate
@@ -100,6 +101,25 @@ def test_data_that_are_not_trained_on_are_measured_and_change_nothing(tmp_path):
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         batch = stage.collate([fresh[draw] for draw in range(24)])
         assert told["fresh"][-1]["held_out/loss"] == pytest.approx(module.eval()(batch, 0)["loss"].item(), rel=1e-5)
+
+
+def test_parts_are_in_the_mode_afterwards_that_they_were_in_before():
+    stage = StageWithData()
+    stage = replace(stage, training=replace(stage.training, held_out_data=("fresh",)))
+    held_out = HeldOutData(stage, Processes(rank=0, count=1, device=torch.device("cpu")))
+    module = stage.build()
+    module.dropout.eval()
+    held_out.measure(module)
+    assert module.training
+    assert module.layers.training
+    assert not module.dropout.training
+
+
+def test_a_wrong_folder_of_held_out_data_stops_a_run_before_its_first_step(tmp_path):
+    stage = StageWithData()
+    with pytest.raises(KeyError, match="nowhere"):
+        train(replace(stage, training=replace(stage.training, held_out_data=("nowhere",))), tmp_path, quiet=True)
+    assert not log(tmp_path)
 
 
 def test_a_stage_without_data_cannot_be_measured_on_others(tmp_path):

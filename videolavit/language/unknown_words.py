@@ -17,6 +17,7 @@ from videolavit.language.near_words import near_words
 
 __all__ = [
     "OF_A_PROMPT",
+    "SPEAKERS",
     "check_words",
     "has_small_world",
     "known_words",
@@ -28,6 +29,8 @@ __all__ = [
 
 OF_A_PROMPT = {"of_a_prompt": True}
 """Mark (`extra=`) of log records that hold words of a prompt, by which a server leaves them out of its log."""
+SPEAKERS = ("videolavit.language.generation_prompt", "videolavit.pipeline.answering")
+"""Loggers that have remarks about prompts and what is shown with them."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NEGATION = re.compile(r"\b(?:no|without|except|not (?:an?|the|any))\b", re.IGNORECASE)

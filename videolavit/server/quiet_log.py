@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import logging
 
+from videolavit.language.unknown_words import SPEAKERS
 from videolavit.server.engine import THREAD
 
 __all__ = ["quiet_remarks"]
-
-_SPEAKERS = ("videolavit.language.generation_prompt", "videolavit.pipeline.answering")
-"""Loggers that have remarks about prompts and what is shown with them."""
 
 
 class _Quiet(logging.Filter):
@@ -40,5 +38,5 @@ _QUIET = _Quiet()
 
 def quiet_remarks() -> None:
     """Thin out, from now on, what the library says of single requests on the thread of an engine."""
-    for name in _SPEAKERS:
+    for name in SPEAKERS:
         logging.getLogger(name).addFilter(_QUIET)  # once, however often this is called

@@ -4,7 +4,6 @@ and this one does not."""
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -36,6 +35,7 @@ class HeldOutData:
         folders = stage.training.held_out_data
         changes: dict[str, Any] = {"data": folders[0] if len(folders) == 1 else folders}
         self._stage, self._group = replace(stage, **changes), group  # type: ignore[type-var]
+        self._batches = self._first_batches()  # now, so that a wrong folder stops a run before its first step
 
     @torch.no_grad()
     def measure(self, module: nn.Module) -> dict[str, float]:
@@ -43,7 +43,8 @@ class HeldOutData:
 
         All processes take part. The module is in evaluation mode meanwhile.
         """
-        training, options, device = module.training, self._stage.training, self._group.device
+        options, device = self._stage.training, self._group.device
+        modes = [(part, part.training) for part in module.modules()]  # frozen parts may be in evaluation mode anyway
         module.eval()
         sums: dict[str, Tensor] = {}
         weights = 0.0
@@ -59,11 +60,11 @@ class HeldOutData:
                         sums[name] = sums.get(name, torch.zeros((), device=device)) + weight * value.float()
                     weights += weight
         finally:
-            module.train(training)
+            for part, is_training in modes:
+                part.training = is_training
         return self._group.mean({name: value / max(weights, 1e-9) for name, value in sums.items()})
 
-    @cached_property
-    def _batches(self) -> list[dict[str, Tensor]]:
+    def _first_batches(self) -> list[dict[str, Tensor]]:
         options, stage = self._stage.training, self._stage
         parts = batches(
             stage.samples(),

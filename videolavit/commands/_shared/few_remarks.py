@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-__all__ = ["SHOWN", "few_remarks"]
+__all__ = ["few_remarks"]
 
-SHOWN = 3
+_SHOWN = 3
 """Remarks of each kind that are shown in a process."""
-_SPEAKERS = ("videolavit.language.generation_prompt", "videolavit.pipeline.answering")
-"""Loggers that have remarks about prompts and what is shown with them."""
 
 
 class _Few(logging.Filter):
@@ -24,9 +22,9 @@ class _Few(logging.Filter):
         """True if the record is to be logged."""
         place = record.pathname, record.lineno
         self._told[place] += 1
-        if self._told[place] == SHOWN:
+        if self._told[place] == _SHOWN:
             record.msg, record.args = f"{record.getMessage()} (more of this kind are not shown)", ()
-        return self._told[place] <= SHOWN
+        return self._told[place] <= _SHOWN
 
 
 _FEW = _Few()
@@ -34,5 +32,7 @@ _FEW = _Few()
 
 def few_remarks() -> None:
     """Show, from now on, a few remarks about prompts in this process."""
-    for name in _SPEAKERS:
+    from videolavit.language.unknown_words import SPEAKERS
+
+    for name in SPEAKERS:
         logging.getLogger(name).addFilter(_FEW)  # once, however often this is called

@@ -232,8 +232,9 @@ def _looks(name: str, poses: int, turned: bool, night: bool, style: str) -> tupl
 class _Spectra:
     """Transforms of looks, computed once while there is room.
 
-    All things in all styles, by day and by night, would take tens of gigabytes. What comes first stays, since every
-    frame looks for the same things one after another: to drop the oldest would drop each right before it is needed.
+    They take 15 MB for a thing in one style and light, six times that where it may be turned. What comes first stays,
+    since every frame looks for the same things one after another: to drop the oldest would drop each right before it
+    is needed.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -254,7 +255,7 @@ class _Spectra:
 
 
 _SPECTRA = _Spectra(most_bytes=1_500_000_000)
-"""Enough for the things of a world of 24 by day and by night."""
+"""Twice what 24 things take that are not turned, by day and by night."""
 
 
 def _transformed(looks: tuple[Appearance, ...], sources: Sources) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
