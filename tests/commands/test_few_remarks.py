@@ -11,23 +11,19 @@ from videolavit.language.unknown_words import SPEAKERS
 from videolavit.pipeline import answering
 
 
-@pytest.fixture
-def installed(monkeypatch):
-    fresh = few_remarks._Few()
-    monkeypatch.setattr(few_remarks, "_FEW", fresh)
-    few_remarks.few_remarks()
-    few_remarks.few_remarks()
-    yield
-    for name in SPEAKERS:
-        logging.getLogger(name).removeFilter(fresh)
+@pytest.fixture(autouse=True)
+def nothing_told_yet(monkeypatch):
+    monkeypatch.setattr(few_remarks, "_FEW", few_remarks._Few())
 
 
-def test_the_first_of_each_place_are_told_and_the_last_of_them_says_that_others_follow(installed, caplog):
+def test_the_first_of_each_place_are_told_and_the_last_of_them_says_that_others_follow(caplog):
     for number in range(10):
-        answering.logger.warning("50 %% of %r", number)
-    answering.logger.warning("another place")
-    logging.getLogger("videolavit.other").warning("somebody else")
-    logging.getLogger("videolavit.other").warning("somebody else")
+        with few_remarks.few_remarks():  # as often as the work comes in parts
+            answering.logger.warning("50 %% of %r", number)
+    with few_remarks.few_remarks():
+        answering.logger.warning("another place")
+        logging.getLogger("videolavit.other").warning("somebody else")
+        logging.getLogger("videolavit.other").warning("somebody else")
     told = [record.getMessage() for record in caplog.records]
     assert told == [
         "50 % of 0",
@@ -37,3 +33,17 @@ def test_the_first_of_each_place_are_told_and_the_last_of_them_says_that_others_
         "somebody else",
         "somebody else",
     ]
+
+
+def test_afterwards_every_remark_is_told_again(caplog):
+    before = [list(logging.getLogger(name).filters) for name in SPEAKERS]
+    with pytest.raises(RuntimeError), few_remarks.few_remarks():
+        for number in range(5):
+            answering.logger.warning("within %d", number)
+        raise RuntimeError
+    assert len(caplog.records) == 3
+    caplog.clear()
+    for number in range(5):
+        answering.logger.warning("after %d", number)
+    assert len(caplog.records) == 5
+    assert [list(logging.getLogger(name).filters) for name in SPEAKERS] == before

@@ -252,7 +252,8 @@ def _measured(config: Config, chunks: Sequence[Chunk]) -> Generator[Measured, No
 def _measure(job: _Job) -> Measured | _Job:
     from videolavit.evaluation.runner import measure
 
-    return measure(_adapter(job.model), _benchmarks(job.name, job.options), job.chunk)
+    with few_remarks():
+        return measure(_adapter(job.model), _benchmarks(job.name, job.options), job.chunk)
 
 
 def _died(job: _Job) -> Measured | _Job:
@@ -264,7 +265,6 @@ def _adapter(options: ModelOptions) -> PipelineAdapter:
     """The model, opened once in each process."""
     from videolavit.evaluation.pipeline_adapter import PipelineAdapter
 
-    few_remarks()
     return PipelineAdapter(open_model(options))
 
 

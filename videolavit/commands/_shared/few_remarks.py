@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = ["few_remarks"]
 
@@ -30,9 +32,16 @@ class _Few(logging.Filter):
 _FEW = _Few()
 
 
-def few_remarks() -> None:
-    """Show, from now on, a few remarks about prompts in this process."""
+@contextmanager
+def few_remarks() -> Iterator[None]:
+    """While it is open, a few remarks about prompts are shown; those of an earlier time in this process count."""
     from videolavit.language.unknown_words import SPEAKERS
 
-    for name in SPEAKERS:
-        logging.getLogger(name).addFilter(_FEW)  # once, however often this is called
+    speakers = [logging.getLogger(name) for name in SPEAKERS]
+    for speaker in speakers:
+        speaker.addFilter(_FEW)
+    try:
+        yield
+    finally:
+        for speaker in speakers:
+            speaker.removeFilter(_FEW)
