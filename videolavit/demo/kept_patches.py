@@ -62,7 +62,7 @@ def look_at_patches(model: Any, image: UInt8[np.ndarray, "_ _ 3"]) -> KeptPatche
     )
 
 
-def kept_at(patches: KeptPatches, threshold: float) -> Bool[np.ndarray, "rows cols"]:
+def kept_at(patches: KeptPatches, threshold: float | int) -> Bool[np.ndarray, "rows cols"]:
     """Patches whose probability reaches a threshold; 0.5 is the tokenizer's own."""
     return patches.probabilities >= threshold
 
@@ -71,7 +71,7 @@ def draw_patches(
     image: UInt8[np.ndarray, "_ _ 3"],
     patches: KeptPatches,
     *,
-    threshold: float = 0.5,
+    threshold: float | int = 0.5,
     chosen: int | None = None,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
     """The image under its patches: as bright as each is likely to be kept, with a frame round those that are.

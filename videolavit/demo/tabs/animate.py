@@ -71,10 +71,10 @@ def build(context: PageContext) -> dict[str, LinkField]:
     @explained
     async def animate_with_arrow(
         image: str | None,
-        from_x: float,
-        from_y: float,
-        to_x: float,
-        to_y: float,
+        from_x: float | int,
+        from_y: float | int,
+        to_x: float | int,
+        to_y: float | int,
         moved: Moved,
         looks: str,
         request: gr.Request,

@@ -63,7 +63,7 @@ def build(context: PageContext) -> None:
         reverse: bool,
         mirror: bool,
         freeze: bool,
-        scale: float,
+        scale: float | int,
         keyframe: str,
         detokenizer: str,
         request: gr.Request,

@@ -60,7 +60,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         seed: int | None,
         candidates: int | None,
         keyframe_num_inference_steps: int | None,
-        keyframe_guidance_scale: float | None,
+        keyframe_guidance_scale: float | int | None,
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:
         """Draw an image of what a text says. The same seed gives the same image."""
@@ -96,7 +96,7 @@ def build(context: PageContext) -> dict[str, LinkField]:
         clips: int,
         candidates: int | None,
         keyframe_num_inference_steps: int | None,
-        keyframe_guidance_scale: float | None,
+        keyframe_guidance_scale: float | int | None,
         num_inference_steps: int | None,
         request: gr.Request,
     ) -> AsyncIterator[dict[Any, Any]]:

@@ -99,7 +99,7 @@ def build(context: PageContext) -> None:
                 }
             yield change
 
-    def show_frame(kept: tuple[np.ndarray, np.ndarray] | None, number: float) -> Any:
+    def show_frame(kept: tuple[np.ndarray, np.ndarray] | None, number: float | int) -> Any:
         """Another frame of the last result."""
         if kept is None:
             return gr.skip()

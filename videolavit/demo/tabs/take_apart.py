@@ -89,7 +89,7 @@ def build(context: PageContext) -> None:
         image = await asyncio.to_thread(shown_at, found, event.index, None)
         return image, await asyncio.to_thread(clip_file, found, event.index), event.index, 0
 
-    async def show_frame(found: TakenApart | None, index: float, number: float) -> Any:
+    async def show_frame(found: TakenApart | None, index: float | int, number: float | int) -> Any:
         """Arrows of another frame."""
         if found is None:
             return gr.skip()

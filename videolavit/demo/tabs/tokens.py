@@ -219,7 +219,7 @@ def build(context: PageContext) -> None:
         show_progress="hidden",
     )
 
-    def look(sight: TokenSight | None, clip: float, threshold: float) -> Any:
+    def look(sight: TokenSight | None, clip: float | int, threshold: float | int) -> Any:
         if sight is None:
             return gr.skip(), gr.skip(), gr.skip()
         index = _clip_number(sight, clip)
@@ -227,7 +227,7 @@ def build(context: PageContext) -> None:
         codes = gr.Slider(0, max(1, len(sight.patches[index].codes) - 1), 0)
         return drawn, _counted(sight, index, threshold), codes
 
-    def inspect(sight: TokenSight | None, clip: float, number: float) -> Any:
+    def inspect(sight: TokenSight | None, clip: float | int, number: float | int) -> Any:
         if sight is None or context.services.engine.model is None:
             return gr.skip(), gr.skip()
         index = _clip_number(sight, clip)
@@ -235,7 +235,7 @@ def build(context: PageContext) -> None:
         drawn = draw_patches(sight.keyframes[index], sight.patches[index], chosen=number)
         return drawn, _facts(context, sight, index, number)
 
-    def choose(sight: TokenSight | None, clip: float, event: gr.SelectData) -> Any:
+    def choose(sight: TokenSight | None, clip: float | int, event: gr.SelectData) -> Any:
         if sight is None:
             return gr.skip(), gr.skip(), gr.skip()
         index = _clip_number(sight, clip)
@@ -245,7 +245,7 @@ def build(context: PageContext) -> None:
             return gr.skip(), "<p>No code stands there: what that patch shows is told by its neighbours.</p>", gr.skip()
         return *inspect(sight, clip, found), found
 
-    def show_place(expected: list[NextToken] | None, number: float) -> Any:
+    def show_place(expected: list[NextToken] | None, number: float | int) -> Any:
         return gr.skip() if not expected else expected_view(expected[min(int(number), len(expected) - 1)])
 
     clip.input(look, [sight, clip, threshold], [patches, counted, number], **keep)
@@ -255,7 +255,7 @@ def build(context: PageContext) -> None:
     place.input(show_place, [expected, place], view, **keep)
 
 
-def _counted(sight: TokenSight, index: int, threshold: float) -> str:
+def _counted(sight: TokenSight, index: int, threshold: float | int) -> str:
     patches = sight.patches[index]
     kept = int(patches.keep.sum() if threshold == 0.5 else kept_at(patches, threshold).sum())
     total = sum(sum(one.num_codes) for one in sight.clips)
@@ -275,7 +275,7 @@ def _facts(context: PageContext, sight: TokenSight, clip: int, number: int) -> s
     )
 
 
-def _clip_number(sight: TokenSight, chosen: float) -> int:
+def _clip_number(sight: TokenSight, chosen: float | int) -> int:
     return min(int(chosen), len(sight.clips) - 1)
 
 
