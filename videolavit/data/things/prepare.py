@@ -13,6 +13,7 @@ from videolavit.data.prepare_videos import SHAPES_FRONT_END, prepare_rendered, v
 from videolavit.data.shards import Record
 from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import STEPS
+from videolavit.data.things.matching import caption_questions
 from videolavit.data.things.questions import distinct_questions
 from videolavit.data.things.render import Rendering, render
 from videolavit.data.things.sampling import SceneOptions, Split, sample_scene
@@ -66,6 +67,7 @@ def things_record(data: ThingsData, number: int) -> Record | None:
     if record is None:
         return None
     asked = distinct_questions(scene, seed, data.question_drawings, data.things)
+    asked += caption_questions(scene, seed, data.things)
     told = captions(scene, seed, data.wordings) + motion_captions(scene, seed, data.wordings // 4)
     return replace(
         record,
