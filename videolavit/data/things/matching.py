@@ -1,4 +1,4 @@
-"""Questions on whether a caption is true of a scene: what a model learns by them tells which of its drafts fits a prompt.
+"""Questions on whether a caption is true of a scene: what is learnt by them tells which draft fits a prompt.
 
 A caption that is not true differs from a true one by one thing, place, motion, direction, speed, size, style, time or
 turn of the camera, so that nothing but looking helps. After VQAScore (Lin et al., ECCV 2024), which takes the
@@ -37,17 +37,18 @@ def caption_questions(scene: Scene, seed: int, num_things: int = len(THINGS), co
     has drawn the motion, a model asks so about a keyframe.
     """
     random = np.random.default_rng([17, seed])
-    things = THINGS[:num_things]
-    asked = []
+    things, asked = THINGS[:num_things], {}
     for about_image, number in np.ndindex(2, count):
-        tell = pick(random, _tellers(scene, about_image=bool(about_image)))
         changes = _SEEN_AT_ONCE if about_image else _SEEN_AT_ONCE[:2] + 2 * _SEEN_IN_TIME
-        text, answer = tell(scene, seed + number), "yes"
-        if random.random() < 0.5:
-            text, answer = _untrue(scene, tell, seed + number, random, things, changes) or (text, answer)
-        question = MATCHING_QUESTION.format(prompt=text.removesuffix("."))
-        asked.append(Question(text=question, answer=answer, topic=TOPIC, about_image=bool(about_image)))
-    return list({question.text: question for question in asked}.values())
+        for wording in range(seed + number, seed + _TRIES * count, count):
+            tell = pick(random, _tellers(scene, about_image=bool(about_image)))
+            text = tell(scene, wording) if number % 2 else _untrue(scene, tell, wording, random, things, changes)
+            question = MATCHING_QUESTION.format(prompt=text.removesuffix("."))
+            if text and question not in asked:
+                answer = "yes" if number % 2 else "no"
+                asked[question] = Question(text=question, answer=answer, topic=TOPIC, about_image=bool(about_image))
+                break
+    return list(asked.values())
 
 
 def _tellers(scene: Scene, *, about_image: bool) -> tuple[Callable[[Scene, int], str], ...]:
@@ -74,8 +75,8 @@ def _untrue(
     random: np.random.Generator,
     things: tuple[Thing, ...],
     changes: tuple[Change, ...],
-) -> tuple[str, str] | None:
-    """A caption of a scene that differs from this one in what the caption says, and the answer; None if none is found.
+) -> str:
+    """A caption of a scene that differs from this one in what the caption says; empty if none is found.
 
     The words of a caption are drawn from its seed: if another scene is told otherwise, then because they name what
     differs.
@@ -84,8 +85,8 @@ def _untrue(
     for _ in range(_TRIES):
         other = pick(random, changes)(scene, random, things)
         if other is not None and (text := tell(other, seed)) != true:
-            return text, "no"
-    return None
+            return text
+    return ""
 
 
 def _other_thing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
@@ -113,7 +114,7 @@ def _other_size(scene: Scene, random: np.random.Generator, things: tuple[Thing, 
 def _other_style(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
     if len(scene.actors) > 1:
         return None
-    [actor] = scene.actors
+    actor = scene.actors[0]
     others = [style for style in STYLES[1:] if style != actor.style]
     return _with_actor(scene, 0, replace(actor, style=pick(random, others)))
 
@@ -126,7 +127,7 @@ def _one_more(scene: Scene, random: np.random.Generator, things: tuple[Thing, ..
     """The same with another thing that is not there."""
     if len(scene.actors) > 1:
         return None
-    [actor] = scene.actors
+    actor = scene.actors[0]
     names = [thing.name for thing in things if thing.name != actor.name]
     return replace(scene, actors=(actor, replace(actor, name=pick(random, names), style=STYLES[0])))
 
@@ -162,7 +163,7 @@ def _other_way(event: Event, random: np.random.Generator) -> Event:
 
 def _other_order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
     """What happens in the clips, backwards."""
-    if scene.num_clips == 1 or scene.relation != "apart":
+    if scene.relation != "apart" or all(actor.events == actor.events[::-1] for actor in scene.actors):
         return None
     return replace(scene, actors=tuple(replace(actor, events=actor.events[::-1]) for actor in scene.actors))
 

@@ -1,0 +1,81 @@
+"""Questions on whether a caption is true: half are, and the others differ in what the caption says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from videolavit.data.things import matching
+from videolavit.data.things.captions import captions, image_captions, motion_captions
+from videolavit.data.things.catalogue import THINGS
+from videolavit.data.things.matching import MATCHING_QUESTION, caption_questions
+from videolavit.data.things.sampling import SceneOptions, sample_scene
+from videolavit.data.things.scene import DIRECTIONS, Event
+
+SCENES = [(seed, sample_scene(seed, SceneOptions(things=24, num_clips=1 + seed % 2))) for seed in range(60)]
+
+
+def test_yes_is_said_of_captions_of_the_scene_and_no_of_none_of_them():
+    for seed, scene in SCENES:
+        asked = caption_questions(scene, seed, 24, count=4)
+        numbers = range(seed, seed + 10**4)
+        for question in asked:
+            own = {
+                MATCHING_QUESTION.format(prompt=text.removesuffix("."))
+                for number in numbers[:8]
+                for text in (
+                    captions(scene, number, 1),
+                    image_captions(scene, number, 1),
+                    motion_captions(scene, number, 1),
+                )
+                for text in text
+            }
+            assert (question.text in own) == (question.answer == "yes"), question
+
+
+def test_answers_are_balanced_and_questions_different():
+    asked = [question for seed, scene in SCENES for question in caption_questions(scene, seed, 24)]
+    for about_image in (True, False):
+        answers = Counter(question.answer for question in asked if question.about_image == about_image)
+        assert set(answers) == {"yes", "no"}
+        assert 0.45 < answers["yes"] / answers.total() < 0.55
+    for seed, scene in SCENES[:5]:
+        texts = [question.text for question in caption_questions(scene, seed, 24)]
+        assert len(set(texts)) == len(texts)
+        assert texts == [question.text for question in caption_questions(scene, seed, 24)]
+
+
+def test_what_a_first_frame_does_not_show_is_not_asked_about_it():
+    """Nobody can say no of a direction or a camera from one image."""
+    moving = {change.__name__ for change in (matching._other_event, matching._other_camera, matching._other_order)}
+    assert not moving & {change.__name__ for change in matching._SEEN_AT_ONCE}
+    assert moving <= {change.__name__ for change in matching._SEEN_IN_TIME}
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_another_direction_is_at_a_right_angle_at_least(direction: str):
+    random = np.random.default_rng(0)
+    event = Event(motion="moves", direction=direction)
+    for _ in range(40):
+        other = matching._other_way(event, random)
+        assert other != event
+        if other.direction != direction:
+            product = np.dot(DIRECTIONS[other.direction], DIRECTIONS[direction])
+            assert product < 0.1
+
+
+def test_changes_change_what_they_name():
+    random = np.random.default_rng(1)
+    for _, scene in SCENES:
+        for change in {*matching._SEEN_AT_ONCE, *matching._SEEN_IN_TIME}:
+            other = change(scene, random, THINGS[:24])
+            assert other != scene, change.__name__
+            if other is not None:
+                assert {actor.name for actor in other.actors} <= {thing.name for thing in THINGS[:24]}
+        swapped = matching._other_roles(scene, random, THINGS[:24])
+        if swapped is not None:
+            assert [actor.name for actor in swapped.actors] == [actor.name for actor in scene.actors][::-1]
+        assert matching._other_order(replace(scene, actors=scene.actors[:1]), random, ()) is None or scene.num_clips > 1
