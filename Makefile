@@ -22,7 +22,7 @@ export DEMO_VIDEO := $(value VIDEO)
 SLOW ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-all lint format bench docs clean
+.PHONY: help demo test test-slow test-browser test-all lint format bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that 
 
 test-slow: $(VENV)/dev.stamp  ## run the slow tests alone; SLOW="tests/training .." for some of them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not weights" $(SLOW)
+
+test-browser: $(VENV)/dev.stamp $(VENV)/browser.stamp  ## drive the page with Chromium (Debian's package chromium); they are skipped without
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/demo/test_page_in_browser.py
 
 test-all: test test-slow  ## run everything that a CPU can
 

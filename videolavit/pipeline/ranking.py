@@ -104,7 +104,7 @@ class MatchingRanking:
                 shown.append(ClipInput(keyframe=self._seen([image])[0]))
 
     def units(self, blocks: Sequence[Block]) -> list[Sequence[Block]]:
-        """What is drafted and chosen at a time: a block, or with a keyframe that may be left out its motion too."""
+        """Blocks that are drafted and chosen together: one, or with a keyframe that may be left out its motion too."""
         units: list[list[Block]] = []
         for block in blocks:
             if units and units[-1][-1].optional:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
+from videolavit.data.things.matching import MATCHING_QUESTION
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
 from videolavit.detokenizers.video_options import VideoOptions
@@ -268,12 +269,13 @@ THINGS_SETTINGS = replace(
     TINY_SETTINGS,
     sampling=_THINGS_SAMPLING,
     sampling_after_image=_THINGS_SAMPLING,
-    candidates=4,
+    candidates=8,
+    matching_question=MATCHING_QUESTION,
     keyframe_num_inference_steps=1,
     keyframe_guidance_scale=1.0,
     frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
 )
-"""Settings of models of things: likelier ids, which fit together, of the draft that suits the words best, keyframes in
+"""Settings of models of things: likelier ids, which fit together, of the draft that shows what the words say, keyframes in
 the one step that their UNet is trained for last, and frames of learned compensation."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 __all__ = ["Library", "extras_for_users", "libraries"]
 
-FOR_DEVELOPERS = {"all", "dev", "docs", "test"}
+FOR_DEVELOPERS = {"all", "browser", "dev", "docs", "test"}
 """Optional dependencies that are for working on the package, or no feature of their own."""
 
 

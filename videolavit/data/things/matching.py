@@ -162,7 +162,7 @@ def _other_way(event: Event, random: np.random.Generator) -> Event:
 
 
 def _other_order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
-    """What happens in the clips, backwards."""
+    """The events of all clips, backwards."""
     if scene.relation != "apart" or all(actor.events == actor.events[::-1] for actor in scene.actors):
         return None
     return replace(scene, actors=tuple(replace(actor, events=actor.events[::-1]) for actor in scene.actors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -42,17 +43,17 @@ class Rendering:
         return found
 
 
-def render(scene: Scene, sources: Sources) -> Rendering:
-    """All frames of a scene.
+def render(scene: Scene, sources: Sources, num_frames: int | None = None) -> Rendering:
+    """The first `num_frames` frames of a scene; all of them by default.
 
     Raises:
         MediaError: the sources lack a thing or a place of the scene.
     """
-    frames = ground_frames(scene, sources)
+    frames = ground_frames(scene, sources, num_frames)
     paths = scene.paths()
-    masks = np.zeros((len(paths), scene.num_frames, SIZE, SIZE), np.float32)
+    masks = np.zeros((len(paths), len(frames), SIZE, SIZE), np.float32)
     light = np.array(NIGHT_THINGS if scene.view.night else (1, 1, 1), np.float32)
-    for frame in range(scene.num_frames):
+    for frame in range(len(frames)):
         order = sorted(range(len(paths)), key=lambda number: _foot(paths[number], frame))
         for number in order:
             if scene.actors[number].thing.on_ground:
@@ -63,13 +64,16 @@ def render(scene: Scene, sources: Sources) -> Rendering:
     return Rendering(frames=(frames + 0.5).clip(0, 255).astype(np.uint8), masks=(masks * 255 + 0.5).astype(np.uint8))
 
 
-def ground_frames(scene: Scene, sources: Sources) -> Float32[np.ndarray, "frames height width 3"]:
-    """The place alone, 0 to 255, as the camera sees it."""
+def ground_frames(
+    scene: Scene, sources: Sources, num_frames: int | None = None
+) -> Float32[np.ndarray, "frames height width 3"]:
+    """The place alone, 0 to 255, as the camera sees it; of the first `num_frames` frames, or all."""
     panorama = sources.panorama(scene.view.place)
     yaws, pitches = scene.camera_angles()
     light = np.array(NIGHT_GROUND if scene.view.night else (1, 1, 1), np.float32)
     views: list[np.ndarray] = []
-    for yaw, pitch, zoom in zip(yaws.tolist(), pitches.tolist(), scene.zoom().tolist(), strict=True):
+    seen = zip(yaws.tolist(), pitches.tolist(), scene.zoom().tolist(), strict=True)
+    for yaw, pitch, zoom in itertools.islice(seen, num_frames):
         if scene.view.camera == "still" and views:
             views.append(views[0])
             continue
