@@ -37,10 +37,15 @@ def test_the_first_of_each_place_are_told_and_the_last_of_them_says_that_others_
 
 def test_afterwards_every_remark_is_told_again(caplog):
     before = [list(logging.getLogger(name).filters) for name in SPEAKERS]
-    with pytest.raises(RuntimeError), few_remarks.few_remarks():
+
+    @few_remarks.few_remarks()
+    def fail():
         for number in range(5):
             answering.logger.warning("within %d", number)
         raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert len(caplog.records) == 3
     caplog.clear()
     for number in range(5):
