@@ -275,8 +275,8 @@ THINGS_SETTINGS = replace(
     keyframe_guidance_scale=1.0,
     frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
 )
-"""Settings of models of things: likelier ids, which fit together, of the draft that shows what the words say, keyframes in
-the one step that their UNet is trained for last, and frames of learned compensation."""
+"""Settings of models of things: likelier ids, which fit together, of the draft that shows what the words say,
+keyframes in the one step that their UNet is trained for last, and frames of learned compensation."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
 SETTINGS = {"tiny": TINY_SETTINGS, "things": THINGS_SETTINGS}

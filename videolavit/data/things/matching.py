@@ -169,7 +169,7 @@ def _other_order(scene: Scene, random: np.random.Generator, things: tuple[Thing,
 
 
 def _other_roles(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
-    """What one of two things does done by the other."""
+    """The two things with each other's deeds."""
     if len(scene.actors) == 1 or scene.relation == "meets":
         return None
     first, second = scene.actors
