@@ -287,3 +287,16 @@ def test_sequences_know_their_length():
         assert isinstance(sequence, TrainingSequence)
         assert len(sequence) == len(sequence.prompt) == len(sequence.ids)
     assert len(assemble([Ids([1, 2])], VOCABULARY)) == 2
+
+
+def test_layers_outside_the_blocks_see_few_numbers_of_rows(module, monkeypatch):
+    """Each number of rows has a kernel of its own on a CPU, which stays in memory."""
+    seen = []
+    logits, project = module.model.logits, module.projection.forward
+    monkeypatch.setattr(module.model, "logits", lambda rows: seen.append(len(rows)) or logits(rows))
+    monkeypatch.setattr(module.projection, "forward", lambda rows: seen.append(len(rows)) or project(rows))
+    for count in (1, 3, 9):
+        batch = pack(everything()[:count], 128, WIDTH)
+        module(batch | {"features": batch["features"].double()}, 0)
+    assert set(seen) <= {0, 128}
+    assert 128 in seen

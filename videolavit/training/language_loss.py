@@ -7,6 +7,7 @@ loss and accuracy are reported for each kind of id, and once more for motion ids
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ __all__ = ["LanguageModelSizes", "LanguageTraining", "build_causal_lm", "grow_vo
 
 _RUNNING_MEMORY = 0.95
 """Share that running means of the report keep from one step to the next: a batch holds only some answers."""
+_ROWS_APART = 128
+"""Between the numbers of rows that go through a layer outside the blocks, see `_in_few_sizes`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +125,7 @@ class LanguageTraining(nn.Module):
         ids, targets = batch["ids"][:, 1:], batch["targets"][:, 1:]
         weights = self.weights[targets]
         learnt = weights > 0
-        logits = self.model.logits(self.hidden(batch)[:, :-1][learnt]).float()
+        logits = _in_few_sizes(self.model.logits, self.hidden(batch)[:, :-1][learnt]).float()
         nats = F.cross_entropy(logits, ids[learnt], reduction="none")
         total = weights[learnt].sum().clamp(min=torch.finfo(torch.float32).tiny)
         loss = (weights[learnt] * nats).sum() / total
@@ -135,7 +138,7 @@ class LanguageTraining(nn.Module):
         embeddings = self.model.causal_lm.get_input_embeddings()(batch["ids"])
         if self.projection is not None:
             # Also without a feature: every process must take part in every layer.
-            projected = self.projection(batch["features"]).to(embeddings.dtype)
+            projected = _in_few_sizes(self.projection, batch["features"]).to(embeddings.dtype)
             flat = embeddings.flatten(0, 1).index_copy(0, batch["feature_places"], projected)
             embeddings = flat.view_as(embeddings)
         if self._packed:
@@ -170,3 +173,13 @@ class LanguageTraining(nn.Module):
         if Target.MOTION in self.reported:
             report |= {"moving_nats": means[-1, 0], "moving_accuracy": means[-1, 1], "moving_as_still": means[-1, 3]}
         return report
+
+
+def _in_few_sizes(layer: Callable[[Tensor], Tensor], rows: Float[Tensor, "n width"]) -> Float[Tensor, "n out"]:
+    """`layer(rows)`, computed with some empty rows behind them.
+
+    Every batch has another number of rows, and on a CPU every number of rows gets a bf16 kernel of its own, which stays
+    in memory: gigabytes after some thousand steps.
+    """
+    padding = -len(rows) % _ROWS_APART
+    return layer(F.pad(rows, (0, 0, 0, padding)))[: len(rows)]
