@@ -112,7 +112,7 @@ def _other_size(scene: Scene, random: np.random.Generator, things: tuple[Thing, 
 
 
 def _other_style(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
-    if len(scene.actors) > 1:
+    if len(scene.actors) != 1:
         return None
     actor = scene.actors[0]
     others = [style for style in STYLES[1:] if style != actor.style]
@@ -125,7 +125,7 @@ def _other_time(scene: Scene, random: np.random.Generator, things: tuple[Thing, 
 
 def _one_more(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
     """The same with another thing that is not there."""
-    if len(scene.actors) > 1:
+    if len(scene.actors) != 1:
         return None
     actor = scene.actors[0]
     names = [thing.name for thing in things if thing.name != actor.name]
