@@ -10,6 +10,7 @@ import pytest
 from evaluation.shapes_models import TruthfulModel
 from things_images import draw_sources
 
+from videolavit.data.things.matching import caption_questions
 from videolavit.data.things.questions import questions as asked_of
 from videolavit.evaluation.benchmark import BenchmarkOptions
 from videolavit.evaluation.benchmarks.things import things_task_names, things_tasks
@@ -20,6 +21,7 @@ QUESTIONS = {
     "things_order": "order",
     "things_two_questions": "all",
     "things_new_styles": "all",
+    "things_captions": "all",
 }
 IMAGES = {"things_text_to_image": "thing and place", "things_keyframes": "thing"}
 VIDEOS = {
@@ -70,7 +72,8 @@ class Model(TruthfulModel):
 
 
 def asked(sample):
-    return asked_of(sample.scene, sample.seed, sample.num_things)
+    facts = sample.scene, sample.seed, sample.num_things
+    return asked_of(*facts) + caption_questions(*facts)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from videolavit.evaluation.needs import ANIMATION, IMAGE, QUESTIONS, RECONSTRUCT
 from videolavit.evaluation.tasks import Task, choose_tasks, each
 from videolavit.evaluation.things.samples import ThingsWorld
 from videolavit.evaluation.things.tasks import (
+    captions_or_not,
     image_to_video,
     motion_questions,
     questions_on_image,
@@ -137,6 +138,13 @@ _TASKS = (
         samples=TWO,
         results=each(questions_on_video),
         targets={"all": Target(0.90, 0.75)},
+    ),
+    Task(
+        name="things_captions",
+        about="whether a caption is true of an image or a video, where false ones differ from a true one in one point",
+        needs=QUESTIONS,
+        samples=ONE,
+        results=each(captions_or_not),
     ),
     Task(
         name="things_motion_ids",

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from videolavit.data.things.captions import captions, image_captions, motion_captions
+from videolavit.data.things.matching import caption_questions
 from videolavit.data.things.questions import Question, questions
 from videolavit.data.things.scene import Scene
 from videolavit.evaluation.adapter import ModelAdapter
@@ -20,6 +21,7 @@ from videolavit.video.motion.warp import warp
 from videolavit.video.similarity import psnr_db
 
 __all__ = [
+    "captions_or_not",
     "image_to_video",
     "motion_questions",
     "questions_on_image",
@@ -81,6 +83,16 @@ def questions_on_video(model: ModelAdapter, sample: ThingsSample) -> Result:
     """All questions on a video, by topic."""
     asked = _asked(sample)
     return by_topic(asked, answers_about(model, asked, video=sample.frames))
+
+
+def captions_or_not(model: ModelAdapter, sample: ThingsSample) -> Result:
+    """Questions on whether a caption is true, of the first frame and of the video; half of the captions are."""
+    asked = caption_questions(sample.scene, sample.seed, sample.num_things)
+    of_image = [question for question in asked if question.about_image]
+    of_video = [question for question in asked if not question.about_image]
+    image = are_right(of_image, answers_about(model, of_image, image=sample.first_frame))
+    video = are_right(of_video, answers_about(model, of_video, video=sample.frames))
+    return {"all": image + video, "of the image": image, "of the video": video}
 
 
 def motion_questions(model: ModelAdapter, sample: ThingsSample) -> Result:
