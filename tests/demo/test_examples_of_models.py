@@ -16,7 +16,7 @@ def test_every_word_of_the_examples_is_known_to_the_model(name):
         pytest.skip(f"this checkout has no model {name}; `python {RECIPES[name]} --ship` makes it")
     tokenizer = load_text_tokenizer(FOLDER / name / "language_model.tokenizer")
     shown = EXAMPLES[name]
-    texts = [*shown.prompts, *shown.clips, shown.animation, shown.tokens]
+    texts = [*shown.prompts, *shown.clips, shown.animation, shown.tokens, *shown.questions]
     assert len(texts) >= 5
     assert {text: unknown_words(text, tokenizer) for text in texts} == {text: [] for text in texts}
 

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from videolavit.demo.shape_images import moving_shapes
 from videolavit.demo.taken_apart import (
     arrow_frames,
     camera_motion,
@@ -49,6 +50,16 @@ def test_clips_are_those_of_decompose(apart, square):
 
 def test_a_cut_is_found_where_it_is(cut_video):
     assert take_apart(cut_video, limits=Limits()).cuts == (2.0,)
+
+
+def test_the_example_of_shapes_shows_both_ways(tmp_path):
+    apart = take_apart(write_video(moving_shapes(), tmp_path / "shapes.mp4"), limits=Limits())
+    [clip] = apart.clips
+    across, _ = clip.motion.values.mean(1)
+    rows = len(across)
+    assert across[: rows // 2].max() > 1, "the circle above goes to the right"
+    assert across[rows // 2 :].min() < -1, "the square below to the left"
+    assert apart.cuts == ()
 
 
 def test_facts_name_size_clips_and_speed(apart):

@@ -22,6 +22,8 @@ class Examples:
     """Words for the clips of a longer video, in order."""
     animation: str = ""
     """Words for the motion of an image."""
+    questions: tuple[str, ...] = ("What is shown?", "What happens?")
+    """The first stands in the field."""
     tokens: str = "a video"
     """Words before tokens."""
     real_keyframes: str = "tokens"
@@ -45,6 +47,7 @@ keyframes, work for any video. The released 7B model opens with `videolavit demo
         ),
         clips=("a red circle moves to the right", "it moves up"),
         animation="the circle moves to the left",
+        questions=("What colour is the object?", "What shape is it?", "Which way does it move?"),
         tokens="a red circle moves to the right",
         real_keyframes="raw",
     ),
@@ -61,6 +64,7 @@ motions come out better than outlines: what it draws is soft, and small things a
         ),
         clips=("an elephant walks to the right in the city", "it walks to the left"),
         animation="it moves to the left",
+        questions=("What do you see?", "Where is this?", "Which way does it move?", "What colour is the object?"),
         tokens="a dog in the forest",
     ),
 }

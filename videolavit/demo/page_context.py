@@ -97,7 +97,7 @@ def plain_message(error: BaseException, *paths: str | None) -> str:
 
 def example_videos() -> list[str]:
     """Videos that gradio's wheel ships, where they are."""
-    return _shipped_media("videos", ("world.mp4", "b.mp4"))
+    return _shipped_media("videos", ("world.mp4",))
 
 
 def example_images() -> list[str]:

@@ -45,12 +45,15 @@ class SavedResults:
         write_video(frames, unnamed, fps=fps)
         return self._named(unnamed, stem)
 
-    def example(self, data: bytes, name: str) -> Path:
-        """A file with a plain name, which stays as long as the page."""
-        folder = self.folder / "examples"
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_bytes(data)
-        return folder / name
+    def example(self, content: bytes | Iterable[np.ndarray], name: str) -> Path:
+        """A file of bytes, or of frames a video, with a plain name, which stays as long as the page."""
+        path = self.folder / "examples" / name
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            write_video(content, path)
+        return path
 
     def close(self) -> None:
         """Delete all."""

@@ -23,8 +23,6 @@ from videolavit.server.request_limits import RequestLimits
 
 __all__ = ["build"]
 
-QUESTIONS = ("What colour is the object?", "What shape is it?", "Which way does it move?")
-
 
 def build(context: PageContext) -> dict[str, LinkField]:
     """Place inputs, results and their events; the fields that an address can fill."""
@@ -35,13 +33,14 @@ def build(context: PageContext) -> dict[str, LinkField]:
                 label="An image or a video to talk about; may be empty",
                 file_types=["image", "video"],
                 type="filepath",
-                height=110,
+                height=140,
                 elem_id="ask-file",
             )
             shape = str(context.files.example(shape_image("square"), "square.png"))
-            gr.Examples([shape, *example_videos()[:1], *example_images()[:1]], media, label="Or one of these")
-            question = gr.Textbox(QUESTIONS[0], label="Question", lines=2, elem_id="ask-question")
-            gr.Examples([[one] for one in QUESTIONS], question, label="For instance")
+            gr.Examples([shape, *example_videos(), *example_images()[:1]], media, label="Or one of these")
+            questions = context.examples.questions
+            question = gr.Textbox(questions[0], label="Question", lines=2, elem_id="ask-question")
+            gr.Examples([[one] for one in questions], question, label="For instance")
             most = gr.Slider(1, context.services.limits.answer_ids, 128, step=1, label="Most tokens of the answer")
             with gr.Row():
                 go = gr.Button("Ask", variant="primary", elem_id="ask-go", min_width=90)

@@ -25,14 +25,14 @@ def build(context: PageContext) -> None:
                 label="Looks: an image or a video",
                 file_types=["image", "video"],
                 type="filepath",
-                height=110,
+                height=140,
                 elem_id="edit-looks",
             )
-            gr.Examples([*example_images()[:1], *example_videos()[:1]], looks, label="Or one of these")
+            gr.Examples([*example_images()[:1], *example_videos()], looks, label="Or one of these")
             motion_of = gr.Video(
                 label="Motion of: a video; empty for its own", sources=["upload"], height=180, elem_id="edit-motion-of"
             )
-            gr.Examples(example_videos()[:1], motion_of, label="Or this one")
+            gr.Examples(example_videos(), motion_of, label="Or this one")
             with gr.Row():
                 reverse = gr.Checkbox(False, label="Backwards", min_width=90)
                 mirror = gr.Checkbox(False, label="Mirrored", min_width=90)

@@ -29,7 +29,7 @@ def build(context: PageContext) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             video = gr.Video(label="A video", sources=["upload"], height=220, elem_id="reconstruct-video")
-            gr.Examples(example_videos()[:1], video, label="Or this one")
+            gr.Examples(example_videos(), video, label="Or this one")
             keyframe = gr.Radio(FORMS, value=context.examples.real_keyframes, label="Keyframe")
             motion = gr.Radio(FORMS, value="tokens", label="Motion")
             detokenizer = gr.Radio(

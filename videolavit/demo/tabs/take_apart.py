@@ -17,6 +17,7 @@ from videolavit.demo.cost_strip import facts_table, status_line
 from videolavit.demo.page_context import KEPT_SECONDS, PageContext, example_videos
 from videolavit.demo.repeat_lines import RepeatLines
 from videolavit.demo.result_panel import ResultPanel, caption, explained, image_view, player
+from videolavit.demo.shape_images import moving_shapes
 from videolavit.demo.taken_apart import TakenApart, arrow_frames, facts, narrowed, shown_at, zipped
 from videolavit.video import write_video
 from videolavit.video.io.pixels import resize_image
@@ -36,7 +37,8 @@ def build(context: PageContext) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             video = gr.Video(label="A video", sources=["upload"], height=260, elem_id="apart-video")
-            gr.Examples(example_videos(), video, label="Or one of these")
+            shapes = str(context.files.example(moving_shapes(), "shapes.mp4"))
+            gr.Examples([*example_videos(), shapes], video, label="Or one of these")
             go = gr.Button("Take apart", variant="primary", elem_id="apart-go")
         with gr.Column(scale=3, min_width=300):
             panel = ResultPanel(context, "apart")

@@ -34,11 +34,11 @@ def build(context: PageContext) -> None:
                 label="An image or a video",
                 file_types=["image", "video"],
                 type="filepath",
-                height=110,
+                height=140,
                 elem_id="tokens-file",
             )
             shape = str(context.files.example(shape_image("circle"), "circle.png"))
-            gr.Examples([shape, *example_videos()[:1], *example_images()[:1]], source, label="Or one of these")
+            gr.Examples([shape, *example_videos(), *example_images()[:1]], source, label="Or one of these")
             with gr.Row():
                 go = gr.Button("To tokens", variant="primary", elem_id="tokens-go", min_width=110)
                 stop_button(context, "tokens")
@@ -72,9 +72,8 @@ def build(context: PageContext) -> None:
             with gr.Group():
                 number = gr.Slider(0, 1023, 0, step=1, label="Code number (or choose a patch)", elem_id="tokens-number")
                 facts = gr.HTML("", elem_id="tokens-code")
-                with gr.Row():
-                    other = gr.Number(None, label="Another code in its place", precision=0, elem_id="tokens-other")
-                    put = gr.Button("Put it there and draw", elem_id="tokens-put", min_width=120)
+                other = gr.Number(None, label="Another code in its place", precision=0, elem_id="tokens-other")
+                put = gr.Button("Put it there and draw", elem_id="tokens-put")
             with gr.Row():
                 image = image_view("tokens-image", "Keyframe of the tokens", min_width=140, elem_classes="pixels")
                 video = player("tokens-video", "What the tokens show", min_width=140, elem_classes="pixels")
