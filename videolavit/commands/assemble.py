@@ -83,5 +83,6 @@ def run(config: Config) -> int:
         print_json({"model": str(config.output), "parts": parts})
     else:
         told = ", ".join(f"{name.replace('_', ' ')} of {where}" for name, where in given.items())
-        tell_written(f"{config.output}: {config.base} with the {told}")
+        is_whole = set(given) == set(PARTS)
+        tell_written(f"{config.output}: {told}" + ("" if is_whole else f"; all else of {config.base}"))
     return 0

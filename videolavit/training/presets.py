@@ -215,8 +215,9 @@ PAPER: dict[str, Any] = {
 
 
 def _in_company(stage: Any) -> Any:
-    """A language stage with Muon, and four questions to a video."""
-    return replace(stage, questions_together=4, training=replace(stage.training, optimiser="muon"))
+    """A language stage with Muon, four questions to a video, and some of these on captions."""
+    training = replace(stage.training, optimiser="muon")
+    return replace(stage, questions_together=4, matching_question=MATCHING_QUESTION, training=training)
 
 
 # Photographs are more than a shape on a plain ground: twice as many codes for an image, of twice as many, and more
@@ -270,7 +271,6 @@ THINGS_SETTINGS = replace(
     sampling=_THINGS_SAMPLING,
     sampling_after_image=_THINGS_SAMPLING,
     candidates=8,
-    matching_question=MATCHING_QUESTION,
     keyframe_num_inference_steps=1,
     keyframe_guidance_scale=1.0,
     frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
