@@ -36,9 +36,6 @@ class ModelSettings:
     """The same where the first image is given."""
     candidates: int = 1
     """Drafts of the ids that it writes for words; the one that it finds to fit them best is decoded."""
-    matching_question: str = ""
-    """Question with `{prompt}` in it, to be answered with yes or no, by which it ranks drafts, drawn, if it was trained
-    on that; empty to rank them by how likely the words are as their description."""
     keyframe_num_inference_steps: int = 50
     keyframe_guidance_scale: float = 3.0
     frames: VideoOptions = field(default_factory=VideoOptions)
@@ -53,8 +50,6 @@ class ModelSettings:
         for name in ("max_clips", "min_keyframe_ids", "keyframe_num_inference_steps", "candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")
-        if self.matching_question and "{prompt}" not in self.matching_question:
-            raise ConfigError(f"got matching_question={self.matching_question!r}, expected {{prompt}} in it")
         if self.video_processor.keyframes == "adaptive" and not self.motion_only_clips:
             raise ConfigError(
                 "got adaptive keyframes for a model that was not trained on clips of motion alone; "

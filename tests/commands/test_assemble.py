@@ -25,7 +25,6 @@ def test_compensation_that_was_learnt_is_part_of_the_model(assembled):
     assert "video_compensation" in model.held()
     assert model.settings.frames.num_inference_steps == 0
     assert open_artifact("tiny").settings.frames.num_inference_steps > 0
-    assert model.settings.matching_question == "", "the language model of tiny was not trained on any"
 
 
 def test_a_model_made_of_it_has_it_too(assembled, capsys):

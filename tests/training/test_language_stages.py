@@ -158,20 +158,6 @@ def test_tuning_learns_answers_alone(folder, pretrained, tmp_path, rank):
     assert ("model.embed_tokens.weight" in changed) == (rank == 0)
 
 
-def test_the_question_about_captions_goes_with_the_model(folder, tmp_path):
-    asking = pretraining(folder, matching_question="do you see: {prompt}?")
-    asking.export(asking.build(), tmp_path / "first")
-    later = tuning(folder, tmp_path / "first")
-    later.export(later.build(), tmp_path / "second")
-    for export in ("first", "second"):
-        assert load_language(tmp_path / export).matching_question == "do you see: {prompt}?"
-    plain = pretraining(folder)
-    plain.export(plain.build(), tmp_path / "plain")
-    assert load_language(tmp_path / "plain").matching_question == ""
-    with pytest.raises(ConfigError, match="in it"):
-        pretraining(folder, matching_question="do you see it?")
-
-
 def test_a_resumed_lora_run_is_exact(folder, pretrained, tmp_path):
     stage = tuning(
         folder, pretrained / "export", lora=LoraOptions(rank=2), training={"steps": 8, "checkpoint_every": 4}

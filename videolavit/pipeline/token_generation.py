@@ -19,15 +19,14 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from videolavit.checkpoints.model_components import Components
-from videolavit.clip_tokens import ClipTokens
 from videolavit.config import whole_number
 from videolavit.errors import PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
 from videolavit.language.generation_prompt import generation_prompt
-from videolavit.language.grammar import Block, Generated, GrammarConfig, Modality, fit_motion, only_visual
+from videolavit.language.grammar import Block, GrammarConfig, Modality, fit_motion, only_visual
 from videolavit.language.prompts import Prompt
-from videolavit.pipeline.ranking import MatchingRanking, best_of
+from videolavit.pipeline.ranking import best_of
 from videolavit.progress import Progress
 from videolavit.vocabulary import Vocabulary
 
@@ -52,7 +51,7 @@ class GenerationState:
     is_continued: bool = False
     """The new frames come right behind that last frame: the first one shows it again and is left out."""
     candidates: int = 1
-    """Best of n: as many drafts are written, and the one that fits `words` best is kept."""
+    """Best of n: as many drafts are written, and the one under which `words` are likeliest is kept."""
     words: str = ""
 
     def __post_init__(self) -> None:
@@ -147,10 +146,10 @@ class TokenGenerator:
             self._negative[text] = Prompt.from_ids(generation_prompt(self.model.language_model, text))
         return [self._negative.get(text) for text in texts]
 
-    def codes(self, ids: Tensor, modality: Modality) -> Tensor:
-        """Codes among the ids of a block, without special tokens and what cannot be decoded of unconstrained ids."""
+    def codes(self, ids: Tensor, block: Block) -> Tensor:
+        """Codes of a block with its special tokens; what cannot be decoded of unconstrained ids is left out."""
         vocabulary = self.model.vocabulary
-        if modality is Modality.MOTION:
+        if block.modality is Modality.MOTION:
             return vocabulary.motion_codes(fit_motion(ids, self.grammar.motion_ids, vocabulary))
         return vocabulary.visual_codes(only_visual(ids, vocabulary)[: self.grammar.max_keyframe_ids])
 
@@ -218,7 +217,9 @@ class _Run:
         self.generator, self.blocks, self.first_clips = generator, blocks, first_clips
         self.contexts, self.written = list(contexts), [0] * len(states)
         kind = _BestIds if states[0].candidates > 1 else _StreamedIds
-        self._ids: _IdSource = kind(generator, states, contexts, blocks, first_clips)
+        # What goes on from earlier clips has random streams of its own.
+        names = [f"ids {clip}" for clip in first_clips]
+        self._ids: _IdSource = kind(generator, states, contexts, blocks, names)
 
     def next_block(self, sample: int) -> GeneratedClipBlock:
         """The next block of a sample."""
@@ -231,7 +232,7 @@ class _Run:
         return GeneratedClipBlock(
             clip=self.first_clips[sample] + (number + starts_with_motion) // 2,
             modality=block.modality,
-            codes=self.generator.codes(ids, block.modality),
+            codes=self.generator.codes(ids, block),
             context=self.contexts[sample],
             is_left_out=block.optional and not len(ids),
         )
@@ -250,14 +251,14 @@ class _StreamedIds:
         states: Sequence[GenerationState],
         contexts: Sequence[Tensor],
         blocks: Sequence[Block],
-        first_clips: Sequence[int],
+        names: Sequence[str],
     ) -> None:
         self._progress, self._blocks = generator.progress, blocks
         self._closing = [block.closing(generator.model.vocabulary) for block in blocks]
         self._read: list[list[list[int]]] = [[[] for _ in blocks] for _ in states]
         self._complete = [0] * len(states)
         prompts = [Prompt.from_ids(context) for context in contexts]
-        generators = _generators(states, first_clips)
+        generators = [one for state, name in zip(states, names, strict=True) for one in state.options.generators(name)]
         sampling = states[0].options.sampling
         negative = generator.negative_prompts(states)
         self._ids: Any = stream(
@@ -295,86 +296,43 @@ class _BestIds:
         states: Sequence[GenerationState],
         contexts: Sequence[Tensor],
         blocks: Sequence[Block],
-        first_clips: Sequence[int],
+        names: Sequence[str],
     ) -> None:
-        self._generator, self._states, self._contexts = generator, states, list(contexts)
-        self._count, self._clip = states[0].candidates, first_clips[0]
-        self._random = _generators(states, first_clips, self._count)
-        self._negative = [one for one in generator.negative_prompts(states) for _ in range(self._count)]
-        self._ranking = None
-        if generator.model.settings.matching_question:
-            options, words = [state.options for state in states], [state.words for state in states]
-            self._ranking = MatchingRanking(generator.model, options, words, [state.keyframe for state in states])
-        self._units = [list(blocks)] if self._ranking is None else self._ranking.units(blocks)
-        self._written: list[list[Tensor]] = [[] for _ in states]
-
-    def block(self, sample: int, number: int) -> list[int]:
-        """All ids of a block of a sample."""
-        while len(self._written[sample]) <= number:
-            self._write(self._units.pop(0))
-        return self._written[sample][number].tolist()
-
-    def _write(self, unit: Sequence[Block]) -> None:
-        """Draft some blocks of all samples, and go on from the best."""
-        drafts = self._drafts(self._fitting(unit))
-        with self._generator.progress.step("rank", len(self._states)) as report:
-            for index, best in enumerate(self._best(drafts, unit)):
-                chosen = drafts[index][best]
-                self._written[index] += chosen.ids.split(_lengths(chosen, unit, self._generator.model.vocabulary))
-                self._contexts[index] = torch.cat([self._contexts[index], chosen.ids])
-                report(index + 1)
-
-    def _fitting(self, unit: Sequence[Block]) -> list[Block]:
-        """The blocks with keyframes short enough for what is written behind them."""
-        later = sum(block.max_ids + 2 for block in itertools.chain(unit[1:], *self._units))
-        room = self._generator.model.language_model.context_length - max(map(len, self._contexts)) - later - 2
-        first = unit[0]
-        return [replace(first, max_ids=max(first.min_ids, min(first.max_ids, room))), *unit[1:]]
-
-    def _drafts(self, blocks: Sequence[Block]) -> list[list[Generated]]:
-        """Several drafts of each sample."""
-        prompts = [Prompt.from_ids(context) for context in self._contexts for _ in range(self._count)]
+        model, progress, count = generator.model, generator.progress, states[0].candidates
+        generators = [
+            one for state, name in zip(states, names, strict=True) for one in state.options.generators(name, count)
+        ]
+        prompts = [Prompt.from_ids(context) for context in contexts for _ in range(count)]
+        negative = [one for one in generator.negative_prompts(states) for _ in range(count)]
         total = len(prompts) * sum(block.max_ids + 2 for block in blocks)
-        with self._generator.progress.step("generate", total) as report:
+        with progress.step("generate", total) as report:
             done = itertools.count(1)
 
             def count_id(new: NewId) -> bool:
                 report(next(done))
                 return False  # go on
 
-            sampling, model = self._states[0].options.sampling, self._generator.model.language_model
-            drafts = generate(model, prompts, blocks, sampling, self._random, count_id, self._negative)
+            sampling = states[0].options.sampling
+            drafts = generate(model.language_model, prompts, blocks, sampling, generators, count_id, negative)
             report(total)
-        return [drafts[first : first + self._count] for first in range(0, len(drafts), self._count)]
+        self._blocks = []
+        with progress.step("rank", len(states)) as report:
+            for index, state in enumerate(states):
+                own = drafts[index * count : (index + 1) * count]
+                ids = [draft.ids for draft in own]
+                best = own[best_of(model.answering.language_model, contexts[index], ids, blocks, state.words)]
+                self._blocks.append(best.ids.split(_lengths(best, blocks, model.vocabulary)))
+                report(index + 1)
 
-    def _best(self, drafts: Sequence[Sequence[Generated]], unit: Sequence[Block]) -> list[int]:
-        """Of each sample the number of its best draft."""
-        if self._ranking is not None:
-            best = self._ranking.best([[self._codes(draft) for draft in own] for own in drafts], self._clip)
-            self._clip += unit[-1].modality is Modality.MOTION
-            return best
-        language_model = self._generator.model.answering.language_model
-        return [
-            best_of(language_model, context, [draft.ids for draft in own], unit, state.words)
-            for context, own, state in zip(self._contexts, drafts, self._states, strict=True)
-        ]
-
-    def _codes(self, draft: Generated) -> ClipTokens:
-        """Codes of a draft of a keyframe, of motion, or of both."""
-        found = {block.modality: self._generator.codes(block.ids, block.modality) for block in draft.blocks}
-        return ClipTokens(keyframe=found.get(Modality.KEYFRAME), motion=found.get(Modality.MOTION))
+    def block(self, sample: int, number: int) -> list[int]:
+        """All ids of a block of a sample."""
+        return self._blocks[sample][number].tolist()
 
     def close(self) -> None:
         """Nothing runs."""
 
 
-def _generators(states: Sequence[GenerationState], first_clips: Sequence[int], count: int = 1) -> list[torch.Generator]:
-    """Random streams of `count` drafts of each sample; what goes on from earlier clips has some of its own."""
-    named = zip(states, first_clips, strict=True)
-    return [one for state, clip in named for one in state.options.generators(f"ids {clip}", count)]
-
-
-def _lengths(draft: Generated, blocks: Sequence[Block], vocabulary: Vocabulary) -> list[int]:
+def _lengths(draft: Any, blocks: Sequence[Block], vocabulary: Vocabulary) -> list[int]:
     """Numbers of ids of each block, special tokens included; 0 for one that is left out."""
     written, lengths = iter(draft.blocks), []
     block = next(written, None)

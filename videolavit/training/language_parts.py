@@ -35,13 +35,9 @@ class TrainedLanguage:
     chat: ChatTemplate = VICUNA
     motion_only_clips: bool = False
     """Trained on clips that have motion alone."""
-    matching_question: str = ""
-    """Question about captions that it was trained on, as `ModelSettings` has it."""
 
 
-def save_language(
-    module: LanguageTraining, folder: Path, *, motion_only_clips: bool = False, matching_question: str = ""
-) -> None:
+def save_language(module: LanguageTraining, folder: Path, *, motion_only_clips: bool = False) -> None:
     """Write what `load_language` reads. Adapters are merged into the weights they adapt."""
     causal_lm = module.model.causal_lm
     if hasattr(causal_lm, "merge_and_unload"):
@@ -51,9 +47,7 @@ def save_language(
     with tempfile.TemporaryDirectory() as words:
         tokenizer.save_pretrained(words)
         language = live_component("language_model", causal_lm, text_tokenizer=Path(words))
-        settings = ModelSettings(
-            chat=module.model.chat, motion_only_clips=motion_only_clips, matching_question=matching_question
-        )
+        settings = ModelSettings(chat=module.model.chat, motion_only_clips=motion_only_clips)
         parts = {"language_model": language, **projection}
         stated = None if settings == ModelSettings() else settings
         write_artifact(folder, parts, vocabulary=module.model.vocabulary, settings=stated)
@@ -75,7 +69,6 @@ def load_language(folder: str | Path) -> TrainedLanguage:
         projection={name: value.load().float() for name, value in projection.items()} or None,
         chat=artifact.settings.chat,
         motion_only_clips=artifact.settings.motion_only_clips,
-        matching_question=artifact.settings.matching_question,
     )
 
 

@@ -60,8 +60,8 @@ def write_model(
 ) -> None:
     """Write a model folder; `dtype` converts what need not stay in float32.
 
-    How the language model sees images, which words stand around questions, whether it knows clips of motion alone and
-    by which question it ranks drafts is its own, whatever `settings` say.
+    How the language model sees images, which words stand around questions and whether it knows clips of motion alone
+    is its own, whatever `settings` say.
 
     Raises:
         CheckpointError: an export is missing, the language model has another vocabulary than the tokenizers have
@@ -85,7 +85,6 @@ def write_model(
         visual_input=visual_input,
         chat=language.chat,
         motion_only_clips=language.motion_only_clips,
-        matching_question=language.matching_question,
         video_processor=processor if language.motion_only_clips else replace(processor, keyframes="every"),
     )
     parts = _parts(exports, visual, motion)

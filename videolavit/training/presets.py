@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from videolavit.data.prepare_videos import SHAPES_FRONT_END
-from videolavit.data.things.matching import MATCHING_QUESTION
 from videolavit.detokenizers.condition import ConditionDecoderConfig
 from videolavit.detokenizers.motion_condition import MotionConditionEncoderConfig
 from videolavit.detokenizers.video_options import VideoOptions
@@ -215,9 +214,8 @@ PAPER: dict[str, Any] = {
 
 
 def _in_company(stage: Any) -> Any:
-    """A language stage with Muon, four questions to a video, and some of these on captions."""
-    training = replace(stage.training, optimiser="muon")
-    return replace(stage, questions_together=4, matching_question=MATCHING_QUESTION, training=training)
+    """A language stage with Muon, and four questions to a video."""
+    return replace(stage, questions_together=4, training=replace(stage.training, optimiser="muon"))
 
 
 # Photographs are more than a shape on a plain ground: twice as many codes for an image, of twice as many, and more
@@ -270,13 +268,13 @@ THINGS_SETTINGS = replace(
     TINY_SETTINGS,
     sampling=_THINGS_SAMPLING,
     sampling_after_image=_THINGS_SAMPLING,
-    candidates=8,
+    candidates=4,
     keyframe_num_inference_steps=1,
     keyframe_guidance_scale=1.0,
     frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
 )
-"""Settings of models of things: likelier ids, which fit together, of the draft that shows what the words say,
-keyframes in the one step that their UNet is trained for last, and frames of learned compensation."""
+"""Settings of models of things: likelier ids, which fit together, of the draft that suits the words best, keyframes in
+the one step that their UNet is trained for last, and frames of learned compensation."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
 SETTINGS = {"tiny": TINY_SETTINGS, "things": THINGS_SETTINGS}

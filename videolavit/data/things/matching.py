@@ -1,8 +1,8 @@
-"""Questions on whether a caption is true of a scene: what is learnt by them tells which draft fits a prompt.
+"""Questions on whether a caption is true of a scene.
 
 A caption that is not true differs from a true one by one thing, place, motion, direction, speed, size, style, time or
-turn of the camera, so that nothing but looking helps. After VQAScore (Lin et al., ECCV 2024), which takes the
-probability of "yes" for the fit of an image and a text.
+turn of the camera, so that nothing but looking helps. They are the questions of VQAScore (Lin et al., ECCV 2024), which
+takes the probability of "yes" for the fit of an image and a text.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ Change = Callable[[Scene, np.random.Generator, tuple[Thing, ...]], Scene | None]
 def caption_questions(scene: Scene, seed: int, num_things: int = len(THINGS), count: int = 8) -> list[Question]:
     """`count` questions that the first frame answers and as many about the whole video; half of the answers are yes.
 
-    Captions of the video are asked about its first frame too, where what is wrong with them is seen there: before it
-    has drawn the motion, a model asks so about a keyframe.
+    Captions of the video are asked about its first frame too, where what is wrong with them is seen there.
     """
     random = np.random.default_rng([17, seed])
     things, asked = THINGS[:num_things], {}

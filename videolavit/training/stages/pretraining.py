@@ -18,7 +18,6 @@ from videolavit.data.tokens import TokenReader
 from videolavit.errors import ConfigError
 from videolavit.language.chat_template import ChatTemplate, template_of
 from videolavit.language.language_model import LanguageModel
-from videolavit.settings import ModelSettings
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizerConfig
 from videolavit.training.data_folders import TokenFolder, folders_and_shares, open_folders
 from videolavit.training.language_data import LanguageSamples, Shares
@@ -63,9 +62,6 @@ class LanguageStage(Stage[LanguageTraining]):
     described_as_ids: float = 0.0
     """Share of the descriptions whose images enter as ids though `visual_input` is continuous. So a model learns to
     read what it writes, and can tell which of several drafts fits the words best."""
-    matching_question: str = ""
-    """Question with `{prompt}` in it, which the data ask about true and false captions: the trained model ranks its
-    drafts by it. Empty for that of the model that it starts from, if there is one."""
     questions_together: int = 1
     """Questions about one video in one conversation, each answered before the next is asked: a video's ids are read
     once for all of them."""
@@ -93,7 +89,6 @@ class LanguageStage(Stage[LanguageTraining]):
         for name in ("prompt_dropout", "described_as_ids"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected a share from 0 to 1")
-        ModelSettings(matching_question=self.matching_question)  # refuses what has no place for the prompt
         if self.questions_together < 1:
             raise ConfigError(f"got questions_together={self.questions_together}, expected at least 1")
         if self.rows < 0 or self.look_ahead < 1:
@@ -253,13 +248,8 @@ class LanguageStage(Stage[LanguageTraining]):
         It knows clips of motion alone if the data, or what it started from, had them.
         """
         started = bool(self.start_from) and is_artifact(self.start_from)
-        before = open_artifact(self.start_from).settings if started else ModelSettings()
-        save_language(
-            module,
-            folder,
-            motion_only_clips=before.motion_only_clips or self.maker.motion_only,
-            matching_question=self.matching_question or before.matching_question,
-        )
+        knew = started and open_artifact(self.start_from).settings.motion_only_clips
+        save_language(module, folder, motion_only_clips=knew or self.maker.motion_only)
 
     def _module(self, model: LanguageModel, feature_width: int) -> LanguageTraining:
         packed = self.attention == "packed"
