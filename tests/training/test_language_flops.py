@@ -10,7 +10,7 @@ from training.small_language import make_shards
 
 from videolavit.training.language_data import Shares
 from videolavit.training.language_flops import sequence_lengths
-from videolavit.training.language_loss import LanguageModelSizes
+from videolavit.training.language_loss import _ROWS_APART, LanguageModelSizes
 from videolavit.training.loop import train
 from videolavit.training.stages.pretraining import PretrainingStage
 from videolavit.training.training_options import TrainingOptions
@@ -50,10 +50,12 @@ def test_operations_are_those_that_torch_counts(folder):
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # a form that torch counts
         module(batch, 0)["loss"].backward()
     rows, columns = batch["ids"].shape
-    # What runs computes padding as well, and scores of all pairs of a row.
+    # What runs computes padding as well, of rows and of what is learnt, and scores of all pairs of a row.
     matrices = sum(weight.numel() for weight in module.model.causal_lm.model.layers.parameters() if weight.ndim > 1)
     lengths = sequence_lengths(batch["segments"])
     wasted = 6 * matrices * (rows * columns - int(lengths.sum()))
+    learnt = int((module.weights[batch["targets"][:, 1:]] > 0).sum())
+    wasted += 6 * module.model.causal_lm.get_output_embeddings().weight.numel() * (-learnt % _ROWS_APART)
     attention = 2 * SIZES.layers * SIZES.width * float(lengths.double().square().sum())
     of_rows = 4 * SIZES.layers * SIZES.width * rows * columns**2
     expected = counter.get_total_flops() - wasted - 3 * (of_rows - attention)
