@@ -4,7 +4,7 @@
     python recipes/fresh_things.py images -o runs/fresh/images --shards 60      ids and latents of first frames alone
 
 A model of this size learns some thousand videos by heart (docs/things.md), and what cures that is more of the world. A
-whole video takes the front end; a first frame takes a twentieth of that, so images come in tens of thousands. Seeds
+whole video goes through the front end; a first frame takes about a quarter of the time, and its latents with it. Seeds
 are those of training, from 20 million on, which `recipes/things.py` does not draw. Start it again, or with another
 --first-shard on another core, and it goes on with the shards that are not there.
 """

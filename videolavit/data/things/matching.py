@@ -25,7 +25,7 @@ TOPIC = "caption yes or no"
 
 _TRIES = 20
 _ALIKE = ({"jumps", "bounces"}, {"turns round", "spins"}, {"comes nearer", "goes away"})
-"""Motions that people would not tell apart by some of their names, or only by which comes first."""
+"""Motions that are not taken for one another's false ones: the first two pairs share some of their words."""
 
 Change = Callable[[Scene, np.random.Generator, tuple[Thing, ...]], Scene | None]
 
