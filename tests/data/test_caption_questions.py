@@ -13,7 +13,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.catalogue import THINGS
 from videolavit.data.things.matching import MATCHING_QUESTION, caption_questions
 from videolavit.data.things.sampling import SceneOptions, sample_scene
-from videolavit.data.things.scene import DIRECTIONS, Event
+from videolavit.data.things.scene import DIRECTIONS, Event, Scene, View
 
 SCENES = [(seed, sample_scene(seed, SceneOptions(things=24, num_clips=1 + seed % 2))) for seed in range(60)]
 
@@ -28,6 +28,20 @@ def test_yes_is_said_of_captions_of_the_scene_and_no_of_none_of_them():
         }
         for question in caption_questions(scene, seed, 24, count=4):
             assert (question.text in own) == (question.answer == "yes"), question
+
+
+def test_a_caption_that_leaves_time_or_camera_open_is_not_called_false():
+    [actor] = next(scene for _, scene in SCENES if len(scene.actors) == 1).actors
+    night = View(place="forest", yaw=40.0, pitch=-8.0, night=True, camera="left")
+    scene = Scene(actors=(actor,), view=night)
+    changes = (matching._other_time, matching._other_camera)
+    for seed in range(60):
+        text = matching._untrue(scene, first_caption, seed, np.random.default_rng(seed), THINGS[:24], changes)
+        assert not text or "by day" in text or "camera" in text, text
+
+
+def first_caption(scene: Scene, seed: int) -> str:
+    return captions(scene, seed, 1)[0]
 
 
 def test_answers_are_balanced_and_questions_different():

@@ -16,7 +16,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.catalogue import PLACES, THINGS, Thing, place
 from videolavit.data.things.questions import Question
 from videolavit.data.things.scene import CAMERAS, DIRECTIONS, MOTIONS, SIDES, SPEEDS, STYLES, Actor, Event, Scene
-from videolavit.data.things.wording import pick
+from videolavit.data.things.wording import TIME_WORDS, pick
 
 __all__ = ["MATCHING_QUESTION", "TOPIC", "caption_questions"]
 
@@ -83,9 +83,15 @@ def _untrue(
     true = tell(scene, seed)
     for _ in range(_TRIES):
         other = pick(random, changes)(scene, random, things)
-        if other is not None and (text := tell(other, seed)) != true:
+        if other is not None and (text := tell(other, seed)) != true and _names_its_time(other, scene, text):
             return text
     return ""
+
+
+def _names_its_time(other: Scene, scene: Scene, text: str) -> bool:
+    """False for words that leave the time open where that alone is other: they are true as well."""
+    same_time = other.view.night == scene.view.night or other.view.place != scene.view.place
+    return same_time or any(words in text for words in TIME_WORDS)
 
 
 def _other_thing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
@@ -180,7 +186,8 @@ def _other_roles(scene: Scene, random: np.random.Generator, things: tuple[Thing,
 
 
 def _other_camera(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:
-    camera = pick(random, [one for one in CAMERAS if one != scene.view.camera])
+    # Of a still camera captions hardly speak, and one that says nothing of it is true of all.
+    camera = pick(random, [one for one in CAMERAS if one not in (scene.view.camera, "still")])
     return replace(scene, view=replace(scene.view, camera=camera))
 
 
