@@ -14,12 +14,12 @@ import pytest
 from things_images import draw_sources
 
 from videolavit.data.keyframes import LabelledKeyframes
-from videolavit.data.prepared_clips import ClipFrames
+from videolavit.data.prepared_clips import ClipFrames, _mirrored_forms
 from videolavit.data.scene_labels import GROUND_LABELS, NAME_LABELS, SIDE_LABELS, SIZE_LABELS, UNKNOWN
 from videolavit.data.shards import Record, ShardReader, write_shard
 from videolavit.data.things.captions import captions, image_captions, motion_captions
 from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
-from videolavit.data.things.labels import label_thing_keyframe, layers_of_patches, sizes_of_layers
+from videolavit.data.things.labels import forms_of_layers, label_thing_keyframe, layers_of_patches
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, Question, distinct_questions, questions
 from videolavit.data.things.render import render
@@ -338,18 +338,18 @@ def test_layers_of_patches_go_from_left_to_right_and_are_mirrored_with_their_cli
 
 
 @pytest.mark.slow
-def test_sizes_of_layers_are_those_of_the_scene_and_follow_their_things_when_mirrored(sources: Sources, tmp_path: Path):
+def test_forms_of_layers_are_those_of_the_scene_and_follow_their_things_when_mirrored(sources: Sources, tmp_path: Path):
     data = ThingsData(sources=str(sources.path), first_seed=0, clips=(1,))
     records = [record for number in range(60) if (record := things_record(data, number)) is not None]
     one = next(record for record in records if len(record.source["scene"]["actors"]) == 1)
-    sizes = sizes_of_layers(one.source, 0)
-    assert np.isnan(sizes[2]).all()
-    assert np.allclose(sizes[:2, 0], 1)
+    forms = forms_of_layers(one.source, 0)
+    assert np.isnan(forms[2]).all()
+    assert np.allclose(forms[:2, :, 0], [1, 0, 1])
     nearer = next(one for one in records if one.source["scene"]["view"]["camera"] == "nearer")
-    assert (np.diff(sizes_of_layers(nearer.source, 0)[0]) > 0).all()
+    assert (np.diff(forms_of_layers(nearer.source, 0)[0, 0]) > 0).all()
 
     def grows(record: Record) -> np.ndarray:
-        return np.nan_to_num(sizes_of_layers(record.source, 0)[1:, -1], nan=1.0)
+        return np.nan_to_num(forms_of_layers(record.source, 0)[1:, 0, -1], nan=1.0)
 
     both = [record for record in records if len(record.source["scene"]["actors"]) == 2]
     record = next(record for record in both if abs(np.subtract(*grows(record))) > 0.05)
@@ -358,11 +358,11 @@ def test_sizes_of_layers_are_those_of_the_scene_and_follow_their_things_when_mir
     for sample in (clips[0, draw] for draw in range(8)):
         as_it_is = np.array_equal(sample.keyframe, record.keyframes[0])
         expected = grows(record) if as_it_is else grows(record)[::-1]
-        assert np.allclose(sample.sizes[1:, -1], expected)
+        assert np.allclose(sample.forms[1:, 0, -1], expected)
     (tmp_path / "one").mkdir()
     write_shard([one], tmp_path / "one" / "things.tar")
     alone = ClipFrames(ShardReader(tmp_path / "one"))
-    assert all(np.isnan(alone[0, draw].sizes[2]).all() and alone[0, draw].sizes[1, 0] == 1 for draw in range(8))
+    assert all(np.isnan(alone[0, draw].forms[2]).all() and alone[0, draw].forms[1, 0, 0] == 1 for draw in range(8))
 
 
 @pytest.mark.slow
@@ -420,3 +420,26 @@ def test_left_or_right_is_asked_of_what_goes_there():
                 assert one.answer in one.text
                 asked.add(one.answer)
     assert asked == {"left", "right", "up", "down"}
+
+
+def test_forms_tell_how_things_rotate_and_turn_round():
+    def forms_of(event: Event, name: str = "dog") -> np.ndarray:
+        scene = sample_scene(3, SceneOptions(things=24, num_things=1))
+        actor = replace(scene.actors[0], name=name, events=(event,), facing="left", style="rendered")
+        scene = replace(scene, actors=(actor,))
+        source = {"scene": asdict(scene), "boxes": [[[0, 0, 1, 1]] * 24]}
+        mirrored = _mirrored_forms(forms := forms_of_layers(source, 0))
+        assert np.allclose(mirrored[:2, 1], -forms[:2, 1])
+        assert np.allclose(mirrored[:2, ::2], forms[:2, ::2], equal_nan=True)
+        return forms
+
+    size, angle, width = forms_of(Event(motion="turns round"))[1]
+    assert np.allclose([size, angle], [[1] * 24, [0] * 24])
+    assert np.allclose(width[[0, 8, 12, 16, 23]], [1, 1, 0, -1, -1], atol=1e-6)
+    assert np.allclose(forms_of(Event(motion="turns round"), "crab")[1, 2], 1), "a crab has no side to face"
+    size, angle, width = forms_of(Event(motion="spins"))[1]
+    assert np.allclose(angle[-1], -2 * np.pi * 23 / 24)  # anticlockwise
+    assert np.allclose(width, 1)
+    angle = forms_of(Event(motion="moves", direction="right", speed="quickly"), "football")[1, 1]
+    assert angle[-1] > 1, "what rolls to the right rotates clockwise"
+    assert np.isnan(forms_of(Event(motion="circles"), "helicopter")[1, 2]).all(), "it shows its other side in one frame"

@@ -11,7 +11,15 @@ from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
-from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig, layer_paths
+from videolavit.tiny.learned_compensation import (
+    Forms,
+    LearnedCompensation,
+    LearnedCompensationConfig,
+    _centres,
+    _formed,
+    _sources,
+    layer_paths,
+)
 
 SMALL = LearnedCompensationConfig(width=8)
 SIZE, FRAMES, ACROSS = 64, 6, 3
@@ -43,15 +51,17 @@ def test_a_layer_goes_and_grows_as_its_cells_do():
     sides[:, 0, 1:] = 0.05 * (cells - 0.5) + 0.02  # everything goes to the right, and away from a line in the middle
     sides[:, 1, 1:] = 0.05 * (cells - 0.5)[:, None]
     weights = torch.full((1, 1, 64), 1 / 64)
-    sizes = 1 + layer_paths(sides, weights).measured
-    paths = layer_paths(sides, weights, sizes)
+    still = layer_paths(sides, weights)
+    sizes = 1 + still.growth
+    forms = still.forms._replace(scale=sizes)
+    paths = layer_paths(sides, weights, forms)
     assert paths.middle[0, 0].tolist() == pytest.approx([0.5, 0.5])
     assert paths.shift[0, :, 0, 1].abs().max() < 1e-5
     steps = paths.shift[0, :, 0, 0].diff()
     assert steps[0] == pytest.approx(0.021, abs=0.001)  # where it comes to, it goes a little faster
     assert (steps.diff() > 0).all()
     assert sizes[0, :, 0].diff().min() > 0.03
-    assert torch.equal(paths.scale, sizes)
+    assert torch.equal(paths.forms.scale, forms.scale)
 
 
 def test_layers_with_no_weight_in_what_moves_stand_still():
@@ -63,7 +73,7 @@ def test_layers_with_no_weight_in_what_moves_stand_still():
     ground[6:] = 1 / 16
     paths = layer_paths(sides, torch.stack([ground, box]).flatten(1)[None])
     assert paths.shift[0, :, 0].abs().max() < 1e-6
-    assert torch.equal(paths.scale, torch.ones_like(paths.scale)), "nothing grows unless it is said to"
+    assert torch.equal(paths.forms.scale, torch.ones_like(paths.forms.scale)), "nothing grows unless it is said to"
     assert paths.shift[0, -1, 1, 0].item() * SIZE == pytest.approx(ACROSS * (FRAMES - 1), abs=2)
 
 
@@ -95,10 +105,56 @@ def test_a_thing_grows_evenly_and_the_ground_as_its_motion_says():
     cells = (torch.arange(8) + 0.5) / 8
     apart = 0.04 * torch.stack(torch.meshgrid(cells - 0.5, cells - 0.5, indexing="xy"))
     motion[0, :, 1:] = apart[:, None] / torch.tensor(MOTION_STD).reshape(2, 1, 1, 1)
-    scale = network(keyframe, motion).scale[0]
+    scale = network(keyframe, motion).forms.scale[0]
     assert torch.allclose(scale[:, 1].log(), 0.4 * torch.arange(5) / 4, atol=1e-5)
     assert torch.allclose(scale[:, 1], scale[:, 2])
     assert scale[-1, 0].item() == pytest.approx(1 + 4 * 0.04, abs=0.02)
+
+
+def test_a_layer_is_drawn_where_its_form_brings_it():
+    """Each pixel of a frame comes from the place in the keyframe that moves, grows, rotates and turns round to there."""
+    frames, middle, shift = 4, torch.tensor([[[0.4, 0.6]]]), 0.1 * torch.randn(1, 4, 1, 2)
+    forms = Forms(
+        scale=torch.tensor([1, 1.2, 1.5, 0.7]).reshape(1, frames, 1),
+        angle=torch.tensor([0, 0.5, -2.0, 3.0]).reshape(1, frames, 1),
+        turned=torch.tensor([1, 0.6, -0.4, -1.0]).reshape(1, frames, 1),
+        turns=torch.ones(1, 1),
+    )
+    source, displacement = _sources(shift, middle, forms, 0, torch.zeros(1, 3, 16, 24))
+    pixels = _centres(16, 24, middle).reshape(16, 24, 2)
+    for t in range(frames):
+        apart = (source[:, t] - middle[:, 0]).reshape(1, 1, -1, 2)
+        there = _formed(apart, forms, t)[0, 0] + middle[0, 0] + shift[0, t, 0]
+        assert torch.allclose(there.reshape(16, 24, 2), pixels, atol=1e-5)
+        assert torch.allclose(displacement[0, t].permute(1, 2, 0), pixels - source[0, t], atol=1e-6)
+    still = forms._replace(turns=-torch.ones(1, 1))
+    assert torch.equal(still.width, torch.ones(1, frames, 1)), "what does not turn round keeps its width"
+
+
+def test_a_layer_that_is_rotated_and_one_that_becomes_narrower_are_told_apart():
+    cells = _centres(8, 8, torch.zeros(1)) - 0.5
+    x, y = cells.reshape(8, 8, 2).unbind(-1)
+    sides = torch.zeros(2, 2, 3, 8, 8)
+    sides[0, :, 1:] = 0.1 * torch.stack([-y, x])[:, None]  # clockwise, as y points down
+    sides[1, 0, 1:] = -0.2 * x
+    paths = layer_paths(sides, torch.full((2, 1, 64), 1 / 64))
+    assert paths.rotation[:, -1, 0].tolist() == pytest.approx([0.2, 0], abs=1e-5)
+    assert paths.narrowing[:, 1, 0].tolist() == pytest.approx([0, -0.2], abs=1e-5)
+    assert paths.growth[:, -1, 0].tolist() == pytest.approx([0, -0.2], abs=1e-5)
+
+
+def test_forms_are_those_of_the_frames_and_learn_alone():
+    keyframe, motion, _ = sliding_box()
+    network = small()
+    torch.nn.init.normal_(network.turning[-1].weight)
+    forms = network.forms(keyframe, motion)
+    for told, shown in zip(forms, network(keyframe, motion).forms, strict=True):
+        assert torch.equal(told, shown)
+    (forms.angle.sum() + forms.turned.sum() + forms.turns.sum() + forms.scale.sum()).backward()
+    learnt = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is not None}
+    assert learnt == {"growth", "turning"}
+    with pytest.raises(ShapeError, match="multiples of 16"):
+        network.forms(keyframe[..., 1:], motion)
 
 
 def test_frames_do_not_depend_on_which_others_are_made_nor_on_the_batch():

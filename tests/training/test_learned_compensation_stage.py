@@ -20,11 +20,18 @@ from videolavit.training.stages.learned_compensation import LearnedCompensationS
 STAGE = LearnedCompensationStage(model=LearnedCompensationConfig(width=8), motion=MotionTokenizerConfig(rows=4, cols=4))
 
 
-def sample(layers: np.ndarray | None, seed: int = 0, sizes: np.ndarray | None = None) -> ClipSample:
+def sample(layers: np.ndarray | None, seed: int = 0, forms: np.ndarray | None = None) -> ClipSample:
     random = np.random.default_rng(seed)
     frames = random.integers(0, 256, (24, 32, 32, 3)).astype(np.uint8)
     motion = MotionField(values=random.normal(size=(2, 24, 4, 4)).astype(np.float32), height=32, width=32)
-    return ClipSample(keyframe=frames[0], frames=frames, motion=motion, layers=layers, sizes=sizes)
+    return ClipSample(keyframe=frames[0], frames=frames, motion=motion, layers=layers, forms=forms)
+
+
+def unchanged() -> np.ndarray:
+    """Forms of the ground and of one thing that stay as they are."""
+    forms = np.full((3, 3, 24), np.nan, np.float32)
+    forms[:2] = np.array([1, 0, 1], np.float32)[:, None]
+    return forms
 
 
 def loss_of(*samples: ClipSample, stage: LearnedCompensationStage = STAGE) -> dict[str, torch.Tensor]:
@@ -78,13 +85,14 @@ def test_clips_learn_which_of_the_two_comes_closer_to_them():
 
 @pytest.mark.slow
 def test_layers_have_to_be_of_the_size_that_is_known():
-    grown = np.ones((3, 24), np.float32)
-    grown[1] = np.linspace(1, 1.5, 24)
-    grown[2] = np.nan
+    grown = unchanged()
+    grown[1, 0] = np.linspace(1, 1.5, 24)
     module = STAGE.build()
-    batch = STAGE.collate([sample(None, sizes=grown)])
+    batch = STAGE.collate([sample(None, forms=grown)])
     batch["motion"].zero_()
-    expected = np.square(np.log(grown[1, 1:])).mean() / 2  # none of the ground, and of the thing all: it stands still
+    expected = (
+        np.square(np.log(grown[1, 0, 1:])).mean() / 2
+    )  # none of the ground, and all of the thing: it stands still
     module.stage = replace(STAGE, frames_per_clip=23)
     assert module(batch, 0)["error_of_sizes"].item() == pytest.approx(expected, rel=0.01)
     optimiser = torch.optim.Adam(module.network.growth.parameters(), lr=1e-2)
@@ -95,8 +103,49 @@ def test_layers_have_to_be_of_the_size_that_is_known():
     assert module(batch, 0)["error_of_sizes"] < 0.3 * expected
 
 
-def test_sizes_that_are_not_known_cost_nothing():
-    assert loss_of(sample(None))["error_of_sizes"] == 0
+@pytest.mark.slow
+def test_things_learn_to_rotate_and_to_turn_round():
+    """Of two clips with other motion, the thing of one rotates by a radian, that of the other turns its other side."""
+    rotated, turned = unchanged(), unchanged()
+    rotated[1, 1] = np.linspace(0, 1, 24)
+    turned[1, 2] = np.cos(np.pi * np.clip((np.arange(24) - 8) / 8, 0, 1))
+    stage = replace(STAGE, frames_per_clip=23)
+    module = stage.build()
+    batch = stage.collate([sample(None, 0, rotated), sample(None, 1, turned)])
+    before = module(batch, 0)
+    assert before["error_of_angles"].item() == pytest.approx(np.square(rotated[1, 1, 1:]).mean() / 4, rel=0.01)
+    assert before["error_of_turning"] > 0.5
+    optimiser = torch.optim.Adam(module.network.turning.parameters(), lr=1e-2)
+    for step in range(150):
+        optimiser.zero_grad()
+        module(batch, step)["loss"].backward()
+        optimiser.step()
+    forms = module.network(signed_images(batch["keyframes"], torch.device("cpu")), module.motion_of(batch)).forms
+    assert (forms.turns[:, :2] > 0).tolist() == [[False, False], [False, True]]  # the third layers are unknown
+    assert forms.angle[0, -1, 1].item() == pytest.approx(1, abs=0.1)
+    assert np.abs(forms.width[1, :, 1].detach().numpy() - turned[1, 2]).max() < 0.25
+    assert torch.equal(forms.width[0], torch.ones_like(forms.width[0]))
+
+
+def test_forms_alone_leave_the_layers_as_they_are():
+    stage = replace(STAGE, forms_alone=True)
+    module = stage.build()
+    told = module(stage.collate([sample(None, 0, unchanged()), sample(None, 1)]), 0)
+    assert set(told) == {"loss", "error_of_sizes", "error_of_angles", "error_of_turning"}
+    learnt = {name.split(".")[0] for name, value in module.network.named_parameters() if value.requires_grad}
+    assert learnt == {"growth", "turning"}
+    told["loss"].backward()
+    assert module.network.turning[-1].bias.grad.abs().sum() > 0
+
+
+def test_forms_that_are_not_known_cost_nothing():
+    told = loss_of(sample(None))
+    assert told["error_of_sizes"] == told["error_of_angles"] == told["error_of_turning"] == 0
+    half_known = unchanged()
+    half_known[1, 2] = np.nan
+    told = loss_of(sample(None, forms=half_known))
+    assert told["error_of_turning"] == 0
+    assert told["error_of_angles"].isfinite()
 
 
 def test_one_batch_may_hold_both_kinds():

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int8, UInt8
 
 from videolavit.clip import MotionField
 from videolavit.data.shards import ShardReader
-from videolavit.data.things.labels import layers_of_patches, sizes_of_layers
+from videolavit.data.things.labels import forms_of_layers, layers_of_patches
 
 __all__ = ["ClipFrames", "ClipSample"]
 
@@ -25,8 +25,9 @@ class ClipSample:
     layers: Int8[np.ndarray, "rows cols"] | None = None
     """Layer that each patch of 8 x 8 pixels of the keyframe shows, where it is known: 0 the ground, 1 and 2 things from
     left to right."""
-    sizes: Float32[np.ndarray, "3 frames"] | None = None
-    """Size of each layer over that in the keyframe, where it is known; NaN of a layer that is not there."""
+    forms: Float32[np.ndarray, "3 3 frames"] | None = None
+    """Size, angle and width of each layer against those in the keyframe, where they are known, as `forms_of_layers`
+    has them."""
 
 
 class ClipFrames:
@@ -52,7 +53,7 @@ class ClipFrames:
             frames=frames,
             motion=motion[clip],
             layers=layers_of_patches(source, clip) if known else None,
-            sizes=sizes_of_layers(source, clip) if known else None,
+            forms=forms_of_layers(source, clip) if known else None,
         )
         return _mirrored(sample) if random.random() < 0.5 else sample
 
@@ -66,7 +67,7 @@ def _mirrored(sample: ClipSample) -> ClipSample:
         frames=np.ascontiguousarray(sample.frames[:, :, ::-1]),
         motion=motion,
         layers=None if sample.layers is None else _mirrored_layers(sample.layers),
-        sizes=None if sample.sizes is None else _mirrored_sizes(sample.sizes),
+        forms=None if sample.forms is None else _mirrored_forms(sample.forms),
     )
 
 
@@ -76,8 +77,8 @@ def _mirrored_layers(layers: np.ndarray) -> np.ndarray:
     return np.where(flipped > 0, last + 1 - flipped, 0).astype(np.int8)
 
 
-def _mirrored_sizes(sizes: np.ndarray) -> np.ndarray:
-    """The same for sizes."""
-    ground, *things = sizes
-    there = [size for size in things if not np.isnan(size).any()]
+def _mirrored_forms(forms: np.ndarray) -> np.ndarray:
+    """The same for forms; what is rotated clockwise is rotated anticlockwise."""
+    ground, *things = forms * np.array([1, -1, 1], np.float32)[:, None]
+    there = [form for form in things if not np.isnan(form[0]).any()]
     return np.stack([ground, *there[::-1], *things[len(there) :]])

@@ -1,15 +1,16 @@
 """Learned motion compensation: what of a keyframe moves together, where it goes, and what it leaves behind.
 
 A network reads the keyframe and a summary of the clip's coarse motion. It says which layer each pixel belongs to, the
-ground or one of two things; which of these is in front; and what the ground looks like behind them. A layer moves
-and grows as a whole, as fits the motion best where it is by then, so that it stays sharp and in shape however coarse
-the motion is, and a frame is its layers one over the other (paper, section 3.2, in one step: keyframe and motion decide
-almost all of a clip). Where a clip is not made of such layers, as most real ones, its frames are those of plain
+ground or one of two things; which of these is in front; and what the ground looks like behind them. A layer moves,
+grows and turns as a whole, as fits the motion best where it is by then, so that it stays sharp and in shape however
+coarse the motion is, and a frame is its layers one over the other (paper, section 3.2, in one step: keyframe and motion
+decide almost all of a clip). Where a clip is not made of such layers, as most real ones, its frames are those of plain
 compensation, each the one before it moved in blocks; which of the two is shown is learnt as well.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -42,6 +43,13 @@ _MOST_TRUST = 6.0
 """Logarithm of how many times more, or less, one cell counts than another."""
 _GROWTH_TOLD = 8 * len(_TOLD_AT) + 1
 """Numbers that the growth of a thing is read of: eight for each told frame, and its share of the image."""
+_NARROWING_STEPS = 23
+"""Steps between frames at which the turning of a thing is told how fast it becomes narrower; clips of other lengths are
+resampled."""
+_TURNING_TOLD = _NARROWING_STEPS + 3 * len(_TOLD_AT) + 1
+"""Numbers that the turning of a thing is read of: those, three for each told frame, and its share of the image."""
+_LEAST_WIDTH = 0.08
+"""Width of a thing that is seen from its edge, over its own."""
 _SIZES = (0.3, 3.0)
 """Least and largest size of a layer over that in the keyframe."""
 _LEAST_SPREAD = 2e-4
@@ -63,14 +71,42 @@ class LearnedCompensationConfig:
             raise ConfigError(f"width must be a positive multiple of 8, got {self}")
 
 
+class Forms(NamedTuple):
+    """How layers differ from what they are in the keyframe, in every frame."""
+
+    scale: Float[Tensor, "batch frames layers"]
+    """Size over that in the keyframe."""
+    angle: Float[Tensor, "batch frames layers"]
+    """Radians by which they are rotated, clockwise as y points down."""
+    turned: Float[Tensor, "batch frames layers"]
+    """Width over that in the keyframe, growth apart, of those that turn round: negative when they are seen from their
+    other side."""
+    turns: Float[Tensor, "batch layers"]
+    """Logarithm of how much likelier each turns round than not."""
+
+    @property
+    def width(self) -> Float[Tensor, "batch frames layers"]:
+        """Width over that in the keyframe, growth apart."""
+        return torch.where(self.turns[:, None] > 0, self.turned, 1.0)
+
+    def at(self, pick: tuple[Tensor, Tensor]) -> Forms:
+        """Those of some frames."""
+        return Forms(self.scale[pick], self.angle[pick], self.turned[pick], self.turns)
+
+
 class Paths(NamedTuple):
-    """Ways of the layers: a pixel at x has come to `scale * (x - middle) + middle + shift`, in shares of the sides."""
+    """Ways of the layers: a pixel at x has come to `scale * width * rotated(x - middle) + middle + shift`, in shares of
+    the sides, where width concerns the first coordinate alone."""
 
     shift: Float[Tensor, "batch frames layers 2"]
-    scale: Float[Tensor, "batch frames layers"]
     middle: Float[Tensor, "batch layers 2"]
-    measured: Float[Tensor, "batch frames layers"]
+    forms: Forms
+    growth: Float[Tensor, "batch frames layers"]
     """Growth that the motion of cells amounts to since the keyframe, in sizes of the layer; 0 is none."""
+    rotation: Float[Tensor, "batch frames layers"]
+    """Rotation that it amounts to, in radians; less than the true one where motion is coarse."""
+    narrowing: Float[Tensor, "batch frames layers"]
+    """How much faster a layer grows across than down in each frame, in sizes; negative where it becomes narrower."""
 
 
 class MovedFrames(NamedTuple):
@@ -88,8 +124,8 @@ class MovedFrames(NamedTuple):
     """Share of a pixel that the keyframe does not show, 0 to 1."""
     masks: Float[Tensor, "batch layers height width"]
     """Share of each layer in each pixel of the keyframe."""
-    scale: Float[Tensor, "batch frames layers"]
-    """Size of each layer over that in the keyframe."""
+    forms: Forms
+    """Of the layers."""
     as_blocks: Float[Tensor, " batch"]
     """Probability that plain compensation comes clearly closer to the clip; its frames are plain from 0.5 on."""
 
@@ -128,6 +164,10 @@ class LearnedCompensation(nn.Module):
         self.growth = nn.Sequential(
             nn.Linear(_GROWTH_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), _starting_at_zero(nn.Linear(64, 1))
         )
+        # How far things are rotated in the last frame, and whether, from when and for how long they turn round.
+        turning = _starting_at_zero(nn.Linear(64, 4))
+        turning.bias.data[1] = -2
+        self.turning = nn.Sequential(nn.Linear(_TURNING_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), turning)
 
     def forward(
         self,
@@ -145,13 +185,8 @@ class LearnedCompensation(nn.Module):
         Raises:
             ShapeError: sides that are no multiples of 16, or fewer than two frames.
         """
-        batch, _, height, width = keyframes.shape
-        if height % (2 * _CELL) or width % (2 * _CELL) or motion.shape[2] < 2:
-            raise ShapeError(
-                f"got keyframes of {height} x {width} and {motion.shape[2]} frames, expected sides that are multiples "
-                f"of {2 * _CELL} and at least two frames"
-            )
-        sides = _on_cells(motion.float(), height // _CELL, width // _CELL)
+        batch = len(keyframes)
+        sides = _checked_sides(keyframes, motion)
         logits, behind, trust, pooled = self._read(keyframes, _told(sides))
         masks = logits.float().softmax(dim=1)
         if shown is None:
@@ -161,13 +196,31 @@ class LearnedCompensation(nn.Module):
         with torch.autocast(keyframes.device.type, enabled=False):
             keyframes = keyframes.float()
             weights = _weights(masks, trust.float())
-            paths = layer_paths(sides, weights, self._sizes(layer_paths(sides, weights), masks))
-            paths = Paths(paths.shift[pick], paths.scale[pick], paths.middle, paths.measured[pick])
-            layered, displacement, uncovered = _composed(keyframes, masks, behind.float(), paths, in_front)
+            paths = layer_paths(sides, weights, self._forms(layer_paths(sides, weights), masks))
+            shift, forms = paths.shift[pick], paths.forms.at(pick)
+            layered, displacement, uncovered = _composed(
+                keyframes, masks, behind.float(), shift, paths.middle, forms, in_front
+            )
             with torch.no_grad():
                 blocks = moved_in_blocks(keyframes, motion.float())[pick]
         frames = torch.where(as_blocks < 0.5, layered, blocks)  # a mean of both would show things twice
-        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, paths.scale, as_blocks.flatten())
+        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, forms, as_blocks.flatten())
+
+    def forms(
+        self,
+        keyframes: Float[Tensor, "batch 3 height width"],
+        motion: Float[Tensor, "batch 2 all_frames rows cols"],
+    ) -> Forms:
+        """How layers change in the course of clips, with gradients for what reads that alone; nothing is drawn.
+
+        Arguments and errors are those of `forward`.
+        """
+        with torch.no_grad():
+            sides = _checked_sides(keyframes, motion)
+            logits, _, trust, _ = self._read(keyframes, _told(sides))
+            masks = logits.float().softmax(dim=1)
+            still = layer_paths(sides, _weights(masks, trust.float()))
+        return self._forms(still, masks)
 
     @torch.no_grad()
     def compensate(
@@ -197,70 +250,103 @@ class LearnedCompensation(nn.Module):
         pooled = F.layer_norm(words.mean(1), words.shape[2:])
         return self.layers(full), self.behind(full), self.trust(eighth), pooled
 
-    def _sizes(self, still: Paths, masks: Tensor) -> Float[Tensor, "batch frames layers"]:
-        """Size of each layer in every frame, from the ways of layers that do not grow.
+    def _forms(self, still: Paths, masks: Tensor) -> Forms:
+        """Form of each layer in every frame, from the ways of layers that keep theirs.
 
-        The ground is as large as its motion says. A thing grows evenly, as much as is read of its way, of that of the
-        ground, and of its share of the image.
+        The ground is as large as its motion says. Things grow and rotate evenly, as much as is read of their ways.
         """
         last = still.shift.shape[1] - 1
-        measured, shift = (way[:, _told_frames(last + 1)] for way in (still.measured, still.shift))
-        of_ground = torch.cat([8 * shift[:, :, :1], 8 * measured[:, :, :1, None]], dim=3)  # (batch, frames, 1, 3)
+        at = _told_frames(last + 1)
+        growth, shift = still.growth[:, at], still.shift[:, at]
+        of_ground = torch.cat([8 * shift[:, :, :1], 8 * growth[:, :, :1, None]], dim=3)  # (batch, frames, 1, 3)
         way = 8 * (shift[:, :, 1:] - shift[:, :, :1])  # of things, seen from the ground
-        own = 4 * measured[:, :, 1:, None]
+        own = 4 * growth[:, :, 1:, None]
         told = torch.cat([own, own.abs(), way, way.norm(dim=3, keepdim=True), of_ground.expand(-1, -1, 2, -1)], dim=3)
         shares = 4 * masks.float().mean((2, 3))[:, 1:, None]
         at_last = self.growth(torch.cat([rearrange(told, "b t l d -> b l (t d)"), shares], dim=2))[..., 0]
         share = torch.arange(last + 1, device=at_last.device) / last
         things = (at_last[:, None] * share[:, None]).exp()
-        return torch.cat([1 + still.measured[:, :, :1], things], dim=2).clamp(*_SIZES)
+        scale = torch.cat([1 + still.growth[:, :, :1], things], dim=2).clamp(*_SIZES)
+
+        told = torch.cat([still.rotation[:, at, 1:, None], way], dim=3)
+        narrowing = rearrange(4 * still.narrowing[:, 1:, 1:], "b t l -> b l t")
+        narrowing = F.interpolate(narrowing, _NARROWING_STEPS, mode="linear", align_corners=True)
+        told = torch.cat([rearrange(told, "b t l d -> b l (t d)"), narrowing, shares], dim=2)
+        rotated, turns, start, length = self.turning(told).unbind(-1)  # (batch, things)
+        angle = F.pad(rotated[:, None] * share[:, None], (1, 0))
+        first = start.sigmoid()
+        after = (share[:, None] - first[:, None]) / ((1 - first) * length.sigmoid())[:, None].clamp(min=1 / last)
+        turned = F.pad((math.pi * after.clamp(0, 1)).cos(), (1, 0), value=1.0)
+        return Forms(scale, angle, turned, F.pad(turns, (1, 0), value=-1.0))
 
 
 def layer_paths(
     sides: Float[Tensor, "batch 2 frames rows cols"],
     weights: Float[Tensor, "batch layers cells"],
-    sizes: Float[Tensor, "batch frames layers"] | None = None,
+    forms: Forms | None = None,
 ) -> Paths:
-    """Shift of each layer in every frame, by least squares over its cells, and how much they move apart.
+    """Shift of each layer in every frame, by least squares over its cells, and how much they move apart and around.
 
     Args:
         sides: motion of each frame since the one before, in shares of the sides.
         weights: of the cells of each layer in the keyframe, row by row; they sum up to 1.
-        sizes: of each layer over that in the keyframe; by default 1.
+        forms: of each layer; by default those of the keyframe.
     """
     _, _, frames, rows, cols = sides.shape
     cells = _centres(rows, cols, sides)
     middle = torch.einsum("bln,nd->bld", weights, cells)
     apart = cells - middle[:, :, None]  # (batch, layers, cells, 2)
-    spread = torch.einsum("bln,blnd->bl", weights, apart.square()).clamp(min=_LEAST_SPREAD)
-    scales = spread.new_ones(len(spread), frames, spread.shape[1]) if sizes is None else sizes
-    shifts, measured = [torch.zeros_like(middle)], [torch.zeros_like(spread)]
+    spread = torch.einsum("bln,blnd->bld", weights, apart.square()).clamp(min=_LEAST_SPREAD / 2)
+    forms = forms or _unchanged(len(middle), frames, middle.shape[1], sides)
     step = torch.zeros_like(middle)
+    shifts, growths, rotations, narrowings = [step], [step[..., 0]], [step[..., 0]], [step[..., 0]]
     for t in range(1, frames):
-        place = apart * scales[:, t - 1, :, None, None] + (middle + shifts[-1])[:, :, None]
+        place = _formed(apart, forms, t - 1) + (middle + shifts[-1])[:, :, None]
         found = torch.zeros_like(place)
         for _ in range(2):  # motion stands where a layer comes to, of which the last step is a first guess
             found = _at(sides[:, :, t], (place + step[:, :, None]).flatten(1, 2)).unflatten(1, place.shape[1:3])
             step = torch.einsum("bln,blnd->bld", weights, found)
-        growth = torch.einsum("bln,blnd,blnd->bl", weights, found - step[:, :, None], apart) / spread
+        own = found - step[:, :, None]
+        outwards = torch.einsum("bln,blnd,blnd->bld", weights, own, apart)
+        around = torch.einsum("bln,bln->bl", weights, apart[..., 0] * own[..., 1] - apart[..., 1] * own[..., 0])
+        across, down = (outwards / spread).unbind(-1)
         shifts.append(shifts[-1] + step)
-        measured.append(measured[-1] + growth)
-    return Paths(torch.stack(shifts, dim=1), scales, middle, torch.stack(measured, dim=1))
+        growths.append(growths[-1] + outwards.sum(-1) / spread.sum(-1))
+        rotations.append(rotations[-1] + around / spread.sum(-1))
+        narrowings.append(across - down)
+    shift, growth, rotation, narrowing = (
+        torch.stack(steps, dim=1) for steps in (shifts, growths, rotations, narrowings)
+    )
+    return Paths(shift, middle, forms, growth, rotation, narrowing)
+
+
+def _unchanged(batch: int, frames: int, layers: int, like: Tensor) -> Forms:
+    """Forms of layers that stay as they are in the keyframe."""
+    same = like.new_ones(batch, frames, layers)
+    return Forms(same, torch.zeros_like(same), same, like.new_full((batch, layers), -1.0))
+
+
+def _formed(apart: Float[Tensor, "batch layers n 2"], forms: Forms, frame: int) -> Float[Tensor, "batch layers n 2"]:
+    """Places from the middle of layers in the keyframe, as they are in a frame."""
+    scale, angle, width = (form[:, frame, :, None] for form in (forms.scale, forms.angle, forms.width))
+    x, y = apart.unbind(-1)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([scale * width * (cos * x - sin * y), scale * (sin * x + cos * y)], dim=-1)
 
 
 def _composed(
-    keyframes: Tensor, masks: Tensor, behind: Tensor, paths: Paths, in_front: Tensor
+    keyframes: Tensor, masks: Tensor, behind: Tensor, shift: Tensor, middle: Tensor, forms: Forms, in_front: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Frames of layers, the displacement of what they show, and the share of it that the keyframe hides."""
     on_ground = masks[:, :1]
     continuation = continued(keyframes, on_ground.clamp(min=1e-3) ** 4)
     ground = on_ground * keyframes + (1 - on_ground) * (continuation + behind)
     # Of each layer colours, what was hidden, and displacement: (batch, frames, 6, height, width).
-    source, displacement = _sources(paths, 0, keyframes)
+    source, displacement = _sources(shift, middle, forms, 0, keyframes)
     under = torch.cat([_carried(torch.cat([ground, 1 - on_ground], dim=1), source, "border"), displacement], dim=2)
     things = []
     for number in range(1, LAYERS):
-        source, displacement = _sources(paths, number, keyframes)
+        source, displacement = _sources(shift, middle, forms, number, keyframes)
         share = masks[:, number : number + 1]
         colours, share = _carried(torch.cat([share * keyframes, share], dim=1), source, "zeros").split([3, 1], dim=2)
         things.append((torch.cat([colours, torch.zeros_like(share), share * displacement], dim=2), share))
@@ -270,13 +356,16 @@ def _composed(
     return colours, displacement, hidden
 
 
-def _sources(paths: Paths, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def _sources(shift: Tensor, middle: Tensor, forms: Forms, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Places in the keyframe that each pixel of a layer comes from, (..., x or y), and its displacement since then."""
     height, width = like.shape[2:]
-    shift, scale = paths.shift[:, :, layer, None, None], paths.scale[:, :, layer, None, None, None]
-    middle = paths.middle[:, None, layer, None, None]
     place = _centres(height, width, like).reshape(height, width, 2)
-    source = (place - middle - shift) / scale + middle  # (batch, frames, height, width, 2)
+    from_middle = place - middle[:, None, layer, None, None] - shift[:, :, layer, None, None]
+    scale, angle, across = (form[:, :, layer, None, None] for form in (forms.scale, forms.angle, forms.width))
+    x, y = (from_middle / scale[..., None]).unbind(-1)  # (batch, frames, height, width)
+    x = x / torch.where(across < 0, -1, 1) / across.abs().clamp(min=_LEAST_WIDTH)
+    cos, sin = angle.cos(), angle.sin()
+    source = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1) + middle[:, None, layer, None, None]
     return source, rearrange(place - source, "b t h w d -> b t d h w")
 
 
@@ -320,6 +409,17 @@ def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "ba
 def _told_frames(frames: int) -> list[int]:
     """Numbers of the frames that the network is told of."""
     return [max(1, round(share * (frames - 1))) for share in _TOLD_AT]
+
+
+def _checked_sides(keyframes: Tensor, motion: Tensor) -> Float[Tensor, "batch 2 frames rows cols"]:
+    """Motion in shares of the sides, on the cells of keyframes."""
+    height, width = keyframes.shape[2:]
+    if height % (2 * _CELL) or width % (2 * _CELL) or motion.shape[2] < 2:
+        raise ShapeError(
+            f"got keyframes of {height} x {width} and {motion.shape[2]} frames, expected sides that are multiples "
+            f"of {2 * _CELL} and at least two frames"
+        )
+    return _on_cells(motion.float(), height // _CELL, width // _CELL)
 
 
 def _on_cells(motion: Tensor, rows: int, cols: int) -> Float[Tensor, "batch 2 frames rows cols"]:

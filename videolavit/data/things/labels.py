@@ -68,19 +68,30 @@ def layers_of_patches(source: Mapping[str, Any], clip: int) -> Int8[np.ndarray, 
     return cells.reshape(SIZE // PATCH, SIZE // PATCH)
 
 
-def sizes_of_layers(source: Mapping[str, Any], clip: int) -> Float32[np.ndarray, "3 frames"]:
-    """Size of each layer in the frames of a clip over that in its keyframe; NaN of a thing that is not there.
+def forms_of_layers(source: Mapping[str, Any], clip: int) -> Float32[np.ndarray, "3 3 frames"]:
+    """Size, angle and width of each layer in the frames of a clip, against those in its keyframe.
+
+    Sizes and widths are shares of what they were, widths growth apart and negative for what is seen from its other
+    side; angles are in radians, clockwise. NaN where there is no such thing, and for the width of one that turns its
+    other side in one frame.
 
     Arguments are those of `layers_of_patches`.
     """
-    scene = scene_from_json(source["scene"])
-    of_things = [path.side for path in scene.paths()]
-    sides = [scene.zoom(), *(of_things[number] for number in _from_left(source, clip))]
-    sizes = np.full((3, FRAMES_PER_CLIP), np.nan, np.float32)
-    for own, side in zip(sizes, sides, strict=False):  # where there is one thing the last row stays empty
-        part = side[clip * FRAMES_PER_CLIP :][:FRAMES_PER_CLIP]
-        own[:] = part / part[0]
-    return sizes
+    scene, part = scene_from_json(source["scene"]), slice(clip * FRAMES_PER_CLIP, (clip + 1) * FRAMES_PER_CLIP)
+    zoom = scene.zoom()[part]
+    forms = np.full((3, 3, FRAMES_PER_CLIP), np.nan, np.float32)
+    forms[0] = zoom / zoom[0], np.zeros_like(zoom), np.ones_like(zoom)
+    paths = scene.paths()
+    for own, number in zip(forms[1:], _from_left(source, clip), strict=False):  # of one thing the last stays empty
+        path, actor = paths[number], scene.actors[number]
+        side, angle, facing = path.side[part], path.angle[part], path.facing[part]
+        own[0] = side / side[0]
+        own[1] = -np.radians(angle - angle[0])
+        if actor.thing.facing == "front":
+            own[2] = 1
+        elif actor.events[clip].motion == "turns round" or (facing == facing[0]).all():
+            own[2] = facing * np.sign(facing[0])
+    return forms
 
 
 def _from_left(source: Mapping[str, Any], clip: int) -> list[int]:

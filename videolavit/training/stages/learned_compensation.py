@@ -24,7 +24,7 @@ from videolavit.data.prepared_clips import ClipFrames, ClipSample
 from videolavit.data.things.prepare import PATCH
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
-from videolavit.tiny.learned_compensation import LAYERS, LearnedCompensation, LearnedCompensationConfig
+from videolavit.tiny.learned_compensation import LAYERS, Forms, LearnedCompensation, LearnedCompensationConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples
 from videolavit.training.shard_folders import FolderSamples, ReadsShards
@@ -64,6 +64,10 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
     """Of layers that patches are known to show."""
     sizes_weight: float = 5.0
     """Of the sizes of layers, where they are known: a little too large is hardly seen in pixels."""
+    turning_weight: float = 1.0
+    """Of the angles of layers, and of which of them turn round, where that is known."""
+    forms_alone: bool = False
+    """Learn only how layers grow, rotate and turn round, of a network whose layers are trained: nothing is drawn."""
     blocks_weight: float = 0.1
     """Of the decision between layers and blocks."""
     training: TrainingOptions = field(
@@ -95,7 +99,7 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
             "frames": torch.from_numpy(np.stack([sample.frames for sample in samples])),
             "motion": torch.from_numpy(np.stack([sample.motion.for_tokenizer(*grid) for sample in samples])),
             "layers": torch.from_numpy(np.stack([_layers(sample) for sample in samples])),
-            "sizes": torch.from_numpy(np.stack([_sizes(sample) for sample in samples])),
+            "forms": torch.from_numpy(np.stack([_forms(sample) for sample in samples])),
         }
 
     def visualize(self, module: LearnedCompensationTraining) -> dict[str, np.ndarray]:
@@ -125,14 +129,23 @@ class LearnedCompensationTraining(nn.Module):
     ) -> None:
         super().__init__()
         self.stage, self.network, self.tokenizer = stage, network, tokenizer
+        if stage.forms_alone:
+            network.requires_grad_(False)
+            network.growth.requires_grad_(True)
+            network.turning.requires_grad_(True)
         if tokenizer is not None:
             tokenizer.requires_grad_(False)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, error of layers
-        (nats) and squared of the logarithm of their sizes, share of clips that are taken for blocks and of those that
-        blocks suit, PSNR in dB."""
+        (nats), squared of the logarithm of their sizes and of their angles (radians), error of which of them turn round
+        (nats) and how, share of clips that are taken for blocks and of those that blocks suit, PSNR in dB."""
         keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
+        if self.stage.forms_alone:
+            every = torch.arange(1, batch["frames"].shape[1], device=keyframes.device).expand(len(keyframes), -1)
+            forms = self.network.forms(keyframes, motion)
+            errors = _errors_of_forms(forms.at((torch.arange(len(every))[:, None], every)), batch["forms"], every)
+            return {"loss": self._of_forms(errors), **{name: error.detach() for name, error in errors.items()}}
         batch_size, num_frames = batch["frames"].shape[:2]
         shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
         shown = shown.to(keyframes.device)
@@ -147,8 +160,8 @@ class LearnedCompensationTraining(nn.Module):
         of_layers = of_layers + _differences(made.layered - frames)
         patches = _error_of_layers(made.masks, batch["layers"])
         loss = (of_layers * (1 - _LESS_WEIGHT * suits_blocks)).mean() + self.stage.layers_weight * patches
-        sizes = _error_of_sizes(made.scale, batch["sizes"], shown)
-        loss = loss + self.stage.sizes_weight * sizes
+        errors = _errors_of_forms(made.forms, batch["forms"], shown)
+        loss = loss + self._of_forms(errors)
         loss = loss + self.stage.blocks_weight * F.binary_cross_entropy(made.as_blocks, suits_blocks)
         error, is_changed = (made.frames - frames).abs(), (changed > _CHANGED).float()
         total = 3 * is_changed.sum().clamp(min=1)
@@ -157,11 +170,15 @@ class LearnedCompensationTraining(nn.Module):
             "error_of_change": (error.detach() * is_changed).sum() / total,
             "error_of_still": ((frames - keyframes[:, None]).abs() * is_changed).sum() / total,
             "error_of_layers": patches.detach(),
-            "error_of_sizes": sizes.detach(),
+            **{name: error.detach() for name, error in errors.items()},
             "as_blocks": made.as_blocks.detach().mean(),
             "suits_blocks": suits_blocks.mean(),
             "psnr": 10 * torch.log10(4 / error.detach().square().mean()),
         }
+
+    def _of_forms(self, errors: dict[str, Tensor]) -> Tensor:
+        turning = errors["error_of_angles"] + errors["error_of_turning"]
+        return self.stage.sizes_weight * errors["error_of_sizes"] + self.stage.turning_weight * turning
 
     @torch.no_grad()
     def motion_of(self, batch: dict[str, Tensor]) -> Tensor:
@@ -182,22 +199,35 @@ def _layers(sample: ClipSample) -> np.ndarray:
     return np.full((height // PATCH, width // PATCH), -1, np.int8)
 
 
-def _sizes(sample: ClipSample) -> np.ndarray:
-    """Sizes of a sample's layers, NaN where they are unknown."""
-    if sample.sizes is not None:
-        return sample.sizes
-    return np.full((LAYERS, len(sample.frames)), np.nan, np.float32)
+def _forms(sample: ClipSample) -> np.ndarray:
+    """Forms of a sample's layers, NaN where they are unknown."""
+    if sample.forms is not None:
+        return sample.forms
+    return np.full((LAYERS, 3, len(sample.frames)), np.nan, np.float32)
 
 
-def _error_of_sizes(scale: Tensor, sizes: Tensor, shown: Tensor) -> Tensor:
-    """Squared error of the logarithm of known sizes in the frames that are shown.
+def _errors_of_forms(forms: Forms, told: Tensor, shown: Tensor) -> dict[str, Tensor]:
+    """Errors of the known forms of layers in the frames that are shown.
 
-    Most things stay as large as they are, and the absolute error would take all for such.
+    Sizes and angles are held to the truth by their squared error: most things stay as they are, and the absolute error
+    would take all for such. Which things turn round is a matter of yes and no; how they do counts for those that do.
     """
-    told = sizes.gather(2, shown[:, None].expand(-1, sizes.shape[1], -1)).transpose(1, 2)  # (batch, frames, layers)
-    known = told.isfinite()
-    errors = (scale.log() - torch.where(known, told, 1.0).log()).square() * known
-    return errors.sum() / known.sum().clamp(min=1)
+    places = shown[:, None, None].expand(-1, *told.shape[1:3], -1)
+    size, angle, width = (part.transpose(1, 2) for part in told.gather(3, places).unbind(2))  # (batch, frames, layers)
+    known = told[:, :, 2].isfinite().all(2)  # (batch, layers)
+    turn, things = (told[:, :, 2] < 0).any(2) & known, known & (torch.arange(LAYERS, device=known.device) > 0)
+    unsure = F.binary_cross_entropy_with_logits(forms.turns, turn.float(), reduction="none")
+    return {
+        "error_of_sizes": _mean_square(forms.scale.log() - size.log(), size.isfinite()),
+        "error_of_angles": _mean_square(forms.angle - angle, angle.isfinite()),
+        "error_of_turning": (unsure * things).sum() / things.sum().clamp(min=1)
+        + _mean_square(forms.turned - width, turn[:, None].expand_as(width)),
+    }
+
+
+def _mean_square(error: Tensor, counts: Tensor) -> Tensor:
+    """Mean of squares where they count; the others may be NaN."""
+    return torch.where(counts, error, 0.0).square().sum() / counts.sum().clamp(min=1)
 
 
 def _error_of_layers(masks: Tensor, layers: Tensor) -> Tensor:
