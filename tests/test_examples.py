@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from movies import write_movie
 from PIL import Image
+from scripts import load_script
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -48,14 +48,14 @@ def test_demo_draws_answers_reconstructs_and_says_where_to_look(tmp_path):
 
 
 def test_the_demo_can_be_run_again():
-    commands = [command for _, command in load_example("demo").steps("clip.mp4")]
+    commands = [command for _, command in load_script("examples/demo.py").steps("clip.mp4")]
     writing = [command for command in commands if "-o" in command and command[0] != "decompose"]  # it knows its folder
     assert [command[0] for command in writing] == ["video"] * 4 + ["tokenize", "reconstruct", "reconstruct"]
     assert all("-f" in command for command in writing)
 
 
 def test_the_demo_stops_at_the_first_step_that_fails(tmp_path, monkeypatch, capsys):
-    demo = load_example("demo")
+    demo = load_script("examples/demo.py")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEMO_VIDEO", "missing.mp4")
     monkeypatch.setattr(demo, "steps", lambda video: [("One", ["info", video]), ("Two", ["info", video])])
@@ -80,20 +80,12 @@ def test_the_images_of_the_readme_can_be_drawn_again(tmp_path):
 
 
 def test_dropped_patches_are_dark_and_kept_ones_are_not():
-    images = load_example("images")
+    images = load_script("examples/images.py")
     white = np.full((128, 128, 3), 255, np.uint8)
     keep = np.zeros(64, bool)
     keep[[0, 63]] = True
     shown = images.kept_patches(white, keep, [7, 8]).reshape(8, 48, 8, 48, 3).mean((1, 3, 4))
     assert (shown.reshape(-1) > 150).tolist() == keep.tolist()
-
-
-def load_example(name: str):
-    specification = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
-    return module
 
 
 def test_make_hands_over_a_name_with_a_dollar_as_it_is(tmp_path):

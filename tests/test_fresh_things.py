@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 from things_images import draw_sources
 
 from videolavit.data.tokens import TokenReader
@@ -16,16 +15,10 @@ from videolavit.training.language_data import LanguageSamples, Shares
 from videolavit.training.presets import THINGS
 from videolavit.training.stages.keyframe_codes import NO_CODE
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "fresh_things.py"
-
 
 @pytest.fixture(scope="module")
 def recipe():
-    specification = importlib.util.spec_from_file_location("recipes_fresh_things", RECIPE)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["recipes_fresh_things"] = module
-    specification.loader.exec_module(module)
-    return module
+    return load_script("recipes/fresh_things.py")
 
 
 @pytest.fixture(scope="module")

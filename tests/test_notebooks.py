@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import json
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from scripts import load_script
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -18,10 +18,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 @pytest.fixture(scope="module")
 def execute():
-    specification = importlib.util.spec_from_file_location("execute_notebooks", FOLDER / "execute.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("notebooks/execute.py")
 
 
 def cells(notebook: dict) -> list[dict]:

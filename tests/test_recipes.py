@@ -1,13 +1,13 @@
 """The recipes hold together; a quick run of the whole takes minutes."""
 
 import importlib
-import importlib.util
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 from videolavit import cli
 from videolavit.commands import train
@@ -20,10 +20,7 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "tiny.py"
 @pytest.fixture(scope="module")
 def tiny():
     sys.path.insert(0, str(RECIPE.parent))  # as if it was started by its name
-    specification = importlib.util.spec_from_file_location("recipes_tiny", RECIPE)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["recipes_tiny"] = module
-    specification.loader.exec_module(module)
+    module = load_script("recipes/tiny.py")
     sys.path.remove(str(RECIPE.parent))
     return module
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 
 import pytest
 from pages import PROJECT
+from scripts import load_script
 
 pytest.importorskip("mkdocs")  # the extra `docs`; `make docs` installs it
 
 
 @pytest.fixture(scope="module")
 def hooks():
-    specification = importlib.util.spec_from_file_location("site_hooks", PROJECT / "docs" / "site_hooks.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("docs/site_hooks.py")
 
 
 def test_links_lead_to_where_the_site_has_what_they_name(hooks):

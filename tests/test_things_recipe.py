@@ -1,24 +1,17 @@
 """The recipe of the world of things holds together: its commands exist, and each result comes before it is needed."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+from scripts import load_script
 
 from videolavit.commands import train
 from videolavit.training.presets import THINGS, THINGS_SETTINGS, TINY
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "things.py"
-
 
 @pytest.fixture(scope="module")
 def things():
-    specification = importlib.util.spec_from_file_location("recipes_things", RECIPE)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["recipes_things"] = module
-    specification.loader.exec_module(module)
-    return module
+    return load_script("recipes/things.py")
 
 
 def test_every_trained_step_is_a_stage_with_options_that_exist(things):

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "page.py"
+from scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> Any:
-    specification = importlib.util.spec_from_file_location("page_benchmark", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/page.py")
 
 
 class Slow:
