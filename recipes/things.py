@@ -96,13 +96,16 @@ def steps(recipe: Recipe) -> list[Step]:
     one_step = ["--start-from", str(export("keyframe_detokenizer")), "--whole-decoder", "--pure-noise", "0.85"]
     one_step += ["--distance-weight", "0.2", "--pixel-weight", "1", "--feature-weight", "3"]
     one_step += ["--training.batch-size", "16", "--training.steps", "4000"]
+    # Few things rotate or turn round: what tells that learns by itself, from more clips than are drawn meanwhile.
+    turning = ["--from-model", str(export("learned_compensation")), "--turning-alone", "--training.batch-size", "16"]
+    turning += ["--training.steps", "650", "--training.learning-rate", "3e-3", "--training.ema-decay", "0.98"]
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
     tokenize += ["--visual-tokenizer", codes, "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
     parts = {"autoencoder": "autoencoder", "motion_tokenizer": "motion_tokenizer", "keyframe_detokenizer": "one_step"}
     assemble = ["assemble", "-o", str(folder / "model"), "--preset", "things", "--dtype", "float16"]
     assemble += ["--language-model", str(export("instruction_tuning")), "--visual-tokenizer", codes]
-    assemble += ["--video-compensation", str(export("learned_compensation"))]
+    assemble += ["--video-compensation", str(export("turning"))]
     for part, step in parts.items():
         assemble += [f"--{part.replace('_', '-')}", str(export(step))]
     things = ["--sources", str(sources), "--things", str(recipe.things), "--first-seed", str(TRAIN_SEEDS)]
@@ -115,6 +118,7 @@ def steps(recipe: Recipe) -> list[Step]:
         train("autoencoder"),
         train("motion_tokenizer"),
         train("learned_compensation", "--motion-tokenizer", str(motion), fresh=True),
+        train("learned_compensation", "--motion-tokenizer", str(motion), *turning, name="turning", fresh=True),
         train("vision_encoder"),
         train("visual_tokenizer", "--encoder", str(export("vision_encoder")), fresh=True),
         latents(features, first_codes, "--with-features"),

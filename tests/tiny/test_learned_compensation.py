@@ -112,13 +112,14 @@ def test_a_thing_grows_evenly_and_the_ground_as_its_motion_says():
 
 
 def test_a_layer_is_drawn_where_its_form_brings_it():
-    """Each pixel of a frame comes from the place in the keyframe that moves, grows, rotates and turns round to there."""
+    """Each pixel comes from the place in the keyframe that moves, grows, rotates and turns round to there."""
     frames, middle, shift = 4, torch.tensor([[[0.4, 0.6]]]), 0.1 * torch.randn(1, 4, 1, 2)
     forms = Forms(
         scale=torch.tensor([1, 1.2, 1.5, 0.7]).reshape(1, frames, 1),
-        angle=torch.tensor([0, 0.5, -2.0, 3.0]).reshape(1, frames, 1),
+        rotated=torch.tensor([0, 0.5, -2.0, 3.0]).reshape(1, frames, 1),
+        rotates=torch.full((1, 1), 3.0),
         turned=torch.tensor([1, 0.6, -0.4, -1.0]).reshape(1, frames, 1),
-        turns=torch.ones(1, 1),
+        turns=torch.full((1, 1), 3.0),
     )
     source, displacement = _sources(shift, middle, forms, 0, torch.zeros(1, 3, 16, 24))
     pixels = _centres(16, 24, middle).reshape(16, 24, 2)
@@ -127,8 +128,9 @@ def test_a_layer_is_drawn_where_its_form_brings_it():
         there = _formed(apart, forms, t)[0, 0] + middle[0, 0] + shift[0, t, 0]
         assert torch.allclose(there.reshape(16, 24, 2), pixels, atol=1e-5)
         assert torch.allclose(displacement[0, t].permute(1, 2, 0), pixels - source[0, t], atol=1e-6)
-    still = forms._replace(turns=-torch.ones(1, 1))
-    assert torch.equal(still.width, torch.ones(1, frames, 1)), "what does not turn round keeps its width"
+    still = forms._replace(turns=torch.full((1, 1), 0.5), rotates=torch.full((1, 1), 0.5))
+    assert torch.equal(still.width, torch.ones(1, frames, 1)), "what hardly seems to turn round keeps its width"
+    assert torch.equal(still.angle, torch.zeros(1, frames, 1))
 
 
 def test_a_layer_that_is_rotated_and_one_that_becomes_narrower_are_told_apart():
@@ -149,8 +151,8 @@ def test_forms_are_those_of_the_frames_and_learn_alone():
     torch.nn.init.normal_(network.turning[-1].weight)
     forms = network.forms(keyframe, motion)
     for told, shown in zip(forms, network(keyframe, motion).forms, strict=True):
-        assert torch.equal(told, shown)
-    (forms.angle.sum() + forms.turned.sum() + forms.turns.sum() + forms.scale.sum()).backward()
+        assert torch.allclose(told, shown, atol=1e-6)
+    sum(form.sum() for form in forms).backward()
     learnt = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is not None}
     assert learnt == {"growth", "turning"}
     with pytest.raises(ShapeError, match="multiples of 16"):

@@ -48,6 +48,9 @@ _NARROWING_STEPS = 23
 resampled."""
 _TURNING_TOLD = _NARROWING_STEPS + 3 * len(_TOLD_AT) + 1
 """Numbers that the turning of a thing is read of: those, three for each told frame, and its share of the image."""
+_SURE_ROTATES, _SURE_TURNS = 2.0, 1.0
+"""Logarithms of how much likelier than not it has to be that a thing rotates, or turns round: one that does so without
+being asked to is worse than one that does not."""
 _LEAST_WIDTH = 0.08
 """Width of a thing that is seen from its edge, over its own."""
 _SIZES = (0.3, 3.0)
@@ -76,8 +79,10 @@ class Forms(NamedTuple):
 
     scale: Float[Tensor, "batch frames layers"]
     """Size over that in the keyframe."""
-    angle: Float[Tensor, "batch frames layers"]
-    """Radians by which they are rotated, clockwise as y points down."""
+    rotated: Float[Tensor, "batch frames layers"]
+    """Radians by which those that rotate have done so, clockwise as y points down."""
+    rotates: Float[Tensor, "batch layers"]
+    """Logarithm of how much likelier each rotates than not."""
     turned: Float[Tensor, "batch frames layers"]
     """Width over that in the keyframe, growth apart, of those that turn round: negative when they are seen from their
     other side."""
@@ -85,13 +90,18 @@ class Forms(NamedTuple):
     """Logarithm of how much likelier each turns round than not."""
 
     @property
+    def angle(self) -> Float[Tensor, "batch frames layers"]:
+        """Radians by which layers are rotated."""
+        return torch.where(self.rotates[:, None] > _SURE_ROTATES, self.rotated, 0.0)
+
+    @property
     def width(self) -> Float[Tensor, "batch frames layers"]:
         """Width over that in the keyframe, growth apart."""
-        return torch.where(self.turns[:, None] > 0, self.turned, 1.0)
+        return torch.where(self.turns[:, None] > _SURE_TURNS, self.turned, 1.0)
 
     def at(self, pick: tuple[Tensor, Tensor]) -> Forms:
         """Those of some frames."""
-        return Forms(self.scale[pick], self.angle[pick], self.turned[pick], self.turns)
+        return self._replace(scale=self.scale[pick], rotated=self.rotated[pick], turned=self.turned[pick])
 
 
 class Paths(NamedTuple):
@@ -124,6 +134,8 @@ class MovedFrames(NamedTuple):
     """Share of a pixel that the keyframe does not show, 0 to 1."""
     masks: Float[Tensor, "batch layers height width"]
     """Share of each layer in each pixel of the keyframe."""
+    shift: Float[Tensor, "batch frames layers 2"]
+    """Of each layer since the keyframe, (x, y) in shares of the sides."""
     forms: Forms
     """Of the layers."""
     as_blocks: Float[Tensor, " batch"]
@@ -164,9 +176,9 @@ class LearnedCompensation(nn.Module):
         self.growth = nn.Sequential(
             nn.Linear(_GROWTH_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), _starting_at_zero(nn.Linear(64, 1))
         )
-        # How far things are rotated in the last frame, and whether, from when and for how long they turn round.
-        turning = _starting_at_zero(nn.Linear(64, 4))
-        turning.bias.data[1] = -2
+        # How far things are rotated in the last frame, from when and for how long they turn round; whether they do.
+        turning = _starting_at_zero(nn.Linear(64, 5))
+        turning.bias.data[3:] = -2
         self.turning = nn.Sequential(nn.Linear(_TURNING_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), turning)
 
     def forward(
@@ -204,7 +216,7 @@ class LearnedCompensation(nn.Module):
             with torch.no_grad():
                 blocks = moved_in_blocks(keyframes, motion.float())[pick]
         frames = torch.where(as_blocks < 0.5, layered, blocks)  # a mean of both would show things twice
-        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, forms, as_blocks.flatten())
+        return MovedFrames(frames, layered, blocks, displacement, uncovered, masks, shift, forms, as_blocks.flatten())
 
     def forms(
         self,
@@ -269,15 +281,15 @@ class LearnedCompensation(nn.Module):
         scale = torch.cat([1 + still.growth[:, :, :1], things], dim=2).clamp(*_SIZES)
 
         told = torch.cat([still.rotation[:, at, 1:, None], way], dim=3)
-        narrowing = rearrange(4 * still.narrowing[:, 1:, 1:], "b t l -> b l t")
+        narrowing = rearrange(12 * still.narrowing[:, 1:, 1:], "b t l -> b l t")
         narrowing = F.interpolate(narrowing, _NARROWING_STEPS, mode="linear", align_corners=True)
         told = torch.cat([rearrange(told, "b t l d -> b l (t d)"), narrowing, shares], dim=2)
-        rotated, turns, start, length = self.turning(told).unbind(-1)  # (batch, things)
-        angle = F.pad(rotated[:, None] * share[:, None], (1, 0))
+        at_last, start, length, rotates, turns = self.turning(told).unbind(-1)  # (batch, things)
+        rotated = F.pad(at_last[:, None] * share[:, None], (1, 0))
         first = start.sigmoid()
         after = (share[:, None] - first[:, None]) / ((1 - first) * length.sigmoid())[:, None].clamp(min=1 / last)
         turned = F.pad((math.pi * after.clamp(0, 1)).cos(), (1, 0), value=1.0)
-        return Forms(scale, angle, turned, F.pad(turns, (1, 0), value=-1.0))
+        return Forms(scale, rotated, F.pad(rotates, (1, 0), value=-1.0), turned, F.pad(turns, (1, 0), value=-1.0))
 
 
 def layer_paths(
@@ -323,7 +335,8 @@ def layer_paths(
 def _unchanged(batch: int, frames: int, layers: int, like: Tensor) -> Forms:
     """Forms of layers that stay as they are in the keyframe."""
     same = like.new_ones(batch, frames, layers)
-    return Forms(same, torch.zeros_like(same), same, like.new_full((batch, layers), -1.0))
+    never = like.new_full((batch, layers), -1.0)
+    return Forms(same, torch.zeros_like(same), never, same, never)
 
 
 def _formed(apart: Float[Tensor, "batch layers n 2"], forms: Forms, frame: int) -> Float[Tensor, "batch layers n 2"]:

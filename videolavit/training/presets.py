@@ -261,7 +261,7 @@ are trained on at once."""
 _THINGS_SAMPLING = replace(
     _TINY_SAMPLING,
     keyframe=SamplingOptions(temperature=0.25, guidance=2.0),
-    motion=SamplingOptions(temperature=0.3, guidance=2.0),
+    motion=SamplingOptions(temperature=0.1, guidance=2.0),
 )
 
 THINGS_SETTINGS = replace(

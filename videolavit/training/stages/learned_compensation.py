@@ -37,6 +37,10 @@ _CHANGED = 0.1
 """Difference of a pixel from the keyframe, in values of -1 to 1, from which on it counts as changed."""
 _CLEARLY = 0.6
 """Share of the error of layers that blocks have to be below: things tear in blocks, which the error hardly tells."""
+_ROTATES = 0.3
+"""Radians from which on a thing counts as one that rotates."""
+_FEW = 3.0
+"""Weight of things that rotate or turn round in the choice whether they do: one in twelve does."""
 _LESS_WEIGHT = 0.75
 """Loss of weight of the layers of a clip that blocks suit: they are not shown."""
 
@@ -66,8 +70,8 @@ class LearnedCompensationStage(ReadsShards, Stage["LearnedCompensationTraining"]
     """Of the sizes of layers, where they are known: a little too large is hardly seen in pixels."""
     turning_weight: float = 1.0
     """Of the angles of layers, and of which of them turn round, where that is known."""
-    forms_alone: bool = False
-    """Learn only how layers grow, rotate and turn round, of a network whose layers are trained: nothing is drawn."""
+    turning_alone: bool = False
+    """Learn only how layers rotate and turn round, of a network whose layers are trained: nothing is drawn."""
     blocks_weight: float = 0.1
     """Of the decision between layers and blocks."""
     training: TrainingOptions = field(
@@ -129,23 +133,23 @@ class LearnedCompensationTraining(nn.Module):
     ) -> None:
         super().__init__()
         self.stage, self.network, self.tokenizer = stage, network, tokenizer
-        if stage.forms_alone:
+        if stage.turning_alone:
             network.requires_grad_(False)
-            network.growth.requires_grad_(True)
             network.turning.requires_grad_(True)
         if tokenizer is not None:
             tokenizer.requires_grad_(False)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, absolute error of what changes, the same of a keyframe that stands still, error of layers
-        (nats), squared of the logarithm of their sizes and of their angles (radians), error of which of them turn round
-        (nats) and how, share of clips that are taken for blocks and of those that blocks suit, PSNR in dB."""
+        (nats), squared of the logarithm of their sizes, error of which of them rotate (nats) and how far (radians), of
+        which turn round and how, share of clips that are taken for blocks and of those that blocks suit, PSNR in dB."""
         keyframes, motion = signed_images(batch["keyframes"], batch["keyframes"].device), self.motion_of(batch)
-        if self.stage.forms_alone:
+        if self.stage.turning_alone:
             every = torch.arange(1, batch["frames"].shape[1], device=keyframes.device).expand(len(keyframes), -1)
             forms = self.network.forms(keyframes, motion)
             errors = _errors_of_forms(forms.at((torch.arange(len(every))[:, None], every)), batch["forms"], every)
-            return {"loss": self._of_forms(errors), **{name: error.detach() for name, error in errors.items()}}
+            loss = errors["error_of_angles"] + errors["error_of_turning"]
+            return {"loss": loss, **{name: error.detach() for name, error in errors.items()}}
         batch_size, num_frames = batch["frames"].shape[:2]
         shown = torch.rand(batch_size, num_frames - 1).argsort(1)[:, : self.stage.frames_per_clip] + 1
         shown = shown.to(keyframes.device)
@@ -161,7 +165,8 @@ class LearnedCompensationTraining(nn.Module):
         patches = _error_of_layers(made.masks, batch["layers"])
         loss = (of_layers * (1 - _LESS_WEIGHT * suits_blocks)).mean() + self.stage.layers_weight * patches
         errors = _errors_of_forms(made.forms, batch["forms"], shown)
-        loss = loss + self._of_forms(errors)
+        loss = loss + self.stage.sizes_weight * errors["error_of_sizes"]
+        loss = loss + self.stage.turning_weight * (errors["error_of_angles"] + errors["error_of_turning"])
         loss = loss + self.stage.blocks_weight * F.binary_cross_entropy(made.as_blocks, suits_blocks)
         error, is_changed = (made.frames - frames).abs(), (changed > _CHANGED).float()
         total = 3 * is_changed.sum().clamp(min=1)
@@ -175,10 +180,6 @@ class LearnedCompensationTraining(nn.Module):
             "suits_blocks": suits_blocks.mean(),
             "psnr": 10 * torch.log10(4 / error.detach().square().mean()),
         }
-
-    def _of_forms(self, errors: dict[str, Tensor]) -> Tensor:
-        turning = errors["error_of_angles"] + errors["error_of_turning"]
-        return self.stage.sizes_weight * errors["error_of_sizes"] + self.stage.turning_weight * turning
 
     @torch.no_grad()
     def motion_of(self, batch: dict[str, Tensor]) -> Tensor:
@@ -209,20 +210,29 @@ def _forms(sample: ClipSample) -> np.ndarray:
 def _errors_of_forms(forms: Forms, told: Tensor, shown: Tensor) -> dict[str, Tensor]:
     """Errors of the known forms of layers in the frames that are shown.
 
-    Sizes and angles are held to the truth by their squared error: most things stay as they are, and the absolute error
-    would take all for such. Which things turn round is a matter of yes and no; how they do counts for those that do.
+    Sizes are held to the truth by the squared error of their logarithm: most things stay as they are, and the absolute
+    error would take all for such. Which things rotate and turn round is a matter of yes and no; how they do counts for
+    those that do.
     """
     places = shown[:, None, None].expand(-1, *told.shape[1:3], -1)
     size, angle, width = (part.transpose(1, 2) for part in told.gather(3, places).unbind(2))  # (batch, frames, layers)
-    known = told[:, :, 2].isfinite().all(2)  # (batch, layers)
-    turn, things = (told[:, :, 2] < 0).any(2) & known, known & (torch.arange(LAYERS, device=known.device) > 0)
-    unsure = F.binary_cross_entropy_with_logits(forms.turns, turn.float(), reduction="none")
+    of_all_frames = told[:, :, 1], told[:, :, 2]
+    rotates, turns = of_all_frames[0].abs().amax(2) > _ROTATES, of_all_frames[1].amin(2) < 0  # (batch, layers)
+    unsure = [
+        _error_of_choice(score[:, 1:], does[:, 1:], part[:, 1:].isfinite().all(2))  # the ground never does
+        for score, does, part in zip((forms.rotates, forms.turns), (rotates, turns), of_all_frames, strict=True)
+    ]
     return {
         "error_of_sizes": _mean_square(forms.scale.log() - size.log(), size.isfinite()),
-        "error_of_angles": _mean_square(forms.angle - angle, angle.isfinite()),
-        "error_of_turning": (unsure * things).sum() / things.sum().clamp(min=1)
-        + _mean_square(forms.turned - width, turn[:, None].expand_as(width)),
+        "error_of_angles": unsure[0] + _mean_square(forms.rotated - angle, rotates[:, None].expand_as(angle)),
+        "error_of_turning": unsure[1] + _mean_square(forms.turned - width, turns[:, None].expand_as(width)),
     }
+
+
+def _error_of_choice(score: Tensor, does: Tensor, known: Tensor) -> Tensor:
+    """Nats that choices of yes or no cost where they are known, for yes several times as many."""
+    nats = F.binary_cross_entropy_with_logits(score, does.float(), reduction="none") * torch.where(does, _FEW, 1.0)
+    return (nats * known).sum() / known.sum().clamp(min=1)
 
 
 def _mean_square(error: Tensor, counts: Tensor) -> Tensor:
