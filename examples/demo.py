@@ -21,7 +21,7 @@ from videolavit.cli import main as videolavit
 
 OUTPUT = Path("out/demo")
 THINGS = {
-    "butterfly": "a large butterfly flies to the right in a forest",
+    "sailboat": "a large sailboat glides to the right on the sea",
     "bus": "a large bus drives to the left on a square",
     "football": "a football bounces on a meadow",
 }

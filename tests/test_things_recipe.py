@@ -90,3 +90,13 @@ def test_a_finished_model_goes_into_the_package(things, tmp_path, monkeypatch):
         assert (tmp_path / "assets" / "things" / "older.safetensors").exists()
     assert things.main(recipe) == 0
     assert [path.name for path in (tmp_path / "assets" / "things").iterdir()] == ["config.json"]
+
+
+def test_what_turns_things_round_learns_behind_the_layers_and_is_the_model_s(things):
+    steps = {step.name: step for step in things.steps(things.Recipe(folder=Path("runs/x")))}
+    layers, turning = steps["learned_compensation"], steps["turning"]
+    assert turning.command[turning.command.index("--from-model") + 1] == str(layers.result)
+    assert train._stage(train.parse(turning.command[1:])).turning_alone
+    assert not train._stage(train.parse(layers.command[1:])).turning_alone
+    model = steps["model"].command
+    assert model[model.index("--video-compensation") + 1] == str(turning.result)

@@ -75,7 +75,7 @@ class LearnedCompensationConfig:
 
 
 class Forms(NamedTuple):
-    """How layers differ from what they are in the keyframe, in every frame."""
+    """Changes of layers since the keyframe, in every frame."""
 
     scale: Float[Tensor, "batch frames layers"]
     """Size over that in the keyframe."""
@@ -116,7 +116,7 @@ class Paths(NamedTuple):
     rotation: Float[Tensor, "batch frames layers"]
     """Rotation that it amounts to, in radians; less than the true one where motion is coarse."""
     narrowing: Float[Tensor, "batch frames layers"]
-    """How much faster a layer grows across than down in each frame, in sizes; negative where it becomes narrower."""
+    """Growth across less growth down in each frame, in sizes of the layer; negative where it becomes narrower."""
 
 
 class MovedFrames(NamedTuple):
@@ -223,7 +223,7 @@ class LearnedCompensation(nn.Module):
         keyframes: Float[Tensor, "batch 3 height width"],
         motion: Float[Tensor, "batch 2 all_frames rows cols"],
     ) -> Forms:
-        """How layers change in the course of clips, with gradients for what reads that alone; nothing is drawn.
+        """Forms of layers in the course of clips, with gradients for what reads them alone; nothing is drawn.
 
         Arguments and errors are those of `forward`.
         """
