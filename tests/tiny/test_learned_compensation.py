@@ -125,12 +125,24 @@ def test_a_layer_is_drawn_where_its_form_brings_it():
     pixels = _centres(16, 24, middle).reshape(16, 24, 2)
     for t in range(frames):
         apart = (source[:, t] - middle[:, 0]).reshape(1, 1, -1, 2)
-        there = _formed(apart, forms, t)[0, 0] + middle[0, 0] + shift[0, t, 0]
+        there = _formed(apart, forms, t, 24 / 16)[0, 0] + middle[0, 0] + shift[0, t, 0]
         assert torch.allclose(there.reshape(16, 24, 2), pixels, atol=1e-5)
         assert torch.allclose(displacement[0, t].permute(1, 2, 0), pixels - source[0, t], atol=1e-6)
     still = forms._replace(turns=torch.full((1, 1), 0.5), rotates=torch.full((1, 1), 0.5))
     assert torch.equal(still.width, torch.ones(1, frames, 1)), "what hardly seems to turn round keeps its width"
     assert torch.equal(still.angle, torch.zeros(1, frames, 1))
+
+
+def test_what_is_rotated_keeps_its_shape_in_images_that_are_not_square():
+    quarter = torch.full((1, 2, 1), torch.pi / 2)
+    forms = Forms(torch.ones(1, 2, 1), quarter, torch.full((1, 1), 3.0), torch.ones(1, 2, 1), torch.zeros(1, 1))
+    apart = torch.tensor([8 / 32, 0.0]).reshape(1, 1, 1, 2)  # 8 pixels to the right in an image of 16 x 32
+    assert torch.allclose(_formed(apart, forms, 1, 2.0).flatten(), torch.tensor([0, 8 / 16]), atol=1e-6)
+    y, x = (torch.arange(8) - 3.5)[:, None] / 8, (torch.arange(16) - 7.5) / 16
+    sides = torch.zeros(1, 2, 3, 8, 16)
+    sides[0, :, 1:] = 0.1 * torch.stack([(-y / 2).expand(8, 16), (2 * x).expand(8, 16)])[:, None]
+    paths = layer_paths(sides, torch.full((1, 1, 128), 1 / 128))
+    assert paths.rotation[0, -1, 0].item() == pytest.approx(0.2, abs=1e-5)
 
 
 def test_a_layer_that_is_rotated_and_one_that_becomes_narrower_are_told_apart():

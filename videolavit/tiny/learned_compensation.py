@@ -106,7 +106,7 @@ class Forms(NamedTuple):
 
 class Paths(NamedTuple):
     """Ways of the layers: a pixel at x has come to `scale * width * rotated(x - middle) + middle + shift`, in shares of
-    the sides, where width concerns the first coordinate alone."""
+    the sides, where width concerns the first coordinate alone and pixels are rotated as they are seen."""
 
     shift: Float[Tensor, "batch frames layers 2"]
     middle: Float[Tensor, "batch layers 2"]
@@ -309,11 +309,13 @@ def layer_paths(
     middle = torch.einsum("bln,nd->bld", weights, cells)
     apart = cells - middle[:, :, None]  # (batch, layers, cells, 2)
     spread = torch.einsum("bln,blnd->bld", weights, apart.square()).clamp(min=_LEAST_SPREAD / 2)
+    aspect = cols / rows
+    spread_as_seen = spread * spread.new_tensor([aspect**2, 1])
     forms = forms or _unchanged(len(middle), frames, middle.shape[1], sides)
     step = torch.zeros_like(middle)
     shifts, growths, rotations, narrowings = [step], [step[..., 0]], [step[..., 0]], [step[..., 0]]
     for t in range(1, frames):
-        place = _formed(apart, forms, t - 1) + (middle + shifts[-1])[:, :, None]
+        place = _formed(apart, forms, t - 1, aspect) + (middle + shifts[-1])[:, :, None]
         found = torch.zeros_like(place)
         for _ in range(2):  # motion stands where a layer comes to, of which the last step is a first guess
             found = _at(sides[:, :, t], (place + step[:, :, None]).flatten(1, 2)).unflatten(1, place.shape[1:3])
@@ -324,7 +326,7 @@ def layer_paths(
         across, down = (outwards / spread).unbind(-1)
         shifts.append(shifts[-1] + step)
         growths.append(growths[-1] + outwards.sum(-1) / spread.sum(-1))
-        rotations.append(rotations[-1] + around / spread.sum(-1))
+        rotations.append(rotations[-1] + aspect * around / spread_as_seen.sum(-1))
         narrowings.append(across - down)
     shift, growth, rotation, narrowing = (
         torch.stack(steps, dim=1) for steps in (shifts, growths, rotations, narrowings)
@@ -339,12 +341,14 @@ def _unchanged(batch: int, frames: int, layers: int, like: Tensor) -> Forms:
     return Forms(same, torch.zeros_like(same), never, same, never)
 
 
-def _formed(apart: Float[Tensor, "batch layers n 2"], forms: Forms, frame: int) -> Float[Tensor, "batch layers n 2"]:
-    """Places from the middle of layers in the keyframe, as they are in a frame."""
+def _formed(
+    apart: Float[Tensor, "batch layers n 2"], forms: Forms, frame: int, aspect: float
+) -> Float[Tensor, "batch layers n 2"]:
+    """Places from the middle of layers in the keyframe, as they are in a frame; `aspect` is width over height."""
     scale, angle, width = (form[:, frame, :, None] for form in (forms.scale, forms.angle, forms.width))
     x, y = apart.unbind(-1)
     cos, sin = angle.cos(), angle.sin()
-    return torch.stack([scale * width * (cos * x - sin * y), scale * (sin * x + cos * y)], dim=-1)
+    return torch.stack([scale * width * (cos * x - sin * y / aspect), scale * (sin * x * aspect + cos * y)], dim=-1)
 
 
 def _composed(
@@ -378,7 +382,9 @@ def _sources(shift: Tensor, middle: Tensor, forms: Forms, layer: int, like: Tens
     x, y = (from_middle / scale[..., None]).unbind(-1)  # (batch, frames, height, width)
     x = x / torch.where(across < 0, -1, 1) / across.abs().clamp(min=_LEAST_WIDTH)
     cos, sin = angle.cos(), angle.sin()
-    source = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1) + middle[:, None, layer, None, None]
+    aspect = width / height
+    source = torch.stack([cos * x + sin * y / aspect, cos * y - sin * x * aspect], dim=-1)
+    source = source + middle[:, None, layer, None, None]
     return source, rearrange(place - source, "b t h w d -> b t d h w")
 
 
