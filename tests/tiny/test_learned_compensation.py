@@ -117,9 +117,9 @@ def test_a_layer_is_drawn_where_its_form_brings_it():
     forms = Forms(
         scale=torch.tensor([1, 1.2, 1.5, 0.7]).reshape(1, frames, 1),
         rotated=torch.tensor([0, 0.5, -2.0, 3.0]).reshape(1, frames, 1),
-        rotates=torch.full((1, 1), 3.0),
+        rotates=torch.full((1, 1), 9.0),
         turned=torch.tensor([1, 0.6, -0.4, -1.0]).reshape(1, frames, 1),
-        turns=torch.full((1, 1), 3.0),
+        turns=torch.full((1, 1), 9.0),
     )
     source, displacement = _sources(shift, middle, forms, 0, torch.zeros(1, 3, 16, 24))
     pixels = _centres(16, 24, middle).reshape(16, 24, 2)
@@ -135,7 +135,7 @@ def test_a_layer_is_drawn_where_its_form_brings_it():
 
 def test_what_is_rotated_keeps_its_shape_in_images_that_are_not_square():
     quarter = torch.full((1, 2, 1), torch.pi / 2)
-    forms = Forms(torch.ones(1, 2, 1), quarter, torch.full((1, 1), 3.0), torch.ones(1, 2, 1), torch.zeros(1, 1))
+    forms = Forms(torch.ones(1, 2, 1), quarter, torch.full((1, 1), 9.0), torch.ones(1, 2, 1), torch.zeros(1, 1))
     apart = torch.tensor([8 / 32, 0.0]).reshape(1, 1, 1, 2)  # 8 pixels to the right in an image of 16 x 32
     assert torch.allclose(_formed(apart, forms, 1, 2.0).flatten(), torch.tensor([0, 8 / 16]), atol=1e-6)
     y, x = (torch.arange(8) - 3.5)[:, None] / 8, (torch.arange(16) - 7.5) / 16

@@ -48,7 +48,7 @@ _NARROWING_STEPS = 23
 resampled."""
 _TURNING_TOLD = _NARROWING_STEPS + 3 * len(_TOLD_AT) + 1
 """Numbers that the turning of a thing is read of: those, three for each told frame, and its share of the image."""
-_SURE_ROTATES, _SURE_TURNS = 2.0, 1.0
+_SURE_ROTATES, _SURE_TURNS = 3.0, 2.5
 """Logarithms of how much likelier than not it has to be that a thing rotates, or turns round: one that does so without
 being asked to is worse than one that does not."""
 _LEAST_WIDTH = 0.08
