@@ -11,15 +11,8 @@ from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
-from videolavit.tiny.learned_compensation import (
-    Forms,
-    LearnedCompensation,
-    LearnedCompensationConfig,
-    _centres,
-    _formed,
-    _sources,
-    layer_paths,
-)
+from videolavit.tiny.layer_paths import Forms, cell_centres, formed, layer_paths, source_places
+from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 
 SMALL = LearnedCompensationConfig(width=8)
 SIZE, FRAMES, ACROSS = 64, 6, 3
@@ -121,11 +114,11 @@ def test_a_layer_is_drawn_where_its_form_brings_it():
         turned=torch.tensor([1, 0.6, -0.4, -1.0]).reshape(1, frames, 1),
         turns=torch.full((1, 1), 9.0),
     )
-    source, displacement = _sources(shift, middle, forms, 0, torch.zeros(1, 3, 16, 24))
-    pixels = _centres(16, 24, middle).reshape(16, 24, 2)
+    source, displacement = source_places(shift, middle, forms, 0, torch.zeros(1, 3, 16, 24))
+    pixels = cell_centres(16, 24, middle).reshape(16, 24, 2)
     for t in range(frames):
         apart = (source[:, t] - middle[:, 0]).reshape(1, 1, -1, 2)
-        there = _formed(apart, forms, t, 24 / 16)[0, 0] + middle[0, 0] + shift[0, t, 0]
+        there = formed(apart, forms, t, 24 / 16)[0, 0] + middle[0, 0] + shift[0, t, 0]
         assert torch.allclose(there.reshape(16, 24, 2), pixels, atol=1e-5)
         assert torch.allclose(displacement[0, t].permute(1, 2, 0), pixels - source[0, t], atol=1e-6)
     still = forms._replace(turns=torch.full((1, 1), 0.5), rotates=torch.full((1, 1), 0.5))
@@ -137,7 +130,7 @@ def test_what_is_rotated_keeps_its_shape_in_images_that_are_not_square():
     quarter = torch.full((1, 2, 1), torch.pi / 2)
     forms = Forms(torch.ones(1, 2, 1), quarter, torch.full((1, 1), 9.0), torch.ones(1, 2, 1), torch.zeros(1, 1))
     apart = torch.tensor([8 / 32, 0.0]).reshape(1, 1, 1, 2)  # 8 pixels to the right in an image of 16 x 32
-    assert torch.allclose(_formed(apart, forms, 1, 2.0).flatten(), torch.tensor([0, 8 / 16]), atol=1e-6)
+    assert torch.allclose(formed(apart, forms, 1, 2.0).flatten(), torch.tensor([0, 8 / 16]), atol=1e-6)
     y, x = (torch.arange(8) - 3.5)[:, None] / 8, (torch.arange(16) - 7.5) / 16
     sides = torch.zeros(1, 2, 3, 8, 16)
     sides[0, :, 1:] = 0.1 * torch.stack([(-y / 2).expand(8, 16), (2 * x).expand(8, 16)])[:, None]
@@ -146,7 +139,7 @@ def test_what_is_rotated_keeps_its_shape_in_images_that_are_not_square():
 
 
 def test_a_layer_that_is_rotated_and_one_that_becomes_narrower_are_told_apart():
-    cells = _centres(8, 8, torch.zeros(1)) - 0.5
+    cells = cell_centres(8, 8, torch.zeros(1)) - 0.5
     x, y = cells.reshape(8, 8, 2).unbind(-1)
     sides = torch.zeros(2, 2, 3, 8, 8)
     sides[0, :, 1:] = 0.1 * torch.stack([-y, x])[:, None]  # clockwise, as y points down

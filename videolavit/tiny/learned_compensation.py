@@ -24,8 +24,9 @@ from videolavit.clip import MOTION_STD
 from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
 from videolavit.tiny.compensation import Compensated, continued
+from videolavit.tiny.layer_paths import Forms, Paths, cell_centres, layer_paths, source_places, values_at
 
-__all__ = ["LAYERS", "LearnedCompensation", "LearnedCompensationConfig", "MovedFrames", "Paths", "layer_paths"]
+__all__ = ["LAYERS", "LearnedCompensation", "LearnedCompensationConfig", "MovedFrames"]
 
 LAYERS = 3
 """The ground, and two things from left to right."""
@@ -48,15 +49,8 @@ _NARROWING_STEPS = 23
 resampled."""
 _TURNING_TOLD = _NARROWING_STEPS + 3 * len(_TOLD_AT) + 1
 """Numbers that the turning of a thing is read of: those, three for each told frame, and its share of the image."""
-_SURE_ROTATES, _SURE_TURNS = 3.0, 2.5
-"""Logarithms of how much likelier than not it has to be that a thing rotates, or turns round: one that does so without
-being asked to is worse than one that does not."""
-_LEAST_WIDTH = 0.08
-"""Width of a thing that is seen from its edge, over its own."""
 _SIZES = (0.3, 3.0)
 """Least and largest size of a layer over that in the keyframe."""
-_LEAST_SPREAD = 2e-4
-"""Variance, in sides squared, of the places of a layer's cells; smaller layers hardly grow."""
 
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -72,51 +66,6 @@ class LearnedCompensationConfig:
     def __post_init__(self) -> None:
         if self.width < 8 or self.width % 8:
             raise ConfigError(f"width must be a positive multiple of 8, got {self}")
-
-
-class Forms(NamedTuple):
-    """Changes of layers since the keyframe, in every frame."""
-
-    scale: Float[Tensor, "batch frames layers"]
-    """Size over that in the keyframe."""
-    rotated: Float[Tensor, "batch frames layers"]
-    """Radians by which those that rotate have done so, clockwise as y points down."""
-    rotates: Float[Tensor, "batch layers"]
-    """Logarithm of how much likelier each rotates than not."""
-    turned: Float[Tensor, "batch frames layers"]
-    """Width over that in the keyframe, growth apart, of those that turn round: negative when they are seen from their
-    other side."""
-    turns: Float[Tensor, "batch layers"]
-    """Logarithm of how much likelier each turns round than not."""
-
-    @property
-    def angle(self) -> Float[Tensor, "batch frames layers"]:
-        """Radians by which layers are rotated."""
-        return torch.where(self.rotates[:, None] > _SURE_ROTATES, self.rotated, 0.0)
-
-    @property
-    def width(self) -> Float[Tensor, "batch frames layers"]:
-        """Width over that in the keyframe, growth apart."""
-        return torch.where(self.turns[:, None] > _SURE_TURNS, self.turned, 1.0)
-
-    def at(self, pick: tuple[Tensor, Tensor]) -> Forms:
-        """Those of some frames."""
-        return self._replace(scale=self.scale[pick], rotated=self.rotated[pick], turned=self.turned[pick])
-
-
-class Paths(NamedTuple):
-    """Ways of the layers: a pixel at x has come to `scale * width * rotated(x - middle) + middle + shift`, in shares of
-    the sides, where width concerns the first coordinate alone and pixels are rotated as they are seen."""
-
-    shift: Float[Tensor, "batch frames layers 2"]
-    middle: Float[Tensor, "batch layers 2"]
-    forms: Forms
-    growth: Float[Tensor, "batch frames layers"]
-    """Growth that the motion of cells amounts to since the keyframe, in sizes of the layer; 0 is none."""
-    rotation: Float[Tensor, "batch frames layers"]
-    """Rotation that it amounts to, in radians; less than the true one where motion is coarse."""
-    narrowing: Float[Tensor, "batch frames layers"]
-    """Growth across less growth down in each frame, in sizes of the layer; negative where it becomes narrower."""
 
 
 class MovedFrames(NamedTuple):
@@ -292,65 +241,6 @@ class LearnedCompensation(nn.Module):
         return Forms(scale, rotated, F.pad(rotates, (1, 0), value=-1.0), turned, F.pad(turns, (1, 0), value=-1.0))
 
 
-def layer_paths(
-    sides: Float[Tensor, "batch 2 frames rows cols"],
-    weights: Float[Tensor, "batch layers cells"],
-    forms: Forms | None = None,
-) -> Paths:
-    """Shift of each layer in every frame, by least squares over its cells, and how much they move apart and around.
-
-    Args:
-        sides: motion of each frame since the one before, in shares of the sides.
-        weights: of the cells of each layer in the keyframe, row by row; they sum up to 1.
-        forms: of each layer; by default those of the keyframe.
-    """
-    _, _, frames, rows, cols = sides.shape
-    cells = _centres(rows, cols, sides)
-    middle = torch.einsum("bln,nd->bld", weights, cells)
-    apart = cells - middle[:, :, None]  # (batch, layers, cells, 2)
-    spread = torch.einsum("bln,blnd->bld", weights, apart.square()).clamp(min=_LEAST_SPREAD / 2)
-    aspect = cols / rows
-    spread_as_seen = spread * spread.new_tensor([aspect**2, 1])
-    forms = forms or _unchanged(len(middle), frames, middle.shape[1], sides)
-    step = torch.zeros_like(middle)
-    shifts, growths, rotations, narrowings = [step], [step[..., 0]], [step[..., 0]], [step[..., 0]]
-    for t in range(1, frames):
-        place = _formed(apart, forms, t - 1, aspect) + (middle + shifts[-1])[:, :, None]
-        found = torch.zeros_like(place)
-        for _ in range(2):  # motion stands where a layer comes to, of which the last step is a first guess
-            found = _at(sides[:, :, t], (place + step[:, :, None]).flatten(1, 2)).unflatten(1, place.shape[1:3])
-            step = torch.einsum("bln,blnd->bld", weights, found)
-        own = found - step[:, :, None]
-        outwards = torch.einsum("bln,blnd,blnd->bld", weights, own, apart)
-        around = torch.einsum("bln,bln->bl", weights, apart[..., 0] * own[..., 1] - apart[..., 1] * own[..., 0])
-        across, down = (outwards / spread).unbind(-1)
-        shifts.append(shifts[-1] + step)
-        growths.append(growths[-1] + outwards.sum(-1) / spread.sum(-1))
-        rotations.append(rotations[-1] + aspect * around / spread_as_seen.sum(-1))
-        narrowings.append(across - down)
-    shift, growth, rotation, narrowing = (
-        torch.stack(steps, dim=1) for steps in (shifts, growths, rotations, narrowings)
-    )
-    return Paths(shift, middle, forms, growth, rotation, narrowing)
-
-
-def _unchanged(batch: int, frames: int, layers: int, like: Tensor) -> Forms:
-    """Forms of layers that stay as they are in the keyframe."""
-    same = like.new_ones(batch, frames, layers)
-    never = like.new_full((batch, layers), -1.0)
-    return Forms(same, torch.zeros_like(same), never, same, never)
-
-
-def _formed(
-    apart: Float[Tensor, "batch layers n 2"], forms: Forms, frame: int, aspect: float
-) -> Float[Tensor, "batch layers n 2"]:
-    """Places from the middle of layers in the keyframe, as they are in a frame; `aspect` is width over height."""
-    scale, angle, width = (form[:, frame, :, None] for form in (forms.scale, forms.angle, forms.width))
-    x, y = apart.unbind(-1)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack([scale * width * (cos * x - sin * y / aspect), scale * (sin * x * aspect + cos * y)], dim=-1)
-
-
 def _composed(
     keyframes: Tensor, masks: Tensor, behind: Tensor, shift: Tensor, middle: Tensor, forms: Forms, in_front: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -359,11 +249,11 @@ def _composed(
     continuation = continued(keyframes, on_ground.clamp(min=1e-3) ** 4)
     ground = on_ground * keyframes + (1 - on_ground) * (continuation + behind)
     # Of each layer colours, what was hidden, and displacement: (batch, frames, 6, height, width).
-    source, displacement = _sources(shift, middle, forms, 0, keyframes)
+    source, displacement = source_places(shift, middle, forms, 0, keyframes)
     under = torch.cat([_carried(torch.cat([ground, 1 - on_ground], dim=1), source, "border"), displacement], dim=2)
     things = []
     for number in range(1, LAYERS):
-        source, displacement = _sources(shift, middle, forms, number, keyframes)
+        source, displacement = source_places(shift, middle, forms, number, keyframes)
         share = masks[:, number : number + 1]
         colours, share = _carried(torch.cat([share * keyframes, share], dim=1), source, "zeros").split([3, 1], dim=2)
         things.append((torch.cat([colours, torch.zeros_like(share), share * displacement], dim=2), share))
@@ -371,21 +261,6 @@ def _composed(
     layers = in_front * _over(_over(under, *right), *left) + (1 - in_front) * _over(_over(under, *left), *right)
     colours, hidden, displacement = layers.split([3, 1, 2], dim=2)
     return colours, displacement, hidden
-
-
-def _sources(shift: Tensor, middle: Tensor, forms: Forms, layer: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Places in the keyframe that each pixel of a layer comes from, (..., x or y), and its displacement since then."""
-    height, width = like.shape[2:]
-    place = _centres(height, width, like).reshape(height, width, 2)
-    from_middle = place - middle[:, None, layer, None, None] - shift[:, :, layer, None, None]
-    scale, angle, across = (form[:, :, layer, None, None] for form in (forms.scale, forms.angle, forms.width))
-    x, y = (from_middle / scale[..., None]).unbind(-1)  # (batch, frames, height, width)
-    x = x / torch.where(across < 0, -1, 1) / across.abs().clamp(min=_LEAST_WIDTH)
-    cos, sin = angle.cos(), angle.sin()
-    aspect = width / height
-    source = torch.stack([cos * x + sin * y / aspect, cos * y - sin * x * aspect], dim=-1)
-    source = source + middle[:, None, layer, None, None]
-    return source, rearrange(place - source, "b t h w d -> b t d h w")
 
 
 def _carried(images: Tensor, source: Tensor, outside: str) -> Float[Tensor, "batch frames channels height width"]:
@@ -413,10 +288,10 @@ def _weights(masks: Tensor, trust: Tensor) -> Float[Tensor, "batch layers cells"
 def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "batch told rows cols"]:
     """Summary of motion for the network: where each cell comes to, how much it moves, and how unsteadily."""
     batch, _, frames, rows, cols = sides.shape
-    start = _centres(rows, cols, sides).expand(batch, -1, -1)
+    start = cell_centres(rows, cols, sides).expand(batch, -1, -1)
     told_at, place, told = _told_frames(frames), start, {}
     for t in range(1, frames):
-        place = place + _at(sides[:, :, t], place + _at(sides[:, :, t], place))
+        place = place + values_at(sides[:, :, t], place + values_at(sides[:, :, t], place))
         told[t] = 8 * rearrange(place - start, "b (h w) d -> b d h w", h=rows)
     # Motion is a few hundredths of a side: all channels are brought to about 1.
     moving = sides[:, :, 1:]
@@ -449,19 +324,6 @@ def _on_cells(motion: Tensor, rows: int, cols: int) -> Float[Tensor, "batch 2 fr
     frames = rearrange(sides, "b d t h w -> (b t) d h w")
     resized = F.interpolate(frames, (rows, cols), mode="bilinear", align_corners=False)
     return rearrange(resized, "(b t) d h w -> b d t h w", b=len(motion))
-
-
-def _at(field: Float[Tensor, "batch 2 rows cols"], places: Float[Tensor, "batch n 2"]) -> Float[Tensor, "batch n 2"]:
-    """Values of a field at places in shares of the sides; outside those of its border."""
-    grid = 2 * places[:, :, None] - 1
-    found = F.grid_sample(field, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return rearrange(found, "b d n 1 -> b n d")
-
-
-def _centres(rows: int, cols: int, like: Tensor) -> Float[Tensor, "cells 2"]:
-    """Middles (x, y) of the cells of a grid, row by row, in shares of the sides."""
-    y, x = ((torch.arange(count, device=like.device) + 0.5) / count for count in (rows, cols))
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2)
 
 
 def _starting_at_zero(layer: Layer) -> Layer:

@@ -24,7 +24,8 @@ from videolavit.data.prepared_clips import ClipFrames, ClipSample
 from videolavit.data.things.prepare import PATCH
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
-from videolavit.tiny.learned_compensation import LAYERS, Forms, LearnedCompensation, LearnedCompensationConfig
+from videolavit.tiny.layer_paths import Forms
+from videolavit.tiny.learned_compensation import LAYERS, LearnedCompensation, LearnedCompensationConfig
 from videolavit.tokenizers.motion_tokenizer import MotionTokenizer, MotionTokenizerConfig
 from videolavit.training.batches import Samples
 from videolavit.training.shard_folders import FolderSamples, ReadsShards
