@@ -21,11 +21,14 @@ export DEMO_VIDEO := $(value VIDEO)
 # Files and folders whose slow tests `make test-slow` runs.
 SLOW ?= tests
 
+# Every call is checked against the types and shapes of its annotations; that more than doubles the time of the tests.
+CHECKED := --jaxtyping-packages=videolavit,beartype.beartype
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser test-all lint format bench docs clean
+.PHONY: help demo test test-annotations test-slow test-browser test-all lint format bench docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/demo.stamp  ## generate a video, ask about it, take a real one apart and put it together again; VIDEO=your.mp4
 	@$(BIN)/python examples/demo.py
@@ -33,13 +36,16 @@ demo: $(VENV)/demo.stamp  ## generate a video, ask about it, take a real one apa
 test: $(VENV)/dev.stamp  ## run the tests, but for the slow ones and those that need an accelerator or the released weights
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: $(VENV)/dev.stamp  ## run the slow tests alone; SLOW="tests/training .." for some of them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow and not gpu and not weights" $(SLOW)
+test-annotations: $(VENV)/dev.stamp  ## run the same tests, and hold every call against the types and shapes of its annotations
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(CHECKED)
+
+test-slow: $(VENV)/dev.stamp  ## run the slow tests alone, with annotations checked; SLOW="tests/training .." for some of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(CHECKED) -m "slow and not gpu and not weights" $(SLOW)
 
 test-browser: $(VENV)/dev.stamp $(VENV)/browser.stamp  ## drive the page with Chromium (Debian's package chromium); they are skipped without
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/demo/test_page_in_browser.py
 
-test-all: test test-slow  ## run everything that a CPU can
+test-all: test-annotations test-slow  ## run everything that a CPU can
 
 lint: $(VENV)/dev.stamp  ## check style, formatting and types
 	$(BIN)/ruff check .

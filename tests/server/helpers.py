@@ -59,7 +59,9 @@ def running(app):
         yield url
     finally:
         server.should_exit = True
-        thread.join(10)  # it is a daemon: what still holds a connection does not hold up the tests
+        thread.join(1)
+        server.force_exit = True  # streams of a page stay open: they do not hold up the tests
+        thread.join(10)
 
 
 def wait_until_ready(address: str, key: str = KEY, seconds: float = 240) -> None:
