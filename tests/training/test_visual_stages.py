@@ -586,11 +586,32 @@ def test_an_image_that_is_true_has_no_errors(shards):
 
 def test_a_stage_for_one_step_trains_and_exports(shards, tmp_path):
     asked = {"pure_noise": 0.8, "pixel_weight": 1.0, "feature_weight": 1.0, "whole_decoder": True}
-    stage = replace(few_steps(shards, steps=3), **asked)
+    stage = replace(few_steps(shards, steps=3), adversarial_weight=0.5, **asked)
     exported = train(stage, tmp_path / "run", quiet=True)
-    assert {"pixels", "features"} < set(log(tmp_path / "run")[-1])
+    assert {"pixels", "features", "discriminator", "adversarial"} < set(log(tmp_path / "run")[-1])
     load_artifact("keyframe_unet", exported)
     load_artifact("condition_decoder", exported)
+    assert set(open_artifact(exported).held()) == {"keyframe_unet", "condition_decoder", "keyframe_scheduler"}
+
+
+def test_the_discriminator_learns_ahead_of_what_it_teaches(shards):
+    """At first the UNet learns as without it; its weight grows then, and ends at what was asked for."""
+    stage = replace(few_steps(shards), pure_noise=1.0, adversarial_weight=0.5)
+    module = stage.build()
+    batch = stage.first_batch(module, 4)
+
+    def scalars(step):
+        torch.manual_seed(0)
+        return {name: value.item() for name, value in module(batch, step).items()}
+
+    discriminator, module.discriminator = module.discriminator, None
+    errors = scalars(0)["loss"]
+    module.discriminator = discriminator
+    for step, share in ((0, 0), (100, 0), (150, 0.5), (200, 1), (5000, 1)):
+        told = scalars(step)
+        assert told["loss"] - errors == pytest.approx(
+            told["discriminator"] + share * 0.5 * told["adversarial"], abs=1e-4
+        )
 
 
 @pytest.mark.parametrize(
@@ -599,6 +620,8 @@ def test_a_stage_for_one_step_trains_and_exports(shards, tmp_path):
         ({"pure_noise": 1.5}, "pure_noise=1.5, expected 0 to 1"),
         ({"pixel_weight": -0.1}, "expected at least 0"),
         ({"feature_weight": float("-inf")}, "expected at least 0"),
+        ({"adversarial_weight": -1.0}, "adversarial_weight=-1.0, expected at least 0"),
+        ({"error_weight": 0.0}, "and more of one"),
         ({"prediction": "epsilon", "pure_noise": 0.5}, "train with v_prediction"),
     ],
 )

@@ -3,8 +3,9 @@
 Tokenizer, autoencoder and, unless it is asked for, the decoder of features are frozen. What learns is the UNet and the
 projections that make its condition of the features. The condition is dropped now and then, for guidance.
 
-A UNet that is to draw in one step or a few can be trained for that at the end: on pure noise most of the time, and by
-what the image looks like to the vision encoder, which keeps sharp what one step would blur.
+A UNet that is to draw in one step or a few can be trained for that at the end: on pure noise most of the time, by what
+the image looks like to the vision encoder, which keeps sharp what one step would blur, and by a discriminator, which
+asks for the texture that no error against one image can ask for.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from videolavit.nn.attention import AttendProcessor
 from videolavit.nn.random import sample_generators
 from videolavit.tiny.map_unet import MapUNet2DConditionModel
 from videolavit.tokenizers.visual_tokenizer import VisualTokenizer
+from videolavit.training.latent_discriminator import LatentDiscriminator, adversarial_loss, discriminator_loss
 from videolavit.training.perceptual_loss import encoder_features, feature_errors
 from videolavit.training.stages.base import Stage
 from videolavit.training.stages.keyframe_codes import (
@@ -45,6 +47,8 @@ __all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeU
 
 _LEAST_ERROR = 1e-3
 """Squared error from which on its root is its distance; the root of nothing has no slope."""
+_DISCRIMINATOR_AHEAD = 100
+"""Steps that the discriminator learns alone, and again as many in which its weight grows to what was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +133,10 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
     """Of the absolute error of pixels, once the autoencoder has decoded what is drawn."""
     feature_weight: float = 0.0
     """Of differences that the tokenizer's vision encoder sees between that image and the true one."""
+    error_weight: float = 1.0
+    """Of the squared error itself."""
+    adversarial_weight: float = 0.0
+    """Of what a discriminator of latents, which is trained beside the UNet, takes for drawn and not for true."""
     num_inference_steps: int = 50
     """Of sample images."""
     training: TrainingOptions = field(
@@ -148,11 +156,12 @@ class KeyframeDetokenizerStage(ReadsKeyframeCodes, Stage["KeyframeDetokenizerTra
                 f"got prediction={self.prediction!r} with pure_noise={self.pure_noise}; noise alone tells nothing of "
                 "itself, train with v_prediction"
             )
-        if min(self.distance_weight, self.pixel_weight, self.feature_weight) < 0:
-            raise ConfigError(
-                f"got distance_weight={self.distance_weight}, pixel_weight={self.pixel_weight} and feature_weight="
-                f"{self.feature_weight}, expected at least 0 of each"
-            )
+        weights = {
+            name: getattr(self, f"{name}_weight") for name in ("error", "distance", "pixel", "feature", "adversarial")
+        }
+        if min(weights.values()) < 0 or not any(weights.values()):
+            told = ", ".join(f"{name}_weight={value}" for name, value in weights.items())
+            raise ConfigError(f"got {told}, expected at least 0 of each, and more of one")
 
     def build(self) -> KeyframeDetokenizerTraining:
         """All parts, the frozen ones included, and the loss."""
@@ -229,7 +238,9 @@ class KeyframeDetokenizerTraining(nn.Module):
         self.requires_grad_(False)
         # On a CPU the backward pass of diffusers' own attention was a third of a step.
         detokenizer.unet.set_attn_processor(AttendProcessor())
-        for trained in (detokenizer.unet, *self.trained_decoder().values()):
+        self.discriminator = _discriminator(detokenizer) if stage.adversarial_weight else None
+        learning = [detokenizer.unet, *self.trained_decoder().values()]
+        for trained in [*learning, self.discriminator] if self.discriminator else learning:
             trained.requires_grad_(True)
 
     def trained_decoder(self) -> dict[str, nn.Module]:
@@ -245,7 +256,8 @@ class KeyframeDetokenizerTraining(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss; error in the noisy half of the timesteps, and of objects; share of images without any code;
-        what is asked for of the decoded image: absolute error of its pixels, -1..1, and that of its features."""
+        what is asked for of the decoded image: absolute error of its pixels, -1..1, and that of its features; losses of
+        and by the discriminator, which are log 2 where it tells nothing apart."""
         scheduler: Any = self.detokenizer.scheduler
         decoder = self.detokenizer.condition_decoder
         keyframes = self.prepared(batch)
@@ -262,14 +274,20 @@ class KeyframeDetokenizerTraining(nn.Module):
         errors = F.mse_loss(predicted, target, reduction="none").mean(1)
         error = errors.detach().mean((1, 2))
         is_noisy = (2 * timesteps >= scheduler.config["num_train_timesteps"]).float()
-        loss = weighted_mean(errors, objects, self.stage.object_weight)
+        loss = self.stage.error_weight * weighted_mean(errors, objects, self.stage.object_weight)
         if self.stage.distance_weight:
             distance = weighted_mean((errors + _LEAST_ERROR).sqrt(), objects, self.stage.object_weight)
             loss = loss + self.stage.distance_weight * distance
+        drawn = _without_noise(noisy, predicted, signal, is_velocity=is_velocity)
         seen: dict[str, Tensor] = {}
+        if self.discriminator is not None:
+            weights = 1 + self.stage.object_weight * objects
+            compared = self.discriminator, latents, drawn, features, weights
+            seen["discriminator"], seen["adversarial"] = discriminator_loss(*compared), adversarial_loss(*compared)
+            grown = min(max(step / _DISCRIMINATOR_AHEAD - 1, 0.0), 1.0)
+            loss = loss + seen["discriminator"] + grown * self.stage.adversarial_weight * seen["adversarial"]
         if self.stage.pixel_weight or self.stage.feature_weight:
-            drawn = _without_noise(noisy, predicted, signal, is_velocity=is_velocity)
-            seen = self._seen(drawn, latents, objects)
+            seen |= self._seen(drawn, latents, objects)
             loss = loss + self.stage.pixel_weight * seen["pixels"] + self.stage.feature_weight * seen["features"]
         return {
             "loss": loss,
@@ -336,6 +354,11 @@ class KeyframeDetokenizerTraining(nn.Module):
         return Condition(
             prompt_embeds=condition.prompt_embeds * given[:, None, None], pooled=condition.pooled * given[:, None]
         )
+
+
+def _discriminator(detokenizer: KeyframeDetokenizer) -> LatentDiscriminator:
+    feature_width = detokenizer.condition_decoder.config.feature_width
+    return LatentDiscriminator(detokenizer.vae.config["latent_channels"], feature_width)
 
 
 def _without_noise(noisy: Tensor, predicted: Tensor, signal: Tensor, *, is_velocity: bool) -> Tensor:
