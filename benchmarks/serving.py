@@ -3,8 +3,9 @@
     python benchmarks/serving.py                       # about three minutes
     python benchmarks/serving.py --seconds 60 --loads 8
     python benchmarks/serving.py --together            # 16 chats at once against one after another; 4 videos
+    python benchmarks/serving.py --together --model things
 
-It starts `videolavit serve` with the small model. Requests arrive at random times whatever the server does (an open
+It starts `videolavit serve` with a small model. Requests arrive at random times whatever the server does (an open
 loop: a client that waits for its answer before it asks again hides queues). Every answer is compared with the one that
 the unloaded server gave to the same question. Capacity is measured first, by as many clients as the server has slots.
 """
@@ -50,10 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20, help="of each load")
     parser.add_argument("--loads", type=float, nargs="+", default=[1, 2, 4, 8], help="times the capacity")
+    parser.add_argument("--model", default="tiny")
     parser.add_argument("--together", action="store_true", help="measure batches against one after another instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        server, url = start(Path(folder))
+        server, url = start(Path(folder), arguments.model)
         try:
             if arguments.together:
                 asyncio.run(together(url))
@@ -64,10 +66,10 @@ def main() -> None:
             server.wait(60)
 
 
-def start(folder: Path) -> tuple[subprocess.Popen, str]:
+def start(folder: Path, model: str) -> tuple[subprocess.Popen, str]:
     options = ["--port", "0", "--store", str(folder / "store"), "--answer-wait-seconds", str(WAIT_SECONDS)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "videolavit", "serve", "--slots", str(SLOTS), *options],
+        [sys.executable, "-m", "videolavit", "serve", "--model", model, "--slots", str(SLOTS), *options],
         stdout=subprocess.PIPE,
         text=True,
         env={"OMP_NUM_THREADS": "1", **os.environ},

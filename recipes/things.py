@@ -96,13 +96,17 @@ def steps(recipe: Recipe) -> list[Step]:
     one_step = ["--start-from", str(export("keyframe_detokenizer")), "--whole-decoder", "--pure-noise", "0.85"]
     one_step += ["--distance-weight", "0.2", "--pixel-weight", "1", "--feature-weight", "3"]
     one_step += ["--training.batch-size", "16", "--training.steps", "4000"]
+    # A discriminator then asks for the texture and the outlines that errors against one image smooth.
+    sharp = ["--start-from", str(export("one_step")), "--whole-decoder", "--pure-noise", "1", "--error-weight", "0.3"]
+    sharp += ["--distance-weight", "0.2", "--pixel-weight", "1", "--feature-weight", "3", "--adversarial-weight", "0.2"]
+    sharp += ["--training.batch-size", "16", "--training.steps", "1000", "--training.learning-rate", "1.5e-4"]
     # Few things rotate or turn round: what tells that learns by itself, from more clips than are drawn meanwhile.
     turning = ["--from-model", str(export("learned_compensation")), "--turning-alone", "--training.batch-size", "16"]
     turning += ["--training.steps", "650", "--training.learning-rate", "3e-3", "--training.ema-decay", "0.98"]
     tokenize = ["prepare", "tokens", str(data), "-o", str(tokens), "--text-tokenizer", str(text), *workers]
     tokenize += ["--visual-tokenizer", codes, "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
-    parts = {"autoencoder": "autoencoder", "motion_tokenizer": "motion_tokenizer", "keyframe_detokenizer": "one_step"}
+    parts = {"autoencoder": "autoencoder", "motion_tokenizer": "motion_tokenizer", "keyframe_detokenizer": "sharp"}
     assemble = ["assemble", "-o", str(folder / "model"), "--preset", "things", "--dtype", "float16"]
     assemble += ["--language-model", str(export("instruction_tuning")), "--visual-tokenizer", codes]
     assemble += ["--video-compensation", str(export("turning"))]
@@ -126,6 +130,7 @@ def steps(recipe: Recipe) -> list[Step]:
         latents(keyframes, codes),
         train("keyframe_detokenizer", *drawn_from, codes, where=keyframes, fresh=True),
         train("keyframe_detokenizer", *drawn_from, codes, *one_step, name="one_step", where=keyframes, fresh=True),
+        train("keyframe_detokenizer", *drawn_from, codes, *sharp, name="sharp", where=keyframes, fresh=True),
         Step(
             name="text",
             command=["prepare", "text-tokenizer", str(data), "-o", str(text), "--size", "2048"],

@@ -49,12 +49,16 @@ def test_codes_learn_before_anything_is_made_of_them(things):
 
 def test_the_unet_learns_to_draw_in_one_step_as_the_model_does(things):
     steps = {step.name: step for step in things.steps(things.Recipe(folder=Path("runs/x")))}
-    first, last = (train._stage(train.parse(steps[name].command[1:])) for name in ("keyframe_detokenizer", "one_step"))
+    names = ("keyframe_detokenizer", "one_step", "sharp")
+    first, one_step, sharp = (train._stage(train.parse(steps[name].command[1:])) for name in names)
     assert first.pure_noise == 0
-    assert last.pure_noise > 0.5
-    assert last.start_from == str(steps["keyframe_detokenizer"].result)
+    assert one_step.pure_noise > 0.5
+    assert one_step.start_from == str(steps["keyframe_detokenizer"].result)
+    assert (first.adversarial_weight, one_step.adversarial_weight) == (0, 0)
+    assert sharp.adversarial_weight > 0
+    assert sharp.start_from == str(steps["one_step"].result)
     model = steps["model"].command
-    assert model[model.index("--keyframe-detokenizer") + 1] == str(steps["one_step"].result)
+    assert model[model.index("--keyframe-detokenizer") + 1] == str(steps["sharp"].result)
     assert (THINGS_SETTINGS.keyframe_num_inference_steps, THINGS_SETTINGS.keyframe_guidance_scale) == (1, 1.0)
 
 
