@@ -268,13 +268,13 @@ THINGS_SETTINGS = replace(
     TINY_SETTINGS,
     sampling=_THINGS_SAMPLING,
     sampling_after_image=_THINGS_SAMPLING,
-    candidates=4,
+    candidates=1,
     keyframe_num_inference_steps=1,
     keyframe_guidance_scale=1.0,
     frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
 )
-"""Settings of models of things: likelier ids, which fit together, of the draft that suits the words best, keyframes in
-the one step that their UNet is trained for last, and frames of learned compensation."""
+"""Settings of models of things: likelier ids, which fit together, of one draft, since the model cannot tell which of
+several is best, keyframes in the one step that their UNet is trained for last, and frames of learned compensation."""
 
 PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
 SETTINGS = {"tiny": TINY_SETTINGS, "things": THINGS_SETTINGS}
