@@ -109,6 +109,7 @@ def test_an_image_with_holes_reaches_the_library_as_it_is(page_app, tmp_path):
     assert image.preprocess(ImageData(path=str(path), orig_name="holes.png")) == str(path)
 
 
+@pytest.mark.slow
 def test_a_generated_video_is_the_library_s_and_the_api_s_to_the_byte(client, shipped, page_url, tmp_path):
     words = "a red circle moves to the right"
     results = client.predict(words, 5, 1, 1, 2, None, 2, api_name="/generate_video")

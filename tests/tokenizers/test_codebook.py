@@ -184,6 +184,7 @@ def part_of_process(rank: int, step: int) -> torch.Tensor:
     return features[:20] if rank == 0 else features[20:]  # unequal numbers, as with tokens of images
 
 
+@pytest.mark.slow
 def test_two_processes_learn_one_codebook_from_the_features_of_both(tmp_path):
     mp.spawn(learn_in_process, (2, tmp_path), nprocs=2)
     ours, theirs = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))

@@ -31,7 +31,7 @@ Logits = tuple[Float[Tensor, "batch rows cols"], Float[Tensor, "batch half_rows 
 
 
 class LatentDiscriminator(nn.Module):
-    """How much latents look like those of an image, at each place and at half the resolution.
+    """Judgement of latents against those of an image, at each place and at half the resolution.
 
     Args:
         channels: of the latents.
@@ -77,7 +77,7 @@ class _Block(nn.Module):
 def discriminator_loss(
     discriminator: LatentDiscriminator, true: Tensor, drawn: Tensor, features: Tensor, weights: Tensor
 ) -> Tensor:
-    """What the discriminator learns by; log 2 and a penalty where it tells nothing apart.
+    """Loss of the discriminator; log 2 and a penalty where it tells nothing apart.
 
     Args:
         true: latents of images, (batch, channels, rows, cols).
@@ -96,7 +96,7 @@ def discriminator_loss(
 def adversarial_loss(
     discriminator: LatentDiscriminator, true: Tensor, drawn: Tensor, features: Tensor, weights: Tensor
 ) -> Tensor:
-    """What drawn latents learn by: log 2 where the discriminator takes them for true. It gets no gradient itself."""
+    """Loss of drawn latents: log 2 where the discriminator takes them for true. It gets no gradient itself."""
     frozen = {name: value.detach() for name, value in discriminator.named_parameters()}
     of_true, of_drawn = (
         functional_call(discriminator, frozen, (latents, features.detach())) for latents in (true, drawn)
