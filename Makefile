@@ -21,7 +21,7 @@ export DEMO_VIDEO := $(value VIDEO)
 # Files and folders whose slow tests `make test-slow` runs.
 SLOW ?= tests
 
-# Every call is checked against the types and shapes of its annotations; that more than doubles the time of the tests.
+# Every call is checked against the types and shapes of its annotations, which costs some tests most of their time.
 CHECKED := --jaxtyping-packages=videolavit,beartype.beartype
 
 .DEFAULT_GOAL := help

@@ -156,9 +156,14 @@ def shares_of_objects(keyframes: dict[str, Tensor]) -> Tensor:
     return F.interpolate(keyframes["objects"][:, None].float(), keyframes["latents"].shape[2:], mode="area")[:, 0]
 
 
+def place_weights(objects: Tensor, object_weight: float) -> Tensor:
+    """Weight of each place in a loss: 1, and so much more where there are objects."""
+    return 1 + object_weight * objects
+
+
 def weighted_mean(errors: Tensor, objects: Tensor, object_weight: float) -> Tensor:
     """Mean of errors (batch, rows, cols), where there are objects with so much more weight."""
-    weight = 1 + object_weight * objects
+    weight = place_weights(objects, object_weight)
     return (weight * errors).sum() / weight.sum()
 
 

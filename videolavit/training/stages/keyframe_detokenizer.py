@@ -38,6 +38,7 @@ from videolavit.training.stages.keyframe_codes import (
     ReadsKeyframeCodes,
     codes_and_latents,
     decoded_features,
+    place_weights,
     shares_of_objects,
     weighted_mean,
 )
@@ -48,7 +49,8 @@ __all__ = ["KeyframeDetokenizerStage", "KeyframeDetokenizerTraining", "KeyframeU
 _LEAST_ERROR = 1e-3
 """Squared error from which on its root is its distance; the root of nothing has no slope."""
 _DISCRIMINATOR_AHEAD = 100
-"""Steps that the discriminator learns alone, and again as many in which its weight grows to what was asked for."""
+"""Steps in which the discriminator learns and teaches nothing yet, and again as many in which its weight grows to what
+was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -281,7 +283,7 @@ class KeyframeDetokenizerTraining(nn.Module):
         drawn = _without_noise(noisy, predicted, signal, is_velocity=is_velocity)
         seen: dict[str, Tensor] = {}
         if self.discriminator is not None:
-            weights = 1 + self.stage.object_weight * objects
+            weights = place_weights(objects, self.stage.object_weight)
             compared = self.discriminator, latents, drawn, features, weights
             seen["discriminator"], seen["adversarial"] = discriminator_loss(*compared), adversarial_loss(*compared)
             grown = min(max(step / _DISCRIMINATOR_AHEAD - 1, 0.0), 1.0)
