@@ -11,6 +11,7 @@ are those of training, from 20 million on, which `recipes/things.py` does not dr
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,6 +35,7 @@ from videolavit.data.things.sampling import SceneOptions, sample_scene
 from videolavit.data.things.scene import Scene
 from videolavit.data.things.sources import load_sources
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo, write_tokens
+from videolavit.errors import VideoLaVITError
 from videolavit.training.presets import THINGS
 from videolavit.training.stages.keyframe_codes import NO_CODE, OBJECT_PATCH, codes_and_latents
 from videolavit.video import Frames
@@ -141,4 +143,7 @@ def first_keyframe(scene: Scene, sources: Path) -> tuple[np.ndarray, SceneLabels
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Fresh, description=__doc__))
+    try:
+        main(tyro.cli(Fresh, description=__doc__))
+    except VideoLaVITError as error:
+        sys.exit(str(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +34,8 @@ def samples(folder: Path, **shares: int) -> LanguageSamples:
     return LanguageSamples(Shares(**shares), open_folders(str(folder)), stage.maker, **options)
 
 
-_TEXT_TOKENIZER = Path(__file__).parent.parent / "videolavit" / "assets" / "things" / "language_model.tokenizer"
+ROOT = Path(__file__).parent.parent
+_TEXT_TOKENIZER = ROOT / "videolavit" / "assets" / "things" / "language_model.tokenizer"
 
 
 def test_images_are_ids_and_latents_of_the_same_codes(recipe, sources, tmp_path, capsys):
@@ -66,3 +69,11 @@ def test_videos_are_whole_and_every_fourth_has_two_clips(recipe, sources, tmp_pa
     assert all(len(clip.motion_ids) for video in reader for clip in video.clips)
     for share in ("generate_video", "answer_video"):
         assert samples(tmp_path, **{share: 1})[0]
+
+
+def test_missing_sources_are_told_in_one_line(tmp_path):
+    command = [sys.executable, str(ROOT / "recipes/fresh_things.py"), "videos", "-o", str(tmp_path / "videos")]
+    told = subprocess.run([*command, "--sources", str(tmp_path / "none.npz")], capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "none.npz: holds no images of things" in told.stderr
+    assert "Traceback" not in told.stderr

@@ -100,6 +100,21 @@ def test_a_run_that_ends_early_says_that_there_is_no_record(capsys, folder, tmp_
     assert "no record yet: 3 samples are still to be measured" in told
 
 
+def test_a_finished_record_stays_as_it_is_with_what_a_judge_said(capsys, folder, tmp_path):
+    record, page = tmp_path / "record.jsonl", tmp_path / "page.md"
+    options = ["--limit", "3", "--tasks", "motion_tokenizer", "-o", record]
+    assert evaluated(capsys, folder, *options)[0] == 0
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    lines[0]["judge"], lines[-1]["seconds"] = {"model": "somebody"}, 600
+    record.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = record.read_text()
+    code, shown, _ = evaluated(capsys, folder, *options, "--markdown", page)
+    assert code == 0
+    assert "motion_tokenizer" in shown
+    assert "evaluation took: 10 min of one process" in page.read_text()
+    assert record.read_text() == before
+
+
 def test_a_named_task_that_cannot_be_done_fails(capsys, folder, tmp_path):
     options = ["--samples", "1", "--results", tmp_path / "r.jsonl", "--tasks", "text_to_video"]
     code, written, _ = evaluated(capsys, folder, *options)

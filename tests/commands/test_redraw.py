@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,6 +61,13 @@ def test_one_clip_is_anew_and_all_others_stay(folder: Path, capsys: pytest.Captu
     assert old.shape == new.shape == (24 + 23 + 23, 16, 16, 3)
     away = np.abs(old.astype(int) - new).mean((1, 2, 3))
     assert max(away[:24].max(), away[47:].max()) < 12, "but for the compression of the file"
+
+
+def test_tokens_of_a_story_may_come_through_a_pipe(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    pipe = SimpleNamespace(buffer=io.BytesIO(Path("tokens.txt").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", pipe)
+    assert main(["redraw", "story.mp4", "2", "a ball", "--tokens", "-", "-o", "new.mp4", *QUICK]) == 0
+    assert read_metadata("new.mp4")["redrawn"][0]["clip"] == 2
 
 
 def test_the_new_story_says_what_made_it(folder: Path, capsys: pytest.CaptureFixture[str]):

@@ -109,10 +109,22 @@ def test_a_quiet_command_says_nothing_of_what_it_wrote(option, model, folder, lo
     assert "gone" in capsys.readouterr().err
 
 
+def test_one_preview_is_no_preview_of_several(model, folder, capsys):
+    assert cli.main(["video", "a ball", "--num-outputs", "2", "--preview", "p.gif", "-o", "videos"]) == 2
+    assert "--preview is one file, and 2 videos are made" in capsys.readouterr().err
+    assert model.calls == []
+
+
 def test_a_folder_for_several_results_is_made(model, folder, capsys):
     Path("prompts.txt").write_text("a ball\na cube\n")
     assert cli.main(["video", "--prompts", "prompts.txt", "-o", "videos"]) == 0
     assert sorted(path.name for path in Path("videos").iterdir()) == ["a-ball.mp4", "a-cube.mp4"]
+    Path("prompts.txt").write_text("a star\n")
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "videos"]) == 0
+    assert cli.main(["video", "--prompts", "prompts.txt", "-o", "others"]) == 0
+    assert cli.main(["image", "a moon", "-o", "others"]) == 0
+    assert Path("videos/a-star.mp4").is_file()
+    assert sorted(path.name for path in Path("others").iterdir()) == ["a-moon.png", "a-star.mp4"]
     Path("file").write_bytes(b"mine")
     assert cli.main(["video", "--prompts", "prompts.txt", "-o", "file"]) == 1
     assert "file: cannot be made a folder for the results" in capsys.readouterr().err

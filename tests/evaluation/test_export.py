@@ -20,8 +20,11 @@ ENTRIES = [
 
 
 class Renderer:
-    def __init__(self) -> None:
-        self.asked = []
+    def __init__(self, name: str = "renderer") -> None:
+        self.asked, self.name = [], name
+
+    def identity(self, parts):
+        return self.name
 
     def generate_videos(self, prompts, seeds, first_frames=None):
         self.asked += zip(prompts, seeds, strict=True)
@@ -65,10 +68,26 @@ def test_an_export_that_was_stopped_goes_on_with_the_same_seeds(tmp_path):
     assert len(list(export_videos(model, videos, tmp_path / "out", fps=6.0))) == 2
     assert model.asked == [("a dog", 7), ("a cat", 8), ("a bird", 9)]
     assert sorted(one.name for one in (tmp_path / "out/videos").iterdir()) == [one.name for one in videos]
-    assert json.loads((tmp_path / "out/seeds.json").read_text())["0001.mp4"] == {"prompt": "a cat", "seed": 8}
+    assert json.loads((tmp_path / "out/seeds.json").read_text())["0001.mp4"] == {
+        "prompt": "a cat",
+        "seed": 8,
+        "model": "renderer",
+    }
     path.write_text("a dog\n\na bird\n")
     with pytest.raises(ConfigError, match="line 2: is empty"):
         evalcrafter_videos(path)
+
+
+def test_videos_of_two_models_are_not_mixed(tmp_path):
+    path = tmp_path / "prompt700.txt"
+    path.write_text("a dog\na cat")
+    videos, out = evalcrafter_videos(path), tmp_path / "out"
+    first = export_videos(Renderer(), videos, out, fps=6.0, batch_size=1)
+    next(first)
+    first.close()
+    with pytest.raises(ConfigError, match=r"0000\.mp4: was made by another model"):
+        list(export_videos(Renderer("another"), videos, out, fps=6.0))
+    assert len(list(export_videos(Renderer(), videos, out, fps=6.0))) == 1
 
 
 def test_seeds_are_told_of_every_video_that_is_there(tmp_path):

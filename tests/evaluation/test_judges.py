@@ -265,6 +265,10 @@ def test_agreement_with_known_verdicts(tmp_path):
     )
     assert cohens_kappa([(True, True)] * 3) == 1
     assert cohens_kappa([(True, True), (True, False), (False, True), (False, False)]) == 0
+    for wrong in ("no", 0, "false"):
+        path.write_text(json.dumps({"question": "What?", "truth": "dog", "answer": "cat", "right": wrong}))
+        with pytest.raises(ConfigError, match="right \\(true or false\\)"):
+            read_known(path)
     path.write_text('{"question": "What?"}\n')
     with pytest.raises(ConfigError, match="line 1: expected question"):
         read_known(path)

@@ -105,7 +105,7 @@ def test_frames_are_compared_with_warping():
     assert found["PSNR, dB"].value == 100
     assert found["overlap at the end"].value == found["area at the end"].value == 1
     for gain in ("PSNR above warp, dB", "overlap above warp", "area nearer to 1 than warp"):
-        assert found[gain].low > 0 or found[gain].value > 0
+        assert found[gain].value > 0
 
 
 def test_without_motion_ids_only_what_an_image_shows_is_known():

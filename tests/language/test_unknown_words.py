@@ -94,6 +94,13 @@ def test_what_no_known_word_is_near_to_has_no_neighbours(tokenizer):
     assert near_words("horse", ()) == []
 
 
+def test_another_model_of_the_package_that_knows_words_is_named(tokenizer):
+    assert "the model things knows elephant, flies; " in told("a red elephant flies to the violin", tokenizer)
+    with pytest.raises(PromptError, match="'violin'; the model things knows dog, runs; "):
+        check_words("dog runs violin", tokenizer)
+    assert "the model things" not in told("a red violin", tokenizer)
+
+
 @pytest.mark.parametrize("word", ["dog", "farbe", "hat", "elephant"])
 def test_words_that_share_but_some_letters_are_not_named(tokenizer, word):
     assert "may be" not in told(f"a {word} moves left", tokenizer)

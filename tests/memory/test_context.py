@@ -135,6 +135,9 @@ def test_where_nothing_fits_the_error_says_so(ten: TokenMemory, context: str):
 def test_impossible_options_are_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="max_clips=0"):
         ContextOptions(max_clips=0)
+    for wrong in ("4", 2.5, True):
+        with pytest.raises(ConfigError, match=r"max_clips=.*expected a whole number"):
+            ContextOptions(max_clips=wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no clip yet"):
         choose_clips(memory_of(tmp_path / "memory", []), "?", ContextOptions(), room=100)
 

@@ -28,8 +28,8 @@ def read(memory: TokenMemory, clips: int) -> None:
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenMemory:
     monkeypatch.chdir(tmp_path)
-    Path("one.mp4").write_bytes(bytes(10))
-    Path("two.mp4").write_bytes(bytes(20))
+    Path("one.mp4").write_bytes(b"1" * 10)
+    Path("two.mp4").write_bytes(b"2" * 20)
     return TokenMemory.create("memory", VOCABULARY)
 
 
@@ -42,10 +42,10 @@ def test_a_reading_goes_on_behind_the_clips_of_its_own_video(memory: TokenMemory
     assert begin_reading(memory, "two.mp4", append=False) == 2, "an addition that was killed"
     assert begin_reading(memory, "two.mp4", append=True) == 0
     stored = json.loads(Path("memory/sources.json").read_text())
-    assert stored == [
-        {"first_clip": 0, "name": "one.mp4", "num_bytes": 10},
-        {"first_clip": 3, "name": "two.mp4", "num_bytes": 20},
-        {"first_clip": 5, "name": "two.mp4", "num_bytes": 20},
+    assert [(one["first_clip"], one["name"], one["num_bytes"]) for one in stored] == [
+        (0, "one.mp4", 10),
+        (3, "two.mp4", 20),
+        (5, "two.mp4", 20),
     ]
 
 
@@ -63,10 +63,28 @@ def test_another_video_is_not_read_from_its_middle_on(memory: TokenMemory):
 def test_a_file_that_grows_or_is_renamed_is_the_same(memory: TokenMemory):
     begin_reading(memory, "one.mp4", append=False)
     read(memory, 1)
-    Path("one.mp4").write_bytes(bytes(15))
+    Path("one.mp4").write_bytes(b"1" * 10 + b"more")
     assert begin_reading(memory, "one.mp4", append=False) == 1
-    Path("first.mp4").write_bytes(bytes(10))
+    Path("one.mp4").rename("first.mp4")
     assert begin_reading(memory, "first.mp4", append=False) == 1
+
+
+@pytest.mark.parametrize("content", [b"1" * 9, b"3" * 10, b"3" * 30])
+def test_another_video_of_the_same_name_is_another_one(memory: TokenMemory, content: bytes):
+    begin_reading(memory, "one.mp4", append=False)
+    read(memory, 1)
+    Path("elsewhere").mkdir()
+    Path("elsewhere/one.mp4").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"one\.mp4 is another video"):
+        begin_reading(memory, "elsewhere/one.mp4", append=False)
+
+
+def test_notes_of_older_versions_tell_name_and_size(memory: TokenMemory):
+    read(memory, 1)
+    Path("memory/sources.json").write_text('[{"first_clip": 0, "name": "one.mp4", "num_bytes": 10}]')
+    assert begin_reading(memory, "one.mp4", append=False) == 1
+    with pytest.raises(ConfigError, match="is another video"):
+        begin_reading(memory, "two.mp4", append=False)
 
 
 def test_a_video_without_a_name_and_a_memory_without_a_note_are_trusted(memory: TokenMemory):

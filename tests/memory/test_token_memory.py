@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -174,6 +175,23 @@ for number in range(10_000):
         assert len(memory) > 20
         for number, read in enumerate(memory):
             assert_equal(read, clip(number, 6))
+
+
+def test_damaged_descriptions_and_facts_ask_to_read_the_video_again(tmp_path: Path):
+    folder = filled(tmp_path / "memory", 3, 6)
+    words = bytearray((folder / "words.bin").read_bytes())
+    words[1] = 0xFF
+    (folder / "words.bin").write_bytes(words)
+    with pytest.raises(MediaError, match=r"words\.bin is damaged.*read the video again"):
+        TokenMemory(folder).descriptions()
+    about = json.loads((folder / "memory.json").read_text())
+    for wrong in ({"feature_width": "wide"}, {"vocabulary": {"words": 3}}, {"vocabulary": None}):
+        (folder / "memory.json").write_text(json.dumps({**about, **wrong}))
+        with pytest.raises(MediaError, match="is damaged"):
+            TokenMemory(folder)
+    (folder / "memory.json").write_text(json.dumps({k: v for k, v in about.items() if k != "vocabulary"}))
+    with pytest.raises(MediaError, match="is damaged"):
+        TokenMemory(folder)
 
 
 @pytest.mark.parametrize(("name", "place"), [("ids.bin", 3), ("features.bin", 5), ("words.bin", 4)])

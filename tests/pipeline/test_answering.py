@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 
 import jaxtyping
@@ -147,6 +148,21 @@ def test_what_the_model_drew_can_be_asked_about(model):
     assert model.answer("what?", image=image, max_new_tokens=3) == model.answer(
         "what?", image=image.pixels, max_new_tokens=3
     )
+
+
+def test_an_empty_list_shows_nothing(model):
+    assert model.answer("what?", video=[], max_new_tokens=3) == model.answer("what?", max_new_tokens=3)
+    assert model.answer("what?", image=(), max_new_tokens=3) == model.answer("what?", max_new_tokens=3)
+
+
+def test_an_image_that_was_cut_off_is_told(model):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(file, "JPEG")
+    for _ in range(2):
+        half = Image.open(io.BytesIO(file.getvalue()[:900]))
+        assert fingerprint(half) is None
+        with pytest.raises(MediaError):
+            model.answer("what?", image=half)
 
 
 @pytest.mark.parametrize("question", ["", "  \n", []])

@@ -22,6 +22,15 @@ def test_media_in_front_and_words_are_a_question_with_its_media():
     ]
 
 
+def test_media_behind_the_words_come_first_as_the_model_was_taught():
+    [asked] = read_messages([user(part("text", "What moves?"), part("image", "a.png"))])
+    assert (asked.question, asked.images) == ("What moves?", ["a.png"])
+    [asked] = read_messages([user(part("text", "What moves?"), part("video", "a.mp4"), part("image", "a.png"))])
+    assert asked.question == "<video> <image> What moves?", "in the order in which they were given"
+    [asked] = read_messages([user(part("text", "Is this <3"), part("image", "a.png"), part("text", "<3"))])
+    assert asked.question == "Is this <3 <image> <3"
+
+
 def test_media_between_words_stand_where_they_are():
     [asked] = read_messages([user(part("text", "Is"), part("image", "a.png"), part("text", "like it?"))])
     assert (asked.question, asked.images) == ("Is <image> like it?", ["a.png"])

@@ -93,6 +93,25 @@ def test_an_image_is_shown_as_it_is_in_the_preview(model):
     assert np.array_equal(previews[0][0], resize_image(image(), SIDE, SIDE))
 
 
+def test_candidates_count_behind_another_video_too(model, monkeypatch):
+    drafts: list[int] = []
+
+    def rank(model, clips, words):
+        drafts.append(len(clips))
+        assert words == PROMPT
+        return torch.arange(len(clips)).float()
+
+    before = model.video(PROMPT, seed=1)
+    monkeypatch.setattr(ranking, "caption_log_likelihoods", rank)
+    once = model.continue_video(before, PROMPT, seed=4)
+    assert drafts == []
+    best = model.continue_video(before, PROMPT, seed=4, candidates=3)
+    assert drafts
+    assert best.frames.shape == once.frames.shape
+    with pytest.raises(ConfigError, match="candidates=0"):
+        model.continue_video(before, PROMPT, candidates=0)
+
+
 def test_images_stand_in_a_prompt_where_it_says(model):
     [codes] = model.tokenize(image=image())
     seen = VOCABULARY.visual_ids(codes.keyframe)

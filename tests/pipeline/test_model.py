@@ -130,7 +130,7 @@ def test_a_video_file_goes_on_from_its_last_frame(model, tmp_path):
 @pytest.mark.slow
 def test_a_video_becomes_tokens_and_frames_again(model):
     tokens = model.tokenize(video=moving_image(30))
-    assert [clip.num_frames for clip in tokens] == [24, 6] or sum(clip.num_frames for clip in tokens) == 30
+    assert [clip.num_frames for clip in tokens] == [24, 6]
     video = model.detokenize(tokens, options=FAST, height=32, width=32)
     assert video.frames.shape == (30, 32, 32, 3)
     again = model.reconstruct(moving_image(30), options=FAST, height=32, width=32)

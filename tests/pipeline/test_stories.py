@@ -103,6 +103,10 @@ def test_one_clip_is_drawn_anew(model: VideoLaVIT, story):
     assert np.array_equal(other.frames[:24], story.frames[:24])
     assert np.array_equal(other.frames[47:], story.frames[47:])
     assert not np.array_equal(other.frames[24:47], story.frames[24:47])
+    last = model.redraw_clip(story, 2, "a red circle moves down", seed=6, **QUICK)
+    assert len(story.tokens) == 3
+    assert not torch.equal(last.ids, story.ids), "what goes on reads the ids of the new clip"
+    assert torch.equal(other.ids, story.ids)
     first = model.redraw_clip(story, 0, PROMPTS[0], seed=5, **QUICK)
     assert np.array_equal(first.frames, story.frames)
 

@@ -15,7 +15,7 @@ from videolavit.errors import ConfigError, LimitError, MediaError, OutputError, 
 from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.encoding import ids_as_tokens, tokens_as_ids
 from videolavit.pipeline.motion_editing import MotionEdit
-from videolavit.pipeline.token_text import parse_tokens, read_note
+from videolavit.pipeline.token_text import is_token_text, parse_tokens, read_note
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.io.write import write_video
 
@@ -184,6 +184,39 @@ def test_tokens_are_edited_as_tokens(model):
         "freeze": False,
         "mirror": False,
     }
+
+
+def test_tensors_of_pixels_and_text_of_tokens_are_edited_as_what_they_are(model):
+    frames = torch.from_numpy(moving(24)).permute(0, 3, 1, 2)
+    assert np.array_equal(model.edit(frames, reverse=True).frames, model.edit(moving(24), reverse=True).frames)
+    still = torch.from_numpy(image()).permute(2, 0, 1)
+    carried = model.edit(still, motion_of=frames)
+    assert np.array_equal(carried.frames, model.edit(image(), motion_of=moving(24)).frames)
+    tokens = model.tokenize(video=moving(24))
+    assert np.array_equal(model.edit(tokens.text, freeze=True).frames, model.edit(tokens, freeze=True).frames)
+    assert np.array_equal(model.edit(tokens.ids, freeze=True).frames, model.edit(tokens, freeze=True).frames)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(1, 7, dtype=torch.long), torch.rand(5), torch.zeros(3, 16, 16)])
+def test_tensors_that_are_no_row_of_ids_are_refused_by_their_shape(model, wrong):
+    with pytest.raises(PromptError, match=r"got tokens of shape .* expected one row of whole numbers"):
+        model.detokenize(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("K 1 2 | M 3", True),
+        ("# a note\n\nM 3 4\n", True),
+        ("  K 5\n", True),
+        ("K 1.mp4", False),
+        ("K", False),
+        ("video.mp4", False),
+        ("# notes.mp4", False),
+    ],
+)
+def test_text_of_tokens_is_told_from_names_of_files(text, expected):
+    assert is_token_text(text) is expected
 
 
 def test_edits_that_make_no_sense_are_refused(model):

@@ -20,6 +20,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from server.helpers import KEY, data_url, png, wait_for
 
+from videolavit.pipeline import answering
 from videolavit.server import middleware
 from videolavit.server.api_error import ApiError
 from videolavit.server.app import create_app
@@ -55,6 +56,23 @@ def test_an_answer_is_that_of_python(client, shipped, asked, video_file):
     assert answer.usage.total_tokens == expected.num_prompt_ids + expected.num_ids
     assert answer.id.startswith("chatcmpl-")
     assert answer.object == "chat.completion"
+
+
+def test_what_was_shown_before_is_not_looked_at_again(client, shipped, asked, monkeypatch):
+    looks: list[object] = []
+    take_apart = answering.looked_at_clips
+
+    def look(source, *arguments, **options):
+        looks.append(source)
+        return take_apart(source, *arguments, **options)
+
+    monkeypatch.setattr(answering, "looked_at_clips", look)
+    shipped.memory.forget()
+    first = client.chat.completions.create(model="tiny", messages=asked).choices[0].message.content
+    more = [*asked, {"role": "assistant", "content": first}, {"role": "user", "content": QUESTION}]
+    client.chat.completions.create(model="tiny", messages=more)
+    client.chat.completions.create(model="tiny", messages=asked, seed=5)
+    assert len(looks) == 1
 
 
 def test_a_long_video_that_was_read_before_is_named(client, shipped, app, video_file):
@@ -426,6 +444,38 @@ def test_an_edit_gives_other_motion(http, video_file):
     assert frames.shape == (24, 128, 128, 3)
 
 
+def test_a_video_is_sent_as_a_file_of_a_form(http, video_file):
+    form = {"reverse": "true", "detokenizer": "warp", "keyframe": "raw"}
+    for part in ("video", "motion_of"):
+        image = [("input_reference", ("i.png", png(128, 128)))] if part == "motion_of" else []
+        fields = form if part == "video" else {"detokenizer": "warp", "keyframe": "raw"}
+        path = "/v1/videos/edits" if part == "video" else "/v1/videos"
+        sent = [(part, ("v.mp4", video_file, "video/mp4")), *image]
+        started = http.post(path, data=fields, files=sent)
+        assert started.status_code == 200, started.text
+        done = finished(http, started.json()["id"])
+        assert done["status"] == "completed", done
+        assert done["seconds"] == "4"
+    broken = http.post("/v1/videos/edits", data=form, files=[("video", ("v.mp4", b"\xff\xfe no video"))])
+    assert broken.status_code == 400
+    assert broken.json()["error"]["param"] == "video"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"from_tokens": "K 1 2 3 | M 1 1 1 1 1 1 1 1 | show 1000\n" * 8, "size": "1024x1024"},
+        {"from_tokens": "K 1 2 3 | M 1 1 1 1 1 1 1 1 | show 1001"},
+        {"from_tokens": "nonsense"},
+        {"from_tokens": "# a note alone"},
+    ],
+)
+def test_tokens_of_more_frames_than_memory_holds_or_of_none_are_refused(http, body):
+    answer = http.post("/v1/videos", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_value"
+
+
 @pytest.mark.slow
 def test_a_video_at_once(http):
     body = {"prompt": "a red circle moves right", "num_inference_steps": 1, "seed": 1}
@@ -492,12 +542,16 @@ def test_fields_that_a_video_has_no_use_for_are_refused_by_name(http, video_file
     assert answer.json()["error"]["param"] == list(change)[-1]
 
 
-def test_a_video_of_tokens_is_as_long_as_they_say(http):
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("K 1 2 3 | M 1 1 1 1 1 1 1 1", "32"), ("K 1 2 3 | M 1 1 1 1 1 1 1 1 | show 3", "4"), ("K 1 2 3", "1.33333")],
+)
+def test_a_video_of_tokens_is_as_long_as_they_say(http, line, seconds):
     """As many clips as are allowed, behind a note and an empty line that are none."""
-    text = "# from elsewhere\n\n" + "K 1 2 3\n" * 8
+    text = "# from elsewhere\n\n" + f"{line}\n" * 8
     started = http.post("/v1/videos", json={"from_tokens": text, "num_inference_steps": 1})
     assert started.status_code == 200, started.text
-    assert started.json()["seconds"] == "32"
+    assert started.json()["seconds"] == seconds
     assert http.delete(f"/v1/videos/{started.json()['id']}").json()["deleted"]
 
 
@@ -741,8 +795,10 @@ def test_bodies_that_are_no_json(http, body):
 
 def test_forms_that_make_no_sense(http):
     many = [("prompt", (None, "x"))] * 100
-    for files in (many, [("video", ("v", b"x"))] * 9, [("prompt", ("p.txt", b"x"))]):
+    for files in (many, [("video", ("v", b"x"))] * 5, [("prompt", ("p.txt", b"x"))], [("seed", ("s", b"1"))]):
         assert http.post("/v1/videos", files=files).status_code == 400
+    twice = http.post("/v1/videos", files=[("prompt", (None, "a")), ("prompt", (None, "b"))])
+    assert "came twice" in twice.json()["error"]["message"]
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     for body in (b"", b"--x\r\n", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb", b"--y--"):
         assert http.post("/v1/videos", content=body, headers=headers).status_code == 400

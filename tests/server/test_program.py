@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from videolavit.cli import main
 from videolavit.commands.serve import Config, _server_config
 from videolavit.errors import ConfigError
 from videolavit.server.run import listen
+from videolavit.server.server_config import ServerConfig
 
 BODY = {"prompt": "a red circle moves right", "num_inference_steps": 1}
 LONG = {**BODY, "clips": 8, "num_inference_steps": 200}
@@ -42,6 +44,30 @@ def test_files_of_keys_that_hold_none(tmp_path, text):
     keys.write_text(text)
     with pytest.raises(ConfigError, match="16 ASCII characters"):
         _server_config(Config(keys=keys))
+
+
+def test_files_of_keys_as_editors_write_them(tmp_path):
+    keys = tmp_path / "keys.txt"
+    keys.write_text(KEY, encoding="utf-8-sig")
+    assert _server_config(Config(keys=keys)).keys == (KEY,)
+    keys.write_text(KEY, encoding="utf-16")
+    for path in (keys, tmp_path / "gone.txt"):
+        with pytest.raises(ConfigError, match="cannot be read as a text of keys"):
+            _server_config(Config(keys=path))
+
+
+@pytest.mark.parametrize("name", ["keep_hours", "store_gigabytes", "drain_seconds", "answer_wait_seconds"])
+@pytest.mark.parametrize("value", [math.inf, math.nan, 0.0, -1.0])
+def test_times_and_sizes_that_are_none_are_refused_by_their_option(name, value):
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')} "):
+        _server_config(Config(**{name: value}))
+
+
+@pytest.mark.parametrize("name", ["keep_seconds", "store_bytes", "drain_seconds"])
+def test_a_server_lasts_and_stores_a_number(name, tmp_path):
+    for value in (math.inf, math.nan, -1):
+        with pytest.raises(ConfigError, match=name):
+            ServerConfig(store=tmp_path, **{name: value})
 
 
 def test_a_port_that_is_taken_is_one_line_and_2(tmp_path, capsys):

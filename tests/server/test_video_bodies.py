@@ -10,7 +10,7 @@ import pytest
 
 from videolavit.server.api_error import ApiError
 from videolavit.server.model_tasks import VideoRequest, video_task
-from videolavit.server.video_bodies import length_of, read_video
+from videolavit.server.video_bodies import num_frames, read_video
 from videolavit.video import Frames
 from videolavit.video.processor import VideoProcessorConfig
 
@@ -27,19 +27,25 @@ IMAGE = np.zeros((8, 8, 3), np.uint8)
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        (VideoRequest(prompt="a circle", clips=3), (3, 12.0)),
-        (VideoRequest(way="extend", video=frames(60), clips=2), (2, 8.0)),
-        (VideoRequest(way="edit", video=frames(24)), (1, 4.0)),
-        (VideoRequest(way="edit", video=frames(60)), (3, 10.0)),
-        (VideoRequest(way="edit", video=frames(60), motion_of=frames(25)), (2, 25 / 6)),
-        (VideoRequest(way="edit", image=IMAGE, motion_of=frames(48)), (2, 8.0)),
-        (VideoRequest(way="edit", image=IMAGE), (1, 4.0)),
-        (VideoRequest(way="tokens", tokens="# a note\n\nK 1 | M 2 # two\nK 1"), (2, 8.0)),
-        (VideoRequest(way="tokens", tokens="# nothing"), (1, 4.0)),
+        (VideoRequest(prompt="a circle", clips=3), 72),
+        (VideoRequest(way="extend", video=frames(60), clips=2), 48),
+        (VideoRequest(way="edit", video=frames(24)), 24),
+        (VideoRequest(way="edit", video=frames(60)), 60),
+        (VideoRequest(way="edit", video=frames(60), motion_of=frames(25)), 25),
+        (VideoRequest(way="edit", image=IMAGE, motion_of=frames(48)), 48),
+        (VideoRequest(way="edit", image=IMAGE), 24),
+        (VideoRequest(way="tokens", tokens="# a note\n\nK 1 | M 2 # two\nK 1"), 24 + 1),
+        (VideoRequest(way="tokens", tokens="K 1 | M 2 | show 900\nM 3"), 900 + 23),
     ],
 )
 def test_a_request_tells_how_long_its_video_is(request_, expected):
-    assert length_of(request_, PROCESSOR) == expected
+    assert num_frames(request_, PROCESSOR) == expected
+
+
+def test_text_that_is_no_tokens_is_the_fault_of_its_field():
+    with pytest.raises(ApiError, match="from_tokens: ") as refused:
+        num_frames(VideoRequest(way="tokens", tokens="# nothing"), PROCESSOR)
+    assert (refused.value.status, refused.value.param) == (400, "from_tokens")
 
 
 def test_work_costs_as_many_steps_as_its_clips_take():

@@ -1,6 +1,6 @@
 """Generate what happens next in a video.
 
-The last clips of the video are what the model goes on from. The result has the new frames
+The last clip of the video is what the model goes on from. The result has the new frames
 alone, or all of them with --whole, at 6 frames per second and the size that the model generates.
 The extension of the output names its format: .mp4, .webm, .gif, .webp, or .png for a sheet.
 

@@ -146,9 +146,11 @@ def run(config: Any) -> int:
     judge = open_judge(config.judge, model=config.judge_model, device=config.judge_device)
     if config.output is None and config.results is None and not is_quiet():
         print(f"videolavit: outcomes are kept in {_results(config)}; -o or --results names a file", file=sys.stderr)
+    is_complete = config.output is not None and config.output.exists() and not runner.pending()
     _measure_all(config, runner)
-    _grade(config, runner, judge)
-    _write_record(config, runner, judge)
+    if judge is not None or not is_complete:  # else the record stays as it is, with what a judge said
+        _grade(config, runner, judge)
+        _write_record(config, runner, judge)
     _report(config, runner)
     _remove_outcomes(config, runner)
     return 1 if runner.skipped and (config.tasks or not runner.benchmarks) else 0
@@ -177,8 +179,8 @@ def _runner(config: Config) -> Runner:
         [reason] = runner.skipped.values()
         raise ConfigError(reason)
     if config.output is not None and config.output.exists():
-        for task, number, outcome in known_outcomes(config.output, runner):
-            runner.journal.put(task, number, outcome)
+        for found in known_outcomes(config.output, runner):
+            runner.journal.put(*found)
     return runner
 
 

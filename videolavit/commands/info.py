@@ -29,7 +29,7 @@ from videolavit.commands._shared.image_info import ImageInfo, look_at_image
 from videolavit.commands._shared.memories import is_memory_folder
 from videolavit.commands._shared.memory_info import look_at_memory
 from videolavit.commands._shared.model_info import ModelInfo, look_at_model, model_folder
-from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
+from videolavit.commands._shared.token_file import TOKENS, read_noted_tokens
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video import Limits, VideoInfo, probe
 from videolavit.video.io.write import read_metadata
@@ -75,7 +75,7 @@ def run(config: Config) -> int:
 
 
 def _tell_of_tokens(config: Config) -> int:
-    clips, made = read_tokens(config.file), read_token_note(config.file)
+    clips, made = read_noted_tokens(config.file)
     keyframes, motion = (list(counts) for counts in zip(*(clip.num_codes for clip in clips), strict=True))
     if config.json:
         print_json({"source": config.file, "keyframe_codes": keyframes, "motion_codes": motion, "metadata": made})

@@ -11,11 +11,10 @@ examples:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -28,7 +27,7 @@ from videolavit.commands._shared.report import write
 from videolavit.commands._shared.requests import new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens
 from videolavit.commands._shared.result_files import VideoFile
-from videolavit.commands._shared.token_file import TOKENS, read_token_note, read_tokens
+from videolavit.commands._shared.token_file import TOKENS, read_noted_tokens
 from videolavit.errors import ConfigError
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.probe import probe
@@ -71,8 +70,7 @@ def run(config: Config) -> int:
         check_target(config.save_tokens, config.file, config.story_tokens, extensions=TOKENS)
         check_free(config.save_tokens, force=config.result.force, option="--save-tokens")
     seed = new_seed() if config.generation.seed is None else config.generation.seed
-    note = read_token_note(config.story_tokens)
-    story = _story(config, note)
+    story = _story(config)
     if not 1 <= config.clip <= len(story.tokens):
         raise ConfigError(f"got clip {config.clip}, expected one from 1 to {len(story.tokens)}")
     model = open_model(config.model)
@@ -94,8 +92,8 @@ def run(config: Config) -> int:
     return 0
 
 
-def _story(config: Config, note: Mapping[str, Any]) -> GeneratedVideo:
-    """The story as it was generated, out of its two files; `note` is that of its tokens.
+def _story(config: Config) -> GeneratedVideo:
+    """The story as it was generated, out of its two files.
 
     Raises:
         ConfigError: the tokens are not those of this video. It is told before frames are read: those of another one may
@@ -106,7 +104,8 @@ def _story(config: Config, note: Mapping[str, Any]) -> GeneratedVideo:
 
     from videolavit.pipeline.outputs import GeneratedVideo
 
-    clips, info = tuple(read_tokens(config.story_tokens)), probe(config.file)
+    clips, note = read_noted_tokens(config.story_tokens)
+    info = probe(config.file)
     size = tuple(note.get("options", {}).get(name) for name in ("width", "height"))
     if size != (info.width, info.height):
         told = "say no size" if None in size else f"are of a story of {size[0]} x {size[1]} pixels"
@@ -117,4 +116,4 @@ def _story(config: Config, note: Mapping[str, Any]) -> GeneratedVideo:
     rate = info.frame_rate or Fraction(6)
     frames = np.stack(list(images_on_ticks(config.file, fps=rate)))
     ids = torch.empty(0, dtype=torch.long)
-    return GeneratedVideo(frames=frames, fps=float(rate), tokens=clips, ids=ids, metadata=note)
+    return GeneratedVideo(frames=frames, fps=float(rate), tokens=tuple(clips), ids=ids, metadata=note)

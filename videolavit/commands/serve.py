@@ -20,6 +20,7 @@ from tyro.conf import OmitArgPrefixes, UseAppendAction, arg
 
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.server_options import HERE, check_reach, check_server_libraries, model_name
+from videolavit.errors import ConfigError
 from videolavit.server.key_file import read_keys
 
 if TYPE_CHECKING:
@@ -89,6 +90,10 @@ def _server_config(config: Config) -> ServerConfig:
     from videolavit.server.server_config import ServerConfig
 
     keys = () if config.keys is None else read_keys(config.keys)
+    for name in ("keep_hours", "store_gigabytes", "drain_seconds", "answer_wait_seconds"):
+        value = getattr(config, name)
+        if not 0 < value < 1e9:  # NaN is neither
+            raise ConfigError(f"got --{name.replace('_', '-')} {value:g}, expected more than 0 and less than 1e9")
     check_reach(config.host, keys, config.no_auth)
     answers = LaneConfig(max_cost=EngineConfig().answers.max_cost, max_wait_seconds=config.answer_wait_seconds)
     return ServerConfig(

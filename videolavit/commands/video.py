@@ -119,6 +119,8 @@ def _requests(config: Config, before: Run) -> list[Request]:
     seed = new_seed() if seed is None else seed
     requests = config.how_many.requests(prompt, seed, config.file, ".mp4", *sources)
     if config.preview is not None:
+        if len(requests) > 1:
+            raise ConfigError(f"--preview is one file, and {len(requests)} videos are made; make them one by one")
         check_target(config.preview, *sources)
         if config.preview.absolute() in (request.output.absolute() for request in requests):
             raise ConfigError(f"--preview and --output are the same file, {config.preview}; name two")

@@ -15,6 +15,7 @@ from typing import Any
 
 from videolavit.errors import ConfigError
 from videolavit.evaluation.files import read_json
+from videolavit.evaluation.needs import VIDEO
 from videolavit.jobs.partial_files import write_text
 
 __all__ = ["SUITES", "ExportedVideo", "evalcrafter_videos", "export_videos", "vbench_videos"]
@@ -101,12 +102,14 @@ def export_videos(
         batch_size: videos that are generated together.
 
     Raises:
-        ConfigError: a video that is there was made from another seed.
+        ConfigError: a video that is there was made by another model, or from another seed.
     """
     from videolavit.video.io.write import write_video
 
     target = folder / "videos"
-    seeds = _kept_seeds(folder, videos) | {one.name: {"prompt": one.prompt, "seed": one.seed} for one in videos}
+    identity = model.identity(VIDEO)
+    now = {one.name: {"prompt": one.prompt, "seed": one.seed, "model": identity} for one in videos}
+    seeds = _kept_seeds(folder, videos, identity) | now
     target.mkdir(parents=True, exist_ok=True)
     write_text(folder / "seeds.json", json.dumps(seeds, indent=1) + "\n")
     waiting = [one for one in videos if not (target / one.name).is_file()]
@@ -118,17 +121,20 @@ def export_videos(
             yield one
 
 
-def _kept_seeds(folder: Path, videos: Sequence[ExportedVideo]) -> dict[str, Any]:
+def _kept_seeds(folder: Path, videos: Sequence[ExportedVideo], identity: str) -> dict[str, Any]:
     """Content of a folder's `seeds.json`, if there is one; what it says of videos that are there must stay true."""
     path = folder / "seeds.json"
     known = read_json(path) if path.is_file() else {}
     for one in videos:
-        seed = known.get(one.name, {}).get("seed", one.seed)
-        if seed != one.seed and (folder / "videos" / one.name).is_file():
+        path = folder / "videos" / one.name
+        told = known.get(one.name, {}) if path.is_file() else {}
+        if (seed := told.get("seed", one.seed)) != one.seed:
             raise ConfigError(
-                f"{folder / 'videos' / one.name}: was made from seed {seed}, not {one.seed}; "
+                f"{path}: was made from seed {seed}, not {one.seed}; "
                 "give --seed and --dimensions as before, or choose another folder"
             )
+        if told.get("model", identity) != identity:
+            raise ConfigError(f"{path}: was made by another model; name that one, or choose another folder")
     return known
 
 

@@ -70,10 +70,12 @@ class Journal:
         if self._path is not None:
             self._append(self._path, task, numbers)
 
-    def put(self, task: str, number: int, outcome: Outcome | None) -> None:
-        """Take an outcome from elsewhere, without writing it."""
-        before = self._found[task].get(number)
-        self._found[task][number] = Stored(outcome=outcome, seconds=before.seconds if before else 0.0)
+    def put(self, task: str, number: int, outcome: Outcome | None, seconds: float | None = None) -> None:
+        """Take an outcome from elsewhere, without writing it; one in the place of another keeps its seconds."""
+        if seconds is None:
+            before = self._found[task].get(number)
+            seconds = before.seconds if before else 0.0
+        self._found[task][number] = Stored(outcome=outcome, seconds=seconds)
 
     def _append(self, path: Path, task: str, numbers: Sequence[int]) -> None:
         lines = [

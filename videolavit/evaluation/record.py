@@ -100,8 +100,8 @@ def record_of(
     )
 
 
-def known_outcomes(path: Path, runner: Runner) -> Iterator[tuple[str, int, Outcome | None]]:
-    """Outcomes of a finished record of the same run: task, number, outcome.
+def known_outcomes(path: Path, runner: Runner) -> Iterator[tuple[str, int, Outcome | None, float]]:
+    """Outcomes of a finished record of the same run: task, number, outcome, and seconds, of all of them alike.
 
     Raises:
         OutputError: the file is no record, or that of another run.
@@ -113,9 +113,11 @@ def known_outcomes(path: Path, runner: Runner) -> Iterator[tuple[str, int, Outco
             raise OutputError(
                 f"{path}: is the record of another model, part or setting of {task}; choose another file, or delete it"
             )
-    for task in runner.identities:
-        for number, outcome in record.outcomes.get(task, {}).items():
-            yield task, number, outcome
+    known = {task: record.outcomes.get(task, {}) for task in runner.identities}
+    each = float(record.run.get("seconds", 0.0)) / max(sum(map(len, known.values())), 1)
+    for task, outcomes in known.items():
+        for number, outcome in outcomes.items():
+            yield task, number, outcome, each
 
 
 def summarising_benchmarks(header: Mapping[str, Any]) -> list[Benchmark]:

@@ -8,12 +8,14 @@ a word of another language. Tokenizers without such a list, those of large model
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from videolavit.errors import PromptError
 from videolavit.language.near_words import near_words
+from videolavit.shipped import FOLDER, RECIPES
 
 __all__ = [
     "OF_A_PROMPT",
@@ -46,6 +48,8 @@ _EMPTY = _COMMON | frozenset(
     "a an of to on in at by as or is it its he she they be do we i you my your no not so".split()  # noqa: SIM905
 )
 """Words that ask for nothing by themselves."""
+_NO_EXAMPLES = _COMMON | frozenset("what which how where when who while then".split())  # noqa: SIM905
+"""Words that are no examples of what can be asked for."""
 
 
 def words_of(text: str) -> list[str]:
@@ -86,7 +90,8 @@ def check_words(text: str, tokenizer: Any) -> list[str]:
     unknown = unknown_words(text, tokenizer)
     if unknown and not words - set(unknown) - _EMPTY:
         raise PromptError(
-            f"this model knows none of the words {', '.join(map(repr, unknown[:8]))}; {_nearest(unknown, known)}it was "
+            f"this model knows none of the words {', '.join(map(repr, unknown[:8]))}; "
+            f"{_elsewhere(unknown)}{_nearest(unknown, known)}it was "
             f"trained on few, such as {_examples(known)}; use those, or a larger model"
         )
     return unknown
@@ -97,8 +102,8 @@ def told_unknown(text: str, unknown: list[str], tokenizer: Any) -> str:
     known = known_words(tokenizer) or ()
     left = " ".join(word for word in words_of(text) if word not in unknown)
     return (
-        f"the model has never seen the words {', '.join(unknown)}; {_nearest(unknown, known)}it reads {left!r}, and "
-        f"guesses the rest; it knows words such as {_examples(known)}"
+        f"the model has never seen the words {', '.join(unknown)}; {_elsewhere(unknown)}{_nearest(unknown, known)}"
+        f"it reads {left!r}, and guesses the rest; it knows words such as {_examples(known)}"
     )
 
 
@@ -128,9 +133,25 @@ def _nearest(unknown: list[str], known: tuple[str, ...]) -> str:
     return f"{'; '.join(told)}; " if told else ""
 
 
+def _elsewhere(unknown: list[str]) -> str:
+    """`the model things knows dog, runs; ` for words that another model of the package was trained on."""
+    told = []
+    for name in RECIPES:
+        if knows := [word for word in unknown if word in _words_of_shipped(name)]:
+            told.append(f"the model {name} knows {', '.join(knows[:8])}")
+    return f"{'; '.join(told)}; " if told else ""
+
+
+@cache
+def _words_of_shipped(name: str) -> frozenset[str]:
+    """Words that a model of the package was trained on; none if this copy of the package lacks it."""
+    file = FOLDER / name / "language_model.tokenizer" / "tokenizer_config.json"
+    return frozenset(json.loads(file.read_text(encoding="utf-8"))["known_words"]) if file.is_file() else frozenset()
+
+
 def _examples(known: tuple[str, ...]) -> str:
     """The most frequent words that mean something."""
-    telling = [word for word in known if len(word) > 2 and word not in _COMMON]
+    telling = [word for word in known if len(word) > 2 and word not in _NO_EXAMPLES]
     return ", ".join(telling[:_EXAMPLES])
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from videolavit.config import whole_number
 from videolavit.errors import ConfigError
 from videolavit.memory.description_scores import description_scores
 from videolavit.memory.token_memory import TokenMemory
@@ -55,8 +56,8 @@ class ContextOptions:
     def __post_init__(self) -> None:
         if self.context not in CONTEXTS:
             raise ConfigError(f'got context={self.context!r}, expected "whole", "window", "budget" or "retrieval"')
-        if self.max_clips is not None and self.max_clips < 1:
-            raise ConfigError(f"got max_clips={self.max_clips}, expected at least 1")
+        if self.max_clips is not None:
+            object.__setattr__(self, "max_clips", whole_number("max_clips", self.max_clips, at_least=1))
         if isinstance(self.scorer, str) and self.scorer not in ("words", "likelihood"):
             raise ConfigError(f'got scorer={self.scorer!r}, expected "words", "likelihood", a Path or a function')
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from videolavit.video.io.sources import local_path
 __all__ = ["Reading", "begin_reading", "noted_readings"]
 
 _FILE = "sources.json"
+_HEAD_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +33,20 @@ class Reading:
     name: str | None = None
     """Name of its file; None for a pipe, a camera, or images."""
     num_bytes: int | None = None
+    head: str | None = None
+    """Digest of the file's first bytes, which stay when it grows or gets another name; None of a version that did not
+    note it."""
 
-    def is_another_file(self, other: Reading) -> bool:
-        """True if two files differ in name and size: a file may grow or get another name, and is still the same."""
-        named = self.name is not None and other.name is not None
-        return named and self.name != other.name and self.num_bytes != other.num_bytes
+    def is_of(self, path: Path) -> bool:
+        """True if it was this file that was read, or what it has grown from."""
+        if self.name is None or self.num_bytes is None:
+            return True  # nobody can tell
+        size = path.stat().st_size
+        if size < self.num_bytes:
+            return False
+        if self.head is not None:
+            return self.head == _head(path, self.num_bytes)
+        return self.name == path.name or self.num_bytes == size
 
 
 def begin_reading(memory: TokenMemory, video: Any, *, append: bool) -> int:
@@ -57,7 +68,7 @@ def begin_reading(memory: TokenMemory, video: Any, *, append: bool) -> int:
         return 0
     if not before:  # of a version that did not note it
         return len(memory)
-    if before[-1].is_another_file(now):
+    if now.name is not None and not before[-1].is_of(Path(local_path(video))):
         raise ConfigError(
             f"{memory.folder}: its last clips are those of {before[-1].name}, and {now.name} is another video; read it "
             "behind them with append=True (in a command: --append), or name another folder"
@@ -71,7 +82,14 @@ def _reading(video: Any, first_clip: int) -> Reading:
     path = Path(local_path(video))
     if not path.is_file():
         return Reading(first_clip=first_clip)
-    return Reading(first_clip=first_clip, name=path.name, num_bytes=path.stat().st_size)
+    size = path.stat().st_size
+    return Reading(first_clip=first_clip, name=path.name, num_bytes=size, head=_head(path, size))
+
+
+def _head(path: Path, num_bytes: int) -> str:
+    """Digest of the beginning of a file, of what there was of it when it had `num_bytes`."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(min(num_bytes, _HEAD_BYTES))).hexdigest()
 
 
 def noted_readings(folder: Path) -> list[Reading]:

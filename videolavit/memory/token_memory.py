@@ -33,8 +33,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from videolavit.config import from_dict
-from videolavit.errors import MediaError, OutputError
+from videolavit.config import from_dict, whole_number
+from videolavit.errors import ConfigError, MediaError, OutputError
 from videolavit.language.prompts import ClipInput, ImageInput, Moment
 from videolavit.video.io.sources import local_path
 from videolavit.vocabulary import Vocabulary
@@ -100,8 +100,11 @@ class TokenMemory:
         """
         self.folder = Path(local_path(folder))
         about = _read_about(self.folder)
-        self.vocabulary: Vocabulary = from_dict(Vocabulary, about["vocabulary"])
-        self.feature_width: int = about["feature_width"]
+        try:
+            self.vocabulary: Vocabulary = from_dict(Vocabulary, about["vocabulary"])
+            self.feature_width: int = whole_number("feature_width", about["feature_width"], at_least=0)
+        except (ConfigError, KeyError, TypeError) as error:
+            raise MediaError(f"{self.folder}: {_ABOUT} is damaged ({error!r}); read the video again") from error
         self.made_by: dict[str, Any] = _made_by(about)
         """Package and model, by the names that results have in their metadata; empty where nobody noted them."""
         self._id_type = np.dtype("<u2" if self.vocabulary.size <= 2**16 else "<u4")
@@ -222,11 +225,18 @@ class TokenMemory:
         return self._part(number, "keyframes")
 
     def descriptions(self) -> list[tuple[str, ...]]:
-        """Descriptions of all clips."""
+        """Descriptions of all clips.
+
+        Raises:
+            MediaError: they are damaged.
+        """
         ends = self._records["words"].tolist()
         text = _slice(self.folder / "words.bin", 0, ends[-1]) if ends else b""
         starts = [0, *ends[:-1]]
-        return [tuple(json.loads(text[start:end])) for start, end in zip(starts, ends, strict=True)]
+        try:
+            return [tuple(json.loads(text[start:end])) for start, end in zip(starts, ends, strict=True)]
+        except (ValueError, TypeError) as error:
+            raise MediaError(f"{self.folder}: words.bin is damaged: {error}; read the video again") from error
 
     def append(self, clip: RememberedClip, *, sync: bool = True) -> None:
         """Add a clip behind the last one; with `sync` it is safe on the disk when this returns.

@@ -14,7 +14,7 @@ from typing import Any
 
 from videolavit.errors import PromptError
 
-__all__ = ["Asked", "is_messages", "read_messages"]
+__all__ = ["Asked", "is_messages", "question_with_media", "read_messages"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,16 +76,22 @@ def _question(content: Any) -> Asked:
             words.append(f"<{kind}>")
         else:
             raise PromptError(f"got the part {part!r}, expected one of the type text, image or video")
-    found.question = "\n".join(words) if words and words[-1].startswith("<") else _joined(words)
+    found.question = question_with_media(words)
     return found
 
 
-def _joined(words: list[str]) -> str:
-    """Words with placeholders, which are left out where all stand before the first word: that is their usual place."""
-    media = [word for word in words if word in ("<image>", "<video>")]
-    if words[: len(media)] == media and len(media) < len(words) and media == sorted(media):
-        return " ".join(words[len(media) :])
-    return " ".join(words)
+def question_with_media(pieces: Sequence[str]) -> str:
+    """Words of a question, with `<image>` and `<video>` among them where media stand.
+
+    Media that stand together at either end come first, as in the model's template: images, then videos, need no
+    placeholders there.
+    """
+    places = [piece in ("<image>", "<video>") for piece in pieces]
+    media = [piece for piece, is_medium in zip(pieces, places, strict=True) if is_medium]
+    words = [piece for piece, is_medium in zip(pieces, places, strict=True) if not is_medium]
+    if words and places in (sorted(places), sorted(places, reverse=True)):
+        pieces = words if media == sorted(media) else [*media, *words]
+    return " ".join(pieces)
 
 
 def _media(part: Mapping[str, Any], kind: str) -> Any:

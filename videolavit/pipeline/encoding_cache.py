@@ -61,7 +61,10 @@ def fingerprint(source: Any) -> Hashable | None:
     if isinstance(source, np.ndarray):
         return "array", source.shape, str(source.dtype), _digest(np.ascontiguousarray(source))
     if isinstance(source, Image.Image):
-        return "image", source.mode, source.size, _look(source), _digest(source.tobytes())
+        try:
+            return "image", source.mode, source.size, _look(source), _digest(source.tobytes())
+        except OSError:  # cut off: whoever reads it says so
+            return None
     if isinstance(source, Frames):
         images = fingerprint(source.images)
         return None if images is None else ("frames", source.fps, images)

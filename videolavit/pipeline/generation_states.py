@@ -105,7 +105,7 @@ def video_states(
         MediaError: the video before cannot be read.
     """
     if after is not None:
-        return [_after_video(model, samples[0], prompts[0], after, progress)]
+        return [_after_video(model, samples[0], prompts[0], after, 1 if candidates is None else candidates, progress)]
     if not first_images:
         return image_states(model, prompts, samples, (), candidates)
     codes = image_codes(model, first_images, samples[0], progress)
@@ -174,16 +174,22 @@ def _state(
     candidates: int | None,
     **state: Any,
 ) -> GenerationState:
-    words = prompt.replace("<image>", " ").strip() if isinstance(prompt, str) else ""
+    words = _words(prompt)
     if candidates is None:
         candidates = model.settings.candidates if words else 1
     return GenerationState(options=options, context=context, candidates=candidates, words=words, **state)
 
 
+def _words(prompt: str | Prompt) -> str:
+    """What several drafts are compared by."""
+    return prompt.replace("<image>", " ").strip() if isinstance(prompt, str) else ""
+
+
 def _after_video(
-    model: Components, options: GenerationOptions, prompt: str | Prompt, video: Any, progress: Progress
+    model: Components, options: GenerationOptions, prompt: str | Prompt, video: Any, candidates: int, progress: Progress
 ) -> GenerationState:
     """The end of a generated video, of which all clips are known, or of any other one's last clip."""
+    drafts: Any = {"candidates": candidates, "words": _words(prompt)}
 
     def context(tokens: Sequence[ClipTokens]) -> Tensor:
         ids = tokens_as_ids(tokens, model.vocabulary)
@@ -198,6 +204,7 @@ def _after_video(
             num_clips=len(video.tokens),
             last_frame=video.frames[-1],
             is_continued=True,
+            **drafts,
         )
     source = as_video(video)
     check_video(source)
@@ -212,4 +219,5 @@ def _after_video(
         num_clips=1,
         last_frame=last_frame,
         is_continued=isinstance(video, GeneratedVideo),
+        **drafts,
     )

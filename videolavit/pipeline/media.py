@@ -49,8 +49,8 @@ def _image(source: Any) -> Any:
 
 
 def as_list_of_videos(source: Any) -> list[Any]:
-    """None, a video or several, as a list of what `iter_clips` takes. A list of images is one video."""
-    if source is None:
+    """None, a video or several, as a list of what `iter_clips` takes. A list of images is one video, none if empty."""
+    if source is None or (isinstance(source, list | tuple) and not source):
         return []
     several = isinstance(source, list | tuple) and bool(source) and all(map(_is_whole_video, source))
     return [as_video(video) for video in source] if several else [as_video(source)]

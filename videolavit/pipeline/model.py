@@ -73,7 +73,7 @@ from videolavit.pipeline.reconstruction import decode_clips, edit_motion, inform
 from videolavit.pipeline.remembering import read_video
 from videolavit.pipeline.stories import Stories
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
-from videolavit.pipeline.token_text import Tokens, parse_tokens
+from videolavit.pipeline.token_text import Tokens, is_row_of_ids, is_token_text, parse_tokens
 from videolavit.pipeline.video_segments import Recoding, Segment, SegmentReader, segments_of_tokens
 from videolavit.progress import Progress, ProgressCallback
 from videolavit.tokenizers.selector import PatchSelection
@@ -751,6 +751,9 @@ class VideoLaVIT(PretrainedModel, Stories):
         if isinstance(tokens, str):
             return parse_tokens(tokens)
         if isinstance(tokens, Tensor):
+            if not is_row_of_ids(tokens):
+                shape, kind = tuple(tokens.shape), str(tokens.dtype).removeprefix("torch.")
+                raise PromptError(f"got tokens of shape {shape} and type {kind}, expected one row of whole numbers")
             return ids_as_tokens(tokens.cpu(), self.vocabulary)
         listed = list(tokens) if isinstance(tokens, Iterable) else [tokens]
         if all(isinstance(item, ClipTokens) for item in listed):
@@ -764,7 +767,9 @@ class VideoLaVIT(PretrainedModel, Stories):
         """Video to decode again, from anything that shows one."""
         if isinstance(source, GeneratedVideo) and source.tokens:
             return segments_of_tokens(source.tokens)
-        if isinstance(source, Tokens | Tensor) or _is_list_of(source, ClipTokens | int):
+        is_text = isinstance(source, str) and is_token_text(source)
+        is_ids = isinstance(source, Tensor) and is_row_of_ids(source)
+        if is_text or is_ids or isinstance(source, Tokens) or _is_list_of(source, ClipTokens | int):
             return segments_of_tokens(self._coded(source))
         if is_image(source):
             return [reader.still(read_image(*as_list_of_images(source)))]

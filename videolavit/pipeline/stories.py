@@ -241,7 +241,9 @@ def with_clip(video: GeneratedVideo, number: int, clip: GeneratedVideo) -> Gener
         raise ConfigError(f"got {len(clip.frames)} frames for clip {number}, expected {places.stop - places.start}")
     frames = np.concatenate([video.frames[: places.start], clip.frames, video.frames[places.stop :]])
     tokens = (*video.tokens[:number], *clip.tokens, *video.tokens[number + 1 :])
-    return replace(video, frames=frames, tokens=tokens, timings=clip.timings)
+    # What goes on from the last clip reads the ids of that clip, and not those of the one that it replaced.
+    ids = clip.ids if number == len(video.tokens) - 1 else video.ids
+    return replace(video, frames=frames, tokens=tokens, ids=ids, timings=clip.timings)
 
 
 def _noted(video: GeneratedVideo, number: int, anew: Mapping[str, Any]) -> GeneratedVideo:

@@ -33,7 +33,15 @@ from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import OutputError, PromptError
 from videolavit.video.io.write import check_output, complete_or_absent
 
-__all__ = ["Tokens", "format_tokens", "parse_tokens", "read_note", "save_token_text"]
+__all__ = [
+    "Tokens",
+    "format_tokens",
+    "is_row_of_ids",
+    "is_token_text",
+    "parse_tokens",
+    "read_note",
+    "save_token_text",
+]
 
 _NOTE = "# videolavit "
 FORMAT = 3
@@ -41,6 +49,8 @@ FORMAT = 3
 _EXPECTED = "expected a line such as `K 12 877 | M 3 3 17`, with ` | show 6` behind it to show six frames only"
 _LARGEST = 2**31
 _MOST_FRAMES = 1000
+_BEGINNING = re.compile(r"(?:\s*(?:#[^\n]*)?\n)*\s*[KM] +[0-9]+[ |\n]")
+"""Notes and empty lines, and a line of codes."""
 _NUMBER = re.compile(r"[0-9]+\Z")  # ASCII digits alone, unlike str.isdigit
 
 
@@ -114,6 +124,16 @@ def save_token_text(
     with complete_or_absent(path) as unfinished:
         unfinished.write_text(format_tokens(clips, note), encoding="utf-8")
     return path
+
+
+def is_token_text(text: str) -> bool:
+    """True if a text begins as that of tokens does, and is no name of a file."""
+    return _BEGINNING.match(text) is not None
+
+
+def is_row_of_ids(ids: Tensor) -> bool:
+    """True for one row of whole numbers; other tensors show images."""
+    return ids.ndim == 1 and not ids.is_floating_point() and not ids.is_complex() and ids.dtype != torch.bool
 
 
 def parse_tokens(text: str) -> tuple[ClipTokens, ...]:

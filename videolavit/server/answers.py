@@ -239,8 +239,9 @@ def _conversation(model: Any, request: AnswerRequest) -> tuple[tuple[Turn, ...],
     """The conversation as the model reads it; each question's media are looked at."""
     *before, last = request.turns
     builder = PromptBuilder(model, model.memory, Progress(None))
+    # The likeliest patches need no seed, and media that were looked at before are known by all of this.
     look = VisualEncoding(
-        max_clips=model.settings.max_clips, patch_selection="likeliest", seed=request.seed, context=request.context
+        max_clips=model.settings.max_clips, patch_selection="likeliest", seed=0, context=request.context
     )
     history: list[Turn] = []
     for turn in before:

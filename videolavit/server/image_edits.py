@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from videolavit.server.api_error import ApiError
+from videolavit.server.request_bodies import read_values, refuse_if, validated
 from videolavit.server.schemas import ImageEditBody
 
 __all__ = ["edit_schema", "edited_images", "read_edit"]
 
 _FILES = ("image", "image[]")
 _MOST_FILES = 16
-_MOST_FIELDS = 64
-_FIELD_BYTES = 1_000_000
 
 
 async def read_edit(request: Request) -> ImageEditBody:
@@ -28,19 +23,7 @@ async def read_edit(request: Request) -> ImageEditBody:
         RequestValidationError: a field is unknown or has a wrong value.
         ApiError: it is neither JSON nor a form, or a file stands where none belongs.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        form = await request.form(max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
-        values = await _form_values(form)
-    elif kind in ("application/json", ""):
-        values = await _json(request)
-    else:
-        raise ApiError("expected multipart/form-data or application/json", status=415, code="unsupported_media_type")
-    try:
-        return ImageEditBody.model_validate(values)
-    except ValidationError as error:
-        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        raise RequestValidationError(found) from None
+    return validated(ImageEditBody, await read_values(request, _form_values, max_files=_MOST_FILES))
 
 
 def edited_images(body: ImageEditBody, most: int) -> list[str | bytes]:
@@ -50,10 +33,8 @@ def edited_images(body: ImageEditBody, most: int) -> list[str | bytes]:
         ApiError: there is none, there are too many, or one is neither a file nor a URL.
     """
     given = body.image if isinstance(body.image, list) else [body.image]
-    if not 1 <= len(given) <= most:
-        raise ApiError(f"image: got {len(given)}, expected 1 to {most}", code="invalid_value", param="image")
-    if not all(isinstance(one, str | bytes) for one in given):
-        raise ApiError("image: expected files or URLs", code="invalid_value", param="image")
+    refuse_if(not 1 <= len(given) <= most, f"got {len(given)}, expected 1 to {most}", "image")
+    refuse_if(not all(isinstance(one, str | bytes) for one in given), "expected files or URLs", "image")
     return given
 
 
@@ -71,20 +52,9 @@ async def _form_values(form: FormData) -> dict[str, Any]:
     for name, value in form.multi_items():
         if name in _FILES:
             images.append(await value.read() if isinstance(value, UploadFile) else value)
-        elif isinstance(value, UploadFile):
-            raise ApiError(f"{name}: is no field for a file", code="invalid_value", param=name)
-        elif name in values:
-            raise ApiError(f"{name}: came twice", code="invalid_value", param=name)
-        elif value != "":
+            continue
+        refuse_if(isinstance(value, UploadFile), "is no field for a file", name)
+        refuse_if(name in values, "came twice", name)
+        if value != "":
             values[name] = value
     return {**values, "image": images} if images else values
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        values = await request.json()
-    except (ValueError, RecursionError, json.JSONDecodeError):
-        raise ApiError("the body is not JSON", code="invalid_json") from None
-    if not isinstance(values, dict):
-        raise ApiError("expected an object", code="invalid_value", param="body")
-    return values

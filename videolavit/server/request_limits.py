@@ -50,6 +50,8 @@ class RequestLimits:
     steps: int = 200
     pixels: int = 1024 * 1024
     """Width times height of what is generated."""
+    result_bytes: int = 700 * _MB
+    """Of the frames of a video that is made: all clips at all pixels, or a longer one that is smaller."""
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):

@@ -167,8 +167,8 @@ class VideoBody(_Body):
     continuation: Literal["restart", "inversion", "none"] | None = None
     input_reference: Any = Field(None, description="The first frame: a file, {image_url: URL}, or a URL")
     image_reference: Any = Field(None, description="The same as input_reference")
-    video: VideoReference | str | None = Field(None, description="To edit or extend: an id, or a URL")
-    motion_of: VideoReference | str | None = Field(None, description="Its motion is put on the image or video")
+    video: VideoReference | str | bytes | None = Field(None, description="To edit or extend: an id, a URL, or a file")
+    motion_of: VideoReference | str | bytes | None = Field(None, description="Its motion is put on the image or video")
     from_tokens: str | None = Field(None, description="Tokens as text, in place of a prompt")
     reverse: bool | None = None
     mirror: bool | None = None

@@ -13,6 +13,10 @@ from videolavit.shipped import DEFAULT_MODEL
 __all__ = ["ServerConfig"]
 
 
+_LARGEST = 1e15
+"""Seconds, or bytes: more than any server lasts or stores, and still a whole number."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
     """Settings of one server."""
@@ -52,3 +56,7 @@ class ServerConfig:
             raise ConfigError('got "*" as an origin; name the pages that may use the server')
         if not 1 <= self.answer_slots <= 1024 or self.media_workers < 1:
             raise ConfigError(f"got {self.answer_slots} slots and {self.media_workers} workers, expected at least 1")
+        for name in ("keep_seconds", "store_bytes", "drain_seconds"):
+            value = getattr(self, name)
+            if not 0 < value <= _LARGEST:  # NaN is neither
+                raise ConfigError(f"got {name}={value}, expected a number above 0 and at most {_LARGEST:g}")

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import secrets
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from videolavit.clip_tokens import ClipTokens
+from videolavit.errors import PromptError
+from videolavit.pipeline.token_text import parse_tokens
 from videolavit.server.api_error import ApiError
 from videolavit.server.jobs import Job
 from videolavit.server.model_tasks import VideoRequest
+from videolavit.server.request_bodies import json_object, read_values, refuse_if, validated, wrong_value
+from videolavit.server.request_limits import RequestLimits
 from videolavit.server.request_options import model_size, num_clips, video_options, video_steps
 from videolavit.server.schemas import VideoBody, VideoReference
 from videolavit.server.services import Services
 from videolavit.video import Frames
 from videolavit.video.processor import VideoProcessorConfig
 
-__all__ = ["AskedVideo", "asked_video", "length_of", "read_body", "read_video", "remixed"]
+__all__ = ["AskedVideo", "asked_video", "num_frames", "read_body", "read_video", "remixed"]
 
 Way = Literal["generate", "edit", "extend"]
 
-_FILES = ("input_reference", "image_reference", "video", "motion_of", "video_reference")
+_FILES = ("input_reference", "image_reference", "video", "motion_of")
 _CHANGES = ("reverse", "mirror", "scale", "freeze", "keyframe", "motion", "detokenizer")
 _LENGTHS = ("seconds", "num_frames", "clips")
 _WITHOUT_EFFECT = {"edit": (*_LENGTHS, "candidates"), "tokens": (*_LENGTHS, "candidates"), "extend": ("candidates",)}
 """Fields that would change other results and not these, by the way in which a video is made."""
-_MOST_FIELDS = 64
-_FIELD_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,20 +56,7 @@ async def read_body(request: Request) -> VideoBody:
         RequestValidationError: a field is unknown or has a wrong value.
         ApiError: it is neither JSON nor a form.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        form = await request.form(max_files=len(_FILES), max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
-        values = await _form_values(form)
-    elif kind in ("application/json", ""):
-        values = await _json(request)
-    else:
-        raise ApiError("expected application/json or multipart/form-data", status=415, code="unsupported_media_type")
-    values = _with_extra(values)
-    try:
-        return VideoBody.model_validate(values)
-    except ValidationError as error:
-        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False)]
-        raise RequestValidationError(found) from None
+    return validated(VideoBody, _with_extra(await read_values(request, _form_values, max_files=len(_FILES))))
 
 
 async def asked_video(body: VideoBody, services: Services, way: Way) -> AskedVideo:
@@ -104,33 +91,51 @@ async def asked_video(body: VideoBody, services: Services, way: Way) -> AskedVid
     if way == "edit" and request.way == "generate":  # other motion for what is seen: by words
         request = _moved_by_words(request)
     for name in _WITHOUT_EFFECT.get(request.way, ()):
-        _refuse(getattr(body, name) is not None, "has no effect on this video; leave it out", name)
-    clips, seconds = length_of(request, settings.video_processor)
-    size = model_size(options, settings)
+        refuse_if(getattr(body, name) is not None, "has no effect on this video; leave it out", name)
+    if request.way == "tokens":
+        clips = len(_clips_of(request.tokens))
+        refuse_if(clips > limits.clips, f"got {clips} clips, expected at most {limits.clips}", "from_tokens")
+    frames, size = num_frames(request, settings.video_processor), model_size(options, settings)
+    before = 0 if video is None or request.way != "extend" else sum(1 for _ in video.images)
+    _check_result(before + frames, size, limits)
     sent = image is not None or video is not None or motion_of is not None
     again = body.model_dump(exclude_none=True, exclude={"prompt", "user", "extra_params"}) | {"seed": seed}
     return AskedVideo(
-        request=dataclasses.replace(request, clips=clips),
+        request=dataclasses.replace(request, clips=max(clips, -(-frames // settings.video_processor.frames_per_clip))),
         steps=video_steps(options, settings),
         size="auto" if size is None else "{}x{}".format(*size),
-        seconds=f"{seconds:g}",
+        seconds=f"{frames / settings.video_processor.fps:g}",
         again={} if sent else again,
     )
 
 
-def length_of(request: VideoRequest, processor: VideoProcessorConfig) -> tuple[int, float]:
-    """Clips and seconds of what is made: edits are as long as the motion that they take, and tokens tell theirs."""
+def num_frames(request: VideoRequest, processor: VideoProcessorConfig) -> int:
+    """Frames of what is made: edits are as long as the motion that they take, and tokens tell theirs.
+
+    Raises:
+        ApiError: what should be tokens is none.
+    """
+    whole = processor.frames_per_clip
     if request.way == "edit":
         moved = request.motion_of or request.video
-        frames = processor.frames_per_clip if moved is None else sum(1 for _ in moved.images)
-        return -(-frames // processor.frames_per_clip), frames / processor.fps
-    clips = max(1, _num_lines(request.tokens or "")) if request.way == "tokens" else request.clips
-    return clips, clips * processor.frames_per_clip / processor.fps
+        return whole if moved is None else sum(1 for _ in moved.images)
+    if request.way == "tokens":
+        return sum(_shown(clip, whole) for clip in _clips_of(request.tokens))
+    return request.clips * whole
 
 
-def _num_lines(tokens: str) -> int:
-    """Lines of token text that hold a clip, and are neither empty nor a comment."""
-    return sum(bool(line.partition("#")[0].strip()) for line in tokens.splitlines())
+def _clips_of(tokens: str | None) -> tuple[ClipTokens, ...]:
+    try:
+        return parse_tokens(tokens or "")
+    except PromptError as error:
+        raise wrong_value(str(error), "from_tokens") from None
+
+
+def _shown(clip: ClipTokens, whole: int) -> int:
+    """Frames of a clip: one of an image, and one less than all where it goes on from the clip before."""
+    if clip.num_frames is not None:
+        return clip.num_frames
+    return 1 if clip.motion is None else whole - (clip.keyframe is None)
 
 
 def remixed(job: Job, prompt: str) -> VideoBody:
@@ -150,33 +155,35 @@ def _way(
 ) -> Literal["generate", "extend", "edit", "tokens"]:
     """Method of the pipeline that does it; fields that have no place there are refused."""
     if way == "extend":
-        _refuse(image is not None or motion_of is not None or changes, "an extension takes a video and a prompt alone")
-        _refuse(video is None, "needs the video to go on from", "video")
+        refuse_if(
+            image is not None or motion_of is not None or changes, "an extension takes a video and a prompt alone"
+        )
+        refuse_if(video is None, "needs the video to go on from", "video")
         return "extend"
     if way == "edit":
-        _refuse(video is None and image is None, "needs the video to edit", "video")
-        _refuse(
+        refuse_if(video is None and image is None, "needs the video to edit", "video")
+        refuse_if(
             bool(prompt) and bool(changes or motion_of), "got a prompt and other motion; expected one of them", "prompt"
         )
-        _refuse(
+        refuse_if(
             not (prompt or changes or motion_of),
             "says no other motion: give a prompt, reverse, mirror, scale, freeze or motion_of",
         )
         return "generate" if prompt else "edit"
     if body.from_tokens is not None:
         extra = prompt or image is not None or video is not None or changes
-        _refuse(extra, "tokens say all there is; leave prompt and media out", "from_tokens")
+        refuse_if(extra, "tokens say all there is; leave prompt and media out", "from_tokens")
         return "tokens"
     if motion_of is not None:
-        _refuse(image is None, "motion_of needs an image as input_reference", "input_reference")
-        _refuse(bool(prompt), "got a prompt and motion_of; expected one of them", "prompt")
+        refuse_if(image is None, "motion_of needs an image as input_reference", "input_reference")
+        refuse_if(bool(prompt), "got a prompt and motion_of; expected one of them", "prompt")
         return "edit"
-    _refuse(
+    refuse_if(
         video is not None or changes,
         "a video is edited by /v1/videos/edits and extended by /v1/videos/extensions",
         "video",
     )
-    _refuse(not prompt and image is None, "say what to make, or give an image as input_reference", "prompt")
+    refuse_if(not prompt and image is None, "say what to make, or give an image as input_reference", "prompt")
     return "generate"
 
 
@@ -190,24 +197,31 @@ def _moved_by_words(request: VideoRequest) -> VideoRequest:
 def _check_bounds(body: VideoBody, prompt: str, services: Services) -> None:
     limits = services.limits
     for name, text in (("prompt", prompt), ("from_tokens", body.from_tokens or "")):
-        _refuse(len(text) > limits.text_characters, f"has more than {limits.text_characters} characters", name)
-    _refuse((body.candidates or 1) > limits.candidates, f"expected at most {limits.candidates}", "candidates")
-    _refuse(_num_lines(body.from_tokens or "") > limits.clips, f"expected at most {limits.clips} clips", "from_tokens")
+        refuse_if(len(text) > limits.text_characters, f"has more than {limits.text_characters} characters", name)
+    refuse_if((body.candidates or 1) > limits.candidates, f"expected at most {limits.candidates}", "candidates")
+
+
+def _check_result(frames: int, size: tuple[int, int] | None, limits: RequestLimits) -> None:
+    """Refuse what would take too much memory; a model that does not tell its size makes no more than it may."""
+    pixels = limits.pixels if size is None else size[0] * size[1]
+    most = limits.result_bytes // (3 * pixels)
+    message = f"{frames} frames of this size are too many, expected at most {most}; ask for fewer or smaller ones"
+    refuse_if(frames > most, message, "size")
 
 
 async def _image(body: VideoBody, services: Services) -> Any:
     given = [name for name in ("input_reference", "image_reference") if getattr(body, name) is not None]
-    _refuse(len(given) > 1, "got input_reference and image_reference, expected one of them", "image_reference")
+    refuse_if(len(given) > 1, "got input_reference and image_reference, expected one of them", "image_reference")
     if not given:
         return None
     name, value = given[0], getattr(body, given[0])
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = _object(value, name)
+        value = json_object(value, name)
     if isinstance(value, dict):
         value = value.get("image_url")
         value = value.get("url") if isinstance(value, dict) else value
     if not isinstance(value, str | bytes):
-        raise _wrong("expected a file, a URL, or {image_url: URL}", name)
+        raise wrong_value("expected a file, a URL, or {image_url: URL}", name)
     return await services.gate.image(value, name)
 
 
@@ -220,15 +234,15 @@ async def read_video(value: Any, name: str, services: Services) -> Frames | None
     if value is None:
         return None
     if isinstance(value, VideoReference):
-        _refuse((value.id is None) == (value.video_url is None), "expected either id or video_url", name)
+        refuse_if((value.id is None) == (value.video_url is None), "expected either id or video_url", name)
         value = value.id or value.video_url
     if isinstance(value, str) and value.startswith("video_"):
         job = services.jobs.get(value)
-        _refuse(job is None or job.status != "completed", "there is no completed video of that id", name)
+        refuse_if(job is None or job.status != "completed", "there is no completed video of that id", name)
         try:
             value = await asyncio.to_thread(services.jobs.path(value).read_bytes)
         except FileNotFoundError:  # removed meanwhile
-            raise _wrong("the files of this video are gone", name) from None
+            raise wrong_value("the files of this video are gone", name) from None
     return await services.gate.video(value, name, services.engine.model.settings.video_processor)
 
 
@@ -236,21 +250,12 @@ async def _form_values(form: FormData) -> dict[str, Any]:
     """Fields of a form: files as bytes, text as it is; numbers and flags are made by the schema."""
     values: dict[str, Any] = {}
     for name, value in form.multi_items():
-        _refuse(name in values, "came twice", name)
+        refuse_if(name in values, "came twice", name)
         if isinstance(value, UploadFile):
-            _refuse(name not in _FILES, "is no field for a file", name)
+            refuse_if(name not in _FILES, "is no field for a file", name)
             values[name] = await value.read()
         elif value != "":
-            values[name] = _object(value, name) if value.lstrip().startswith("{") else value
-    return values
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        values = await request.json()
-    except (ValueError, RecursionError):
-        raise ApiError("the body is not JSON", code="invalid_json") from None
-    _refuse(not isinstance(values, dict), "expected an object", "body")
+            values[name] = json_object(value, name) if value.lstrip().startswith("{") else value
     return values
 
 
@@ -259,24 +264,8 @@ def _with_extra(values: dict[str, Any]) -> dict[str, Any]:
     extra = values.get("extra_params")
     if extra is None:
         return values
-    extra = _object(extra, "extra_params") if isinstance(extra, str) else extra
-    _refuse(not isinstance(extra, dict), "expected an object", "extra_params")
+    extra = json_object(extra, "extra_params") if isinstance(extra, str) else extra
+    refuse_if(not isinstance(extra, dict), "expected an object", "extra_params")
     twice = sorted(set(extra) & set(values))
-    _refuse(bool(twice), f"repeats {', '.join(map(str, twice))[:80]}", "extra_params")
+    refuse_if(bool(twice), f"repeats {', '.join(map(str, twice))[:80]}", "extra_params")
     return {name: value for name, value in values.items() if name != "extra_params"} | extra
-
-
-def _object(text: str, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ApiError(f"{name}: is not JSON", code="invalid_json", param=name) from None
-
-
-def _refuse(wrong: Any, message: str, param: str | None = None) -> None:
-    if wrong:
-        raise _wrong(message, param)
-
-
-def _wrong(message: str, param: str | None) -> ApiError:
-    return ApiError(f"{param}: {message}" if param else message, code="invalid_value", param=param)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.console import print_json
+from videolavit.commands._shared.console import is_quiet, print_json, tell_written
 from videolavit.commands._shared.model_options import ModelOptions
 from videolavit.errors import ConfigError
 
@@ -198,10 +198,10 @@ def _export(config: ExportConfig) -> None:
     videos = SUITES[config.suite](config.prompts, dimensions=config.dimensions, seed=config.seed)[: config.limit]
     model = open_model(config.model)
     fps = model.settings.video_processor.fps
-    with progress_bar(len(videos), "video", quiet=False) as bar:
+    with progress_bar(len(videos), "video", quiet=is_quiet()) as bar:
         for _ in export_videos(PipelineAdapter(model), videos, config.output, fps=fps):
             bar.update()
-    print(f"{len(videos)} videos in {config.output / 'videos'}, seeds in {config.output / 'seeds.json'}")
+    tell_written(f"{len(videos)} videos in {config.output / 'videos'}, seeds in {config.output / 'seeds.json'}")
 
 
 def _submission(config: SubmissionConfig) -> None:
@@ -224,7 +224,7 @@ def _submission(config: SubmissionConfig) -> None:
         raise ConfigError(f"{config.record}: no server grades {benchmark.name}")
     with complete_or_absent(config.output) as path:
         path.write_text(document if isinstance(document, str) else json.dumps(document) + "\n", encoding="utf-8")
-    print(f"answers to {len(outcomes)} questions in {config.output}")
+    tell_written(f"answers to {len(outcomes)} questions in {config.output}")
 
 
 def _finite(value: Any) -> Any:

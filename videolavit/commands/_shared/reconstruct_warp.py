@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from videolavit import __version__
 from videolavit.commands._shared.clip_options import CodingOptions
-from videolavit.commands._shared.console import print_json, printable, progress_bar
+from videolavit.commands._shared.console import print_json, progress_bar, tell_written
 from videolavit.video import iter_clips, probe
 from videolavit.video.clips.assemble import timeline
 from videolavit.video.clips.timeline import images_on_ticks
@@ -121,6 +121,6 @@ def _report(
         document |= {"psnr_db": score.psnr_db, "still_psnr_db": score.still_psnr_db, "seconds": round(seconds, 3)}
         print_json(document)
         return
-    print(printable(f"{output}: {score.num_frames} frames ({seconds:.1f} s)"))
+    tell_written(f"{output}: {score.num_frames} frames ({seconds:.1f} s)")
     print(f"  mean PSNR of a frame, against the original at {coding.fps:g} frames per second:")
     print(f"    {score.psnr_db:.2f} dB by warp, {score.still_psnr_db:.2f} dB if the keyframes stood still")

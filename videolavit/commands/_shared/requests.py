@@ -56,7 +56,7 @@ class HowMany:
         prompts = [prompt] if self.prompts is None else read_prompts(self.prompts)
         asked = [one for one in prompts for _ in range(self.num_outputs)]
         stems = [one or Path(next(filter(None, sources), "result")).stem for one in asked]
-        paths = files.paths(stems, extension, *sources)
+        paths = files.paths(stems, extension, *sources, in_folder=self.prompts is not None or len(asked) > 1)
         return [
             Request(prompt=one, seed=seed + k, output=path)
             for k, (one, path) in enumerate(zip(asked, paths, strict=True))

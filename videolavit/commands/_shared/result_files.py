@@ -45,9 +45,15 @@ class ResultFile:
         """
         return next(self.paths([stem], extension, *sources))
 
-    def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
-        """Different files for several results, checked as `path` does it; a name without extension is their folder."""
-        if len(stems) > 1 and self.output is not None and self.output != STDOUT and not self.output.suffix:
+    def paths(
+        self, stems: list[str], extension: str, *sources: str | None, in_folder: bool | None = None
+    ) -> Iterator[Path]:
+        """Different files for several results, checked as `path` does it.
+
+        A name without extension is their folder, also of a single one with `in_folder`, and so is one that exists.
+        """
+        in_folder = len(stems) > 1 if in_folder is None else in_folder
+        if in_folder and self.output is not None and self.output != STDOUT and not self.output.suffix:
             made_folder(self.output)
         taken: set[Path] = set()
         for number, stem in enumerate(stems, start=1):
@@ -61,7 +67,7 @@ class ResultFile:
             yield path
 
     def _path(self, stem: str, extension: str, number: int | None, taken: set[Path]) -> Path:
-        if self.output is None or (self.output.is_dir() and number is not None):
+        if self.output is None or self.output.is_dir():
             return _free(self.output or Path(), plain_name(stem), extension, taken)
         if self.output == STDOUT or number is None:
             return self.output
@@ -81,11 +87,13 @@ class VideoFile(ResultFile):
     fps: float | None = None
     """Frames per second of the file; the model makes 6 for a second, so that 12 plays twice as fast."""
 
-    def paths(self, stems: list[str], extension: str, *sources: str | None) -> Iterator[Path]:
+    def paths(
+        self, stems: list[str], extension: str, *sources: str | None, in_folder: bool | None = None
+    ) -> Iterator[Path]:
         """The files of `ResultFile.paths`; raises `ConfigError` for a speed that no file has, before any work."""
         if self.fps is not None and not LEAST_FPS <= self.fps <= MOST_FPS:
             raise ConfigError(f"--fps: expected a number from {LEAST_FPS} to {MOST_FPS}, got {self.fps:g}")
-        return super(VideoFile, self).paths(stems, extension, *sources)
+        return super(VideoFile, self).paths(stems, extension, *sources, in_folder=in_folder)
 
 
 def plain_name(text: str) -> str:

@@ -13,7 +13,7 @@ from videolavit.video.io.sources import local_path
 if TYPE_CHECKING:
     from videolavit.clip_tokens import ClipTokens
 
-__all__ = ["TOKENS", "holds_tokens", "read_token_note", "read_tokens"]
+__all__ = ["TOKENS", "holds_tokens", "read_noted_tokens", "read_tokens"]
 
 TOKENS = (".txt",)
 """Their extension."""
@@ -34,20 +34,18 @@ def read_tokens(file: str) -> list[ClipTokens]:
         MediaError: it cannot be read, or is no text.
         PromptError: a line is something else.
     """
-    from videolavit.pipeline.token_text import parse_tokens
+    return read_noted_tokens(file)[0]
 
-    text = _text(file)
+
+def read_noted_tokens(file: str) -> tuple[list[ClipTokens], dict[str, Any]]:
+    """The clips of `read_tokens`, and the note on what they were made from; empty where it says nothing."""
+    from videolavit.pipeline.token_text import parse_tokens, read_note
+
+    text = _text(file)  # once: a pipe gives it a single time
     try:
-        return list(parse_tokens(text))
+        return list(parse_tokens(text)), read_note(text)
     except PromptError as error:
         raise PromptError(f"{file}: {error}") from error
-
-
-def read_token_note(file: str) -> dict[str, Any]:
-    """Note in a file of tokens on what it was made from; empty where it says nothing."""
-    from videolavit.pipeline.token_text import read_note
-
-    return read_note(_text(file))
 
 
 def _text(file: str) -> str:

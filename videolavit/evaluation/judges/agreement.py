@@ -43,12 +43,11 @@ def read_known(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             values = json.loads(line)
-            _ = (
-                values["question"],
-                values["truth"],
-                values["answer"],
-                values["right"] if "right" in values else values["reply"],
-            )
+            _ = values["question"], values["truth"], values["answer"]
+            if "right" not in values:
+                _ = values["reply"]
+            elif not isinstance(values["right"], bool | None):
+                raise TypeError(f"got {values['right']!r} as right")
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{path}, line {number}: expected question, truth, answer and right (true or false) or reply: {error}"

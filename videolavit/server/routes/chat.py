@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from videolavit.language.prompts import Moment
 from videolavit.language.sampling_options import SamplingOptions, text_sampling
 from videolavit.memory.context import ContextOptions
+from videolavit.pipeline.chat_messages import question_with_media
 from videolavit.server.answers import AnswerChoice, AnswerRequest, AnswerResult, AskedTurn, TokenScore
 from videolavit.server.api_error import ApiError
 from videolavit.server.engine import Event, Ticket
@@ -141,7 +142,7 @@ async def _turn(questions: list[tuple[int, Message]], services: Services, answer
             else:
                 videos.append(await _video(part.video_url.url, param, services))
                 pieces.append("<video>")
-    return AskedTurn(question=_question(pieces), images=tuple(images), videos=tuple(videos), answer=answer)
+    return AskedTurn(question=question_with_media(pieces), images=tuple(images), videos=tuple(videos), answer=answer)
 
 
 async def _video(url: str, param: str, services: Services) -> Any:
@@ -149,15 +150,6 @@ async def _video(url: str, param: str, services: Services) -> Any:
     if url.startswith("memory:"):
         return services.memory(url.removeprefix("memory:"), param)
     return await services.gate.video(url, param, services.engine.model.settings.video_processor)
-
-
-def _question(pieces: list[str]) -> str:
-    """Words with places for media. Media that stand together at either end come first, as in the model's template."""
-    places = [piece in ("<image>", "<video>") for piece in pieces]
-    words = [piece for piece, is_medium in zip(pieces, places, strict=True) if not is_medium]
-    if places in (sorted(places), sorted(places, reverse=True)):
-        pieces = [piece for piece, is_medium in zip(pieces, places, strict=True) if is_medium] + words
-    return "\n".join(pieces)
 
 
 def _plain(text: str, param: str) -> str:
