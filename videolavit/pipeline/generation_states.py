@@ -181,7 +181,7 @@ def _state(
 
 
 def _words(prompt: str | Prompt) -> str:
-    """What several drafts are compared by."""
+    """Words that several drafts are compared by."""
     return prompt.replace("<image>", " ").strip() if isinstance(prompt, str) else ""
 
 
