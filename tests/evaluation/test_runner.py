@@ -1,6 +1,7 @@
 """Running an evaluation: results kept as they come, runs that go on, reports."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     assert afresh["visual_tokenizer"] == whole["visual_tokenizer"]
     fewer = evaluated(model, tasks(samples=7), path)
     assert fewer["visual_tokenizer"]["ids"].count == 7
+
+
+def test_what_takes_long_is_kept_more_often():
+    [task] = tasks()
+    for cost, expected in ((0.1, [20, 20, 5]), (6.0, [10, 10, 10, 10, 5]), (200.0, [1] * 45)):
+        runner = Runner(TruthfulModel("visual_tokenizer", 1), [replace(task, cost=cost)])
+        assert [len(chunk.numbers) for chunk in runner.pending()] == expected
 
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path):

@@ -103,12 +103,12 @@ class Benchmark(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Number of samples that are measured together."""
+        """Most samples that are measured together; fewer where that would take more than a minute."""
         ...
 
     @property
     def cost(self) -> float:
-        """About how long one sample takes, relative to other tasks of the same set; for the progress bar."""
+        """Seconds, about, that one sample takes on two cores."""
         ...
 
     def check(self) -> None:

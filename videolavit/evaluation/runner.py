@@ -27,6 +27,9 @@ __all__ = ["Chunk", "Measured", "Part", "Runner", "measure", "run_all"]
 FORMAT = 2
 """To be counted up when outcomes mean something else than before, so that those kept in files are not mixed."""
 
+_CHUNK_SECONDS = 60.0
+"""Most that a chunk should take: what is killed loses one, and nobody waits longer for a limit of time to hold."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
@@ -110,8 +113,9 @@ class Runner:
         for name, benchmark in self.benchmarks.items():
             done = self.journal.of(name)
             todo = [number for number in self.numbers(name) if number not in done]
-            for start in range(0, len(todo), benchmark.batch_size):
-                numbers = tuple(todo[start : start + benchmark.batch_size])
+            size = max(1, min(benchmark.batch_size, int(_CHUNK_SECONDS / benchmark.cost)))
+            for start in range(0, len(todo), size):
+                numbers = tuple(todo[start : start + size])
                 found.append(Chunk(task=name, numbers=numbers, cost=benchmark.cost * len(numbers)))
         return found
 
