@@ -56,8 +56,12 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The others want a model, data or a GPU: docs/benchmarks.md has their commands.
+BENCHES = $(filter-out $(addprefix benchmarks/,gpu.py installation.py motion_from_words.py motion_layers.py remembering.py \
+	scale.py things_judge.py), $(shell grep -l __main__ benchmarks/*.py))
+
 bench: $(VENV)/dev.stamp  ## measure speed and memory; on a quiet machine
-	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in $(BENCHES); do echo "== $$script"; $(BIN)/python "$$script"; done
 
 docs: $(VENV)/dev.stamp $(VENV)/docs.stamp  ## build the documentation into site, check its links, run its examples and the notebooks
 	$(BIN)/python -m mkdocs build --strict

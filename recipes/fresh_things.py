@@ -35,7 +35,8 @@ from videolavit.data.things.sampling import SceneOptions, sample_scene
 from videolavit.data.things.scene import Scene
 from videolavit.data.things.sources import load_sources
 from videolavit.data.tokens import TokenizedClip, TokenizedVideo, write_tokens
-from videolavit.errors import VideoLaVITError
+from videolavit.errors import ConfigError, VideoLaVITError
+from videolavit.jobs.partial_files import create_once
 from videolavit.training.presets import THINGS
 from videolavit.training.stages.keyframe_codes import NO_CODE, OBJECT_PATCH, codes_and_latents
 from videolavit.video import Frames
@@ -113,7 +114,8 @@ def write_images(fresh: Fresh, path: Path, numbers: range) -> int:
     latents = {name: torch.cat([part[name] for part in made]).contiguous() for name in made[0]}
     folder = path.parent / "latents"
     folder.mkdir(exist_ok=True)
-    (folder / "made_by.txt").write_text(stage.frozen())
+    if create_once(folder / "made_by.txt", stage.frozen()) != stage.frozen():
+        raise ConfigError(f"{folder}: holds latents of another model; name another folder, or that model")
     save_file(
         latents | {"latents": latents["latents"].half()},
         folder / f"latents-{numbers.start:08d}-{len(numbers)}.safetensors",

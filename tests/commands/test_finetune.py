@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from video.media import moving_images, synthetic_video
 
 from videolavit import cli
+from videolavit.data.tokens import TokenReader
 from videolavit.errors import CheckpointError, ConfigError
+from videolavit.training import finetune
 
 
 @pytest.fixture
@@ -62,6 +65,40 @@ def test_what_was_made_of_another_list_is_not_gone_on_with(tmp_path):
     with pytest.raises(CheckpointError, match="exists already"):
         _check_folders(model, work, "two videos")
     assert (model / "config.json").read_text() == "{}"
+
+
+def test_a_run_of_other_samples_is_set_aside_and_kept(tmp_path):
+    from videolavit.training.finetune import _set_aside_run_of_others
+
+    run = tmp_path / "run"
+    for digest, expected in (("a", ["run"]), ("a", ["run"]), ("b", ["run", "run-before-1"])):
+        _set_aside_run_of_others(run, digest)
+        run.mkdir(exist_ok=True)
+        assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == expected
+    _set_aside_run_of_others(run, "c")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["run-before-1", "run-before-2"]
+
+
+@pytest.mark.slow
+def test_a_video_that_was_mended_is_learnt_and_a_run_goes_on_from_anywhere(folder, capsys, monkeypatch):
+    trained = []
+
+    def train(stage, run, *, quiet):
+        trained.append([len(TokenReader(Path(one.rpartition("=")[0]))) for one in stage.data])
+        return Path(stage.start_from)
+
+    monkeypatch.setattr(finetune, "train", train)
+    Path("b.mp4").rename("later.mp4")
+    arguments = ["-o", "mine", "--old-videos", "0", "--steps", "1"]
+    assert cli.main(["finetune", "clips.csv", *arguments]) == 1
+    assert "b.mp4" in capsys.readouterr().err
+    Path("later.mp4").rename("b.mp4")
+    shutil.rmtree("mine")
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    assert cli.main(["finetune", "../clips.csv", "-o", "../mine", *arguments[2:]]) == 0
+    first, second = trained
+    assert all(now > before for before, now in zip(first, second, strict=True)), "pieces, and whole videos"
 
 
 @pytest.mark.slow

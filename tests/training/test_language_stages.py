@@ -21,6 +21,7 @@ from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageModelSizes, build_causal_lm, grow_vocabulary
 from videolavit.training.language_parts import load_language, load_text_model
 from videolavit.training.loop import train
+from videolavit.training.sequences import Target
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage, LoraOptions
 from videolavit.training.stages.pretraining import PretrainingStage
 from videolavit.training.training_options import TrainingOptions
@@ -81,6 +82,29 @@ def test_the_loss_falls_and_every_modality_is_reported(pretrained):
         assert last[f"{name}_accuracy"] > 0.3, name
     assert last["motion_of_uniform"] < 0.3
     assert (pretrained / "images" / "words-00000130.png").exists()
+
+
+def test_what_is_measured_is_no_part_of_what_a_run_remembers(folder):
+    stage = pretraining(folder)
+    module = stage.build()
+    batch = stage.first_batch(module, 4)
+    module.train()
+    module(batch, 0)
+    module.tallies.mul_(0).add_(7)  # a run that has seen something else
+    kept = {name: value.clone() for name, value in module.named_buffers()}
+    module.eval()
+    with torch.no_grad():
+        told = module(batch, 0)
+    for name, value in module.named_buffers():
+        assert torch.equal(value, kept[name]), name
+    with torch.no_grad():
+        logits = module.model.logits(module.hidden(batch)[:, :-1])
+    nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["ids"][:, 1:].flatten(), reduction="none")
+    motion = (batch["targets"][:, 1:] == Target.MOTION).flatten()
+    assert told["motion_nats"].item() == pytest.approx(nats[motion].mean().item(), rel=1e-4)
+    batch["targets"][batch["targets"] == Target.MOTION] = Target.NONE
+    with torch.no_grad():
+        assert module(batch, 0)["motion_nats"].isnan(), "of which there is none"
 
 
 def test_what_is_exported_draws_what_the_caption_says(pretrained):

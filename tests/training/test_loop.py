@@ -1,5 +1,6 @@
 import itertools
 import json
+import logging
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from training.toy import Points, ToyStage
 
-from videolavit.errors import CheckpointError, ConfigError, TrainingError
+from videolavit.errors import CheckpointError, ConfigError, MediaError, TrainingError
 from videolavit.training import loop
 from videolavit.training.batches import Mixture, Shuffled, batches
 from videolavit.training.checkpoint import latest_checkpoint
@@ -252,6 +253,58 @@ def test_options_out_of_range_are_refused():
         TrainingOptions(steps=0, warmup_steps=0)
     with pytest.raises(ConfigError, match="ema_decay"):
         TrainingOptions(ema_decay=1.0)
+    nan = float("nan")
+    for name, values in {
+        "warmup_steps": [-5],
+        "seed": [-1],
+        "workers": [-1],
+        "weight_decay": [-1.0, nan],
+        "final_learning_rate": [-1.0, nan],
+        "learning_rate": [0.0, -1.0, nan],
+        "clip_norm": [0.0, nan],
+        "betas": [(0.9, 1.5), (-0.1, 0.9), (0.9, 1.0)],
+    }.items():
+        for value in values:
+            with pytest.raises(ConfigError, match=name):
+                TrainingOptions(**{name: value})
+
+
+def test_a_full_disk_costs_the_reports_and_not_the_run(tmp_path, caplog):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "log.jsonl").symlink_to("/dev/full")
+    (run / "images").write_text("no folder")
+    exported = train(ToyStage(), run, quiet=True)
+    assert exported.is_dir()
+    assert caplog.text.count("reports cannot be written") == 1
+
+
+def test_a_run_says_where_it_goes_on_and_when_it_is_finished(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="videolavit.training.loop")
+    stage = ToyStage()
+    train(replace(stage, training=replace(stage.training, steps=40)), tmp_path, quiet=True)
+    assert "after step" not in caplog.text
+    train(stage, tmp_path, quiet=True)
+    assert "is finished after step 40 of 40" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_that_cannot_be_read_is_told_in_its_own_words(workers):
+    shared = {"parts": 1, "rank": 0, "num_processes": 1}
+    parts = batches(Broken(), list, batch_size=2, first_step=0, num_steps=3, workers=workers, **shared)
+    with pytest.raises(MediaError) as told:
+        list(parts)
+    assert str(told.value) == "clip 3: is damaged"
+
+
+class Broken:
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, draw):
+        if draw == 3:
+            raise MediaError("clip 3: is damaged")
+        return draw
 
 
 class Numbers:

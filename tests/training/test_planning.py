@@ -6,13 +6,16 @@ import pytest
 import torch
 from training.uneven import UnevenStage
 
+from videolavit.errors import ConfigError
 from videolavit.training.blocks import recompute_activations, trained_blocks
 from videolavit.training.language_data import Shares
 from videolavit.training.language_loss import LanguageModelSizes
 from videolavit.training.memory import kept_bytes
 from videolavit.training.optimisers import build_optimisers
 from videolavit.training.planning import plan
+from videolavit.training.presets import stage_names, stage_of
 from videolavit.training.sequences import Target
+from videolavit.training.stages.instruction_tuning import LoraOptions
 from videolavit.training.stages.pretraining import PretrainingStage
 from videolavit.training.training_options import TrainingOptions
 
@@ -89,3 +92,20 @@ def test_blocks_that_compute_again_keep_less():
     kept = kept_bytes(module, lambda: module.hidden(batch))  # the logits of a small model outweigh its blocks
     recompute_activations(module)
     assert kept_bytes(module, lambda: module.hidden(batch)) < 0.5 * kept
+
+
+@pytest.mark.parametrize("preset", ["tiny", "things"])
+def test_every_stage_of_the_small_presets_can_be_planned(preset):
+    for name in stage_names(preset):
+        assert plan(stage_of(preset, name)).num_trained > 0, name
+
+
+def test_a_plan_counts_rows_and_refuses_what_the_run_would_refuse():
+    stage = replace(stage_of("tiny", "pretraining"), rows=3)
+    assert plan(stage).tokens_per_step == 3 * stage.row_length
+    adapted = replace(stage_of("tiny", "instruction_tuning"), lora=LoraOptions(rank=4))
+    assert plan(adapted).activation_bytes is None
+    with pytest.raises(ConfigError, match="muon with weights spread over processes"):
+        plan(stage_of("things", "pretraining"), processes=2)
+    with pytest.raises(ConfigError, match="cannot be cut"):
+        plan(stage_of("tiny", "video_detokenizer"), processes=8)

@@ -250,10 +250,15 @@ def run(config: Config) -> int:
             return _latents(task)
 
 
+def _num_videos(folder: Path) -> int:
+    """Videos that are there; none where this part had nothing to do, and came first."""
+    return len(ShardReader(folder)) if any(folder.glob("*.tar")) else 0
+
+
 def _shapes(task: Shapes) -> int:
     _check(task.videos_per_shard)
     prepare_shapes(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
-    tell_written(f"{task.output}: {len(ShardReader(task.output))} videos")
+    tell_written(f"{task.output}: {_num_videos(task.output)} videos")
     return 0
 
 
@@ -262,7 +267,7 @@ def _things(task: Things) -> int:
 
     _check(task.videos_per_shard)
     prepare_things(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
-    tell_written(f"{task.output}: {len(ShardReader(task.output))} videos")
+    tell_written(f"{task.output}: {_num_videos(task.output)} videos")
     return 0
 
 
@@ -277,7 +282,7 @@ def _things_sources(task: ThingsSources) -> int:
 def _collages(task: Collages) -> int:
     _check(task.videos_per_shard)
     prepare_collages(task.data, task.output, jobs=task.launch.options(), videos_per_shard=task.videos_per_shard)
-    tell_written(f"{task.output}: {len(ShardReader(task.output))} videos")
+    tell_written(f"{task.output}: {_num_videos(task.output)} videos")
     return 0
 
 

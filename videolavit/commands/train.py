@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,6 +114,9 @@ def run(config: Config) -> int:
     from videolavit.training.loop import train
 
     folder = config.output or Path("runs") / config.stage
+    if not is_quiet():  # where a run goes on, whether it has ended, and what was taken of another model
+        for name in ("loop", "warm_start"):
+            logging.getLogger(f"videolavit.training.{name}").setLevel(logging.INFO)
     exported = train(stage, folder, model=config.from_model, quiet=config.quiet or is_quiet())
     if int(os.environ.get("RANK", "0")) == 0:
         tell_written(f"{config.stage}: {exported}")
@@ -124,9 +128,9 @@ def _stage(config: Config) -> Any:
     import tyro
 
     from videolavit.commands._shared.arguments import quiet_parse
-    from videolavit.training.presets import PRESETS, stages_of
+    from videolavit.training.presets import PRESETS, stage_names, stage_of
 
-    stages = stages_of(config.preset)
+    stages = stage_names(config.preset)
     if config.stage not in stages:
         if having := [name for name, others in PRESETS.items() if config.stage in others]:
             hint = f"add --preset {' or --preset '.join(having)}"
@@ -134,7 +138,7 @@ def _stage(config: Config) -> Any:
             close = difflib.get_close_matches(config.stage, stages, n=1)
             hint = f"did you mean {close[0]}?" if close else f"stages are {', '.join(stages)}"
         raise ConfigError(f"the preset {config.preset} has no stage {config.stage!r}; {hint}")
-    default: Any = stages[config.stage]
+    default: Any = stage_of(config.preset, config.stage)
     markers = (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
     name, options = f"train {config.stage}", current_flags(config.options)
     return quiet_parse(

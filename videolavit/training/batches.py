@@ -6,17 +6,17 @@ the order depends neither on the number of loading processes nor on where a run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, VideoLaVITError
 from videolavit.training.permutation import permuted
 
-__all__ = ["Mixture", "Samples", "Shuffled", "batches"]
+__all__ = ["Mixture", "Samples", "Shuffled", "batches", "check_batch"]
 
 
 @runtime_checkable
@@ -111,16 +111,26 @@ def batches(
     Raises:
         ConfigError: a batch has fewer samples than parts.
     """
+    check_batch(batch_size, parts, num_processes)
+    first, last = first_step // together, -(-num_steps // together)
+    own = range(rank * parts, (rank + 1) * parts)
+    draws: Any = _Draws(batch_size * together, own, num_processes * parts, first, last)  # any sized iterable will do
+    loader = DataLoader(_Indexed(samples), batch_sampler=draws, collate_fn=_Collated(collate), num_workers=workers)
+    loaded = _without_errors(loader)
+    return loaded if together == 1 else _one_by_one(loaded, parts, first_step, num_steps, together)
+
+
+def check_batch(batch_size: int, parts: int, num_processes: int) -> None:
+    """Refuse a batch with fewer samples than parts.
+
+    Raises:
+        ConfigError: it is one.
+    """
     if batch_size < num_processes * parts:
         raise ConfigError(
             f"a batch of {batch_size} cannot be cut into {parts} parts for each of {num_processes} processes; "
             f"make it at least {num_processes * parts}, better a multiple of that"
         )
-    first, last = first_step // together, -(-num_steps // together)
-    own = range(rank * parts, (rank + 1) * parts)
-    draws: Any = _Draws(batch_size * together, own, num_processes * parts, first, last)  # any sized iterable will do
-    loader = DataLoader(_Indexed(samples), batch_sampler=draws, collate_fn=collate, num_workers=workers)
-    return iter(loader) if together == 1 else _one_by_one(iter(loader), parts, first_step, num_steps, together)
 
 
 def _one_by_one(
@@ -163,4 +173,26 @@ class _Indexed(Dataset):
         self._samples = samples
 
     def __getitem__(self, draw: int) -> Any:
-        return self._samples[draw]
+        """A sample, or the error that tells why there is none: raised in another process it would come as a trace."""
+        try:
+            return self._samples[draw]
+        except VideoLaVITError as error:
+            return error
+
+
+class _Collated:
+    """Batches of samples, or the first of their errors."""
+
+    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: list[Any]) -> Any:
+        return next((one for one in samples if isinstance(one, VideoLaVITError)), None) or self._collate(samples)
+
+
+def _without_errors(parts: Iterable[Any]) -> Iterator[Any]:
+    """Parts as they come, up to an error, which is raised."""
+    for part in parts:
+        if isinstance(part, VideoLaVITError):
+            raise part
+        yield part

@@ -60,6 +60,9 @@ _BEFORE_THERE_WAS = {
     "whole_decoder": repr(False),
     "object_weight": repr(0.0),
     "unet.map_upscale": repr(1),
+    **dict.fromkeys(("pure_noise", "distance_weight", "pixel_weight", "feature_weight"), repr(0.0)),
+    "error_weight": repr(1.0),
+    "adversarial_weight": repr(0.0),
 }
 """Options that runs of earlier versions do not name, and what those runs did."""
 

@@ -5,6 +5,9 @@ Each step leaves its result in the work folder, so a run that stopped goes on wh
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +36,7 @@ from videolavit.training.sequences import LossWeights
 from videolavit.training.stages.instruction_tuning import InstructionTuningStage
 from videolavit.training.training_options import TrainingOptions
 from videolavit.training.vocabulary_growth import grow_text_rows, grown_tokenizer
+from videolavit.video.io.sources import local_path
 from videolavit.video.processor import looked_at_clips
 
 if TYPE_CHECKING:
@@ -112,7 +116,8 @@ def finetune(
         MediaError: no video can be read.
         CheckpointError: there is no such model, or the folder is not empty.
     """
-    options, tell = options or FinetuneOptions(), tell or (lambda line: None)
+    options, tell = _with_whole_paths(options or FinetuneOptions()), tell or (lambda line: None)
+    source, folder = Path(local_path(source)).resolve(), folder.resolve()  # a run may go on from elsewhere
     work = folder.with_name(folder.name + ".work")
     videos = named_videos(source)
     base = open_artifact(options.model)
@@ -132,6 +137,7 @@ def finetune(
 
     stage = _stage(work, tokenized, old, options, settings)
     tell(f"train for {options.steps} steps" + (", old data mixed in" if old else ", on own data alone"))
+    _set_aside_run_of_others(work / "run", _digest([*tokenized, *([Path(old)] if old else [])]))
     exported = train(stage, work / "run", quiet=quiet)
     write_model(replace(exports_of(options.model), language_model=exported), folder, settings)
     return Finetuned(
@@ -141,6 +147,16 @@ def finetune(
         new_words=tuple(words),
         problems=tuple(problems),
     )
+
+
+def _with_whole_paths(options: FinetuneOptions) -> FinetuneOptions:
+    """Options whose folders are found from any other folder, too."""
+    whole = {
+        name: str(Path(local_path(value)).resolve())
+        for name in ("model", "old_tokens")
+        if (value := getattr(options, name)) and Path(local_path(value)).is_dir()
+    }
+    return replace(options, **whole)
 
 
 def _check(videos: Sequence[NamedVideo], settings: ModelSettings, options: FinetuneOptions) -> None:
@@ -203,16 +219,49 @@ def _own_tokens(
     videos: Sequence[NamedVideo], work: Path, options: FinetuneOptions, settings: ModelSettings, num_text: int
 ) -> tuple[list[Path], list[str]]:
     """Folders of token shards, of pieces of one clip and of whole videos as a question shows them; and problems."""
-    tokenizing, jobs = _tokenizing(options, num_text), JobOptions(workers=options.workers)
+    # What failed may have been mended, or a worker was killed: nobody can ask for it by an option here.
+    tokenizing, jobs = _tokenizing(options, num_text), JobOptions(workers=options.workers, retry_failed=True)
     pieces, whole = work / "tokens-of-clips", work / "tokens-of-videos"
     files = VideoFiles(videos=(), video_processor=settings.video_processor)
     _, problems = tokenize_videos(list(videos), pieces, tokenizing, files, jobs=jobs)
-    shard = work / "videos" / "videos-00000.tar"
-    if not shard.exists():
-        shard.parent.mkdir(exist_ok=True)
+    shard, note = work / "videos" / "videos-00000.tar", work / "videos" / "files.json"
+    files_now = json.dumps([_state(video.path) for video in videos])
+    if not shard.exists() or not note.exists() or note.read_text() != files_now:
+        for made in (shard.parent, whole):  # of files that were missing then, or others
+            shutil.rmtree(made, ignore_errors=True)
+        shard.parent.mkdir()
         write_shard((record for video in videos for record in _shown(video, settings)), shard)
+        note.write_text(files_now)
     tokenize_shards(shard.parent, whole, tokenizing, jobs=jobs)
     return [folder for folder in (pieces, whole) if len(TokenReader(folder))], problems
+
+
+def _state(file: Path) -> tuple[str, int, int] | None:
+    """What tells one state of a file from another; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return str(file), found.st_size, found.st_mtime_ns
+
+
+def _set_aside_run_of_others(run: Path, digest: str) -> None:
+    """Give a run of other samples another name, such as `run-before-1`: it does not know those that came since."""
+    note = run.with_name("run.samples.txt")
+    if run.exists() and note.exists() and note.read_text() != digest:
+        number = next(number for number in itertools.count(1) if not run.with_name(f"run-before-{number}").exists())
+        run.rename(run.with_name(f"run-before-{number}"))
+    note.write_text(digest)
+
+
+def _digest(folders: Sequence[Path]) -> str:
+    """A digest of the samples of a run."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(folder.glob("*.ids.bin")) + sorted(folder.glob("*.tokens.json")):
+            digest.update(f"{file.name} {file.stat().st_size}".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _shown(video: NamedVideo, settings: ModelSettings) -> Iterator[Record]:

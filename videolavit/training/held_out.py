@@ -39,15 +39,14 @@ class HeldOutData:
 
     @torch.no_grad()
     def measure(self, module: nn.Module) -> dict[str, float]:
-        """Values that the stage reports of the batches, with the weights as they are; means over all of them.
+        """Values that the stage reports of the batches, with the weights as they are; means over those that have them.
 
         All processes take part. The module is in evaluation mode meanwhile.
         """
         options, device = self._stage.training, self._group.device
         modes = [(part, part.training) for part in module.modules()]  # frozen parts may be in evaluation mode anyway
         module.eval()
-        sums: dict[str, Tensor] = {}
-        weights = 0.0
+        sums: dict[str, Tensor] = {}  # of a value times its weight, and of the weights, of batches that have it
         try:
             with torch.random.fork_rng():
                 for number, part in enumerate(self._batches):
@@ -57,12 +56,15 @@ class HeldOutData:
                         scalars = module(batch, options.steps)
                     weight = self._stage.weight(part)
                     for name, value in scalars.items():
-                        sums[name] = sums.get(name, torch.zeros((), device=device)) + weight * value.float()
-                    weights += weight
+                        has = value.isfinite() | (name == "loss")
+                        added = torch.stack([torch.where(has, weight * value.float(), 0), weight * has.float()])
+                        sums[name] = sums.get(name, torch.zeros(2, device=device)) + added
         finally:
             for part, is_training in modes:
                 part.training = is_training
-        return self._group.mean({name: value / max(weights, 1e-9) for name, value in sums.items()})
+        values = self._group.mean({name: value for name, (value, _) in sums.items()})
+        weights = self._group.mean({name: weight for name, (_, weight) in sums.items()})
+        return {name: value / weights[name] for name, value in values.items() if weights[name]}
 
     def _first_batches(self) -> list[dict[str, Tensor]]:
         options, stage = self._stage.training, self._stage

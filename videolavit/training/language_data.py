@@ -190,6 +190,10 @@ class _Videos:
         return self._maker.unprompted(video, motion=motion)
 
 
+_PIECE_BYTES = 2**24
+"""Of a text that is searched for line breaks at once."""
+
+
 class _Lines:
     """Lines of a text file, one passage each, read through a memory map."""
 
@@ -197,7 +201,10 @@ class _Lines:
         if not Path(path).is_file():
             raise ConfigError(f"plain text is asked for, and {path!r} is no file; name one with a passage per line")
         self._path, self._maker = Path(path), maker
-        breaks = np.flatnonzero(self._bytes == ord("\n"))
+        # Piece by piece: what is compared takes as much memory as the piece.
+        pieces = range(0, len(self._bytes), _PIECE_BYTES)
+        found = [start + np.flatnonzero(self._bytes[start : start + _PIECE_BYTES] == ord("\n")) for start in pieces]
+        breaks = np.concatenate([np.empty(0, np.int64), *found])
         ends = np.append(breaks, len(self._bytes))
         starts = np.append(0, breaks + 1)
         self._lines = np.stack([starts, ends], axis=1)[ends > starts]

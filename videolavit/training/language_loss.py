@@ -121,7 +121,11 @@ class LanguageTraining(nn.Module):
         self.register_buffer("motion_counts", torch.zeros(model.vocabulary.num_motion_codes))
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, and for each kind of id nats and accuracy, as running means over the last batches."""
+        """Scalars: loss, and for each kind of id nats and accuracy.
+
+        These are running means over the last batches; in evaluation mode they are those of this batch, NaN for a kind
+        that it has not.
+        """
         ids, targets = batch["ids"][:, 1:], batch["targets"][:, 1:]
         weights = self.weights[targets]
         learnt = weights > 0
@@ -129,9 +133,9 @@ class LanguageTraining(nn.Module):
         nats = F.cross_entropy(logits, ids[learnt], reduction="none")
         total = weights[learnt].sum().clamp(min=torch.finfo(torch.float32).tiny)
         loss = (weights[learnt] * nats).sum() / total
-        self._count(nats.detach(), logits.detach().argmax(-1), ids[learnt], targets[learnt])
+        tallies = self._counted(nats.detach(), logits.detach().argmax(-1), ids[learnt], targets[learnt])
         packing = {name: batch[name] for name in ("filled", "left_out") if name in batch}
-        return {"loss": loss, **packing, **self._report()}
+        return {"loss": loss, **packing, **self._report(tallies)}
 
     def hidden(self, batch: dict[str, Tensor]) -> Float[Tensor, "rows columns width"]:
         """Hidden states of packed rows."""
@@ -146,22 +150,27 @@ class LanguageTraining(nn.Module):
         return self.model.hidden(embeddings, attention_mask(batch["segments"]), batch["positions"])
 
     @torch.no_grad()
-    def _count(
+    def _counted(
         self, nats: Float[Tensor, "n"], guessed: Int[Tensor, "n"], ids: Int[Tensor, "n"], targets: Int[Tensor, "n"]
-    ) -> None:
+    ) -> Float[Tensor, "kinds 4"]:
+        """Tallies with this batch, or of it alone where nothing is trained."""
         vocabulary = self.model.vocabulary
         motion = targets == Target.MOTION
         codes = ids[motion] - vocabulary.motion_range.start
-        self.motion_counts.mul_(_RUNNING_MEMORY).index_add_(0, codes, torch.ones_like(nats[motion]))
-        still = self.motion_counts.argmax() + vocabulary.motion_range.start
+        tallies, counts = self.tallies, self.motion_counts
+        if not self.training:  # what held-out data show is no part of what the run remembers
+            tallies, counts = torch.zeros_like(tallies), counts.clone()
+        counts.mul_(_RUNNING_MEMORY).index_add_(0, codes, torch.ones_like(nats[motion]))
+        still = counts.argmax() + vocabulary.motion_range.start
         moving = motion & (ids != still)
         values = torch.stack([nats, (guessed == ids).float(), torch.ones_like(nats), (guessed == still).float()], dim=1)
-        self.tallies.mul_(_RUNNING_MEMORY).index_add_(0, targets, values)
-        self.tallies[-1] += values[moving].sum(0)
+        tallies.mul_(_RUNNING_MEMORY).index_add_(0, targets, values)
+        tallies[-1] += values[moving].sum(0)
+        return tallies
 
-    def _report(self) -> dict[str, Tensor]:
-        """Means of what was counted; 0 for a kind that has not come yet."""
-        means = self.tallies / self.tallies[:, 2:3].clamp(min=1e-6)
+    def _report(self, tallies: Float[Tensor, "kinds 4"]) -> dict[str, Tensor]:
+        """Means of what was counted; of a kind that has not come yet 0 in training, and NaN in evaluation."""
+        means = tallies / (tallies[:, 2:3].clamp(min=1e-6) if self.training else tallies[:, 2:3])
         vocabulary = self.model.vocabulary
         uniform = {Target.KEYFRAME: vocabulary.num_visual_codes + 1, Target.MOTION: vocabulary.num_motion_codes}
         report = {}

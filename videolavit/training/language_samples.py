@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from videolavit.checkpoints.artifacts import load_artifact
 from videolavit.clip import MotionField
-from videolavit.data.tokens import TokenizedVideo, TokenReader
+from videolavit.data.tokens import TokenizedClip, TokenizedVideo, TokenReader
 from videolavit.language.conversation import Turn, conversation
 from videolavit.language.generate import generate
 from videolavit.language.grammar import Block
@@ -48,7 +48,9 @@ def shown_motion(
     """Mean motion that captions ask for: what the videos show, above what the model draws."""
     vocabulary = module.model.vocabulary
     tokenizer = load_artifact("motion_tokenizer", motion_tokenizer)
-    videos = _first(reader, "captions", count)
+    videos = [video for video in _first(reader, "captions", count) if video.clips[0].has_keyframe]
+    if not videos:
+        return _panel(["no captions of videos"])
     prompts = [assemble([Text(video.captions[0])], vocabulary, module.model.text_tokenizer) for video in videos]
     most = max(len(video.clips[0].visual_ids) for video in videos)
     blocks = [Block.keyframe(1, most), Block.motion(tokenizer.config.num_tokens)]
@@ -69,15 +71,18 @@ def _first(reader: TokenReader, words: str, count: int) -> list[TokenizedVideo]:
 
 
 def _asked(module: LanguageTraining, maker: SequenceMaker, video: TokenizedVideo, question: str) -> Prompt:
-    clips = []
-    for clip in video.clips:
-        if module.projection is None or clip.features is None:
-            keyframe = ImageInput(ids=clip.visual_ids)
-        else:
-            keyframe = ImageInput(features=module.projection(clip.features.to(module.projection.weight)))
-        clips.append(ClipInput(keyframe=keyframe, motion_ids=clip.motion_ids))
-    turn = Turn(question=question, media=(VideoInput(clips=tuple(clips)),))
+    clips = tuple(ClipInput(keyframe=_keyframe(module, clip), motion_ids=clip.motion_ids) for clip in video.clips)
+    turn = Turn(question=question, media=(VideoInput(clips=clips),))
     return conversation([turn], maker.vocabulary, maker.text_tokenizer, template=maker.chat)
+
+
+def _keyframe(module: LanguageTraining, clip: TokenizedClip) -> ImageInput | None:
+    """What the model sees of a keyframe; None for a clip of motion alone."""
+    if not clip.has_keyframe:
+        return None
+    if module.projection is None or clip.features is None:
+        return ImageInput(ids=clip.visual_ids)
+    return ImageInput(features=module.projection(clip.features.to(module.projection.weight)))
 
 
 def _panel(lines: Sequence[str]) -> np.ndarray:

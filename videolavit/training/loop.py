@@ -57,8 +57,11 @@ def train(stage: Stage[Any], folder: Path, *, model: str = "", quiet: bool = Fal
         average = WeightAverage(module, options.ema_decay) if options.ema_decay else None
         run = _identity(stage, group)
         step = resume(checkpoints, module, optimisers, average, group, run=run)
-        if step:
-            logger.info("resuming %s after step %d", stage.name, step)
+        if step and group.is_first:
+            done = "is finished" if step >= options.steps else "goes on"
+            logger.info("%s: %s after step %d of %d", folder, done, step, options.steps)
+            if model:
+                logger.info("%s: has weights of its own; those of %s were for its beginning", folder, model)
         writer = CheckpointWriter(
             checkpoints, group, run=run, keep=options.keep_checkpoints, in_background=options.background_checkpoints
         )

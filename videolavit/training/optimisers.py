@@ -18,7 +18,7 @@ from videolavit.errors import ConfigError
 from videolavit.training.muon import Muon
 from videolavit.training.training_options import TrainingOptions
 
-__all__ = ["build_optimisers", "optimiser_numbers"]
+__all__ = ["build_optimisers", "check_optimiser", "optimiser_numbers"]
 
 _STATES = {AdamW: 2, Muon: 1}
 """Numbers kept for each parameter."""
@@ -33,11 +33,7 @@ def build_optimisers(module: nn.Module, options: TrainingOptions) -> list[Optimi
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     matrices: list[nn.Parameter] = []
     if options.optimiser == "muon":
-        if any(isinstance(parameter, DTensor) for parameter in trained):
-            raise ConfigError(
-                "got training.optimiser=muon with weights spread over processes, and it needs whole matrices; "
-                "add --training.optimiser adamw, or train in one process"
-            )
+        check_optimiser(options, is_spread=any(isinstance(parameter, DTensor) for parameter in trained))
         tables = {id(table.weight) for table in module.modules() if isinstance(table, nn.Embedding)}
         inner = _inner_matrices(module) - tables
         matrices = [parameter for parameter in trained if id(parameter) in inner]
@@ -49,6 +45,19 @@ def build_optimisers(module: nn.Module, options: TrainingOptions) -> list[Optimi
     if matrices:
         optimisers.append(Muon(matrices, weight_decay=options.weight_decay))
     return optimisers
+
+
+def check_optimiser(options: TrainingOptions, *, is_spread: bool) -> None:
+    """Refuse an optimiser that needs whole matrices where weights are spread over processes.
+
+    Raises:
+        ConfigError: it is Muon, and they are.
+    """
+    if options.optimiser == "muon" and is_spread:
+        raise ConfigError(
+            "got training.optimiser=muon with weights spread over processes, and it needs whole matrices; "
+            "add --training.optimiser adamw, or train in one process"
+        )
 
 
 def optimiser_numbers(module: nn.Module, options: TrainingOptions) -> int:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from videolavit.training.batches import check_batch
 from videolavit.training.blocks import trained_blocks
-from videolavit.training.optimisers import optimiser_numbers
+from videolavit.training.optimisers import check_optimiser, optimiser_numbers
 from videolavit.training.stages.base import Stage
 
 __all__ = ["Plan", "plan"]
@@ -79,8 +80,14 @@ class Plan:
 
 
 def plan(stage: Stage[Any], *, processes: int = 1, tokens_per_second: float = 0.0) -> Plan:
-    """Count what a run of a stage needs, without its data."""
+    """Count what a run of a stage needs, without its data.
+
+    Raises:
+        ConfigError: the run would be refused: a batch is too small for the processes, or the optimiser wants one alone.
+    """
     options = stage.training
+    check_batch(options.batch_size, options.accumulate, processes)
+    check_optimiser(options, is_spread=processes > 1)
     with torch.device("meta"):
         module = stage.sketch()
     trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
@@ -98,7 +105,7 @@ def plan(stage: Stage[Any], *, processes: int = 1, tokens_per_second: float = 0.
         optimiser_bytes=-(-4 * kept // processes),
         gathered_bytes=2 * width * largest if processes > 1 else 0,
         activation_bytes=stage.activation_bytes(part),
-        tokens_per_step=stage.tokens_of_sample * options.batch_size,
+        tokens_per_step=stage.tokens_of_step(processes),
         samples_per_step=options.batch_size,
         steps=options.steps,
         tokens_per_second=tokens_per_second,

@@ -38,7 +38,17 @@ from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
 from videolavit.training.training_options import TrainingOptions
 
-__all__ = ["PAPER", "PRESETS", "SETTINGS", "THINGS", "THINGS_SETTINGS", "TINY", "TINY_SETTINGS", "stages_of"]
+__all__ = [
+    "PAPER",
+    "PRESETS",
+    "SETTINGS",
+    "THINGS",
+    "THINGS_SETTINGS",
+    "TINY",
+    "TINY_SETTINGS",
+    "stage_names",
+    "stage_of",
+]
 
 _TINY_LANGUAGE = LanguageModelSizes(width=256, mlp_width=704, layers=6, heads=4, context_length=768, tied=True)
 # Captions are given, special tokens forced, and a question has two or three ids of answer beside a hundred of video.
@@ -280,16 +290,21 @@ PRESETS = {"tiny": TINY, "things": THINGS, "paper": PAPER}
 SETTINGS = {"tiny": TINY_SETTINGS, "things": THINGS_SETTINGS}
 
 
-def stages_of(preset: str) -> dict[str, Any]:
-    """Stages by name: those of a preset, then those of other packages with the defaults of their classes.
+def stage_names(preset: str) -> list[str]:
+    """Names of the stages of a preset, then of those of other packages, of which nothing is imported for that."""
+    return list(dict.fromkeys([*PRESETS[preset], *plugins(STAGES)]))
+
+
+def stage_of(preset: str, name: str) -> Stage[Any]:
+    """A stage with the values of a preset, or one of another package with the defaults of its class.
 
     Raises:
         ConfigError: another package's stage cannot be imported or made, or is none.
+        KeyError: `stage_names` has no such name.
     """
-    stages = dict(PRESETS[preset])
-    for name, point in plugins(STAGES).items():
-        stages.setdefault(name, _made(load_plugin(point, "stage"), name))
-    return stages
+    if name in PRESETS[preset]:
+        return PRESETS[preset][name]
+    return _made(load_plugin(plugins(STAGES)[name], "stage"), name)
 
 
 def _made(kind: Any, name: str) -> Stage[Any]:

@@ -13,7 +13,7 @@ from videolavit.errors import ConfigError
 from videolavit.training.batches import Mixture, Samples, Shuffled
 from videolavit.training.data_folders import named_folders
 
-__all__ = ["FolderSamples", "ReadsShards", "ShardFolder", "open_shard_folders"]
+__all__ = ["FolderSamples", "ReadsShards", "ShardFolder", "check_size", "open_shard_folders"]
 
 Reader = TypeVar("Reader")
 
@@ -95,6 +95,21 @@ def open_shard_folders(data: str | Sequence[str]) -> list[ShardFolder[ShardReade
     return [
         ShardFolder(name=name, share=share, reader=ShardReader(folder)) for name, folder, share in named_folders(data)
     ]
+
+
+def check_size(folders: Sequence[ShardFolder[ShardReader]], height: int, width: int, options: str) -> None:
+    """Refuse videos of another size than a stage mixes them with, before a batch of them fails.
+
+    Raises:
+        ConfigError: a folder's first video is larger or smaller; `options` are those that name the size.
+    """
+    for folder in folders:
+        found = folder.reader.keyframes(0).shape[1:3]
+        if found != (height, width):
+            raise ConfigError(
+                f"got videos of {found[1]} x {found[0]} in {folder.name}, expected {width} x {height}; prepare them at "
+                f"that size, or change {options}"
+            )
 
 
 def _check_one_size(folders: Sequence[ShardFolder[ShardReader]]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 __all__ = ["Tracker", "WorkOfStep"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +40,9 @@ class Tracker:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._batch_size, self._num_steps = folder, batch_size, num_steps
-        self._log = (folder / "log.jsonl").open("a")
+        self._log, self._is_told = folder / "log.jsonl", False
+        with self._told():
+            self._log.touch()
         self._board = _tensorboard(folder)
         self._bar = tqdm(total=num_steps, initial=first_step, desc=name, unit="step", disable=quiet or None)
         self._time, self._step = time.monotonic(), first_step
@@ -55,9 +62,7 @@ class Tracker:
         values["hours_left"] = (self._num_steps - step) / max(steps_per_second, 1e-9) / 3600
         self._time, self._step = now, step
         self.event(step=step, **values)
-        if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+        self._show(step, values)
         self._bar.set_postfix_str(
             f"loss {values['loss']:.4g}, {values['samples_per_second']:.3g} samples/s", refresh=False
         )
@@ -66,9 +71,13 @@ class Tracker:
         """Numbers after `step` steps about data that are not trained on, as `held_out/...`."""
         values = {f"held_out/{name}": value for name, value in values.items()}
         self.event(step=step, **values)
+        self._show(step, values)
+
+    def _show(self, step: int, values: dict[str, float]) -> None:
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            with self._told():
+                for name, value in values.items():
+                    self._board.add_scalar(name, value, step)
 
     def advance(self, step: int) -> None:
         """Move the bar to `step`."""
@@ -76,23 +85,35 @@ class Tracker:
 
     def event(self, **values: Any) -> None:
         """One line of `log.jsonl`."""
-        self._log.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
-        self._log.flush()
+        with self._told(), self._log.open("a") as log:
+            log.write(json.dumps({"time": round(time.time(), 3), **values}) + "\n")
 
     def image(self, step: int, name: str, image: UInt8[np.ndarray, "height width 3"]) -> None:
         """A PNG in `images/`."""
-        folder = self._folder / "images"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(image).save(folder / f"{name}-{step:08d}.png")
+        with self._told():
+            folder = self._folder / "images"
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(image).save(folder / f"{name}-{step:08d}.png")
         if self._board is not None:
-            self._board.add_image(name, image, step, dataformats="HWC")
+            with self._told():
+                self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flush and close all files."""
         self._bar.close()
-        self._log.close()
         if self._board is not None:
-            self._board.close()
+            with self._told():
+                self._board.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say once that a report cannot be written, on a full disk for instance: the run does not depend on it."""
+        try:
+            yield
+        except OSError as error:
+            if not self._is_told:
+                logger.warning("%s: reports cannot be written, and the run goes on without: %s", self._folder, error)
+            self._is_told = True
 
 
 def _tensorboard(folder: Path) -> Any:

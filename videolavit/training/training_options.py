@@ -24,7 +24,7 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     """At the peak, right after the warm-up."""
     final_learning_rate: float = 0.0
-    """At the last step."""
+    """Towards which the rate falls, along a cosine, until the steps end."""
     warmup_steps: int = 100
     optimiser: Literal["adamw", "muon"] = "adamw"
     """Muon moves matrices and convolutions within blocks, and AdamW all else: fewer steps for small models."""
@@ -80,6 +80,14 @@ class TrainingOptions:
         for name in positive:
             if getattr(self, name) < 1:
                 raise ConfigError(f"got {name}={getattr(self, name)}, expected at least 1")
+        for name in ("warmup_steps", "seed", "workers", "images_every", "final_learning_rate", "weight_decay"):
+            if not getattr(self, name) >= 0:  # NaN is neither
+                raise ConfigError(f"got {name}={getattr(self, name)}, expected 0 or more")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"got {name}={getattr(self, name)}, expected more than 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"got betas={self.betas}, expected two numbers from 0 to under 1, such as 0.9 and 0.99")
         if self.warmup_steps > self.steps:
             raise ConfigError(f"got {self.warmup_steps} warm-up steps of {self.steps}, expected at most all of them")
         if self.peak_teraflops < 0:

@@ -51,8 +51,8 @@ def photographs() -> tuple[Image.Image, ...]:
     spec = importlib.util.find_spec("gradio")  # finds the files without importing gradio, which takes seconds
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "photographic grounds are gradio's example images and gradio is not installed; "
-            "try `pip install videolavit[demo]` or leave out the extended world"
+            "photographs are gradio's example images, and gradio is not installed; try `pip install videolavit[demo]`, "
+            "or go without: no --extended of prepare, a share of 0 for photographs in --shares of train"
         )
     folder = Path(spec.origin).parent / "media_assets" / "images"
     return tuple(Image.open(folder / name).convert("RGB") for name in _NAMES)

@@ -20,7 +20,7 @@ from videolavit.checkpoints.artifacts import load_autoencoder, write_artifact
 from videolavit.data.training_images import DeadLeaves, Photographs, VideoFrames
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 from videolavit.training.batches import Mixture, Samples
-from videolavit.training.shard_folders import FolderSamples, ReadsShards
+from videolavit.training.shard_folders import FolderSamples, ReadsShards, check_size
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
@@ -78,6 +78,7 @@ class AutoencoderStage(ReadsShards, Stage["AutoencoderTraining"]):
 
     def samples(self) -> Samples:
         """Images of all three kinds."""
+        check_size(self.folders, self.height, self.width, "--height and --width")
         frames = FolderSamples(self.folders, VideoFrames, self.training.seed)
         kinds: list[Samples] = [frames, Photographs(self.height, self.width), DeadLeaves(self.height, self.width)]
         return Mixture([(share, kind) for share, kind in zip(self.shares, kinds, strict=True) if share])

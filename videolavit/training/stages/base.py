@@ -90,6 +90,10 @@ class Stage(ABC, Generic[Module]):
         """Most tokens of one sample; 0 where data are no tokens."""
         return 0
 
+    def tokens_of_step(self, processes: int) -> int:
+        """Positions of a step of several processes, at most."""
+        return self.tokens_of_sample * self.training.batch_size
+
     def sketch(self) -> Module:
         """Module of the sizes that `build` builds, perhaps without data or weights that are not there yet."""
         return self.build()

@@ -52,6 +52,10 @@ class InstructionTuningStage(LanguageStage):
         """The same without trained weights, and of the sizes in `model` where its start is not there yet."""
         return self._with_adapters(LanguageStage.sketch(self))
 
+    def activation_bytes(self, samples: int) -> int | None:
+        """Those of the stage before; not counted with adapters, which cannot be made without memory."""
+        return None if self.lora.rank else LanguageStage.activation_bytes(self, samples)
+
     def _with_adapters(self, module: LanguageTraining) -> LanguageTraining:
         if self.lora.rank:
             module.model.causal_lm = _adapted(module.model.causal_lm, self.lora)
@@ -70,4 +74,5 @@ def _adapted(causal_lm: Any, options: LoraOptions) -> Any:
         target_modules=list(options.modules),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(causal_lm, config)
+    # Adapters have the weights' own type, which casting could not change of weights that are not there yet.
+    return get_peft_model(causal_lm, config, autocast_adapter_dtype=False)

@@ -183,6 +183,11 @@ class LanguageStage(Stage[LanguageTraining]):
         """A whole row."""
         return self.row_length
 
+    def tokens_of_step(self, processes: int) -> int:
+        """A row for each sample, or as many rows as are packed whatever the samples fill."""
+        rows = self.rows * self.training.accumulate * processes
+        return self.row_length * (rows or self.training.batch_size)
+
     def sketch(self) -> LanguageTraining:
         """The released vocabulary and features where there are no token shards yet; else as `build`."""
         has_data = all(any(Path(folder).glob("*.tokens.json")) for folder, _ in folders_and_shares(self.data))
@@ -192,11 +197,12 @@ class LanguageStage(Stage[LanguageTraining]):
         return self._module(LanguageModel(causal_lm, vocabulary), width if self.visual_input == "continuous" else 0)
 
     def activation_bytes(self, samples: int) -> int:
-        """Of full rows, one for each sample, in which every id is learnt."""
+        """Of full rows, one for each sample or as many as are packed, in which every id is learnt."""
+        rows = self.rows or samples
         with FakeTensorMode():
             module = self.sketch()
             with torch.autocast("cpu", torch.bfloat16, enabled=self.training.precision == "bf16"):
-                return kept_bytes(module, lambda: _loss_of_full_rows(module, samples, self.row_length))
+                return kept_bytes(module, lambda: _loss_of_full_rows(module, rows, self.row_length))
 
     def weight(self, batch: dict[str, Tensor]) -> float:
         """The sum of the weights of all ids that are learnt."""

@@ -137,6 +137,11 @@ class VideoDetokenizerStage(ReadsShards, Stage["VideoDetokenizerTraining"]):
     def scheduler(self) -> EulerDiscreteScheduler:
         """Stable Video Diffusion's, over this stage's range of noise levels."""
         lowest, highest = self.sigma_range
+        with torch.device("cpu"):  # it reads numbers of its own, also where a plan is sketched on no device
+            return self._scheduler(lowest, highest)
+
+    @staticmethod
+    def _scheduler(lowest: float, highest: float) -> EulerDiscreteScheduler:
         return EulerDiscreteScheduler(
             beta_start=0.00085,
             beta_end=0.012,

@@ -34,7 +34,7 @@ from videolavit.data.training_images import DeadLeaves, Photographs
 from videolavit.tokenizers.image_processor import CLIP_MEAN, CLIP_STD, preprocess_images
 from videolavit.tokenizers.vit import VisionTransformer, VisionTransformerConfig
 from videolavit.training.batches import Mixture, Samples
-from videolavit.training.shard_folders import FolderSamples, ReadsShards
+from videolavit.training.shard_folders import FolderSamples, ReadsShards, check_size
 from videolavit.training.stages.base import Stage
 from videolavit.training.training_options import TrainingOptions
 
@@ -79,6 +79,7 @@ class VisionEncoderStage(ReadsShards, Stage["VisionEncoderTraining"]):
     def samples(self) -> Samples:
         """Images with their labels."""
         size, patch = self.model.image_size, self.model.patch_size
+        check_size(self.folders, size, size, "--model.image-size")
         keyframes = FolderSamples(self.folders, lambda reader: LabelledKeyframes(reader, patch), self.training.seed)
         others = [_Unlabelled(kind(size, size), patch) for kind in (Photographs, DeadLeaves)]
         kinds: list[Samples] = [keyframes, *others]
