@@ -5,20 +5,22 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from video.media import moving_images, scenes, synthetic_video
 
-from videolavit.errors import ConfigError, MediaError
+from videolavit.errors import ConfigError, LimitError, MediaError
 from videolavit.video import open_video, probe, read_metadata
-from videolavit.video.editing.camera_path import moved_image, steady_moves
-from videolavit.video.editing.film_edit import cut_out, edit_film
+from videolavit.video.editing.camera_path import moved_image, steady_moves, steadying
+from videolavit.video.editing.film_edit import FilmEdit, cut_out, edit_film
 from videolavit.video.editing.frame_reader import FrameReader
 from videolavit.video.editing.motion_overlay import motion_overlay
 from videolavit.video.editing.motion_profile import motion_profiles
 from videolavit.video.editing.shot_list import find_shots
 from videolavit.video.editing.timing import Pause, Piece, Timing, parse_pieces
+from videolavit.video.io.limits import Limits
 from videolavit.video.io.pixels import rgb_array
 from videolavit.video.io.sound import SoundReader
 from videolavit.video.io.write_film import Sound, write_film
@@ -231,3 +233,103 @@ def test_an_overlay_has_arrows_where_things_move_and_the_sound_of_the_film(film,
     different = np.abs(drawn - original).max(-1) > 60
     assert 0.03 < different.mean() < 0.6
     assert np.median(drawn[different][:, 0] - drawn[different][:, 2]) > 60  # red: to the right
+
+
+@pytest.fixture(scope="module")
+def large_film(tmp_path_factory) -> Path:
+    """A film of noise with sound, larger than what is read at once."""
+    random = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("large") / "large.mp4"
+    frames = [VideoFrame.from_ndarray(random.integers(0, 255, (120, 160, 3), np.uint8), "rgb24") for _ in range(60)]
+    frames = [frame.reformat(format="yuv420p") for frame in frames]
+    time = np.arange(RATE * 6) / RATE
+    sound = Sound(samples=[0.5 * np.sin(2 * np.pi * 600 * time).astype(np.float32)[None]], rate=RATE, layout="mono")
+    write_film(frames, path, fps=Fraction(FPS), sound=sound, crf=1)
+    assert path.stat().st_size > 2**20
+    return path
+
+
+def test_sound_and_images_of_an_open_file_do_not_move_each_other(large_film, tmp_path, caplog):
+    expected = edit_film(large_film, tmp_path / "path.mp4", reverse=True)
+    with large_film.open("rb") as file:
+        found = edit_film(file, tmp_path / "file.mp4", reverse=True)
+    assert "damaged" not in caplog.text
+    assert found.num_frames == expected.num_frames
+    with open_video(tmp_path / "path.mp4") as one, open_video(tmp_path / "file.mp4") as other:
+        for frame, same in zip(one.frames(), other.frames(), strict=True):
+            assert np.array_equal(rgb_array(frame), rgb_array(same))
+    assert pitches(tmp_path / "file.mp4", 1.0, 4.0) == [600, 600]
+
+
+def test_the_case_of_an_extension_does_not_matter(film, tmp_path):
+    edit_film(film, tmp_path / "out.MP4", reverse=True)
+    with av.open(str(tmp_path / "out.MP4")) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
+    edit_film(film, tmp_path / "out.WebM", reverse=True)
+    assert numbers(tmp_path / "out.WebM")[0] == FPS * SECONDS - 1
+
+
+def test_changes_by_name_go_with_an_edit(film, tmp_path):
+    edit_film(film, tmp_path / "both.mp4", FilmEdit(speed=2.0), reverse=True, mute=True)
+    assert numbers(tmp_path / "both.mp4")[0] > numbers(tmp_path / "both.mp4")[-1]
+    assert len(numbers(tmp_path / "both.mp4")) == FPS * SECONDS // 2
+    with pytest.raises(ConfigError, match="got revers, expected fields of FilmEdit"):
+        edit_film(film, tmp_path / "no.mp4", revers=True)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), True, "6", 1e9])
+def test_a_rate_that_no_file_has_is_refused(film, tmp_path, fps):
+    with pytest.raises(ConfigError, match="fps="):
+        edit_film(film, tmp_path / "no.mp4", reverse=True, fps=fps)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_the_shortest_video_one_frame_stays(tmp_path):
+    short = synthetic_video(moving_images(1, 64, 64, (1, 0)), tmp_path / "one.mp4", fps=10)
+    edit_film(short, tmp_path / "fast.mp4", speed=4)
+    with open_video(tmp_path / "fast.mp4") as video:
+        assert len(list(video.frames())) == 1
+
+
+def test_a_video_of_which_no_frame_decodes_is_told(film, tmp_path):
+    data = film.read_bytes()
+    start = data.index(b"mdat") + 4
+    blank = tmp_path / "blank.mp4"
+    blank.write_bytes(data[:start] + bytes(len(data) - start) if data.index(b"moov") < start else data)
+    for act in (
+        lambda: edit_film(blank, tmp_path / "out.mp4", reverse=True),
+        lambda: edit_film(blank, tmp_path / "out.mp4", stabilise=True),
+        lambda: cut_out(blank, tmp_path / "out.mp4", 0, 1),
+        lambda: find_shots(blank),
+    ):
+        with pytest.raises(MediaError, match="not one frame"):
+            act()
+    assert [path.name for path in tmp_path.iterdir()] == ["blank.mp4"]
+
+
+def test_an_uneven_rate_is_steadied_too(tmp_path):
+    path = tmp_path / "uneven.mkv"
+    images = moving_images(30, 96, 96, (2, 0))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width = stream.height = 96
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 90000)
+        for number, image in enumerate(images):
+            frame = VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = 3039 * number + number % 3, Fraction(1, 90000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with open_video(path) as video:
+        reader = FrameReader(video)
+        reader.rate = Fraction(3600000, 121543)  # as phones' files have it
+        assert len(list(steadying(reader, lambda done: None).moves)) >= 25
+
+
+def test_limits_of_time_hold_where_the_header_tells_none(tmp_path):
+    path = synthetic_video(moving_images(30, 64, 64, (1, 0)), tmp_path / "long.ts", fps=10)
+    limits = Limits(max_duration_seconds=1)
+    with pytest.raises(LimitError, match="lasts"):
+        find_shots(path, limits=limits)
+    with pytest.raises(LimitError, match="lasts"):
+        edit_film(path, tmp_path / "out.mp4", reverse=True, limits=limits)

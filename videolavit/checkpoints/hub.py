@@ -41,11 +41,14 @@ def upload(folder: Path, repo_id: str, *, token: str | bool | None, private: boo
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    # Of the library underneath, which fails by its own errors where there is no connection, and changes its name.
+    unreached: Any = [kind for kind in HfHubHTTPError.__mro__ if kind.__module__.split(".")[0] != "builtins"]
+    failures: Any = (*unreached, HFValidationError, OSError)
     try:
         api = HfApi(token=token)
         api.create_repo(repo_id, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except failures as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{repo_id}: the hub did not take the model ({reason}); check the id (owner/name), the token and the "

@@ -183,6 +183,18 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
     may_lack = {"vocabulary", "settings", "files"}
     if set(config) - may_lack != needed:
         raise CheckpointError(f"{where}: has the keys {sorted(config)}, expected {sorted(needed | may_lack)}")
+    tables = {name: config.get(name, {}) for name in ("parts", "schedulers", "settings")}
+    tables |= (
+        {f"parts: {name}": values for name, values in dict(tables["parts"] or {}).items()}
+        if isinstance(tables["parts"], dict)
+        else {}
+    )
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise CheckpointError(f"{where}: {name} is {values!r}, expected an object with names and values")
+    for name, values in config["parts"].items():
+        if not isinstance(values.get("same_as", ""), str):
+            raise CheckpointError(f"{where}: {name} is the same as {values['same_as']!r}, expected the name of a part")
     unknown = [name for name in config["parts"] if name not in (*COMPONENTS, *BETWEEN_STAGES)]
     unknown += [name for name in config["schedulers"] if name not in SCHEDULERS]
     if unknown:
@@ -190,7 +202,7 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
             f"{where}: unknown part {', '.join(unknown)}; known are {', '.join((*COMPONENTS, *SCHEDULERS))}"
         )
     for name, values in config["parts"].items():
-        other = values.get("same_as") if isinstance(values, dict) else None
+        other = values.get("same_as")
         if other is not None and (len(values) > 1 or "same_as" in config["parts"].get(other, {"same_as": ""})):
             raise CheckpointError(f"{where}: {name} is the same as {other!r}, which has no configuration of its own")
     return config

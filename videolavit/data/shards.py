@@ -120,7 +120,7 @@ class ShardReader:
         paths = [self.folder] if self.folder.suffix == ".tar" else sorted(self.folder.glob("*.tar"))
         for path in paths:
             self._places += [(path, places) for places in _read_index(path)]
-        if not self._places:
+        if not paths:
             raise MediaError(f"{self.folder}: holds no shards (*.tar with *.index.json); make some with `prepare`")
 
     def __len__(self) -> int:

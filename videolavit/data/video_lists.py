@@ -15,6 +15,7 @@ import csv
 import io
 import json
 import logging
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ def _merged(said: Iterable[NamedVideo]) -> list[NamedVideo]:
     """Each video once, at its first place, with all that any line says of it; the same caption counts once."""
     found: dict[str, _Said] = {}
     for one in said:
-        video = found.setdefault(str(one.path.absolute()), _Said(path=one.path))
+        video = found.setdefault(os.path.abspath(one.path), _Said(path=one.path))
         video.captions.update(dict.fromkeys(one.captions))
         video.questions += one.questions
     return [

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from videolavit.pipeline.media import is_still
 from videolavit.shipped import DEFAULT_MODEL
 from videolavit.video.io.images import IMAGE_EXTENSIONS
 
@@ -49,9 +50,11 @@ class RepeatLines:
         return replace(self, command=command, python=python)
 
 
-def media_kind(name: str) -> str:
-    """ "image" or "video": the argument that takes a file of this name. A GIF is a video, since most of them move."""
-    extension = Path(name).suffix.lower()
+def media_kind(path: str) -> str:
+    """ "image" or "video": the argument that takes a file, as the page itself decides; by its name if it is gone."""
+    if Path(path).is_file():
+        return "image" if is_still(path) else "video"
+    extension = Path(path).suffix.lower()
     return "image" if extension in IMAGE_EXTENSIONS and extension != ".gif" else "video"
 
 

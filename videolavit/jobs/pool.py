@@ -54,7 +54,8 @@ def for_each(
 
 def survives(task: Callable[[Item], Any], item: Item) -> bool:
     """True if a process lives through `task(item)`; what the task raises is raised here."""
-    return next(for_each(_nothing_of, [(task, item)], workers=1, died=_dead, isolated=True))
+    [lived] = for_each(_nothing_of, [(task, item)], workers=1, died=_dead, isolated=True)
+    return lived
 
 
 def worker_number() -> int:
@@ -80,7 +81,7 @@ def _until_one_dies(
     Never more are in work than there are workers, so that suspects are few.
     """
     begun: dict[Future[Result], Item] = {}
-    context = multiprocessing.get_context("spawn")
+    context, others = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, _prepare_worker, (context.Value("i", 0),)) as pool:
         try:
             while waiting or begun:
@@ -96,7 +97,7 @@ def _until_one_dies(
         except (
             BaseException
         ):  # interrupted, or the caller wants no more: leaving `with` would wait for the items in work
-            for child in multiprocessing.active_children():
+            for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
     return []

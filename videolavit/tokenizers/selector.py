@@ -64,7 +64,7 @@ def choose(
         ShapeError: generators or noise do not fit the batch.
     """
     if patch_selection not in ("likeliest", "gumbel"):
-        raise ConfigError(f'got patch_selection {choice!r}, expected "likeliest" or "gumbel"')
+        raise ConfigError(f'got patch_selection {patch_selection!r}, expected "likeliest" or "gumbel"')
     if patch_selection == "likeliest":
         if generators is not None or gumbel_noise is not None:
             raise ConfigError(

@@ -25,7 +25,7 @@ from videolavit.video.clips.assemble import timeline
 from videolavit.video.clips.decompose import VideoSource, iter_clips
 from videolavit.video.clips.decompose_options import DecomposeOptions
 from videolavit.video.clips.timeline import images_on_ticks
-from videolavit.video.io.frames import Frames
+from videolavit.video.io.frames import Frames, as_rate
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.motion.reencode import Reencoding
@@ -71,6 +71,9 @@ class VideoProcessorConfig:
             raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
         if min(*(self.size or (1,)), self.motion_scale) < 1 or self.frames_per_clip < 2:
             raise ConfigError(f"sizes must be positive and clips have at least 2 frames, got {self}")
+        as_rate(self.fps, "fps")
+        if self.slices < 1:
+            raise ConfigError(f"got slices={self.slices}, expected at least 1")
         if self.motion_scale != 1 and self.size is None:
             raise ConfigError(f"got motion_scale={self.motion_scale} without a size; give height and width, too")
         if self.look_at not in ("reference", "timeline"):

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import tempfile
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Sources:
         try:
             with np.load(self.path) as stored:
                 self.names = frozenset(stored.files)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise MediaError(
                 f"{self.path}: holds no images of things: {error}; make it with `videolavit prepare things-sources`"
             ) from error

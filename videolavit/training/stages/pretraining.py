@@ -196,7 +196,7 @@ class LanguageStage(Stage[LanguageTraining]):
         causal_lm = self._sketched(vocabulary) if has_data else build_causal_lm(self.model, vocabulary)
         return self._module(LanguageModel(causal_lm, vocabulary), width if self.visual_input == "continuous" else 0)
 
-    def activation_bytes(self, samples: int) -> int:
+    def activation_bytes(self, samples: int) -> int | None:
         """Of full rows, one for each sample or as many as are packed, in which every id is learnt."""
         rows = self.rows or samples
         with FakeTensorMode():

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from videolavit.clip import Clip, MotionField
 from videolavit.errors import MediaError, OutputError, ShapeError
+from videolavit.video.io.write import complete_or_absent
 
 __all__ = ["ClipFileWriter", "load_clips"]
 
@@ -78,7 +79,10 @@ class ClipFileWriter:
 
     def _append(self, name: str, row: np.ndarray) -> None:
         if name not in self._columns:
-            spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 - closed by __exit__
+            try:
+                spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 - closed by __exit__
+            except OSError as error:
+                raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
             self._columns[name] = _Column(spool, row)
         column = self._columns[name]
         if row.shape != column.shape:
@@ -86,23 +90,20 @@ class ClipFileWriter:
                 f"clip {self.num_clips} has {name} of shape {row.shape}, the clips before it {column.shape}; "
                 "one file holds clips of one size"
             )
-        column.spool.write(np.ascontiguousarray(row).tobytes())
+        try:
+            column.spool.write(np.ascontiguousarray(row).tobytes())
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def _finish(self) -> None:
         if self.num_clips == 0:
             raise MediaError(f"there is no clip to write to {self.path}")
         columns = sorted(self._columns.items(), key=lambda item: list(TYPE_NAMES).index(item[1].dtype))
-        partial = self.path.with_name(self.path.name + ".partial")
-        try:
-            with open(partial, "wb") as file:
-                file.write(_header(dict(columns), self.num_clips, self._metadata))
-                for _, column in columns:
-                    column.spool.seek(0)
-                    shutil.copyfileobj(column.spool, file, 1 << 20)
-            partial.replace(self.path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        with complete_or_absent(self.path) as partial, partial.open("wb") as file:
+            file.write(_header(dict(columns), self.num_clips, self._metadata))
+            for _, column in columns:
+                column.spool.seek(0)
+                shutil.copyfileobj(column.spool, file, 1 << 20)
 
 
 class _Column:
@@ -153,5 +154,5 @@ def load_clips(path: str | Path) -> Iterator[Clip]:
                     num_real_frames=int(length),
                     source=source,
                 )
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise MediaError(f"{path} is not a file of clips as `videolavit decompose` writes them: {error}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError
 from videolavit.plugins import MOTION_SOURCES, plugins, unknown_name
 from videolavit.video.clips.selection import Selection
@@ -53,8 +54,9 @@ class DecomposeOptions:
         as_rate(self.fps, "fps")
         Selection.parse(self.select)
         for name, most in _LARGEST.items():
-            if not 1 <= getattr(self, name) <= most:
-                raise ConfigError(f"{name} must be 1 to {most}, got {getattr(self, name)}")
+            value = plain_number(getattr(self, name))
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise ConfigError(f"{name} must be 1 to {most}, got {value!r}")
         if self.shots not in ("ignore", "encoder", "difference"):
             raise ConfigError(f"got shots={self.shots!r}, expected 'ignore', 'encoder' or 'difference'")
         if self.motion not in ("reencode", "source") and self.motion not in (others := plugins(MOTION_SOURCES)):

@@ -40,7 +40,7 @@ class Selection:
         """
         if text in _PLAIN_RULES:
             return cls(rule=text)
-        match = re.fullmatch(r"(every|uniform)[ :-]([1-9][0-9]{0,8})", text)
+        match = re.fullmatch(r"(every|uniform)[ :-]([1-9][0-9]{0,8})", text) if isinstance(text, str) else None
         if match is None:
             raise ConfigError(
                 f"got the selection {text!r}, expected 'timeline', 'all', 'reference', 'every-K' or 'uniform-N' with a "

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -151,13 +152,19 @@ def _steps(reader: FrameReader) -> Iterator[tuple[float, CameraStep, bool, int]]
             yield image
 
     last = CameraStep()
-    for coded in reencode(small(), _ENCODER, fps=reader.rate, name="video", cell=_CELL, cuts=CutDetector()):
+    rate = _even_rate(reader.rate)
+    for coded in reencode(small(), _ENCODER, fps=rate, name=reader.name, cell=_CELL, cuts=CutDetector()):
         frame_seconds, known = waiting.popleft()
         if coded.starts_shot:
             last = CameraStep()
         elif not coded.is_keyframe:  # an I-frame hides one step, so the camera goes on as before
             last = fit_camera(coded.motion, cell=_CELL, known=known)
         yield frame_seconds, last, coded.starts_shot, coded.width
+
+
+def _even_rate(rate: Fraction) -> Fraction:
+    """A rate near the given one that every encoder takes; times of frames are not made of it."""
+    return rate.limit_denominator(1001) if rate.denominator > 1001 or rate.numerator > 60_000 else rate
 
 
 def _small_images(reader: FrameReader) -> Iterator[tuple[TimedFrame, VideoFrame]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError
 from videolavit.video.editing.camera_path import Steadying, moved_image, steadying
 from videolavit.video.editing.frame_reader import FrameReader
@@ -23,7 +24,7 @@ from videolavit.video.io.orientation import Orientation
 from videolavit.video.io.pixels import rgb_array, to_yuv420p
 from videolavit.video.io.sound import SoundReader, at_speed, exactly, silence
 from videolavit.video.io.sources import Source
-from videolavit.video.io.write import check_output, write_video
+from videolavit.video.io.write import LEAST_FPS, MOST_FPS, check_output, write_video
 from videolavit.video.io.write_film import FILM_EXTENSIONS, Sound, write_film
 
 __all__ = ["Film", "FilmEdit", "FilmProgress", "Upright", "cut_out", "edit_film", "film_sound", "save_frames"]
@@ -127,12 +128,13 @@ def edit_film(
         ConfigError: the edit makes no sense for this video.
         OutputError: the result cannot be written.
     """
-    edit = edit or FilmEdit(**changes)
+    edit = _changed(edit or FilmEdit(), changes)
     with open_video(source, limits=limits) as video, film_sound(source, path, limits, mute=edit.mute) as track:
         reader = FrameReader(video)
-        rate = reader.rate if fps is None else Fraction(fps).limit_denominator(1001)
+        rate = reader.rate if fps is None else _checked_rate(fps)
         timing = edit.timing(reader.seconds)
         counts = timing.num_frames(rate)
+        counts = counts if any(counts) else [1, *counts[1:]]  # of the shortest one frame stays
         if edit.stabilise:
             usual = round(reader.seconds * float(reader.rate))
             steady = steadying(reader, lambda done: _tell(progress, "find the camera", done, usual))
@@ -140,6 +142,20 @@ def edit_film(
             steady = None
         with closing(_counted(_frames(reader, timing, counts, rate, steady), sum(counts), progress)) as frames:
             return save_frames(frames, path, fps=rate, video=video, sound=track(timing), metadata=metadata)
+
+
+def _changed(edit: FilmEdit, changes: Mapping[str, Any]) -> FilmEdit:
+    known = {field.name for field in fields(edit)}
+    if unknown := sorted(set(changes) - known):
+        raise ConfigError(f"got {', '.join(unknown)}, expected fields of FilmEdit: {', '.join(sorted(known))}")
+    return replace(edit, **changes)
+
+
+def _checked_rate(fps: float | int) -> Fraction:
+    value = plain_number(fps)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_FPS <= value <= MOST_FPS:
+        raise ConfigError(f"got fps={fps!r}, expected a number from {LEAST_FPS} to {MOST_FPS}")
+    return Fraction(value).limit_denominator(1001)
 
 
 def cut_out(

@@ -42,7 +42,9 @@ class FrameReader:
         self._tolerance = float(1 / self.rate) / 4
         """Times are rounded differently by different formats; a frame is not late by less than this."""
         self._can_seek = video.container.format.name.split(",")[0] in _SEEKABLE
+        self.name = video.name
         self.seconds = self._length()
+        video.limits.check_duration(self.seconds, video.name)
 
     def shown(self, part: Piece | Pause, count: int, fps: Fraction) -> Iterator[TimedFrame]:
         """`count` frames, `fps` a second, as a part of a timing shows the video."""
@@ -104,12 +106,22 @@ class FrameReader:
         yield from self._timed()
 
     def _timed(self) -> Iterator[TimedFrame]:
-        clock = FrameClock(self._video, self.rate)
-        for packet in self._video.packets():
-            for frame in self._video.decode(packet):
-                yield TimedFrame(clock.seconds(clock.time_of(frame)), frame)
-        for frame in self._video.decode(None):
+        """Every frame with its time.
+
+        Raises:
+            MediaError: not one can be decoded.
+        """
+        clock, frames = FrameClock(self._video, self.rate), self._decoded()
+        first = next(frames, None)
+        if first is None:
+            raise self._video.no_frames()
+        for frame in itertools.chain([first], frames):
             yield TimedFrame(clock.seconds(clock.time_of(frame)), frame)
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        for packet in self._video.packets():
+            yield from self._video.decode(packet)
+        yield from self._video.decode(None)
 
     def _length(self) -> float:
         clock, end = FrameClock(self._video, self.rate), 0.0

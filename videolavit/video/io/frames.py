@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from av.video.frame import VideoFrame
 
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.pixels import rgb_frame
@@ -54,9 +55,10 @@ def as_rate(fps: float | int, name: str) -> Fraction:
     Raises:
         ConfigError: it is not between 1/1000 and 1000.
     """
-    if not 1e-3 <= fps <= 1e3:
-        raise ConfigError(f"{name} must be between 0.001 and 1000 frames per second, got {fps}")
-    return Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
+    value = plain_number(fps)
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction) or not 1e-3 <= value <= 1e3:
+        raise ConfigError(f"{name} must be between 0.001 and 1000 frames per second, got {fps!r}")
+    return Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
 
 
 def libav_frames(frames: Frames, limits: Limits, name: str) -> Iterator[VideoFrame]:

@@ -83,10 +83,12 @@ def read_image(source: Any) -> UInt8[np.ndarray, "height width 3"]:
             return rgb_pixels(source)
     with open_image(source) as image:
         name = _name_of(source)
-        if _is_animation(image):
-            raise MediaError(f"{name}: is an animation, not an image; pass it as video=")
-        _seek_main_page(image, name)
         with _explained(name):
+            is_animation = _is_animation(image)
+        if is_animation:
+            raise MediaError(f"{name}: is an animation, not an image; pass it as video=")
+        with _explained(name):
+            _seek_main_page(image, name)
             return rgb_pixels(image)
 
 
@@ -101,13 +103,30 @@ def image_kind(source: Any) -> Literal["image", "animation"] | None:
         return None
 
 
+def _head(file: Any, name: str) -> bytes:
+    """The first bytes of an open file, which is then at its beginning again.
+
+    Raises:
+        MediaError: it was opened as text, is closed, or cannot be read.
+    """
+    try:
+        file.seek(0)
+        head = file.read(32)
+        file.seek(0)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{name}: cannot be read: {error}") from error
+    if not isinstance(head, bytes):
+        raise MediaError(f"{name}: is open as text, expected bytes; open it with mode 'rb'")
+    return head
+
+
 def describe_image(source: Any) -> ImageFile:
     """Facts about an image file, which is not decoded and may be of any size.
 
     Raises:
         MediaError: it is no image file.
     """
-    with open_image(source, max_pixels=math.inf) as image:
+    with open_image(source, max_pixels=math.inf) as image, _explained(_name_of(source)):
         width, height = image.size
         if _is_turned(image):
             width, height = height, width
@@ -143,8 +162,7 @@ def open_image(source: Any, *, max_pixels: float = _MOST_PIXELS) -> Iterator[Ima
     name = _name_of(source)
     file, owned = _opened(source, name)
     try:
-        head = file.read(32)
-        file.seek(0)
+        head = _head(file, name)
         formats = _formats(name, head)
         with _explained(name, formats=formats, is_empty=not head):
             image = _open_with_limit(file, formats)
@@ -189,7 +207,6 @@ def _opened(source: Any, name: str) -> tuple[Any, bool]:
         except (OSError, ValueError) as error:
             raise MediaError(f"{name}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     if callable(getattr(source, "read", None)) and callable(getattr(source, "seek", None)):
-        source.seek(0)
         return source, False
     raise PromptError(
         f"got a {type(source).__name__} as the image, expected a path, bytes, a Pillow image or an array of pixels"

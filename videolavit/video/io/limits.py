@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError, LimitError
 
 __all__ = ["Limits"]
@@ -31,8 +32,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name != "video_stream" and not getattr(self, field.name) > 0:
-                raise ConfigError(f"{field.name} must be positive, got {getattr(self, field.name)}")
+            value = plain_number(getattr(self, field.name))
+            if field.name != "video_stream" and not (isinstance(value, int | float) and value > 0):
+                raise ConfigError(f"{field.name} must be a positive number, got {value!r}")
         if self.video_stream is not None and self.video_stream < 0:
             raise ConfigError(f"video_stream must be 0 or more, got {self.video_stream}")
 

@@ -5,7 +5,10 @@ swscale always runs on one thread: starting its own threads costs a hundred time
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -19,8 +22,9 @@ _ENCODED = "yuv420p"
 def to_yuv420p(frame: VideoFrame, width: int, height: int) -> VideoFrame:
     """8-bit 4:2:0 in limited range at the given size; the frame itself where it already is.
 
-    The colour matrix stays what it is; RGB becomes BT.601.
+    The colour matrix stays what it is; RGB becomes BT.601. What is transparent lies over white.
     """
+    frame = _over_white(frame)
     full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
     if frame.format.name == _ENCODED and not full and (frame.width, frame.height) == (width, height):
         return frame
@@ -48,6 +52,7 @@ def rgb_array(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
     Keyframes that were re-encoded carry no tags (reference section 2.2), so an image that is compared with them is
     converted in the same way, or half of the difference would be that of two matrices (docs/limits.md).
     """
+    frame = _over_white(frame)
     matrix = None if frame.format.is_rgb else Colorspace.ITU601
     return frame.reformat(format="rgb24", src_colorspace=matrix, threads=1).to_ndarray()
 
@@ -55,6 +60,24 @@ def rgb_array(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
 def rgb_frame(image: UInt8[np.ndarray, "height width 3"]) -> VideoFrame:
     """A libav frame that holds an RGB image."""
     return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+
+
+def _over_white(frame: VideoFrame) -> VideoFrame:
+    """A frame without transparency, over white as images are; the frame itself where it has none."""
+    if not _has_alpha(frame.format.name):
+        return frame
+    samples = frame.reformat(format="rgba", threads=1).to_ndarray().astype(np.uint16)
+    colours, alpha = samples[..., :3], samples[..., 3:]
+    shown = rgb_frame(((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8))
+    shown.pts = frame.pts
+    if frame.time_base is not None:
+        shown.time_base = frame.time_base
+    return shown
+
+
+@cache
+def _has_alpha(name: str) -> bool:
+    return any(component.is_alpha for component in VideoFormat(name).components)
 
 
 def resize_image(

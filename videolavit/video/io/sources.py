@@ -172,11 +172,36 @@ class NamelessFile:
 
 
 class _View:
-    """The methods that PyAV looks for, without the `name` that libav would read a format or protocol from."""
+    """The methods that PyAV looks for, without the `name` that libav would read a format or protocol from.
+
+    Several views of a file that can seek may be read in turns, such as those of its images and of its sound: each goes
+    on where it was.
+    """
 
     def __init__(self, file: NamelessFile) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-        self.seekable = lambda: file.can_seek
+        self._file, self._position = file, 0
+
+    def read(self, size: int) -> bytes:
+        if not self._file.can_seek:
+            return self._file.read(size)
+        if self._file.seek(self._position, os.SEEK_SET) < 0:
+            return b""
+        data = self._file.read(size)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_CUR:
+            offset, whence = self._position + offset, os.SEEK_SET
+        found = self._file.seek(offset, whence)
+        self._position = found if found >= 0 else self._position
+        return found
+
+    def tell(self) -> int:
+        return self._position if self._file.can_seek else self._file.tell()
+
+    def seekable(self) -> bool:
+        return self._file.can_seek
 
 
 def is_file(source: object) -> bool:

@@ -69,7 +69,8 @@ def write_film(
         first = next(images, None)
         if first is None:
             raise OutputError("got no frames, expected at least one")
-        with av.open(file_url(unfinished), "w", format=path.suffix[1:], container_options=_flags(path)) as container:
+        kind = path.suffix[1:].lower()
+        with av.open(file_url(unfinished), "w", format=kind, container_options=_flags(path)) as container:
             container.metadata["comment"] = note
             stream = _video_stream(container, first, fps, path, crf, colors)
             track = None if sound is None else _Track(container, sound, path)
@@ -84,11 +85,11 @@ def write_film(
 
 
 def _flags(path: Path) -> dict[str, str]:
-    return {"fflags": "+bitexact", **({"movflags": "+faststart"} if path.suffix == ".mp4" else {})}
+    return {"fflags": "+bitexact", **({"movflags": "+faststart"} if path.suffix.lower() == ".mp4" else {})}
 
 
 def _video_stream(container: Any, first: VideoFrame, fps: Fraction, path: Path, crf: int, colors: Any) -> Any:
-    if path.suffix == ".mp4":
+    if path.suffix.lower() == ".mp4":
         stream = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "medium"})
     else:
         options = {"crf": str(crf + 8), "b": "0", "row-mt": "1", "cpu-used": "4", "deadline": "good"}
@@ -121,7 +122,7 @@ class _Track:
         self._container, self._sound = container, sound
         self._samples: Iterator[np.ndarray] = iter(sound.samples)
         self._position = 0
-        is_mp4 = path.suffix == ".mp4"
+        is_mp4 = path.suffix.lower() == ".mp4"
         rate = sound.rate if is_mp4 else _OPUS_RATE
         self._stream = container.add_stream("aac" if is_mp4 else "libopus", rate=rate)
         self._stream.layout = sound.layout
