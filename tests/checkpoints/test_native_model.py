@@ -25,6 +25,7 @@ from videolavit.errors import CheckpointError, ConfigError
 from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
+from videolavit.shipped import shipped_model
 
 SETTINGS = ModelSettings(
     video_processor=SHAPES_FRONT_END,
@@ -189,3 +190,20 @@ def test_settings_that_make_no_sense_are_refused():
     for change in ({"max_clips": 0}, {"min_keyframe_ids": 0}, {"keyframe_num_inference_steps": 0}):
         with pytest.raises(ConfigError, match="expected at least 1"):
             replace(SETTINGS, **change)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"parts": []}, "parts is"),
+        ({"schedulers": "x"}, "schedulers is"),
+        ({"settings": None}, "settings is None"),
+        ({"parts": {"motion_tokenizer": "x"}}, "parts: motion_tokenizer is 'x'"),
+        ({"parts": {"motion_tokenizer": {"same_as": ["x"]}}}, "expected the name of a part"),
+    ],
+)
+def test_a_config_that_somebody_edited_is_told_with_its_field(tmp_path, changes, told):
+    config = json.loads((Path(shipped_model()) / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
+    with pytest.raises(CheckpointError, match=told):
+        open_checkpoint(str(tmp_path))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from videolavit import VideoLaVIT
-from videolavit.checkpoints.hub import HubAccess, model_card
+from videolavit.checkpoints.hub import HubAccess, model_card, upload
 from videolavit.checkpoints.source import Source
 from videolavit.errors import CheckpointError, ConfigError
 
@@ -72,3 +72,21 @@ def test_a_model_moves_and_takes_a_type_before_it_is_loaded():
         model.to(torch.float32)
     with pytest.raises(ConfigError, match="cannot be used here"):
         model.to("nowhere")
+
+
+def test_a_hub_that_cannot_be_reached_is_told(monkeypatch, tmp_path):
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base = next(kind for kind in HfHubHTTPError.__mro__[1:] if issubclass(kind, Exception))
+
+    class Unreached(base):
+        def __init__(self) -> None:
+            Exception.__init__(self, "no route to the host")
+
+    class Api(FakeApi):
+        def create_repo(self, repo_id: str, *, private: bool | None, exist_ok: bool) -> None:
+            raise Unreached
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    with pytest.raises(CheckpointError, match=r"no route to the host.*the connection"):
+        upload(tmp_path, "me/mine", token=None, private=None, message="first")

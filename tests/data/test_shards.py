@@ -197,3 +197,12 @@ def test_the_record_of_a_later_shard_is_counted_within_it(tmp_path, records):
     (tmp_path / "b.tar").write_bytes(bytes(len(content)))
     with pytest.raises(MediaError, match=r"b\.tar: record 0, json, is damaged"):
         ShardReader(tmp_path).words(len(records))
+
+
+def test_a_shard_of_which_no_video_could_be_read_is_empty_and_not_damaged(tmp_path):
+    assert write_shard([], tmp_path / "videos-00000.tar") == 0
+    assert len(ShardReader(tmp_path)) == 0
+    assert len(ShardReader(tmp_path / "videos-00000.tar")) == 0
+    (tmp_path / "none").mkdir()
+    with pytest.raises(MediaError, match="holds no shards"):
+        ShardReader(tmp_path / "none")

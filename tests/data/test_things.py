@@ -443,3 +443,13 @@ def test_forms_tell_how_things_rotate_and_turn_round():
     angle = forms_of(Event(motion="moves", direction="right", speed="quickly"), "football")[1, 1]
     assert angle[-1] > 1, "what rolls to the right rotates clockwise"
     assert np.isnan(forms_of(Event(motion="circles"), "helicopter")[1, 2]).all(), "it shows its other side in one frame"
+
+
+def test_half_a_file_of_sources_is_told(tmp_path):
+    whole = draw_sources(tmp_path / "sources.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "other.npy", np.zeros(3))
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for name in ("half.npz", "other.npy", "empty.npz"):
+        with pytest.raises(MediaError, match="holds no images of things"):
+            Sources(tmp_path / name)

@@ -249,3 +249,11 @@ def test_what_is_no_list(tmp_path):
         listed(tmp_path, "a.parquet", "PAR1")
     with pytest.raises(MediaError, match="names no video"):
         listed(tmp_path, "a.jsonl", "\n\n")
+
+
+def test_one_file_by_several_names_is_one_video(tmp_path):
+    (tmp_path / "vids").mkdir()
+    (tmp_path / "vids" / "a.mp4").write_bytes(b"")
+    (tmp_path / "list.csv").write_text("path,caption\nvids/a.mp4,one\nvids/../vids/a.mp4,two\n./vids/a.mp4,three\n")
+    [video] = named_videos(tmp_path / "list.csv")
+    assert video.captions == ("one", "two", "three")

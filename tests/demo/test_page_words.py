@@ -8,6 +8,7 @@ import shlex
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from videolavit.demo.cost_strip import cost_strip, facts_table, status_line, told
 from videolavit.demo.page_context import chosen_seed, plain_message
@@ -195,3 +196,14 @@ def test_the_model_s_errors_reach_the_visitor(calls):
 
     with pytest.raises(PromptError, match="say more"):
         asyncio.run(calls.result(work, "one"))
+
+
+def test_lines_that_repeat_show_a_file_as_the_page_does(tmp_path):
+    frames = [Image.new("RGB", (32, 32), (shade, 0, 0)) for shade in (0, 200)]
+    frames[0].save(tmp_path / "moves.webp", save_all=True, append_images=frames[1:], duration=200)
+    frames[0].save(tmp_path / "still.gif")
+    frames[0].save(tmp_path / "still.png")
+    assert media_kind(str(tmp_path / "moves.webp")) == "video"
+    assert media_kind(str(tmp_path / "still.gif")) == "image"
+    assert media_kind(str(tmp_path / "still.png")) == "image"
+    assert (media_kind("gone.gif"), media_kind("gone.jpg"), media_kind("gone.mp4")) == ("video", "image", "video")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
 
 import pytest
 
-from videolavit.jobs.pool import for_each
+from videolavit.jobs.pool import for_each, survives
 
 # The task is `eval`, which every process can import.
 WHERE_AM_I = "__import__('os').getpid()"
@@ -48,3 +49,14 @@ def test_nobody_waits_for_work_that_is_no_longer_wanted():
     results.close()
     assert time.monotonic() - started < 30
     assert multiprocessing.active_children() == []
+
+
+def test_processes_of_the_caller_are_left_alone():
+    mine = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    mine.start()
+    try:
+        assert survives(math.sqrt, 4.0)
+        assert mine.is_alive()
+    finally:
+        mine.kill()
+        mine.join()

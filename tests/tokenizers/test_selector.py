@@ -90,3 +90,8 @@ def test_choices_that_do_not_fit_are_clear_errors() -> None:
         choose(log_probs(), "gumbel", gumbel_noise=noise[:1])
     with pytest.raises(ConfigError, match="multiple of 4"):
         Selector(10)
+
+
+def test_an_unknown_choice_is_told():
+    with pytest.raises(ConfigError, match="got patch_selection 'gumble', expected"):
+        choose(torch.zeros(1, 4, 2), "gumble")

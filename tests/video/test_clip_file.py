@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from videolavit.clip import Clip, MotionField
-from videolavit.errors import MediaError, ShapeError
+from videolavit.errors import MediaError, OutputError, ShapeError
 from videolavit.video.clips.clip_file import ClipFileWriter, load_clips
 
 
@@ -81,3 +81,17 @@ def test_another_file_is_refused(tmp_path, content):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(MediaError, match="not a file of clips"):
         list(load_clips(tmp_path / "none.safetensors"))
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_name_that_was_given(tmp_path):
+    path = tmp_path / "none" / "clips.safetensors"
+    with pytest.raises(OutputError, match=r"none/clips\.safetensors"), ClipFileWriter(path) as writer:
+        writer.add(clip(0, start=0))
+
+
+def test_a_file_of_another_kind_is_no_file_of_clips(tmp_path):
+    other = tmp_path / "other.safetensors"
+    arrays = {name: np.zeros((2, 3), np.float32) for name in ("clip_starts", "num_real_frames", "keyframes")}
+    save_file({**arrays, "motion_pixels": np.zeros((2, 3), np.float32)}, other, metadata={"fps": "x", "source": "y"})
+    with pytest.raises(MediaError, match="is not a file of clips"):
+        list(load_clips(other))

@@ -17,6 +17,7 @@ from video.media import moving_images, synthetic_video
 from videolavit.clip import Clip
 from videolavit.errors import ConfigError, LimitError, MediaError
 from videolavit.video import DecomposeOptions, Frames, Limits, decompose, iter_clips
+from videolavit.video.processor import VideoProcessorConfig
 
 FPS = 24
 
@@ -270,3 +271,21 @@ def test_a_file_object_of_the_caller_stays_open(data):
     file = io.BytesIO(data)
     decompose(file)
     assert not file.closed
+
+
+def test_options_are_numbers_of_python_or_numpy_or_refused():
+    images = moving_images(30, 64, 64, (1, 0))
+    [expected] = decompose(images, fps=12, max_clips=1)
+    [found] = decompose(images, fps=np.float32(12), max_clips=np.int64(1))
+    assert np.array_equal(found.keyframe, expected.keyframe)
+    for wrong in ({"fps": None}, {"fps": "6"}, {"fps": True}, {"max_clips": "8"}, {"max_clips": 2.5}, {"select": 2}):
+        with pytest.raises(ConfigError):
+            decompose(images, **wrong)
+    with pytest.raises(ConfigError, match="max_pixels must be a positive number, got '5'"):
+        Limits(max_pixels="5")
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0.0}, {"fps": float("nan")}, {"slices": 0}])
+def test_a_model_s_way_of_reading_videos_is_checked_when_it_is_made(wrong):
+    with pytest.raises(ConfigError):
+        VideoProcessorConfig(**wrong)

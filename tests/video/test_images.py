@@ -535,3 +535,28 @@ def test_heic_without_its_library_says_what_to_install(tmp_path, monkeypatch):
     path.write_bytes(bytes(4) + b"ftypheic" + bytes(200))
     with pytest.raises(MediaError, match=r"is a HEIC image.*pip install 'videolavit\[heic\]'"):
         read_image(path)
+
+
+def test_file_objects_that_give_no_bytes_are_told(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(saved(Image.fromarray(photo()), "PNG"))
+    with path.open(encoding="latin-1") as text, pytest.raises(MediaError, match="open as text, expected bytes"):
+        read_image(text)
+    closed = path.open("rb")
+    closed.close()
+    with pytest.raises(MediaError, match="cannot be read"):
+        read_image(closed)
+
+
+def test_half_a_file_of_several_pages_is_told(tmp_path):
+    pages = [Image.fromarray(photo()), Image.fromarray(photo()[::-1].copy())]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    path = tmp_path / "a.tiff"
+    for share in (0.3, 0.5, 0.7, 0.9):
+        path.write_bytes(file.getvalue()[: int(share * len(file.getvalue()))])
+        for look in (read_image, describe_image):
+            try:
+                look(path)
+            except MediaError:
+                continue  # a page may be whole

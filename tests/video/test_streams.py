@@ -6,11 +6,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from videolavit.errors import ConfigError, MediaError
-from videolavit.video import Limits, decompose, probe
+from videolavit.video import Limits, decompose, open_video, probe
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io import open as opening
+from videolavit.video.io.pixels import rgb_array
 
 
 def encoded(*levels, container="matroska", **context):
@@ -83,3 +85,21 @@ def test_what_is_not_honoured_is_told_once(context, message, caplog):
     import re
 
     assert re.search(message, caplog.text)
+
+
+@pytest.mark.parametrize(("kind", "extension"), [("PNG", "png"), ("GIF", "gif"), ("WEBP", "webp")])
+def test_what_is_transparent_in_an_animation_is_white(tmp_path, kind, extension):
+    images = []
+    for shade in (40, 200):
+        image = Image.new("RGBA", (64, 64), (shade, 0, 0, 255))
+        image.paste((0, 0, 0, 0), (0, 0, 16, 16))
+        images.append(image)
+    path = tmp_path / f"a.{extension}"
+    options = {"lossless": True} if kind == "WEBP" else {"disposal": 2} if kind == "GIF" else {}
+    images[0].save(path, kind, save_all=True, append_images=images[1:], duration=200, **options)
+    with open_video(path) as video:
+        frames = [rgb_array(frame) for frame in video.frames()]
+    assert len(frames) >= 2
+    for frame in frames[:2]:
+        assert frame[4, 4].min() > 245
+        assert frame[40, 40, 1] < 12
