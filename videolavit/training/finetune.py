@@ -237,7 +237,7 @@ def _own_tokens(
 
 
 def _state(file: Path) -> tuple[str, int, int] | None:
-    """What tells one state of a file from another; None where there is none."""
+    """Facts that tell one state of a file from another; None where there is none."""
     try:
         found = file.stat()
     except OSError:

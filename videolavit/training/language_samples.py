@@ -77,7 +77,7 @@ def _asked(module: LanguageTraining, maker: SequenceMaker, video: TokenizedVideo
 
 
 def _keyframe(module: LanguageTraining, clip: TokenizedClip) -> ImageInput | None:
-    """What the model sees of a keyframe; None for a clip of motion alone."""
+    """Input that shows a keyframe; None for a clip of motion alone."""
     if not clip.has_keyframe:
         return None
     if module.projection is None or clip.features is None:

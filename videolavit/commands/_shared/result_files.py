@@ -50,14 +50,14 @@ class ResultFile:
     ) -> Iterator[Path]:
         """Different files for several results, checked as `path` does it.
 
-        A name without extension is their folder, also of a single one with `in_folder`, and so is one that exists.
+        A name without extension, or a folder that exists, is their folder; also that of a single one with `in_folder`.
         """
         in_folder = len(stems) > 1 if in_folder is None else in_folder
         if in_folder and self.output is not None and self.output != STDOUT and not self.output.suffix:
             made_folder(self.output)
         taken: set[Path] = set()
         for number, stem in enumerate(stems, start=1):
-            path = self._path(stem, extension, number if len(stems) > 1 else None, taken)
+            path = self._path(stem, extension, number if len(stems) > 1 else None, taken, in_folder)
             taken.add(path)
             if path == STDOUT:
                 self._check_stdout(len(stems))
@@ -66,8 +66,8 @@ class ResultFile:
                 check_free(path, force=self.force)
             yield path
 
-    def _path(self, stem: str, extension: str, number: int | None, taken: set[Path]) -> Path:
-        if self.output is None or self.output.is_dir():
+    def _path(self, stem: str, extension: str, number: int | None, taken: set[Path], in_folder: bool) -> Path:
+        if self.output is None or (in_folder and self.output.is_dir()):
             return _free(self.output or Path(), plain_name(stem), extension, taken)
         if self.output == STDOUT or number is None:
             return self.output
