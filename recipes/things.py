@@ -38,7 +38,7 @@ class Recipe:
     workers: int = 2
     """Processes that render side by side."""
     start_from: str = "tiny"
-    """Model whose weights every stage starts from; empty for none."""
+    """Model whose weights the stages of autoencoder, motion and vision start from; empty for none."""
     until: str = ""
     """Stop after this step."""
     ship: bool = False
@@ -143,6 +143,16 @@ def steps(recipe: Recipe) -> list[Step]:
     ]
 
 
+def marker(step: Step, folder: Path) -> Path:
+    """File that is there when a step has ended well."""
+    return folder / "done" / step.name
+
+
+def is_finished(step: Step, folder: Path) -> bool:
+    """True if nothing of a step is left to do: of those that write shards side by side, the last one may come first."""
+    return step.result.exists() and ("--workers" not in step.command or marker(step, folder).exists())
+
+
 def main(recipe: Recipe) -> int:
     """Do what is not done yet."""
     todo = steps(recipe)
@@ -151,12 +161,15 @@ def main(recipe: Recipe) -> int:
         sys.exit(f"no step {recipe.until!r}; there are {', '.join(names)}")
     for step in todo[: names.index(recipe.until) + 1 if recipe.until else None]:
         print(f"{step.name}: videolavit {shlex.join(step.command)}", flush=True)
-        if recipe.show or step.result.exists():
+        if recipe.show or is_finished(step, recipe.folder):
             continue
         code = subprocess.call([sys.executable, "-m", "videolavit", *step.command], env=os.environ)
         if code:
             print(f"{step.name}: failed with code {code}; the same command goes on from here")
             return code
+        mark = marker(step, recipe.folder)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     if recipe.ship and not (recipe.show or recipe.until):
         from videolavit.training.model_folder import ship
 

@@ -79,6 +79,19 @@ def test_finished_steps_are_skipped_and_a_failure_is_told(things, tmp_path, caps
     assert things.main(recipe) == 0
 
 
+def test_the_last_of_many_shards_does_not_finish_their_step(things, tmp_path):
+    steps = {step.name: step for step in things.steps(things.Recipe(folder=tmp_path))}
+    for name in ("data", "shapes", "tokens", "autoencoder"):
+        steps[name].result.parent.mkdir(parents=True, exist_ok=True)
+        steps[name].result.write_bytes(b"")
+    assert things.is_finished(steps["autoencoder"], tmp_path)
+    for name in ("data", "shapes", "tokens"):
+        assert not things.is_finished(steps[name], tmp_path), "others may be missing"
+        things.marker(steps[name], tmp_path).parent.mkdir(exist_ok=True)
+        things.marker(steps[name], tmp_path).touch()
+        assert things.is_finished(steps[name], tmp_path)
+
+
 def test_a_finished_model_goes_into_the_package(things, tmp_path, monkeypatch):
     from videolavit.training import model_folder
 
@@ -86,6 +99,8 @@ def test_a_finished_model_goes_into_the_package(things, tmp_path, monkeypatch):
     recipe = things.Recipe(folder=tmp_path / "runs", ship=True)
     for step in things.steps(recipe):
         step.result.mkdir(parents=True, exist_ok=True)
+        things.marker(step, recipe.folder).parent.mkdir(exist_ok=True)
+        things.marker(step, recipe.folder).touch()
     (recipe.folder / "model" / "config.json").write_text("{}")
     (tmp_path / "assets" / "things" / "older.safetensors").parent.mkdir(parents=True)
     (tmp_path / "assets" / "things" / "older.safetensors").write_bytes(b"weights")

@@ -1,7 +1,8 @@
 """One optimiser step: the loss over all parts and processes, its gradient, and the update.
 
 The loss of a step is one mean, however the batch is cut: every part counts with its weight (`Stage.weight`) over the
-weight of the whole step. So neither the number of processes nor that of parts changes what is learnt.
+weight of the whole step. So neither the number of processes nor that of parts changes what a gradient teaches.
+Codebooks that learn from statistics of what they quantise do so once for each part (docs/scale.md).
 """
 
 from __future__ import annotations
