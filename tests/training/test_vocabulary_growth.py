@@ -80,3 +80,19 @@ def test_rows_of_images_and_motion_move_up_and_new_ones_are_means_of_their_piece
     torch.testing.assert_close(after[..., kept], before)
     row = model.get_input_embeddings().weight[old.num_text]
     torch.testing.assert_close(row, rows[list(pieces[0])].mean(0))
+
+
+def test_scripts_without_spaces_grow_by_letters_that_new_sentences_share(tokenizer):
+    texts = ["一个红色的圆向左移动", "一个方块向上移动", "圆向右移动 a ball"]
+    new, pieces = grown_tokenizer(tokenizer, texts)
+    letters = {letter for text in texts for letter in text if ord(letter) > 127}
+    assert set(new_words(texts, tokenizer)) == letters
+    assert len(new.encode("红色的方块向右", add_special_tokens=False)) == 7
+    assert len(new.encode(" 圆", add_special_tokens=False)) == 2, "a space and the letter"
+    assert unknown_words("红色的方块向右移动", new) == []
+    assert unknown_words("红色的星", new) == ["星"]
+    assert len(pieces) <= 2 * len(letters), "bytes that are joined on the way, and the letter"
+    for text in texts:
+        assert new.decode(new.encode(text, add_special_tokens=False)) == text
+    for text in OLD:
+        assert new.encode(text) == tokenizer.encode(text)

@@ -21,6 +21,7 @@ __all__ = [
     "OF_A_PROMPT",
     "SPEAKERS",
     "check_words",
+    "has_no_spaces",
     "has_small_world",
     "known_words",
     "told_negation",
@@ -35,6 +36,10 @@ SPEAKERS = ("videolavit.language.generation_prompt", "videolavit.pipeline.answer
 """Loggers that have remarks about prompts and what is shown with them."""
 
 _WORD = re.compile(r"[^\W\d_]+")
+_WITHOUT_SPACES = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese and Chinese."""
 _NEGATION = re.compile(r"\b(?:no|without|except|not (?:an?|the|any))\b", re.IGNORECASE)
 """Words that leave something out; that something "does not move" is what a caption may say."""
 _EXAMPLES = 12
@@ -53,8 +58,17 @@ _NO_EXAMPLES = _COMMON | frozenset("what which how where when who while then".sp
 
 
 def words_of(text: str) -> list[str]:
-    """Words in small letters: what a model is trained on, and what a prompt is compared with."""
-    return _WORD.findall(text.lower())
+    """Words in small letters: what a model is trained on, and what a prompt is compared with.
+
+    Of a script that puts no spaces between words every letter is one, since a run of them may be a whole sentence.
+    """
+    found = _WORD.findall(text.lower())
+    return [part for word in found for part in (word if has_no_spaces(word) else [word])]
+
+
+def has_no_spaces(word: str) -> bool:
+    """True for letters of a script that puts no spaces between words."""
+    return _WITHOUT_SPACES.search(word) is not None
 
 
 def known_words(tokenizer: Any) -> tuple[str, ...] | None:

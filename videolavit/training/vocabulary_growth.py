@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from videolavit.errors import ConfigError
-from videolavit.language.unknown_words import known_words, unknown_words, words_of
+from videolavit.language.unknown_words import has_no_spaces, known_words, unknown_words, words_of
 from videolavit.vocabulary import Vocabulary
 
 __all__ = ["grow_text_rows", "grown_tokenizer", "new_words"]
@@ -59,13 +59,18 @@ def grown_tokenizer(tokenizer: Any, texts: Iterable[str]) -> tuple[Any, list[tup
 
 
 def _written_forms(texts: list[str], fresh: set[str], backend: Any) -> list[str]:
-    """Each new word as byte-level BPE meets it: with the space before it, at the start of a text without."""
+    """Each new word as byte-level BPE meets it: with the space before it, at the start of a text without.
+
+    A letter that is a word by itself is met among others, without a space.
+    """
     forms: dict[str, None] = {}
     for text in texts:
         normal = text if backend.normalizer is None else backend.normalizer.normalize_str(text)
         for form, (start, end) in backend.pre_tokenizer.pre_tokenize_str(normal):
-            if fresh & set(words_of(normal[start:end])):
-                forms[form] = None
+            for word in words_of(normal[start:end]):
+                if word in fresh:
+                    alone = backend.pre_tokenizer.pre_tokenize_str(word)[0][0]
+                    forms[alone if has_no_spaces(word) else form] = None
     return list(forms)
 
 
