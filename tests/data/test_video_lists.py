@@ -257,3 +257,11 @@ def test_one_file_by_several_names_is_one_video(tmp_path):
     (tmp_path / "list.csv").write_text("path,caption\nvids/a.mp4,one\nvids/../vids/a.mp4,two\n./vids/a.mp4,three\n")
     [video] = named_videos(tmp_path / "list.csv")
     assert video.captions == ("one", "two", "three")
+
+
+@pytest.mark.parametrize("wrong", [{"q1": "a"}, "ab", ["ab"], [["only a question"]], [1]])
+def test_questions_that_are_no_pairs_are_told(tmp_path, wrong):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "list.jsonl").write_text(json.dumps({"path": "a.mp4", "questions": wrong}))
+    with pytest.raises(MediaError, match=r"list\.jsonl"):
+        named_videos(tmp_path / "list.jsonl")

@@ -266,3 +266,15 @@ def test_a_long_video_takes_flat_memory(tmp_path):
 def listen_to_ctrl_c() -> None:
     """A shell that runs the tests in the background makes all that they start deaf to it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("crf", [-1, 52, 99, 18.5, "18", True])
+def test_a_quality_that_there_is_not_is_refused(tmp_path, crf):
+    with pytest.raises(OutputError, match="crf="):
+        write_video(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "a.mp4", crf=crf)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_of_metadata_may_be_anything(tmp_path):
+    path = write_video(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "a.mp4", metadata={1: 2, "a": 3})
+    assert read_metadata(path) == {"1": 2, "a": 3}

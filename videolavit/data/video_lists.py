@@ -274,7 +274,10 @@ def _questions(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
         raise ValueError("question and answer come only together")
     if "question" in values:
         yield check_text(values["question"]), check_text(values["answer"])
-    for pair in values.get("questions") or []:
+    pairs = values.get("questions") or []
+    if not isinstance(pairs, list) or not all(isinstance(pair, list | dict) for pair in pairs):
+        raise ValueError(f"questions are {pairs!r}, expected a list of [question, answer]")
+    for pair in pairs:
         question, answer = (pair["question"], pair["answer"]) if isinstance(pair, dict) else pair
         yield check_text(question), check_text(answer)
     for name in ("conversations", "messages"):

@@ -34,9 +34,11 @@ __all__ = [
     "EXTENSIONS",
     "LEAST_FPS",
     "MOST_FPS",
+    "check_crf",
     "check_output",
     "complete_or_absent",
     "file_url",
+    "metadata_text",
     "read_metadata",
     "with_first",
     "write_video",
@@ -101,11 +103,28 @@ def write_video(
     fps = plain_number(fps)
     if not isinstance(fps, int | float | Fraction) or not LEAST_FPS <= fps <= MOST_FPS:
         raise OutputError(f"got fps {fps!r}, expected a number from {LEAST_FPS} to {MOST_FPS}")
-    note = json.dumps(dict(metadata or {}), sort_keys=True, default=str)
+    check_crf(crf)
+    note = metadata_text(metadata)
     write = writers[path.suffix.lower()]
     with complete_or_absent(path) as unfinished:
         write(_checked(frames), unfinished, Fraction(fps).limit_denominator(1001), note)
     return path
+
+
+def check_crf(crf: int) -> None:
+    """Refuse a quality that x264 does not know and would take for another.
+
+    Raises:
+        OutputError: it is no whole number from 0 to 51.
+    """
+    value = plain_number(crf)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 51:
+        raise OutputError(f"got crf={crf!r}, expected a whole number from 0 (lossless) to 51")
+
+
+def metadata_text(metadata: Mapping[Any, Any] | None) -> str:
+    """Metadata as a file holds them, by the names of their entries in order."""
+    return json.dumps({str(name): value for name, value in (metadata or {}).items()}, sort_keys=True, default=str)
 
 
 def check_output(path: str | os.PathLike[str], extensions: Sequence[str] = EXTENSIONS) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,15 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 
 from videolavit.errors import OutputError
-from videolavit.video.io.write import check_output, complete_or_absent, file_url, with_first, yuv_frame
+from videolavit.video.io.write import (
+    check_crf,
+    check_output,
+    complete_or_absent,
+    file_url,
+    metadata_text,
+    with_first,
+    yuv_frame,
+)
 
 __all__ = ["FILM_EXTENSIONS", "Sound", "write_film"]
 
@@ -63,7 +70,8 @@ def write_film(
     """
     path = Path(path)
     check_output(path, FILM_EXTENSIONS)
-    note = json.dumps(dict(metadata or {}), sort_keys=True, default=str)
+    check_crf(crf)
+    note = metadata_text(metadata)
     with complete_or_absent(path) as unfinished:
         images = iter(frames)
         first = next(images, None)
