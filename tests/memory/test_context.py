@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -132,7 +133,8 @@ def test_where_nothing_fits_the_error_says_so(ten: TokenMemory, context: str):
         choose_clips(ten, "star", ContextOptions(context=context), room=3)  # type: ignore[arg-type]
 
 
-def test_impossible_options_are_refused(tmp_path: Path):
+def test_impossible_options_are_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     with pytest.raises(ConfigError, match="max_clips=0"):
         ContextOptions(max_clips=0)
     for wrong in ("4", 2.5, True):

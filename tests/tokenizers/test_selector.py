@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jaxtyping
 import pytest
 import torch
 from reference.golden import assert_close, rand
@@ -92,6 +93,7 @@ def test_choices_that_do_not_fit_are_clear_errors() -> None:
         Selector(10)
 
 
-def test_an_unknown_choice_is_told():
+def test_an_unknown_choice_is_told(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     with pytest.raises(ConfigError, match="got patch_selection 'gumble', expected"):
         choose(torch.zeros(1, 4, 2), "gumble")

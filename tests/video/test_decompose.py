@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import psutil
 import pytest
@@ -273,7 +274,8 @@ def test_a_file_object_of_the_caller_stays_open(data):
     assert not file.closed
 
 
-def test_options_are_numbers_of_python_or_numpy_or_refused():
+def test_options_are_numbers_of_python_or_numpy_or_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     images = moving_images(30, 64, 64, (1, 0))
     [expected] = decompose(images, fps=12, max_clips=1)
     [found] = decompose(images, fps=np.float32(12), max_clips=np.int64(1))

@@ -10,6 +10,7 @@ import sys
 import time
 
 import av
+import jaxtyping
 import numpy as np
 import psutil
 import pytest
@@ -269,12 +270,14 @@ def listen_to_ctrl_c() -> None:
 
 
 @pytest.mark.parametrize("crf", [-1, 52, 99, 18.5, "18", True])
-def test_a_quality_that_there_is_not_is_refused(tmp_path, crf):
+def test_a_quality_that_there_is_not_is_refused(tmp_path, crf, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     with pytest.raises(OutputError, match="crf="):
         write_video(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "a.mp4", crf=crf)
     assert not list(tmp_path.iterdir())
 
 
-def test_names_of_metadata_may_be_anything(tmp_path):
+def test_names_of_metadata_may_be_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     path = write_video(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "a.mp4", metadata={1: 2, "a": 3})
     assert read_metadata(path) == {"1": 2, "a": 3}
