@@ -78,7 +78,7 @@ class Job:
 class JobStore:
     """All jobs of one folder; may be used from any thread."""
 
-    def __init__(self, folder: Path, *, keep_seconds: float | int = 86400.0, max_bytes: int = 10_000_000_000) -> None:
+    def __init__(self, folder: Path, *, keep_seconds: float | int = 86400.0, max_bytes: float | int = 1e10) -> None:
         """Open a folder, which is made if need be. Jobs that a stopped server left unfinished become failed.
 
         Args:

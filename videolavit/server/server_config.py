@@ -44,7 +44,7 @@ class ServerConfig:
     media_workers: int = 2
     keep_seconds: float | int = 86400.0
     """Time that finished videos are kept."""
-    store_bytes: int | float = 10_000_000_000
+    store_bytes: float | int = 1e10
     """Most that they take."""
     drain_seconds: float | int = 30.0
     """Given to work under way when the server stops."""
