@@ -11,6 +11,7 @@ from videolavit.data.shapes import Event, render, sample_scene
 from videolavit.data.shards import ShardReader, write_shard
 from videolavit.errors import MediaError, OutputError
 from videolavit.jobs.shard_jobs import JobOptions
+from videolavit.training.shard_folders import open_shard_folders
 
 DATA = ShapesData(num_videos=5, first_seed=7, clips=(1, 2))
 
@@ -206,3 +207,9 @@ def test_a_shard_of_which_no_video_could_be_read_is_empty_and_not_damaged(tmp_pa
     (tmp_path / "none").mkdir()
     with pytest.raises(MediaError, match="holds no shards"):
         ShardReader(tmp_path / "none")
+
+
+def test_folders_whose_shards_hold_no_video_teach_nothing(tmp_path):
+    write_shard([], tmp_path / "videos-00000.tar")
+    with pytest.raises(MediaError, match="hold no video"):
+        open_shard_folders(str(tmp_path))

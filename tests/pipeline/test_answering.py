@@ -8,13 +8,14 @@ import itertools
 import jaxtyping
 import numpy as np
 import pytest
+from looks import watched_looks
 from PIL import Image
 from pipeline.small_model import CONTEXT, image, moving
 
 from videolavit.errors import ConfigError, MediaError, PromptError
 from videolavit.language.conversation import Turn
 from videolavit.language.prompts import ImageInput, VideoInput
-from videolavit.pipeline import VideoLaVIT, answering
+from videolavit.pipeline import VideoLaVIT
 from videolavit.pipeline.encoding_cache import EncodingCache, fingerprint
 from videolavit.video import Frames
 from videolavit.video.io.write import write_video
@@ -23,16 +24,7 @@ from videolavit.video.io.write import write_video
 @pytest.fixture
 def looks(monkeypatch, model) -> list[object]:
     """What was taken apart."""
-    seen: list[object] = []
-    take_apart = answering.looked_at_clips
-
-    def look(source, *arguments, **options):
-        seen.append(source)
-        return take_apart(source, *arguments, **options)
-
-    monkeypatch.setattr(answering, "looked_at_clips", look)
-    model.memory.forget()
-    return seen
+    return watched_looks(monkeypatch, model)
 
 
 def test_a_video_is_looked_at_once_however_often_it_is_asked_about(model, looks, tmp_path):

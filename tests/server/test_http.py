@@ -16,11 +16,11 @@ import httpx
 import numpy as np
 import openai
 import pytest
+from looks import watched_looks
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from server.helpers import KEY, data_url, png, wait_for
 
-from videolavit.pipeline import answering
 from videolavit.server import middleware
 from videolavit.server.api_error import ApiError
 from videolavit.server.app import create_app
@@ -59,15 +59,7 @@ def test_an_answer_is_that_of_python(client, shipped, asked, video_file):
 
 
 def test_what_was_shown_before_is_not_looked_at_again(client, shipped, asked, monkeypatch):
-    looks: list[object] = []
-    take_apart = answering.looked_at_clips
-
-    def look(source, *arguments, **options):
-        looks.append(source)
-        return take_apart(source, *arguments, **options)
-
-    monkeypatch.setattr(answering, "looked_at_clips", look)
-    shipped.memory.forget()
+    looks = watched_looks(monkeypatch, shipped)
     first = client.chat.completions.create(model="tiny", messages=asked).choices[0].message.content
     more = [*asked, {"role": "assistant", "content": first}, {"role": "user", "content": QUESTION}]
     client.chat.completions.create(model="tiny", messages=more)

@@ -6,13 +6,16 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from PIL import Image
+from video.media import moving_images
 
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video import Limits, decompose, open_video, probe
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io import open as opening
-from videolavit.video.io.pixels import rgb_array
+from videolavit.video.io.pixels import plane_samples, rgb_array, to_yuv420p
 
 
 def encoded(*levels, container="matroska", **context):
@@ -103,3 +106,13 @@ def test_what_is_transparent_in_an_animation_is_white(tmp_path, kind, extension)
     for frame in frames[:2]:
         assert frame[4, 4].min() > 245
         assert frame[40, 40, 1] < 12
+
+
+def test_what_hides_nothing_changes_no_colour():
+    plain = VideoFrame.from_ndarray(moving_images(1, 64, 64, (1, 0))[0], format="rgb24").reformat(format="yuv420p")
+    opaque = plain.reformat(format="yuva420p")
+    opaque.colorspace = plain.colorspace = Colorspace.ITU709
+    difference = np.abs(rgb_array(opaque).astype(int) - rgb_array(plain))
+    assert difference.mean() < 1.5
+    samples = (plane_samples(to_yuv420p(one, 64, 64).planes[0]).astype(int) for one in (opaque, plain))
+    assert np.abs(np.subtract(*samples)).mean() < 1.5

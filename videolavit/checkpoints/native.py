@@ -172,6 +172,11 @@ def copy_text_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / file, target / file)
 
 
+def _check_object(values: Any, what: str) -> None:
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{what} is {values!r}, expected an object with names and values")
+
+
 def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
     version = config.get("format_version")
     if version != FORMAT_VERSION:
@@ -183,16 +188,10 @@ def _checked(config: dict[str, Any], where: str) -> dict[str, Any]:
     may_lack = {"vocabulary", "settings", "files"}
     if set(config) - may_lack != needed:
         raise CheckpointError(f"{where}: has the keys {sorted(config)}, expected {sorted(needed | may_lack)}")
-    tables = {name: config.get(name, {}) for name in ("parts", "schedulers", "settings")}
-    tables |= (
-        {f"parts: {name}": values for name, values in dict(tables["parts"] or {}).items()}
-        if isinstance(tables["parts"], dict)
-        else {}
-    )
-    for name, values in tables.items():
-        if not isinstance(values, dict):
-            raise CheckpointError(f"{where}: {name} is {values!r}, expected an object with names and values")
+    for name in ("parts", "schedulers", "settings"):
+        _check_object(config.get(name, {}), f"{where}: {name}")
     for name, values in config["parts"].items():
+        _check_object(values, f"{where}: parts: {name}")
         if not isinstance(values.get("same_as", ""), str):
             raise CheckpointError(f"{where}: {name} is the same as {values['same_as']!r}, expected the name of a part")
     unknown = [name for name in config["parts"] if name not in (*COMPONENTS, *BETWEEN_STAGES)]

@@ -37,7 +37,8 @@ import dataclasses
 import difflib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -114,13 +115,24 @@ def run(config: Config) -> int:
     from videolavit.training.loop import train
 
     folder = config.output or Path("runs") / config.stage
-    if not is_quiet():  # where a run goes on, whether it has ended, and what was taken of another model
-        for name in ("loop", "warm_start"):
-            logging.getLogger(f"videolavit.training.{name}").setLevel(logging.INFO)
-    exported = train(stage, folder, model=config.from_model, quiet=config.quiet or is_quiet())
-    if int(os.environ.get("RANK", "0")) == 0:
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    with _telling(logging.INFO if is_first and not is_quiet() else logging.WARNING):
+        exported = train(stage, folder, model=config.from_model, quiet=config.quiet or is_quiet())
+    if is_first:
         tell_written(f"{config.stage}: {exported}")
     return 0
+
+
+@contextmanager
+def _telling(level: int) -> Iterator[None]:
+    """Let training say, from a level on, where a run goes on, whether it has ended, and what it took of a model."""
+    speaker = logging.getLogger("videolavit.training")
+    before = speaker.level
+    speaker.setLevel(level)
+    try:
+        yield
+    finally:
+        speaker.setLevel(before)
 
 
 def _stage(config: Config) -> Any:

@@ -113,7 +113,7 @@ class Runner:
         for name, benchmark in self.benchmarks.items():
             done = self.journal.of(name)
             todo = [number for number in self.numbers(name) if number not in done]
-            size = max(1, min(benchmark.batch_size, int(_CHUNK_SECONDS / benchmark.cost)))
+            size = max(1, min(benchmark.batch_size, int(_CHUNK_SECONDS / max(benchmark.cost, 1e-3))))
             for start in range(0, len(todo), size):
                 numbers = tuple(todo[start : start + size])
                 found.append(Chunk(task=name, numbers=numbers, cost=benchmark.cost * len(numbers)))

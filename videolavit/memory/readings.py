@@ -82,8 +82,11 @@ def _reading(video: Any, first_clip: int) -> Reading:
     path = Path(local_path(video))
     if not path.is_file():
         return Reading(first_clip=first_clip)
-    size = path.stat().st_size
-    return Reading(first_clip=first_clip, name=path.name, num_bytes=size, head=_head(path, size))
+    try:
+        size = path.stat().st_size
+        return Reading(first_clip=first_clip, name=path.name, num_bytes=size, head=_head(path, size))
+    except OSError:  # whoever reads the video says so
+        return Reading(first_clip=first_clip)
 
 
 def _head(path: Path, num_bytes: int) -> str:

@@ -137,7 +137,7 @@ def finetune(
 
     stage = _stage(work, tokenized, old, options, settings)
     tell(f"train for {options.steps} steps" + (", old data mixed in" if old else ", on own data alone"))
-    _set_aside_run_of_others(work / "run", _digest([*tokenized, *([Path(old)] if old else [])]))
+    _set_aside_run_of_others(work / "run", _digest(tokenized))
     exported = train(stage, work / "run", quiet=quiet)
     write_model(replace(exports_of(options.model), language_model=exported), folder, settings)
     return Finetuned(
@@ -255,7 +255,7 @@ def _set_aside_run_of_others(run: Path, digest: str) -> None:
 
 
 def _digest(folders: Sequence[Path]) -> str:
-    """A digest of the samples of a run."""
+    """A digest of one's own samples, which are few; old ones may be many, and are named by the run's options."""
     digest = hashlib.sha256()
     for folder in folders:
         for file in sorted(folder.glob("*.ids.bin")) + sorted(folder.glob("*.tokens.json")):

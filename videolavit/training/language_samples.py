@@ -48,7 +48,7 @@ def shown_motion(
     """Mean motion that captions ask for: what the videos show, above what the model draws."""
     vocabulary = module.model.vocabulary
     tokenizer = load_artifact("motion_tokenizer", motion_tokenizer)
-    videos = [video for video in _first(reader, "captions", count) if video.clips[0].has_keyframe]
+    videos = _first(reader, "captions", count)
     if not videos:
         return _panel(["no captions of videos"])
     prompts = [assemble([Text(video.captions[0])], vocabulary, module.model.text_tokenizer) for video in videos]

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from videolavit.data.shards import ShardReader
-from videolavit.errors import ConfigError
+from videolavit.errors import ConfigError, MediaError
 from videolavit.training.batches import Mixture, Samples, Shuffled
 from videolavit.training.data_folders import named_folders
 
@@ -90,11 +90,15 @@ def open_shard_folders(data: str | Sequence[str]) -> list[ShardFolder[ShardReade
 
     Raises:
         ConfigError: folders are not named as `folders_and_shares` wants.
-        MediaError: a folder holds no shards.
+        MediaError: a folder holds no shards, or no video in them.
     """
-    return [
+    found = [
         ShardFolder(name=name, share=share, reader=ShardReader(folder)) for name, folder, share in named_folders(data)
     ]
+    for folder in found:
+        if not len(folder.reader):
+            raise MediaError(f"{folder.reader.folder}: its shards hold no video; prepare some that can be read")
+    return found
 
 
 def check_size(folders: Sequence[ShardFolder[ShardReader]], height: int, width: int, options: str) -> None:

@@ -138,23 +138,19 @@ class VideoDetokenizerStage(ReadsShards, Stage["VideoDetokenizerTraining"]):
         """Stable Video Diffusion's, over this stage's range of noise levels."""
         lowest, highest = self.sigma_range
         with torch.device("cpu"):  # it reads numbers of its own, also where a plan is sketched on no device
-            return self._scheduler(lowest, highest)
-
-    @staticmethod
-    def _scheduler(lowest: float, highest: float) -> EulerDiscreteScheduler:
-        return EulerDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            prediction_type="v_prediction",
-            interpolation_type="linear",
-            use_karras_sigmas=True,
-            sigma_min=lowest,
-            sigma_max=highest,
-            timestep_spacing="leading",
-            timestep_type="continuous",
-            steps_offset=1,
-        )
+            return EulerDiscreteScheduler(
+                beta_start=0.00085,
+                beta_end=0.012,
+                beta_schedule="scaled_linear",
+                prediction_type="v_prediction",
+                interpolation_type="linear",
+                use_karras_sigmas=True,
+                sigma_min=lowest,
+                sigma_max=highest,
+                timestep_spacing="leading",
+                timestep_type="continuous",
+                steps_offset=1,
+            )
 
     def samples(self) -> Samples:
         """One clip at a time."""

@@ -15,6 +15,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from math import prod
 from pathlib import Path
@@ -66,6 +67,7 @@ class ClipFileWriter:
 
         Raises:
             ShapeError: its images or motion differ in size from those before.
+            OutputError: the folder is not there, or full.
         """
         # Names of files need not be text; what is not must be spelt out for JSON.
         source = clip.source.encode("utf-8", "backslashreplace").decode()
@@ -79,10 +81,8 @@ class ClipFileWriter:
 
     def _append(self, name: str, row: np.ndarray) -> None:
         if name not in self._columns:
-            try:
+            with self._explained():
                 spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115 - closed by __exit__
-            except OSError as error:
-                raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
             self._columns[name] = _Column(spool, row)
         column = self._columns[name]
         if row.shape != column.shape:
@@ -90,8 +90,14 @@ class ClipFileWriter:
                 f"clip {self.num_clips} has {name} of shape {row.shape}, the clips before it {column.shape}; "
                 "one file holds clips of one size"
             )
-        try:
+        with self._explained():
             column.spool.write(np.ascontiguousarray(row).tobytes())
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors of the disk with the name that was given, and not that of a spool."""
+        try:
+            yield
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from av.video.frame import VideoFrame
 
-from videolavit.config import plain_number
 from videolavit.errors import ConfigError
 from videolavit.video.editing.camera_path import Steadying, moved_image, steadying
 from videolavit.video.editing.frame_reader import FrameReader
 from videolavit.video.editing.timing import Pause, Piece, Timing, check_speed, parse_pieces
+from videolavit.video.io.frames import as_rate
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.open import VideoReader, open_video
 from videolavit.video.io.orientation import Orientation
 from videolavit.video.io.pixels import rgb_array, to_yuv420p
 from videolavit.video.io.sound import SoundReader, at_speed, exactly, silence
 from videolavit.video.io.sources import Source
-from videolavit.video.io.write import LEAST_FPS, MOST_FPS, check_output, write_video
+from videolavit.video.io.write import check_output, write_video
 from videolavit.video.io.write_film import FILM_EXTENSIONS, Sound, write_film
 
 __all__ = ["Film", "FilmEdit", "FilmProgress", "Upright", "cut_out", "edit_film", "film_sound", "save_frames"]
@@ -131,7 +131,7 @@ def edit_film(
     edit = _changed(edit or FilmEdit(), changes)
     with open_video(source, limits=limits) as video, film_sound(source, path, limits, mute=edit.mute) as track:
         reader = FrameReader(video)
-        rate = reader.rate if fps is None else _checked_rate(fps)
+        rate = reader.rate if fps is None else as_rate(fps, "fps")
         timing = edit.timing(reader.seconds)
         counts = timing.num_frames(rate)
         counts = counts if any(counts) else [1, *counts[1:]]  # of the shortest one frame stays
@@ -149,13 +149,6 @@ def _changed(edit: FilmEdit, changes: Mapping[str, Any]) -> FilmEdit:
     if unknown := sorted(set(changes) - known):
         raise ConfigError(f"got {', '.join(unknown)}, expected fields of FilmEdit: {', '.join(sorted(known))}")
     return replace(edit, **changes)
-
-
-def _checked_rate(fps: float | int) -> Fraction:
-    value = plain_number(fps)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_FPS <= value <= MOST_FPS:
-        raise ConfigError(f"got fps={fps!r}, expected a number from {LEAST_FPS} to {MOST_FPS}")
-    return Fraction(value).limit_denominator(1001)
 
 
 def cut_out(

@@ -95,7 +95,7 @@ def read_image(source: Any) -> UInt8[np.ndarray, "height width 3"]:
 def image_kind(source: Any) -> Literal["image", "animation"] | None:
     """`image` for a file of a still image, `animation` for one of these formats that moves, None for anything else."""
     try:
-        with open_image(source) as image:
+        with open_image(source) as image, _explained(_name_of(source)):
             return "animation" if _is_animation(image) else "image"
     except LimitError:
         return "image"

@@ -66,7 +66,8 @@ def _over_white(frame: VideoFrame) -> VideoFrame:
     """A frame without transparency, over white as images are; the frame itself where it has none."""
     if not _has_alpha(frame.format.name):
         return frame
-    samples = frame.reformat(format="rgba", threads=1).to_ndarray().astype(np.uint16)
+    matrix = None if frame.format.is_rgb else Colorspace.ITU601  # as in `rgb_array`
+    samples = frame.reformat(format="rgba", src_colorspace=matrix, threads=1).to_ndarray().astype(np.uint16)
     colours, alpha = samples[..., :3], samples[..., 3:]
     shown = rgb_frame(((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8))
     shown.pts = frame.pts
