@@ -196,3 +196,15 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         (folder / "y").write_text("new")
     assert [path.name for path in target.iterdir()] == ["y"]
     assert [path.name for path in target.parent.iterdir()] == ["target"]
+
+
+def test_a_link_to_a_folder_stays_and_the_folder_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "model"
+    link.symlink_to(tmp_path / "disk" / "model")
+    for name in ("first", "second"):
+        with new_folder(link, overwrite=True) as folder:
+            (folder / name).write_text("whole")
+        assert link.is_symlink()
+        assert [path.name for path in (tmp_path / "disk" / "model").iterdir()] == [name]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["model"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -281,3 +282,21 @@ def test_names_of_metadata_may_be_anything(tmp_path, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     path = write_video(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "a.mp4", metadata={1: 2, "a": 3})
     assert read_metadata(path) == {"1": 2, "a": 3}
+
+
+def test_a_link_stays_and_the_file_it_points_at_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "image.png"
+    link.symlink_to(tmp_path / "disk" / "there.png")
+    for value in (10, 20):  # the first time nothing is there yet
+        write_video([np.full((4, 6, 3), value, np.uint8)], link)
+        assert link.is_symlink()
+        assert np.asarray(Image.open(tmp_path / "disk" / "there.png"))[0, 0, 0] == value
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["there.png"]
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(OutputError, match="is a pipe or a device"):
+        write_video([np.zeros((4, 6, 3), np.uint8)], tmp_path / "pipe.png")
+    assert stat.S_ISFIFO((tmp_path / "pipe.png").stat().st_mode)

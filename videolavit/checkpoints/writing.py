@@ -21,6 +21,7 @@ from torch import Tensor
 
 from videolavit.checkpoints.files import REOPEN_AFTER_BYTES, SAFETENSORS_TYPES, StoredTensor
 from videolavit.errors import CheckpointError, OutputError, VideoLaVITError
+from videolavit.jobs.partial_files import followed
 
 __all__ = ["new_folder", "write_pickled", "write_safetensors"]
 
@@ -62,7 +63,7 @@ def new_folder(target: str | Path, *, overwrite: bool = False) -> Iterator[Path]
         CheckpointError: `target` exists and is not empty, and `overwrite` is False.
         OutputError: the disk is full, or the folder may not be written to.
     """
-    target = Path(target)
+    target = followed(Path(target))
     if not overwrite and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
         raise CheckpointError(f"{target}: exists already and is not overwritten; choose another folder or remove it")
     try:

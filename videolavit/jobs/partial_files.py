@@ -9,7 +9,7 @@ from pathlib import Path
 
 from videolavit.errors import OutputError
 
-__all__ = ["create_once", "partial_path", "remove_abandoned", "this_process", "write_text"]
+__all__ = ["create_once", "followed", "is_alive", "partial_path", "remove_abandoned", "this_process", "write_text"]
 
 
 def this_process() -> str:
@@ -22,12 +22,18 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{this_process()}.partial")
 
 
+def followed(path: Path) -> Path:
+    """The file or folder that a link points at, which is what a result replaces: the link stays; other paths as given."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that is there whole or as it was before.
+    """Write a text file that is there whole or as it was before; a link to one keeps pointing at it.
 
     Raises:
         OutputError: it cannot be written.
     """
+    path = followed(path)
     partial = partial_path(path)
     try:
         partial.write_text(text, encoding="utf-8")

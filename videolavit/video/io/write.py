@@ -28,6 +28,7 @@ from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from videolavit.config import plain_number
 from videolavit.errors import MediaError, OutputError
+from videolavit.jobs.partial_files import followed
 from videolavit.video.io.open import open_video
 
 __all__ = [
@@ -143,9 +144,12 @@ def check_output(path: str | os.PathLike[str], extensions: Sequence[str] = EXTEN
 def complete_or_absent(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place on success and disappears on anything else.
 
+    A link keeps pointing where it does, and the file there is replaced.
+
     Raises:
-        OutputError: there is no such folder, no space, or `path` is itself a folder.
+        OutputError: there is no such folder, no space, or `path` is itself a folder, a pipe or a device.
     """
+    path = followed(path)
     _check_place(path)
     unfinished = path.parent / f".{secrets.token_hex(8)}.unfinished{path.suffix.lower()}"
     try:
@@ -195,6 +199,8 @@ def _read_note(path: Path) -> str:
 def _check_place(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder, expected the name of a file to write")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a pipe or a device, expected the name of a file to write")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
     if not os.access(path.parent, os.W_OK):
