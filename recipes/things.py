@@ -107,11 +107,18 @@ def steps(recipe: Recipe) -> list[Step]:
     tokenize += ["--visual-tokenizer", codes, "--motion-tokenizer", str(motion)]
     language = ["--text-tokenizer", str(text), "--motion-tokenizer", str(motion)]
     parts = {"autoencoder": "autoencoder", "motion_tokenizer": "motion_tokenizer", "keyframe_detokenizer": "sharp"}
-    assemble = ["assemble", "-o", str(folder / "model"), "--preset", "things", "--dtype", "float16"]
-    assemble += ["--language-model", str(export("instruction_tuning")), "--visual-tokenizer", codes]
-    assemble += ["--video-compensation", str(export("turning"))]
-    for part, step in parts.items():
-        assemble += [f"--{part.replace('_', '-')}", str(export(step))]
+
+    def assemble(name: str, compensation: str) -> Step:
+        command = ["assemble", "-o", str(folder / name), "--preset", "things", "--dtype", "float16"]
+        command += ["--language-model", str(export("instruction_tuning")), "--visual-tokenizer", codes]
+        command += ["--video-compensation", str(export(compensation))]
+        for part, step in parts.items():
+            command += [f"--{part.replace('_', '-')}", str(export(step))]
+        return Step(name=name, command=command, result=folder / name)
+
+    # What things look like is learnt last, from keyframes as the model draws them.
+    looks = ["--from-model", str(export("turning")), "--drawn-by", str(folder / "plain_things")]
+    looks += ["--model.known-things", str(recipe.things)]
     things = ["--sources", str(sources), "--things", str(recipe.things), "--first-seed", str(TRAIN_SEEDS)]
     prepare_sources = ["prepare", "things-sources", "-o", str(sources), "--node-modules", str(recipe.node_modules)]
     return [
@@ -139,7 +146,9 @@ def steps(recipe: Recipe) -> list[Step]:
         Step(name="tokens", command=tokenize, result=tokens / f"things-{(recipe.videos - 1) // 500:05d}.tokens.json"),
         train("pretraining", *language, where=tokens, fresh=True),
         train("instruction_tuning", *language, "--start-from", str(export("pretraining")), where=tokens, fresh=True),
-        Step(name="model", command=assemble, result=folder / "model"),
+        assemble("plain_things", "turning"),
+        train("thing_appearance", *looks, where=sources, fresh=True),
+        assemble("model", "thing_appearance"),
     ]
 
 

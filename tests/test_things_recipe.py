@@ -111,11 +111,24 @@ def test_a_finished_model_goes_into_the_package(things, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "assets" / "things").iterdir()] == ["config.json"]
 
 
-def test_what_turns_things_round_learns_behind_the_layers_and_is_the_model_s(things):
-    steps = {step.name: step for step in things.steps(things.Recipe(folder=Path("runs/x")))}
-    layers, turning = steps["learned_compensation"], steps["turning"]
-    assert turning.command[turning.command.index("--from-model") + 1] == str(layers.result)
+def test_compensation_learns_layers_then_turning_then_what_things_look_like(things):
+    recipe = things.Recipe(folder=Path("runs/x"))
+    steps = {step.name: step for step in things.steps(recipe)}
+    layers, turning, looks = (steps[name] for name in ("learned_compensation", "turning", "thing_appearance"))
+
+    def value(step: str, option: str) -> str:
+        command = steps[step].command
+        return command[command.index(option) + 1]
+
+    assert value("turning", "--from-model") == str(layers.result)
     assert train._stage(train.parse(turning.command[1:])).turning_alone
     assert not train._stage(train.parse(layers.command[1:])).turning_alone
-    model = steps["model"].command
-    assert model[model.index("--video-compensation") + 1] == str(turning.result)
+    assert value("plain_things", "--video-compensation") == value("thing_appearance", "--from-model")
+    assert value("thing_appearance", "--from-model") == str(turning.result)
+    stage = train._stage(train.parse(looks.command[1:]))
+    assert stage.drawn_by == str(steps["plain_things"].result)
+    assert stage.data == str(steps["sources"].result)
+    assert stage.model.known_things == recipe.things
+    assert value("model", "--video-compensation") == str(looks.result)
+    order = [step.name for step in things.steps(recipe)]
+    assert order.index("plain_things") < order.index("thing_appearance") < order.index("model")

@@ -102,6 +102,15 @@ class Components:
             return None
         return lambda image, motion: preview(image, motion, self.components.device, **self._compensation)
 
+    @cached_property
+    def repainted(self) -> Callable[[Tensor], Tensor] | None:
+        """Drawn keyframes, (batch, 3, height, width) of -1..1, with their things painted anew; None for a model that
+        has not learnt that."""
+        if not self.components.holds("video_compensation"):
+            return None
+        network: Any = self.components.module("video_compensation")
+        return None if network.appearance is None else network.repainted
+
     def vae_factor(self, name: str) -> int:
         """Pixels along a side for each latent of "keyframe_vae" or "video_vae", which is not loaded for that."""
         from videolavit.detokenizers.vae import config_vae_factor

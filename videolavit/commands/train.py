@@ -13,6 +13,7 @@ Stages, in an order in which they can be run (docs/training.md says what each ne
   keyframe_detokenizer   codes to an image
   video_detokenizer      an image and motion to frames
   learned_compensation   an image and motion to frames in one step, for the things preset
+  thing_appearance       things that are recognised and painted in each of these frames
   pretraining            the language model, on text, images and videos in both orders
   instruction_tuning     the language model, on answers alone
 

@@ -23,7 +23,7 @@ def partial_path(path: Path) -> Path:
 
 
 def followed(path: Path) -> Path:
-    """The file or folder that a link points at, which is what a result replaces: the link stays; other paths as given."""
+    """The file or folder that a link points at, which a result replaces while the link stays; other paths as given."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 

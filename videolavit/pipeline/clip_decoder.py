@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from einops import rearrange
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from videolavit.checkpoints.model_components import Components
@@ -93,13 +94,24 @@ class ClipDecoder:
         self, codes: Sequence[Int[Tensor, "_"]], index: int = 0, last_frames: Sequence[RGB] | None = None
     ) -> list[RGB]:
         """Images of codes, one for each sample; those that go on from a last frame start as `continuation` says."""
+        images = self.drawn(codes, index, last_frames)
+        if self.model.repainted is not None:
+            pixels = rearrange(images, "b h w c -> b c h w").to(self.model.components.device)
+            images = rearrange(self.model.repainted(2 * pixels - 1) / 2 + 0.5, "b c h w -> b h w c")
+        return list(_to_uint8(images).cpu().numpy())
+
+    @torch.no_grad()
+    def drawn(
+        self, codes: Sequence[Int[Tensor, "_"]], index: int = 0, last_frames: Sequence[RGB] | None = None
+    ) -> Float[Tensor, "batch height width 3"]:
+        """Images as the keyframe detokenizer draws them, 0 to 1, before a model that can do so paints things anew."""
         options, device = self.options, self.model.components.device
         with self.progress.step("load"):
             detokenizer = self.model.keyframe_detokenizer
         codebook = self.model.components.quantizer("visual_tokenizer")
         vectors = [codebook.vectors(row.to(device)) for row in codes]
         with self.progress.step("keyframe", _number(options.keyframe_num_inference_steps)) as report:
-            images = detokenizer.generate(
+            return detokenizer.generate(
                 vectors,
                 height=self.size[0],
                 width=self.size[1],
@@ -109,7 +121,6 @@ class ClipDecoder:
                 start=None if last_frames is None else self._start(last_frames, vectors, index),
                 on_step=self._on_step(report, "keyframe", index),
             )
-            return list(_to_uint8(images).cpu().numpy())
 
     def keyframes_or_last(
         self, codes: Sequence[Int[Tensor, "_"] | None], index: int, last_frames: Sequence[RGB] | None

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from videolavit.clip import MOTION_STD
@@ -25,6 +25,7 @@ from videolavit.errors import ConfigError, ShapeError
 from videolavit.tiny.block_motion import moved_in_blocks
 from videolavit.tiny.compensation import Compensated, continued
 from videolavit.tiny.layer_paths import Forms, Paths, cell_centres, layer_paths, source_places, values_at
+from videolavit.tiny.thing_appearance import Painted, ThingAppearance
 
 __all__ = ["LAYERS", "LearnedCompensation", "LearnedCompensationConfig", "MovedFrames"]
 
@@ -49,6 +50,8 @@ _NARROWING_STEPS = 23
 resampled."""
 _TURNING_TOLD = _NARROWING_STEPS + 3 * len(_TOLD_AT) + 1
 """Numbers that the turning of a thing is read of: those, three for each told frame, and its share of the image."""
+_RIM = 3
+"""Pixels around a thing that is painted anew in which the ground is painted, too."""
 _SIZES = (0.3, 3.0)
 """Least and largest size of a layer over that in the keyframe."""
 
@@ -63,9 +66,18 @@ class LearnedCompensationConfig:
     width: int = 32
     """Channels at half of the size; twice, three and four times as many at a quarter, an eighth and a sixteenth."""
 
+    known_things: int = 0
+    """Things that are recognised, and painted in the pose of each frame (`thing_appearance.py`); others look as in the
+    keyframe throughout."""
+    appearance_width: int = 16
+    """Channels at full size of what recognises and paints them."""
+
     def __post_init__(self) -> None:
-        if self.width < 8 or self.width % 8:
-            raise ConfigError(f"width must be a positive multiple of 8, got {self}")
+        for name in ("width", "appearance_width"):
+            if getattr(self, name) < 8 or getattr(self, name) % 8:
+                raise ConfigError(f"{name} must be a positive multiple of 8, got {self}")
+        if self.known_things < 0:
+            raise ConfigError(f"got known_things={self.known_things}, expected 0 or more")
 
 
 class MovedFrames(NamedTuple):
@@ -129,6 +141,8 @@ class LearnedCompensation(nn.Module):
         turning = _starting_at_zero(nn.Linear(64, 5))
         turning.bias.data[3:] = -2
         self.turning = nn.Sequential(nn.Linear(_TURNING_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), turning)
+        known = config.known_things
+        self.appearance = ThingAppearance(config.appearance_width, known) if known else None
 
     def forward(
         self,
@@ -159,8 +173,9 @@ class LearnedCompensation(nn.Module):
             weights = _weights(masks, trust.float())
             paths = layer_paths(sides, weights, self._forms(layer_paths(sides, weights), masks))
             shift, forms = paths.shift[pick], paths.forms.at(pick)
+            painted = None if self.appearance is None else self.appearance(keyframes, masks[:, 1:], shown)
             layered, displacement, uncovered = _composed(
-                keyframes, masks, behind.float(), shift, paths.middle, forms, in_front
+                keyframes, masks, behind.float(), shift, paths.middle, forms, in_front, painted
             )
             with torch.no_grad():
                 blocks = moved_in_blocks(keyframes, motion.float())[pick]
@@ -192,6 +207,28 @@ class LearnedCompensation(nn.Module):
         frames = made.frames.clamp(-1, 1)
         frames[:, 0] = keyframes  # which nothing has to move
         return Compensated(frames=frames, hints=torch.cat([4 * made.displacement, made.uncovered], dim=2))
+
+    @torch.no_grad()
+    def masks_of_things(
+        self, keyframes: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch things height width"]:
+        """Share of each thing in each pixel of images that do not move. Errors are those of `forward`."""
+        logits, *_ = self._read(keyframes, _told(_checked_sides(keyframes, _still(keyframes))))
+        return logits.float().softmax(dim=1)[:, 1:]
+
+    @torch.no_grad()
+    def repainted(self, keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+        """Images, -1..1, whose known things are painted anew, as those that were drawn of codes ask for.
+
+        Images that are not made of a ground and things stay as they are, as do those with sides that are no multiples
+        of 16.
+        """
+        if self.appearance is None or any(side % (2 * _CELL) for side in keyframes.shape[2:]):
+            return keyframes
+        first = torch.zeros(len(keyframes), 1, dtype=torch.long, device=keyframes.device)
+        made = self(keyframes.to(next(self.parameters()).dtype), _still(keyframes), first)
+        in_layers = made.as_blocks.reshape(-1, 1, 1, 1) < 0.5
+        return torch.where(in_layers, made.frames[:, 0].clamp(-1, 1).to(keyframes), keyframes)
 
     def _read(self, keyframes: Tensor, told: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits of layers, colours behind things beside a smooth continuation, trust in cells, features of all."""
@@ -242,12 +279,19 @@ class LearnedCompensation(nn.Module):
 
 
 def _composed(
-    keyframes: Tensor, masks: Tensor, behind: Tensor, shift: Tensor, middle: Tensor, forms: Forms, in_front: Tensor
+    keyframes: Tensor,
+    masks: Tensor,
+    behind: Tensor,
+    shift: Tensor,
+    middle: Tensor,
+    forms: Forms,
+    in_front: Tensor,
+    painted: Painted | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Frames of layers, the displacement of what they show, and the share of it that the keyframe hides."""
-    on_ground = masks[:, :1]
+    on_ground = masks[:, :1] if painted is None else 1 - _with_rims(masks[:, 1:], painted.known)
     continuation = continued(keyframes, on_ground.clamp(min=1e-3) ** 4)
-    ground = on_ground * keyframes + (1 - on_ground) * (continuation + behind)
+    ground = on_ground * keyframes + (1 - on_ground) * continuation + (1 - masks[:, :1]) * behind
     # Of each layer colours, what was hidden, and displacement: (batch, frames, 6, height, width).
     source, displacement = source_places(shift, middle, forms, 0, keyframes)
     under = torch.cat([_carried(torch.cat([ground, 1 - on_ground], dim=1), source, "border"), displacement], dim=2)
@@ -255,12 +299,23 @@ def _composed(
     for number in range(1, LAYERS):
         source, displacement = source_places(shift, middle, forms, number, keyframes)
         share = masks[:, number : number + 1]
-        colours, share = _carried(torch.cat([share * keyframes, share], dim=1), source, "zeros").split([3, 1], dim=2)
+        thing = _carried(torch.cat([share * keyframes, share], dim=1), source, "zeros")
+        if painted is not None:
+            thing = painted.over(thing, number - 1, source)
+        colours, share = thing.split([3, 1], dim=2)
         things.append((torch.cat([colours, torch.zeros_like(share), share * displacement], dim=2), share))
     left, right = things
     layers = in_front * _over(_over(under, *right), *left) + (1 - in_front) * _over(_over(under, *left), *right)
     colours, hidden, displacement = layers.split([3, 1, 2], dim=2)
     return colours, displacement, hidden
+
+
+def _with_rims(
+    masks: Float[Tensor, "batch things height width"], known: Bool[Tensor, "batch things"]
+) -> Float[Tensor, "batch 1 height width"]:
+    """Share of things in pixels, with the blurred rims of those that are painted anew: they would be left behind."""
+    wide = F.max_pool2d(masks, 2 * _RIM + 1, stride=1, padding=_RIM)
+    return torch.where(known[..., None, None], wide, masks).sum(1, keepdim=True).clamp(max=1)
 
 
 def _carried(images: Tensor, source: Tensor, outside: str) -> Float[Tensor, "batch frames channels height width"]:
@@ -303,6 +358,12 @@ def _told(sides: Float[Tensor, "batch 2 frames rows cols"]) -> Float[Tensor, "ba
 def _told_frames(frames: int) -> list[int]:
     """Numbers of the frames that the network is told of."""
     return [max(1, round(share * (frames - 1))) for share in _TOLD_AT]
+
+
+def _still(keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2 rows cols"]:
+    """Motion of two frames in which nothing moves."""
+    batch, _, height, width = keyframes.shape
+    return keyframes.new_zeros(batch, 2, 2, max(height // _CELL, 1), max(width // _CELL, 1))
 
 
 def _checked_sides(keyframes: Tensor, motion: Tensor) -> Float[Tensor, "batch 2 frames rows cols"]:

@@ -33,6 +33,7 @@ from videolavit.training.stages.keyframe_detokenizer import KeyframeDetokenizerS
 from videolavit.training.stages.learned_compensation import LearnedCompensationStage
 from videolavit.training.stages.motion_tokenizer import MotionTokenizerStage
 from videolavit.training.stages.pretraining import PretrainingStage
+from videolavit.training.stages.thing_appearance import ThingAppearanceStage
 from videolavit.training.stages.video_detokenizer import VideoDetokenizerStage, VideoUNetConfig
 from videolavit.training.stages.vision_encoder import VisionEncoderStage
 from videolavit.training.stages.visual_tokenizer import VisualTokenizerStage
@@ -260,6 +261,7 @@ THINGS: dict[str, Any] = {
     ),
     "video_detokenizer": TINY["video_detokenizer"],
     "learned_compensation": LearnedCompensationStage(motion=_TINY_MOTION),
+    "thing_appearance": ThingAppearanceStage(),
     "pretraining": _in_company(TINY["pretraining"]),
     "instruction_tuning": _in_company(TINY["instruction_tuning"]),
 }
