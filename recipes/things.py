@@ -118,7 +118,7 @@ def steps(recipe: Recipe) -> list[Step]:
 
     # What things look like is learnt last, from keyframes as the model draws them.
     looks = ["--from-model", str(export("turning")), "--drawn-by", str(folder / "plain_things")]
-    looks += ["--model.known-things", str(recipe.things)]
+    looks += ["--things", str(recipe.things)]
     things = ["--sources", str(sources), "--things", str(recipe.things), "--first-seed", str(TRAIN_SEEDS)]
     prepare_sources = ["prepare", "things-sources", "-o", str(sources), "--node-modules", str(recipe.node_modules)]
     return [

@@ -6,7 +6,7 @@ import torch
 
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
 
-KNOWS_THINGS = LearnedCompensationConfig(width=8, known_things=3, appearance_width=8)
+KNOWS_THINGS = LearnedCompensationConfig(width=8, known_things=("a", "b, bb", "c"), appearance_width=8)
 
 
 def box(left: int, top: int, width: int, height: int, size: tuple[int, int] = (64, 96)) -> torch.Tensor:

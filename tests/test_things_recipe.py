@@ -128,7 +128,7 @@ def test_compensation_learns_layers_then_turning_then_what_things_look_like(thin
     stage = train._stage(train.parse(looks.command[1:]))
     assert stage.drawn_by == str(steps["plain_things"].result)
     assert stage.data == str(steps["sources"].result)
-    assert stage.model.known_things == recipe.things
+    assert stage.things == recipe.things
     assert value("model", "--video-compensation") == str(looks.result)
     order = [step.name for step in things.steps(recipe)]
     assert order.index("plain_things") < order.index("thing_appearance") < order.index("model")

@@ -186,12 +186,11 @@ def test_a_network_that_knows_nothing_has_no_weights_for_it(tmp_path):
     for width in (-8, 0, 12):
         with pytest.raises(ConfigError, match="appearance_width"):
             LearnedCompensationConfig(width=8, appearance_width=width)
-    with pytest.raises(ConfigError, match="known_things=-1"):
-        LearnedCompensationConfig(known_things=-1)
     network = network_that_sees_a_thing()
     write_artifact(tmp_path, {"video_compensation": network})
     again = load_artifact("video_compensation", tmp_path)
     assert again.appearance.painter.poses.tolist() == [1, 4, 6, 1]
+    assert again.config.known_things == ("a", "b, bb", "c")
     assert torch.allclose(again(bright_box(), still()).frames, network(bright_box(), still()).frames, atol=1e-4)
 
 

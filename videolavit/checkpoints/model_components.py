@@ -106,10 +106,24 @@ class Components:
     def repainted(self) -> Callable[[Tensor], Tensor] | None:
         """Drawn keyframes, (batch, 3, height, width) of -1..1, with their things painted anew; None for a model that
         has not learnt that."""
+        return self._compensation_network.repainted if self.known_things else None
+
+    @cached_property
+    def named(self) -> Callable[[Tensor], Tensor]:
+        """Logarithms of the probabilities that things in images, (batch, 3, height, width) of -1..1, are none of
+        `known_things` (0), or which (from 1): (batch, things, kinds)."""
+        return self._compensation_network.named
+
+    @cached_property
+    def known_things(self) -> tuple[str, ...]:
+        """Names of each thing that the model recognises in what it draws, as in "dog, puppy"; none of most models."""
         if not self.components.holds("video_compensation"):
-            return None
-        network: Any = self.components.module("video_compensation")
-        return None if network.appearance is None else network.repainted
+            return ()
+        return tuple(self._compensation_network.config.known_things)
+
+    @property
+    def _compensation_network(self) -> Any:
+        return self.components.module("video_compensation")
 
     def vae_factor(self, name: str) -> int:
         """Pixels along a side for each latent of "keyframe_vae" or "video_vae", which is not loaded for that."""

@@ -24,9 +24,9 @@ from videolavit.errors import PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
 from videolavit.language.generation_prompt import generation_prompt
-from videolavit.language.grammar import Block, GrammarConfig, Modality, fit_motion, only_visual
+from videolavit.language.grammar import Block, Generated, GrammarConfig, Modality, fit_motion, only_visual
 from videolavit.language.prompts import Prompt
-from videolavit.pipeline.ranking import best_of
+from videolavit.pipeline.ranking import best_drawn, best_of, named_things
 from videolavit.progress import Progress
 from videolavit.vocabulary import Vocabulary
 
@@ -51,7 +51,7 @@ class GenerationState:
     is_continued: bool = False
     """The new frames come right behind that last frame: the first one shows it again and is left out."""
     candidates: int = 1
-    """Best of n: as many drafts are written, and the one under which `words` are likeliest is kept."""
+    """Best of n: as many drafts are written, and the one that fits `words` best is kept."""
     words: str = ""
 
     def __post_init__(self) -> None:
@@ -315,14 +315,32 @@ class _BestIds:
             sampling = states[0].options.sampling
             drafts = generate(model.language_model, prompts, blocks, sampling, generators, count_id, negative)
             report(total)
-        self._blocks = []
+        self._generator, self._blocks = generator, []
         with progress.step("rank", len(states)) as report:
-            for index, state in enumerate(states):
-                own = drafts[index * count : (index + 1) * count]
-                ids = [draft.ids for draft in own]
-                best = own[best_of(model.answering.language_model, contexts[index], ids, blocks, state.words)]
-                self._blocks.append(best.ids.split(_lengths(best, blocks, model.vocabulary)))
+            of_each = [drafts[first : first + count] for first in range(0, len(drafts), count)]
+            recognised = self._recognised(states, of_each, blocks)
+            for index, (state, own) in enumerate(zip(states, of_each, strict=True)):
+                number = recognised.get(index)
+                if number is None:
+                    ids = [draft.ids for draft in own]
+                    number = best_of(model.answering.language_model, contexts[index], ids, blocks, state.words)
+                self._blocks.append(own[number].ids.split(_lengths(own[number], blocks, model.vocabulary)))
                 report(index + 1)
+
+    def _recognised(
+        self, states: Sequence[GenerationState], drafts: Sequence[Sequence[Generated]], blocks: Sequence[Block]
+    ) -> dict[int, int]:
+        """Number of the best draft of each sample whose words name things that the model recognises when it draws."""
+        known = self._generator.model.known_things
+        if not known or blocks[0].modality is Modality.MOTION or blocks[0].optional:
+            return {}
+        named = {index: found for index, one in enumerate(states) if (found := named_things(known, one.words))}
+        if not named:
+            return {}
+        codes = [[self._generator.codes(draft.blocks[0].ids, blocks[0]) for draft in drafts[index]] for index in named]
+        options = [states[index].options for index in named]
+        best = best_drawn(self._generator.model, options, codes, list(named.values()), states[0].num_clips)
+        return dict(zip(named, best, strict=True))
 
     def block(self, sample: int, number: int) -> list[int]:
         """All ids of a block of a sample."""

@@ -66,9 +66,9 @@ class LearnedCompensationConfig:
     width: int = 32
     """Channels at half of the size; twice, three and four times as many at a quarter, an eighth and a sixteenth."""
 
-    known_things: int = 0
-    """Things that are recognised, and painted in the pose of each frame (`thing_appearance.py`); others look as in the
-    keyframe throughout."""
+    known_things: tuple[str, ...] = ()
+    """Things that are recognised, and painted in the pose of each frame (`thing_appearance.py`): the names of each, as
+    in "dog, puppy". Others look as in the keyframe throughout."""
     appearance_width: int = 16
     """Channels at full size of what recognises and paints them."""
 
@@ -76,8 +76,6 @@ class LearnedCompensationConfig:
         for name in ("width", "appearance_width"):
             if getattr(self, name) < 8 or getattr(self, name) % 8:
                 raise ConfigError(f"{name} must be a positive multiple of 8, got {self}")
-        if self.known_things < 0:
-            raise ConfigError(f"got known_things={self.known_things}, expected 0 or more")
 
 
 class MovedFrames(NamedTuple):
@@ -141,7 +139,7 @@ class LearnedCompensation(nn.Module):
         turning = _starting_at_zero(nn.Linear(64, 5))
         turning.bias.data[3:] = -2
         self.turning = nn.Sequential(nn.Linear(_TURNING_TOLD, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), turning)
-        known = config.known_things
+        known = len(config.known_things)
         self.appearance = ThingAppearance(config.appearance_width, known) if known else None
 
     def forward(
@@ -215,6 +213,17 @@ class LearnedCompensation(nn.Module):
         """Share of each thing in each pixel of images that do not move. Errors are those of `forward`."""
         logits, *_ = self._read(keyframes, _told(_checked_sides(keyframes, _still(keyframes))))
         return logits.float().softmax(dim=1)[:, 1:]
+
+    @torch.no_grad()
+    def named(self, keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch things kinds"]:
+        """Logarithms of the probabilities that the things of images are none that is known (kind 0), or which.
+
+        Raises:
+            ShapeError: sides that are no multiples of 16.
+        """
+        assert self.appearance is not None, "a network that knows things"
+        keyframes = keyframes.to(next(self.parameters()).dtype)
+        return self.appearance.named(keyframes, self.masks_of_things(keyframes))
 
     @torch.no_grad()
     def repainted(self, keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:

@@ -43,6 +43,8 @@ _LEAST_SHARE = 0.004
 """Share of the image from which on a layer shows a thing."""
 _SURE = 0.7
 """Probability from which on a thing counts as recognised."""
+_NEVER = -12.0
+"""Least logarithm of a probability."""
 _TOLD = 192
 """Numbers that stand for a thing in a pose."""
 _HARMONICS = 8
@@ -131,8 +133,7 @@ class ThingAppearance(nn.Module):
         known = torch.zeros_like(around.there)
         which = around.there.nonzero(as_tuple=True)
         if len(which[0]):
-            places = square_places(around.middle[which], around.reach[which])
-            found = self.recogniser(seen_squares(keyframes[which[0]], masks[which], places))
+            found = self._recognised(keyframes, masks, around)
             probability, kind = found.kind.softmax(1).max(1)
             sure = (kind > 0) & (probability > _SURE)
             known[which] = sure
@@ -154,6 +155,23 @@ class ThingAppearance(nn.Module):
             painted = painted * sure[:, None, None, None, None]
             cells = cells.transpose(1, 2).index_put(which, painted).transpose(1, 2)
         return Painted(cells, centre, half, known)
+
+    def named(
+        self, keyframes: Float[Tensor, "batch 3 height width"], masks: Float[Tensor, "batch things height width"]
+    ) -> Float[Tensor, "batch things kinds"]:
+        """Logarithms of the probabilities of kinds; where there is no thing, that is kind 0."""
+        around = squares(masks)
+        named = keyframes.new_full((*around.there.shape, len(self.painter.poses)), _NEVER)
+        named[..., 0] = 0
+        if around.there.any():
+            named[around.there] = self._recognised(keyframes, masks, around).kind.log_softmax(1).clamp(min=_NEVER)
+        return named
+
+    def _recognised(self, keyframes: Tensor, masks: Tensor, around: Squares) -> Recognised:
+        """Readings of the squares with a thing, one after the other."""
+        which = around.there.nonzero(as_tuple=True)
+        places = square_places(around.middle[which], around.reach[which])
+        return self.recogniser(seen_squares(keyframes[which[0]], masks[which], places))
 
 
 class _Recogniser(nn.Module):

@@ -21,7 +21,15 @@ from videolavit.data.things.sampling import SceneOptions, sample_scene
 from videolavit.data.things.scene import SIZE, Actor, Path, Scene
 from videolavit.data.things.sources import Sources, load_sources
 
-__all__ = ["Cells", "KeyframeSample", "RenderedKeyframes", "ThingTruth", "captions_of", "cells_of_things"]
+__all__ = [
+    "Cells",
+    "KeyframeSample",
+    "RenderedKeyframes",
+    "ThingTruth",
+    "captions_of",
+    "cells_of_things",
+    "names_of_things",
+]
 
 _MOST_THINGS = 2
 _HALFWAY = 0.9
@@ -116,6 +124,11 @@ class RenderedKeyframes:
                 row[:4] = kind, actor.thing.facing != "front" and facing * own < 0, actor.phase % poses, poses
                 row[4:] = *path.centre[0], path.side[0], *(NIGHT_THINGS if scene.view.night else (1, 1, 1))
         return sample
+
+
+def names_of_things(known: int) -> tuple[str, ...]:
+    """Names of each of the first things of the catalogue, as in "dog, puppy"."""
+    return tuple(", ".join((thing.name, *thing.synonyms)) for thing in THINGS[:known])
 
 
 def captions_of(seeds: list[int], known: int) -> list[str]:

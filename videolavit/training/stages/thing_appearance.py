@@ -8,7 +8,7 @@ to the artwork itself.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +20,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from videolavit.checkpoints.artifacts import write_artifact
-from videolavit.data.things.catalogue import THINGS
+from videolavit.data.things.catalogue import STEPS, THINGS
 from videolavit.data.things.known_things import (
     KeyframeSample,
     RenderedKeyframes,
     ThingTruth,
     captions_of,
     cells_of_things,
+    names_of_things,
 )
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
@@ -69,8 +70,10 @@ class ThingAppearanceStage(Stage["ThingAppearanceTraining"]):
     """Of the scenes; evaluation uses small ones, prepared data others."""
     cells_per_step: int = 24
     """Poses that are painted in a step."""
-    model: LearnedCompensationConfig = field(default_factory=lambda: LearnedCompensationConfig(known_things=24))
-    """Of the trained network that the stage starts from, with the number of things to know."""
+    things: int = STEPS[0]
+    """Number of things to know, from the catalogue's beginning."""
+    model: LearnedCompensationConfig = field(default_factory=LearnedCompensationConfig)
+    """Of the trained network that the stage starts from; the names of the things are set by the stage."""
     training: TrainingOptions = field(
         default_factory=lambda: TrainingOptions(
             steps=4000, batch_size=24, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
@@ -78,10 +81,8 @@ class ThingAppearanceStage(Stage["ThingAppearanceTraining"]):
     )
 
     def __post_init__(self) -> None:
-        if not self.model.known_things:
-            raise ConfigError("model.known_things is 0, so that nothing would be learnt; 24 is that of the preset")
-        if self.model.known_things > len(THINGS):
-            raise ConfigError(f"got model.known_things={self.model.known_things}, expected at most {len(THINGS)}")
+        if not 1 <= self.things <= len(THINGS):
+            raise ConfigError(f"got things={self.things}, expected 1 to {len(THINGS)}")
         shares = self.drawn_keyframes, self.written_keyframes, self.unknown
         if not all(0 <= share <= 1 for share in shares) or sum(shares[:2]) > 1 or self.cells_per_step < 1:
             raise ConfigError(
@@ -92,11 +93,12 @@ class ThingAppearanceStage(Stage["ThingAppearanceTraining"]):
     def build(self) -> ThingAppearanceTraining:
         """The network, what draws keyframes if anything does, and the loss."""
         redrawn = RedrawnKeyframes(self.drawn_by) if self.drawn_by else None
-        return ThingAppearanceTraining(self, LearnedCompensation(self.model), redrawn)
+        config = replace(self.model, known_things=names_of_things(self.things))
+        return ThingAppearanceTraining(self, LearnedCompensation(config), redrawn)
 
     def samples(self) -> Samples:
         """One keyframe at a time."""
-        return RenderedKeyframes(self.data, self.model.known_things, self.unknown, self.first_seed)
+        return RenderedKeyframes(self.data, self.things, self.unknown, self.first_seed)
 
     def collate(self, samples: list[KeyframeSample]) -> dict[str, Tensor]:
         """Images and masks in uint8, and what is known of the things."""
@@ -136,7 +138,7 @@ class ThingAppearanceTraining(nn.Module):
         self.stage, self.network, self.redrawn = stage, network, redrawn
         network.requires_grad_(False)
         network.appearance.requires_grad_(True)
-        self.cells = cells_of_things(stage.data, stage.model.known_things, CELL)
+        self.cells = cells_of_things(stage.data, stage.things, CELL)
         network.appearance.painter.poses.copy_(self.cells.poses)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
@@ -222,7 +224,7 @@ class ThingAppearanceTraining(nn.Module):
         if drawn.any():
             images[drawn] = self.redrawn(images[drawn])
         if written.any():
-            images[written] = self.redrawn.written(captions_of(scenes[written].tolist(), self.stage.model.known_things))
+            images[written] = self.redrawn.written(captions_of(scenes[written].tolist(), self.stage.things))
         return images, written
 
 
