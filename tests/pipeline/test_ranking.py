@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from videolavit.pipeline.generation_states import own_candidates
 from videolavit.pipeline.ranking import named_things, recognition
 
 NAMES = ("dog, puppy", "flamingo, pink bird", "owl, bird", "bus, coach", "T-Rex, tyrannosaurus rex")
@@ -65,6 +68,19 @@ def test_the_draft_in_which_a_thing_is_recognised_best_is_kept(model, seeing):
     assert drafts[0] == pytest.approx(seeing[0], abs=0.01), "the first draft is the usual one"
     video = model.generate_video(PROMPT, seed=4, candidates=3)
     assert torch.equal(video.tokens[0].keyframe, best.tokens.keyframe)
+
+
+def test_a_model_takes_its_own_number_of_drafts_where_it_can_tell_which_is_best(model, seeing, monkeypatch):
+    monkeypatch.setitem(model.__dict__, "settings", replace(model.settings, candidates=3))
+    model.generate_image(PROMPT, seed=4)
+    assert len(seeing) == 3
+    model.generate_image("a star", seed=4)
+    model.generate_image(PROMPT, seed=4, candidates=1)
+    assert len(seeing) == 3
+    assert own_candidates(model, PROMPT) == 3
+    assert own_candidates(model, "a star") == own_candidates(model, "") == 1
+    monkeypatch.setitem(model.__dict__, "known_things", ())
+    assert own_candidates(model, "a star") == 3, "by likelihood"
 
 
 def test_words_without_a_known_thing_are_ranked_by_likelihood(model, seeing, monkeypatch):

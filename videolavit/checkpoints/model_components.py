@@ -119,7 +119,7 @@ class Components:
         """Names of each thing that the model recognises in what it draws, as in "dog, puppy"; none of most models."""
         if not self.components.holds("video_compensation"):
             return ()
-        return tuple(self._compensation_network.config.known_things)
+        return tuple(self.components.config("video_compensation").known_things)
 
     @property
     def _compensation_network(self) -> Any:

@@ -21,6 +21,7 @@ from videolavit.pipeline.encoding import clip_codes, keyframe_codes, tokens_as_i
 from videolavit.pipeline.media import as_list_of_images, as_video, check_video, read_image
 from videolavit.pipeline.motion_only import check_motion_only, processor_with
 from videolavit.pipeline.outputs import GeneratedVideo
+from videolavit.pipeline.ranking import named_things
 from videolavit.pipeline.token_generation import GenerationState
 from videolavit.progress import Progress
 from videolavit.video.clips.timeline import images_on_ticks
@@ -176,8 +177,14 @@ def _state(
 ) -> GenerationState:
     words = _words(prompt)
     if candidates is None:
-        candidates = model.settings.candidates if words else 1
+        candidates = own_candidates(model, words)
     return GenerationState(options=options, context=context, candidates=candidates, words=words, **state)
+
+
+def own_candidates(model: Components, words: str) -> int:
+    """The model's own number of drafts for a prompt; 1 if nothing can tell which of them is best."""
+    several = bool(words) and (not model.known_things or bool(named_things(model.known_things, words)))
+    return model.settings.candidates if several else 1
 
 
 def _words(prompt: str | Prompt) -> str:

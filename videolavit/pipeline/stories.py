@@ -22,7 +22,13 @@ from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generation_prompt import generation_prompt
 from videolavit.pipeline.encoding import tokens_as_ids
-from videolavit.pipeline.generation_states import first_images, sample_options, video_size, video_states
+from videolavit.pipeline.generation_states import (
+    first_images,
+    own_candidates,
+    sample_options,
+    video_size,
+    video_states,
+)
 from videolavit.pipeline.media import ImageSource
 from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
@@ -206,7 +212,7 @@ class Story:
             num_clips=self.num_clips,
             last_frame=self.last_frame,
             is_continued=self.last_frame is not None,
-            candidates=model.settings.candidates if candidates is None else candidates,
+            candidates=own_candidates(model, prompt) if candidates is None else candidates,
             words=prompt,
         )
 

@@ -280,7 +280,7 @@ THINGS_SETTINGS = replace(
     TINY_SETTINGS,
     sampling=_THINGS_SAMPLING,
     sampling_after_image=_THINGS_SAMPLING,
-    candidates=1,
+    candidates=4,
     keyframe_num_inference_steps=1,
     keyframe_guidance_scale=1.0,
     frames=replace(TINY_SETTINGS.frames, num_inference_steps=0),
