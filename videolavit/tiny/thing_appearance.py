@@ -41,8 +41,8 @@ _COUNTS = 0.25
 """Share of a layer in a pixel from which on the pixel counts for where the thing is."""
 _LEAST_SHARE = 0.004
 """Share of the image from which on a layer shows a thing."""
-_SURE = 0.7
-"""Probability from which on a thing counts as recognised."""
+_SURE = 0.5
+"""Probability from which on a thing counts as recognised: of known things one in a hundred is then taken for another."""
 _NEVER = -12.0
 """Least logarithm of a probability."""
 _TOLD = 192
