@@ -120,6 +120,25 @@ def test_a_thing_faces_where_it_goes(sources: Sources):
     assert rocket.angle[0] == pytest.approx(90 - thing("rocket").nose)
 
 
+@pytest.mark.parametrize("way", ["left", "right"])
+def test_the_truth_says_which_way_things_face_that_circle(sources: Sources, way: str):
+    scene = scene_of(Event(motion="circles"), "dolphin", start=(64.0, 64.0))
+    scene = replace(scene, actors=(replace(scene.actors[0], facing=way),))
+    to_the_right = scene_of(Event(motion="moves", direction="right"), "dolphin", start=(64.0, 64.0))
+    assert np.array_equal(render(scene, sources, 1).frames, render(to_the_right, sources, 1).frames)
+    assert scene.actors[0].faces == "right"
+    assert [q.answer for q in questions(scene, 1, 24) if q.topic == "facing"] == ["right"]
+    patches = ["0" * (SIZE // 8) ** 2]
+    source = {"scene": asdict(scene), "patches": patches, "boxes": [[[40, 40, 80, 80]] * FRAMES_PER_CLIP]}
+    assert SIDE_LABELS[label_thing_keyframe(source, 0, 16).image[3]] == "right"
+
+
+def test_things_face_in_the_first_frame_as_the_truth_says():
+    for seed in range(300):
+        for actor in sample_scene(seed, SceneOptions()).actors:
+            assert actor.faces == ("right" if actor.path().facing[0] > 0 else "left")
+
+
 def test_a_jump_leaves_its_shadow_on_the_ground(sources: Sources):
     path = scene_of(Event(motion="jumps")).paths()[0]
     feet = path.centre[:, 1] + path.side / 2 + path.lift

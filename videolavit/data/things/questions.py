@@ -148,7 +148,7 @@ def _facing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
         return []
     named = _name(actor, scene, random)
     text = pick(random, (f"Which way does {named} face at first?", f"Does {named} look left or right at first?"))
-    return [_image("facing", text, actor.facing)]
+    return [_image("facing", text, actor.faces)]
 
 
 def _position(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
