@@ -190,3 +190,8 @@ def test_the_table_of_words_is_that_of_captions():
     joints = {"in", "is", "over", "there", "of", "video", "front"}
     assert said - told - forms - joints == set()
     assert told - said - {"or"} == set()
+
+
+def test_parts_of_long_videos_are_asked_about():
+    asked = " ".join(question.text for question in questions(sample_scene(3, num_clips=8), 3))
+    assert "eighth part" in asked

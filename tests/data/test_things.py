@@ -396,6 +396,29 @@ def test_a_question_about_two_things_that_change_what_they_do_has_one_answer():
     assert asked > 8
 
 
+def test_parts_of_videos_of_any_length_are_asked_about():
+    resting = (Event(motion="rests"), Event(motion="jumps")) * 12
+    scene = scene_of(resting[0])
+    scene = replace(scene, actors=(replace(scene.actors[0], events=resting[:23]),))
+    asked = {
+        (question.text, question.answer)
+        for seed in range(300)
+        for question in questions(scene, seed)
+        if question.topic == "order"
+    }
+    parts = ("first", "fifth", "twelfth", "13th", "21st", "22nd", "23rd")
+    answers = {text.removeprefix("What does the dog do in the ").removesuffix(" part?"): told for text, told in asked}
+    assert {part: answers[part] for part in parts} == {
+        "first": "it does not move",
+        "fifth": "it does not move",
+        "twelfth": "it jumps",
+        "13th": "it does not move",
+        "21st": "it does not move",
+        "22nd": "it jumps",
+        "23rd": "it does not move",
+    }
+
+
 def test_several_drawings_of_questions_are_different_ones_with_right_answers():
     scene = sample_scene(7, SceneOptions(things=24))
     once, often = questions(scene, 7, 24), distinct_questions(scene, 7, 6, 24)
