@@ -22,7 +22,7 @@ from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
 from videolavit.data.things.labels import forms_of_layers, label_thing_keyframe, layers_of_patches
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, Question, distinct_questions, questions
-from videolavit.data.things.render import render
+from videolavit.data.things.render import ground_frames, render
 from videolavit.data.things.sampling import GROUND_ROW, SceneOptions, sample_scene
 from videolavit.data.things.scene import (
     DIRECTIONS,
@@ -175,6 +175,14 @@ def test_a_camera_moves_the_place_and_the_truth_says_so(sources: Sources):
 def test_night_is_darker(sources: Sources):
     day, night = (render(scene_of(Event(motion="rests"), night=night), sources).frames for night in (False, True))
     assert night.mean() < 0.7 * day.mean()
+
+
+@pytest.mark.parametrize("start", [(160.0, 64.0), (64.0, 170.0), (-40.0, 64.0), (64.0, -40.0)])
+def test_a_thing_beside_the_frame_is_not_drawn(sources: Sources, start: tuple[float, float]):
+    scene = scene_of(Event(motion="rests"), "balloon", start=start)
+    shown = render(scene, sources, 1)
+    assert not shown.masks.any()
+    assert np.array_equal(shown.frames, (ground_frames(scene, sources, 1) + 0.5).astype(np.uint8))
 
 
 def test_what_stands_nearer_hides_what_stands_behind(sources: Sources):
