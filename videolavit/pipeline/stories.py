@@ -35,7 +35,7 @@ class Stories(Components):
     """Stories of a model that generates clips and says what made them."""
 
     def generate_story(self, prompts: Sequence[str], **arguments: Any) -> GeneratedVideo:
-        """All clips of `stream_story` as one video; its metadata hold the first prompt, and all of them as `prompts`."""
+        """All clips of `stream_story` as one video, with the metadata of the first, which hold all `prompts`."""
         clips = list(self.stream_story(prompts, **arguments))
         return replace(GeneratedVideo.join(clips), metadata=clips[0].metadata)
 
@@ -127,8 +127,8 @@ class Stories(Components):
         generator = TokenGenerator(self, work, constrained=story.options.constrained)
         for number, prompt in enumerate(prompts):
             state = started[0] if started and number == 0 else story.state(self, generator, prompt, candidates)
-            ways = {"prompts": list(prompts), "clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
-            note = self._metadata("story", prompt, story.options, **ways)
+            ways = {"clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
+            note = self._metadata("story", prompt, story.options, prompts=list(prompts), **ways)
             [[clip]] = self._generate_clips([state], 1, size, [note], work)
             story.add(clip)
             yield clip
