@@ -56,9 +56,9 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The others want a model, data or a GPU: docs/benchmarks.md has their commands.
-BENCHES = $(filter-out $(addprefix benchmarks/,gpu.py installation.py motion_from_words.py motion_layers.py remembering.py \
-	scale.py things_judge.py), $(shell grep -l __main__ benchmarks/*.py))
+# The others want a model, data or a GPU: their docstrings have the commands, and the documentation what came out.
+BENCHES = $(filter-out $(addprefix benchmarks/,adaptive_keyframes.py front_end.py gpu.py installation.py motion_from_words.py \
+	motion_layers.py ranking_drafts.py remembering.py scale.py things_judge.py), $(shell grep -l __main__ benchmarks/*.py))
 
 bench: $(VENV)/dev.stamp  ## measure speed and memory; on a quiet machine
 	@set -e; for script in $(BENCHES); do echo "== $$script"; $(BIN)/python "$$script"; done

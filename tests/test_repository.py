@@ -82,6 +82,22 @@ def test_every_make_target_explains_itself():
         assert re.search(rf"^{target}:.*## .+$", makefile, re.MULTILINE), f"`make help` says nothing about {target}"
 
 
+def test_make_bench_leaves_out_what_wants_a_model_data_or_a_video():
+    makefile = (PROJECT / "Makefile").read_text()
+    [names] = re.findall(r"filter-out \$\(addprefix benchmarks/,(.+?)\)", makefile, re.DOTALL)
+    left_out = set(names.replace("\\", " ").split())
+    scripts = {path.name: path.read_text() for path in (PROJECT / "benchmarks").glob("*.py")}
+    scripts = {name: text for name, text in scripts.items() if "__main__" in text}
+    wants = re.compile(
+        r"""required=True|add_argument\("[a-z]|Path = Path\("data/|sys\.argv\[1:\]|"VIDEOLAVIT_VIDEOS"|Positional\["""
+    )
+    wanting = {name for name, text in scripts.items() if wants.search(text)}
+    assert {"adaptive_keyframes.py", "front_end.py", "ranking_drafts.py", "remembering.py"} <= wanting <= left_out
+    assert left_out <= set(scripts)
+    for name in left_out:
+        assert f"benchmarks/{name}" in ast.get_docstring(ast.parse(scripts[name])), f"{name} tells no command"
+
+
 def test_the_workflow_runs_what_ci_runs():
     assert "run: .ci/run" in (PROJECT / ".github" / "workflows" / "ci.yml").read_text()
     lint, slow, *others = re.findall(r"^make .+$", (PROJECT / ".ci" / "run").read_text(), re.MULTILINE)

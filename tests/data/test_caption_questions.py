@@ -13,7 +13,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.catalogue import THINGS
 from videolavit.data.things.matching import MATCHING_QUESTION, caption_questions
 from videolavit.data.things.sampling import SceneOptions, sample_scene
-from videolavit.data.things.scene import DIRECTIONS, Event, Scene, View
+from videolavit.data.things.scene import DIRECTIONS, Actor, Event, Scene, View
 
 SCENES = [(seed, sample_scene(seed, SceneOptions(things=24, num_clips=1 + seed % 2))) for seed in range(60)]
 
@@ -38,6 +38,35 @@ def test_a_caption_that_leaves_time_or_camera_open_is_not_called_false():
     for seed in range(60):
         text = matching._untrue(scene, first_caption, seed, np.random.default_rng(seed), THINGS[:24], changes)
         assert not text or "by day" in text or "camera" in text, text
+
+
+def two_things(events: tuple[Event, Event], relation: str) -> Scene:
+    actors = (Actor(name="dog", size="small", events=events[:1]), Actor(name="bus", size="small", events=events[1:]))
+    return Scene(actors=actors, view=View(place="forest", yaw=40.0, pitch=-8.0), relation=relation)
+
+
+def untrue_roles(scene: Scene) -> set[str]:
+    told = {
+        matching._untrue(scene, first_caption, seed, np.random.default_rng(seed), THINGS, (matching._other_roles,))
+        for seed in range(120)
+    }
+    return told - {""}
+
+
+def test_of_a_chase_only_words_that_tell_who_chases_are_called_false():
+    slow = Event(motion="moves", direction="right")
+    texts = untrue_roles(two_things((slow, slow), "chases"))
+    assert len(texts) > 60
+    for text in texts:
+        assert any(word in text for word in ("chas", "follow", "goes after", "going after")), text
+
+
+def test_of_two_things_that_differ_in_speed_only_words_that_tell_the_speed_are_called_false():
+    slow, quick = (Event(motion="moves", direction="right", speed=speed) for speed in ("slowly", "quickly"))
+    texts = untrue_roles(two_things((slow, quick), "apart"))
+    assert len(texts) > 60
+    for text in texts:
+        assert any(word in text for word in ("slow", "quick", "fast")), text
 
 
 def first_caption(scene: Scene, seed: int) -> str:

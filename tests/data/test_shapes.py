@@ -1,5 +1,6 @@
 import importlib.util
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from videolavit.data.shapes import (
     render,
     sample_scene,
 )
-from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, FRAMES_PER_CLIP, SHAPES, SIZE
+from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, FRAMES_PER_CLIP, SHAPES, SIZE, Event
 from videolavit.data.shapes.words import image_questions
 from videolavit.language import unknown_words
 
@@ -190,3 +191,16 @@ def test_the_table_of_words_is_that_of_captions():
     joints = {"in", "is", "over", "there", "of", "video", "front"}
     assert said - told - forms - joints == set()
     assert told - said - {"or"} == set()
+
+
+@pytest.mark.parametrize("start", [(190.0, 64.0), (64.0, 190.0), (-60.0, 64.0), (64.0, -60.0)])
+def test_an_object_beside_the_frame_is_not_drawn(start):
+    scene = next(scene for scene in map(sample_scene, range(9)) if len(scene.actors) == 1)
+    away = replace(scene.actors[0], start=start, events=(Event(direction="still"),))
+    frames = render(replace(scene, actors=(away,)))
+    assert np.array_equal(frames, render(replace(scene, actors=(replace(away, start=(900.0, 64.0)),))))
+
+
+def test_parts_of_long_videos_are_asked_about():
+    asked = " ".join(question.text for question in questions(sample_scene(3, num_clips=8), 3))
+    assert "eighth part" in asked

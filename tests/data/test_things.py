@@ -22,7 +22,7 @@ from videolavit.data.things.catalogue import PLACES, STEPS, THINGS, thing
 from videolavit.data.things.labels import forms_of_layers, label_thing_keyframe, layers_of_patches
 from videolavit.data.things.prepare import ThingsData, prepare_things, things_record
 from videolavit.data.things.questions import TOPICS, Question, distinct_questions, questions
-from videolavit.data.things.render import render
+from videolavit.data.things.render import ground_frames, render
 from videolavit.data.things.sampling import GROUND_ROW, SceneOptions, sample_scene
 from videolavit.data.things.scene import (
     DIRECTIONS,
@@ -120,6 +120,25 @@ def test_a_thing_faces_where_it_goes(sources: Sources):
     assert rocket.angle[0] == pytest.approx(90 - thing("rocket").nose)
 
 
+@pytest.mark.parametrize("way", ["left", "right"])
+def test_the_truth_says_which_way_things_face_that_circle(sources: Sources, way: str):
+    scene = scene_of(Event(motion="circles"), "dolphin", start=(64.0, 64.0))
+    scene = replace(scene, actors=(replace(scene.actors[0], facing=way),))
+    to_the_right = scene_of(Event(motion="moves", direction="right"), "dolphin", start=(64.0, 64.0))
+    assert np.array_equal(render(scene, sources, 1).frames, render(to_the_right, sources, 1).frames)
+    assert scene.actors[0].faces == "right"
+    assert [q.answer for q in questions(scene, 1, 24) if q.topic == "facing"] == ["right"]
+    patches = ["0" * (SIZE // 8) ** 2]
+    source = {"scene": asdict(scene), "patches": patches, "boxes": [[[40, 40, 80, 80]] * FRAMES_PER_CLIP]}
+    assert SIDE_LABELS[label_thing_keyframe(source, 0, 16).image[3]] == "right"
+
+
+def test_things_face_in_the_first_frame_as_the_truth_says():
+    for seed in range(300):
+        for actor in sample_scene(seed, SceneOptions()).actors:
+            assert actor.faces == ("right" if actor.path().facing[0] > 0 else "left")
+
+
 def test_a_jump_leaves_its_shadow_on_the_ground(sources: Sources):
     path = scene_of(Event(motion="jumps")).paths()[0]
     feet = path.centre[:, 1] + path.side / 2 + path.lift
@@ -156,6 +175,14 @@ def test_a_camera_moves_the_place_and_the_truth_says_so(sources: Sources):
 def test_night_is_darker(sources: Sources):
     day, night = (render(scene_of(Event(motion="rests"), night=night), sources).frames for night in (False, True))
     assert night.mean() < 0.7 * day.mean()
+
+
+@pytest.mark.parametrize("start", [(160.0, 64.0), (64.0, 170.0), (-40.0, 64.0), (64.0, -40.0)])
+def test_a_thing_beside_the_frame_is_not_drawn(sources: Sources, start: tuple[float, float]):
+    scene = scene_of(Event(motion="rests"), "balloon", start=start)
+    shown = render(scene, sources, 1)
+    assert not shown.masks.any()
+    assert np.array_equal(shown.frames, (ground_frames(scene, sources, 1) + 0.5).astype(np.uint8))
 
 
 def test_what_stands_nearer_hides_what_stands_behind(sources: Sources):
@@ -375,6 +402,29 @@ def test_a_question_about_two_things_that_change_what_they_do_has_one_answer():
             asked += question.topic == "before and after"
             assert answers.setdefault(question.text, question.answer) == question.answer
     assert asked > 8
+
+
+def test_parts_of_videos_of_any_length_are_asked_about():
+    resting = (Event(motion="rests"), Event(motion="jumps")) * 12
+    scene = scene_of(resting[0])
+    scene = replace(scene, actors=(replace(scene.actors[0], events=resting[:23]),))
+    asked = {
+        (question.text, question.answer)
+        for seed in range(300)
+        for question in questions(scene, seed)
+        if question.topic == "order"
+    }
+    parts = ("first", "fifth", "twelfth", "13th", "21st", "22nd", "23rd")
+    answers = {text.removeprefix("What does the dog do in the ").removesuffix(" part?"): told for text, told in asked}
+    assert {part: answers[part] for part in parts} == {
+        "first": "it does not move",
+        "fifth": "it does not move",
+        "twelfth": "it jumps",
+        "13th": "it does not move",
+        "21st": "it does not move",
+        "22nd": "it jumps",
+        "23rd": "it does not move",
+    }
 
 
 def test_several_drawings_of_questions_are_different_ones_with_right_answers():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, UNet2DConditionModel
@@ -12,7 +11,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from reference.diffusion import golden_keyframe_detokenizer
 from reference.golden import rand
 
-from videolavit.detokenizers.continuation import inversion_latents, join_clips, restart_latents
+from videolavit.detokenizers.continuation import inversion_latents, restart_latents
 from videolavit.detokenizers.keyframe_detokenizer import KeyframeDetokenizer
 from videolavit.detokenizers.vae import encode_images
 from videolavit.errors import ConfigError, ShapeError
@@ -140,18 +139,3 @@ def test_errors_say_what_is_wrong(detokenizer: KeyframeDetokenizer):
         restart_latents(detokenizer, FRAMES, noise=rand(0, 2, 4, 4, 4))
     with torch.no_grad(), pytest.raises(ShapeError, match="conditions for 1 images and 2 frames"):
         inversion_latents(detokenizer, FRAMES, detokenizer.condition([rand(1, 5, 16)]))
-
-
-def test_joined_clips_drop_the_frame_that_was_shown_already():
-    clips = [torch.full((24, 2, 2, 3), i, dtype=torch.uint8) for i in range(3)]
-    joined = join_clips(clips)
-    assert joined.shape == (70, 2, 2, 3)
-    assert joined[:, 0, 0, 0].tolist() == [0] * 24 + [1] * 23 + [2] * 23
-    assert np.array_equal(join_clips([clip.numpy() for clip in clips]), joined.numpy())
-    batched = [clip[None].expand(2, -1, -1, -1, -1) for clip in clips]
-    assert torch.equal(join_clips(batched)[1], joined)
-    assert torch.equal(join_clips(clips[:1]), clips[0])
-    with pytest.raises(ShapeError, match="at least one clip"):
-        join_clips([])
-    with pytest.raises(ShapeError, match="one common size"):
-        join_clips([clips[0], torch.zeros(24, 2, 4, 3, dtype=torch.uint8)])

@@ -6,9 +6,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 from reference.golden import fill, golden, rand
+from torch import nn
 
 from videolavit.detokenizers.vae import encode_images, signed_images, to_uint8, unit_range, vae_factor
 from videolavit.errors import ShapeError
+from videolavit.nn.offload import Offload
 from videolavit.tiny.autoencoder import PatchAutoencoderKL
 
 CPU = torch.device("cpu")
@@ -48,6 +50,26 @@ def test_a_vae_that_overflows_in_half_precision_encodes_in_float32_and_goes_back
     images = rand(0, 1, 3, 32, 48).clamp(-1, 1)
     assert torch.equal(encode_images(half, images), encode_images(rounded, images))
     assert half.dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_an_offloaded_vae_waits_in_its_own_type_after_it_encoded_in_float32(monkeypatch):
+    vae, images = small_vae().bfloat16(), rand(0, 1, 3, 32, 48).clamp(-1, 1)
+    expected, at_home = encode_images(vae, images), [parameter.data_ptr() for parameter in vae.parameters()]
+    offload, other = Offload(CPU), nn.Linear(2, 2)
+    offload.manage(vae)
+    offload.manage(other)
+    for _ in range(2):
+        other(torch.ones(1, 2))  # the VAE goes home
+        assert torch.equal(encode_images(vae, images), expected)
+        assert vae.dtype == torch.bfloat16
+    offload.send_home()
+    assert {parameter.dtype for parameter in vae.parameters()} == {torch.bfloat16}
+    assert [parameter.data_ptr() for parameter in vae.parameters()] == at_home
+    monkeypatch.setattr(vae, "encode", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        encode_images(vae, images)
+    assert vae.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(

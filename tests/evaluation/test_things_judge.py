@@ -122,6 +122,31 @@ def test_only_what_a_caption_says_is_judged():
     assert 0.4 < np.mean([one.place for one in said]) < 0.95
 
 
+def test_names_that_hold_a_word_for_a_size_say_none():
+    scene = replace(scene_of(RIGHT, "tiger"), view=View(place="ballroom", yaw=60.0, pitch=-9.0))
+    assert not said_in("a big cat moves to the right in a large hall.", scene).size
+    assert said_in("a big cat moves to the right in a large hall.", scene).place
+    assert said_in("a small big cat moves to the right", scene).size
+    assert said_in("a large tiger moves in a large hall", scene).size
+
+
+@pytest.mark.parametrize("size", [(256, 256), (96, 160), (128, 130)])
+def test_frames_of_another_size_than_the_artwork_are_refused(sources: Sources, size: tuple[int, int]):
+    scene = scene_of(RIGHT)
+    frames = np.zeros((24, *size, 3), np.uint8)
+    for judge, shown in ((judge_image, frames[0]), (judge_video, frames)):
+        with pytest.raises(ConfigError, match=f"got a frame of {size[0]} x {size[1]} pixels, expected 128 x 128"):
+            judge(shown, scene, sources)
+
+
+@pytest.mark.parametrize("centre", [(150.0, 64.0), (64.0, 150.0), (-30.0, 64.0), (64.0, -30.0), (128.0, 128.0)])
+def test_a_look_beside_the_frame_explains_nothing(sources: Sources, centre: tuple[float, float]):
+    look, black = templates.Appearance("balloon", 0, 40.0, True), np.zeros((3, 128, 128), np.float32)
+    for offset in range(0, 40, 3):
+        place = centre[0] + (offset if centre[0] > 64 else 0), centre[1] + (offset if centre[1] > 64 else 0)
+        assert templates.error_of(black, look, place, sources) == (255, 255)
+
+
 class Knowing(TruthfulModel):
     """Knows one sample of the world of things, and answers rightly or not."""
 

@@ -27,6 +27,19 @@ def test_plain_and_fused_attention_agree(kind):
     torch.testing.assert_close(fused, plain)
 
 
+@pytest.mark.parametrize("additive", [False, True])
+def test_what_may_attend_to_nothing_gets_0_either_way(additive):
+    queries, keys, values = heads(0, requires_grad=True)
+    mask = torch.ones(5, 7, dtype=torch.bool)
+    mask[1] = False
+    mask = torch.where(mask, 0.0, -torch.inf) if additive else mask
+    plain = attention._plain(queries, keys, values, mask, False)
+    torch.testing.assert_close(plain, attend(queries, keys, values, mask))
+    assert not plain[..., 1, :].any()
+    plain.sum().backward()
+    assert all(part.grad is not None and part.grad.isfinite().all() for part in (queries, keys, values))
+
+
 @pytest.mark.parametrize("context", [None, 7])
 def test_the_processor_is_diffusers_attention(context):
     torch.manual_seed(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from pipeline.small_model import image, moving
 
 from videolavit.errors import ConfigError, PromptError
+from videolavit.language.generation_prompt import generation_prompt
+from videolavit.language.prompts import Prompt
 
 PROMPTS = ["a red ball", "a blue square moves", "red"]
 SEEDS = [3, 4, 9]
@@ -60,6 +63,21 @@ def test_the_best_of_several_is_found_for_each_of_a_batch(model):
     together = model.generate_video(PROMPTS[:2], seed=SEEDS[:2], candidates=2)
     for prompt, seed, found in zip(PROMPTS[:2], SEEDS[:2], together, strict=True):
         assert torch.equal(found.ids, model.generate_video(prompt, seed=seed, candidates=2).ids)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("kind", ["generate_image", "generate_video"])
+def test_prompts_without_words_among_others_are_written_as_alone(model, monkeypatch, kind, order):
+    """Nothing compares their drafts, so they have a single one."""
+    monkeypatch.setattr(model, "settings", replace(model.settings, candidates=3))
+    generate = getattr(model, kind)
+    without_words = Prompt.from_ids(generation_prompt(model.language_model, "a blue square"))
+    prompts = [without_words, *PROMPTS[:2]][::order]
+    together = generate(prompts, seed=[1, 2, 3])
+    assert [found.metadata["candidates"] for found in together] == [1, 3, 3][::order]
+    for prompt, seed, found in zip(prompts, [1, 2, 3], together, strict=True):
+        alone = generate(prompt, seed=seed)
+        assert torch.equal(found.ids, alone.ids)
 
 
 def test_questions_of_a_batch_may_bring_their_own_media(model):

@@ -82,6 +82,16 @@ def test_twice_backwards_is_forwards():
     assert np.array_equal(reverse(back).values, motion.values)
 
 
+def test_backwards_of_the_frames_that_a_short_clip_shows():
+    motion = field((2.0, 0.0), start=(32, 32))
+    back = reverse(motion, 4)
+    assert np.array_equal(back.values[:, 1:4], -motion.values[:, 3:0:-1])
+    assert not back.values[:, [0, 4, 5, 6, 7, 8]].any()
+    assert np.array_equal(MotionEdit(reverse=True).apply(motion, 4).values, back.values)
+    assert np.array_equal(reverse(motion, FRAMES + 3).values, reverse(motion).values)
+    assert not reverse(motion, 1).values.any()
+
+
 def test_backwards_brings_a_square_home():
     motion = field((2.0, 0.0), start=(40, 48))
     home = warp(square(56, 48), reverse(motion))[-1]

@@ -48,6 +48,8 @@ def test_each_clip_has_a_prompt_of_its_own_and_adds_its_new_frames(model: VideoL
     clips = list(model.stream_story(PROMPTS, seed=5, **QUICK))
     assert [len(clip.frames) for clip in clips] == [24, 23, 23]
     assert [clip.metadata["prompt"] for clip in clips] == PROMPTS
+    assert all(one.metadata["prompts"] == PROMPTS for one in (story, *clips))
+    assert story.metadata["prompt"] == PROMPTS[0]
     assert np.array_equal(np.concatenate([clip.frames for clip in clips]), story.frames)
 
 

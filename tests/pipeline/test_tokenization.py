@@ -149,6 +149,17 @@ def test_a_reversed_video_starts_with_its_last_frame(model):
     assert np.array_equal(frames[0], resize_image(moving(30)[29], SIDE, SIDE))
 
 
+@pytest.mark.parametrize("num_frames", [24, 30, 36, 47])
+def test_a_reversed_video_shows_every_frame_backwards(model, num_frames):
+    video = moving(num_frames)
+    frames = edited(model, video, reverse=True)
+    wanted = np.stack([resize_image(frame, SIDE, SIDE) for frame in video[::-1]]).astype(int)
+    assert len(frames) == num_frames
+    assert (frames[1:] != frames[:-1]).any((1, 2, 3)).all(), "none stands still, however short its clip is"
+    first = slice(1, num_frames % 24 or 24)  # frames of the video's last clip, which comes first
+    assert np.abs(frames[first] - wanted[first]).mean() < 0.6 * np.abs(wanted[0] - wanted[first]).mean()
+
+
 def test_motion_moves_another_image(model):
     target = np.zeros((SIDE, SIDE, 3), np.uint8)
     target[4:12, 4:8] = 255

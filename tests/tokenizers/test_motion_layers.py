@@ -121,3 +121,19 @@ def test_tokens_hold_layers_of_the_length_of_their_motion():
     assert replace(clip, motion_layers=None).all_motion.tolist() == [1, 2, 3]
     with pytest.raises(ShapeError, match="motion layers of shape"):
         ClipTokens(keyframe=codes, motion_layers=codes[None])
+
+
+def test_a_row_that_is_revived_stays_with_what_it_was_moved_to():
+    quantizer = ResidualQuantizer(1, 4, 2)
+    learner = ResidualLearner(quantizer, CodebookConfig(decay=0.9, revive_every=20, dead_below=0.5)).train()
+    places = torch.tensor([[0.0, 5.0], [5.0, 0.0], [0.0, -5.0], [-5.0, 0.0]])
+    learner.update(places)
+    [rows] = quantizer.codebooks
+    assert sorted(rows.tolist()) == sorted(places.tolist())
+    spread = torch.stack([torch.arange(8.0), torch.full((8,), 40.0)], dim=-1)
+    for _ in range(19):
+        learner.update(places[:2])
+    dead = [index for index, row in enumerate(rows.tolist()) if min(row) < -1]
+    assert len(dead) == 2
+    learner.update(spread)
+    assert (rows[dead, 1] > 39).all(), "neither falls back to where it had died"

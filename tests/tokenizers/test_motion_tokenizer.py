@@ -55,6 +55,13 @@ def test_numbers_of_the_reference_implementation(name):
         assert_close(condition[:, :, ::6, ::4, ::4], expected["from_token_40x72"])
 
 
+def test_an_empty_batch_gives_empty_results():
+    tokenizer = tiny().eval()
+    codes = tokenizer.encode(smooth_motion(2, 0)[:0])
+    assert codes.shape == (0, TINY.num_tokens)
+    assert tokenizer.decode(codes).shape == (0, 2, TINY.frames, TINY.rows, TINY.cols)
+
+
 def test_released_size_has_the_released_keys_and_shapes():
     layout = json.loads((Path(__file__).parent.parent / "reference" / "layout.json").read_text())["motion_tokenizer"]
     with torch.device("meta"):

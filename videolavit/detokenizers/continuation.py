@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from videolavit.errors import ConfigError, ShapeError
 from videolavit.nn.offload import compute_device
 from videolavit.nn.random import randn_per_sample
 
-__all__ = ["inversion_latents", "join_clips", "restart_latents"]
+__all__ = ["inversion_latents", "restart_latents"]
 
 
 @torch.no_grad()
@@ -114,25 +114,6 @@ def inversion_latents(
     # Inverted latents are what the UNet reads; schedulers that count in sigmas keep them larger and scale them down.
     unit = scheduler.scale_model_input(torch.ones(1, device=latents.device), scheduler.timesteps[first_step])
     return KeyframeStart(latents=latents / unit, first_step=first_step, steps=steps)
-
-
-Frames = TypeVar("Frames", Tensor, np.ndarray)
-
-
-def join_clips(clips: Sequence[Frames]) -> Frames:
-    """One video, (..., frames, height, width, 3), from clips that go on from one another.
-
-    The first frame of each later clip shows the last one of the clip before again and is dropped: 24 + 23 + 23 ...
-
-    Raises:
-        ShapeError: no clip, or clips of different sizes.
-    """
-    sizes = {(*clip.shape[:-4], *clip.shape[-3:]) for clip in clips}
-    if len(sizes) != 1:
-        raise ShapeError(f"got clips of the sizes {sorted(sizes)}, expected at least one clip and one common size")
-    parts: Any = [clips[0], *(clip[..., 1:, :, :, :] for clip in clips[1:])]
-    joined: Any = torch.cat(parts, dim=-4) if isinstance(clips[0], Tensor) else np.concatenate(parts, axis=-4)
-    return joined
 
 
 def _first_step(inverse_rate: float, steps: int) -> int:

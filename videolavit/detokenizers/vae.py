@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from videolavit.errors import ShapeError
 from videolavit.nn.finite import check_finite
-from videolavit.nn.offload import compute_device
+from videolavit.nn.offload import compute_device, in_float32
 
 __all__ = [
     "check_size",
@@ -74,13 +75,9 @@ def encode_images(vae: Any, images: Float[Tensor, "batch 3 height width"]) -> Fl
 
     A VAE that overflows in half precision is turned to float32 for the time; back again no bit of it is lost.
     """
-    dtype = vae.dtype
-    upcast = vae.config.get("force_upcast") and dtype != torch.float32
-    if upcast:
-        vae.float()
-    latents = vae.encode(images.to(compute_device(vae), vae.dtype)).latent_dist.mode().float()
-    if upcast:
-        vae.to(dtype)
+    upcast = vae.config.get("force_upcast") and vae.dtype != torch.float32
+    with in_float32(vae) if upcast else nullcontext():
+        latents = vae.encode(images.to(compute_device(vae), vae.dtype)).latent_dist.mode().float()
     return check_finite(latents, "the encoder of the autoencoder", vae.dtype)
 
 

@@ -7,7 +7,7 @@ one of a `VideoLaVIT`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from videolavit.clip import MotionField
 
-__all__ = ["AnsweringModel", "Image", "LongVideoModel", "ModelAdapter", "StoryModel", "Video"]
+__all__ = ["AnsweringModel", "Image", "ModelAdapter", "Video"]
 
 Image = np.ndarray
 """(height, width, 3), uint8, RGB."""
@@ -55,30 +55,6 @@ class AnsweringModel(Protocol):
         self, question: str, options: Sequence[str], *, image: Any = None, video: Any = None
     ) -> list[float]:
         """Mean negative log-likelihood per token of each option as the answer."""
-        ...
-
-
-@runtime_checkable
-class LongVideoModel(AnsweringModel, Protocol):
-    """Methods of a model that a benchmark of long videos needs."""
-
-    def answer_about_clips(
-        self, question: str, clips: Sequence[tuple[str, Callable[[], Video]]], *, context: str, notes: Sequence[str]
-    ) -> tuple[str, list[int]]:
-        """Answer to a question about a video of many clips, and the numbers of those that were looked at.
-
-        Clips are given by a name and a function that renders them: one that comes again is looked at once. `context` is
-        one of `ContextOptions`; `notes` are questions that each clip is asked when it is read.
-        """
-        ...
-
-
-@runtime_checkable
-class StoryModel(Protocol):
-    """Part of a model that a benchmark of long generated videos needs."""
-
-    def generate_story(self, prompts: Sequence[str], seed: int, candidates: int) -> Iterator[Video]:
-        """New frames of one clip for each text, each going on from the last and the best of so many drafts."""
         ...
 
 

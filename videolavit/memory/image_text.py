@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float16, Float32, UInt8
 
 from videolavit.errors import ConfigError, MediaError
 from videolavit.language.loading_bars import without_bars
@@ -120,19 +120,19 @@ class ImageTextScorer:
         return (self._vectors(memory) @ asked).astype(np.float64)
 
     def _vectors(self, memory: TokenMemory) -> Float32[np.ndarray, "clips dim"]:
-        """A vector for each clip; one that goes on from another keyframe has that one's."""
+        """A vector for each clip, rounded as it is kept; one that goes on from another keyframe has that one's."""
         path = memory.folder / f"encoder-{self.encoder.name}.npy"
-        known = np.load(path).astype(np.float32) if path.exists() else np.zeros((0, 0), np.float32)
+        known = np.load(path) if path.exists() else np.zeros((0, 0), np.float16)
         rows = list(known[: len(memory)])
         for start in range(len(rows), len(memory), _IMAGES_AT_A_TIME):
             images = [_image(memory, number) for number in range(start, min(start + _IMAGES_AT_A_TIME, len(memory)))]
             own = [image for image in images if image is not None]
-            seen = iter(self.encoder.features(own) if own else ())
+            seen = iter(self.encoder.features(own).astype(np.float16) if own else ())
             for image in images:
                 rows.append(rows[-1] if image is None else next(seen))
         if len(rows) > len(known):
             _keep(path, np.stack(rows))
-        return np.stack(rows)
+        return np.stack(rows).astype(np.float32)
 
 
 def _image(memory: TokenMemory, number: int) -> UInt8[np.ndarray, "height width 3"] | None:
@@ -149,11 +149,11 @@ def _image(memory: TokenMemory, number: int) -> UInt8[np.ndarray, "height width 
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
 
 
-def _keep(path: Path, vectors: np.ndarray) -> None:
+def _keep(path: Path, vectors: Float16[np.ndarray, "clips dim"]) -> None:
     """Write beside and rename; where the folder cannot be written, the next question computes them again."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.npy")
     try:
-        np.save(unfinished, vectors.astype(np.float16))
+        np.save(unfinished, vectors)
         unfinished.replace(path)
     except OSError:
         unfinished.unlink(missing_ok=True)

@@ -40,7 +40,8 @@ def attend(
         queries: usually (batch, heads, positions, head_width), as keys and values; views with strides are fine.
         keys: of the positions that are attended to.
         values: one for each key.
-        mask: boolean, True where attention is allowed, or floating point, added to the logits; it broadcasts.
+        mask: boolean, True where attention is allowed, or floating point, added to the logits; it broadcasts. What
+            may attend to nothing gets 0.
         causal: position i sees positions up to i. Not together with `mask`.
     """
     assert mask is None or not causal
@@ -170,9 +171,12 @@ def _plain(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, c
     logits = (queries * queries.shape[-1] ** -0.5) @ keys.mT
     if causal:
         mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-    if mask is not None:
-        logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
-    return logits.softmax(-1).to(values.dtype) @ values
+    if mask is None:
+        return logits.softmax(-1).to(values.dtype) @ values
+    logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
+    sees_nothing = logits.isneginf().all(-1, keepdim=True)
+    weights = logits.masked_fill(sees_nothing, 0).softmax(-1).masked_fill(sees_nothing, 0)
+    return weights.to(values.dtype) @ values
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:

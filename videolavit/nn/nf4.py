@@ -57,10 +57,11 @@ class Nf4Linear(nn.Module):
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
 
     def forward(self, inputs: Float[Tensor, "*shape columns"]) -> Float[Tensor, "*shape rows"]:
+        bias = None if self.bias is None else self.bias.to(inputs.dtype)
         kernels = kernels_for(inputs)
         if kernels is not None:
-            return kernels.nf4(inputs, self.weight, self.largest.values, self.bias)
-        return F.linear(inputs, self.whole_weight().to(inputs.dtype), self.bias)
+            return kernels.nf4(inputs, self.weight, self.largest.values, bias)
+        return F.linear(inputs, self.whole_weight().to(inputs.dtype), bias)
 
     def whole_weight(self) -> Float[Tensor, "rows columns"]:
         """The weights that the layer computes with, in float32."""

@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Offload", "compute_device", "is_offloaded"]
+__all__ = ["Offload", "compute_device", "in_float32", "is_offloaded"]
 
 _STATED = "compute_device"
 """Attribute of a module whose weights are not where it computes."""
+_BRING = "bring_to_device"
+"""Its method that takes them there."""
 
 
 def compute_device(module: nn.Module) -> torch.device:
@@ -29,6 +32,21 @@ def compute_device(module: nn.Module) -> torch.device:
 def is_offloaded(module: nn.Module) -> bool:
     """True if the weights of `module` come to its device only while it computes."""
     return hasattr(module, _STATED)
+
+
+@contextmanager
+def in_float32(module: nn.Module) -> Iterator[None]:
+    """Weights of `module` in float32 inside the block, and in the type of its first one again behind it.
+
+    Those of an offloaded module come to its device first: a cast of the weights at home would outlast the visit.
+    """
+    getattr(module, _BRING, lambda: None)()
+    dtype = next(module.parameters()).dtype
+    module.float()
+    try:
+        yield
+    finally:
+        module.to(dtype)
 
 
 class Offload:
@@ -47,6 +65,7 @@ class Offload:
         part.to(self.home)
         for module in _entered(part):
             setattr(module, _STATED, self.device)
+            setattr(module, _BRING, lambda: self.bring(part))
             for name in _public_methods(type(module)):
                 setattr(module, name, self._bringing(part, getattr(module, name)))
 

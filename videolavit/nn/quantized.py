@@ -43,9 +43,11 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         values = linear.weight.detach()
-        scale = (values.float().abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-        self.register_buffer("weight", (values.float() / scale[:, None]).round().to(torch.int8))
-        self.register_buffer("scale", scale.to(values.dtype))
+        # Rounded to the stored type first, so that codes are chosen for the numbers that will be used.
+        scale = (values.float().abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny).to(values.dtype)
+        codes = (values.float() / scale[:, None].float()).nan_to_num().round().clamp(-127, 127)
+        self.register_buffer("weight", codes.to(torch.int8))
+        self.register_buffer("scale", scale)
         self.register_buffer("bias", _bias(linear))
 
     def forward(self, inputs: Float[Tensor, "*shape columns"]) -> Float[Tensor, "*shape rows"]:
@@ -53,7 +55,7 @@ class Int8Linear(nn.Module):
         if kernels is not None:
             return kernels.int8(inputs, self.weight, self.scale, self.bias)
         products = F.linear(inputs, self.weight.to(inputs.dtype)) * self.scale
-        return products if self.bias is None else products + self.bias
+        return (products if self.bias is None else products + self.bias).to(inputs.dtype)
 
     def extra_repr(self) -> str:
         return f"in_features={self.weight.shape[1]}, out_features={self.weight.shape[0]}"
@@ -74,7 +76,7 @@ class Int4Linear(nn.Module):
             raise ConfigError(f"got a layer with {columns} inputs, expected an even number: two weights make a byte")
         values = linear.weight.detach()
         groups = rearrange(values.float(), "rows (groups size) -> rows groups size", size=math.gcd(columns, GROUP_SIZE))
-        # Rounded to the stored type first, so that codes are chosen for the numbers that will be used.
+        # Rounded first, as above.
         least = groups.amin(dim=2, keepdim=True).to(values.dtype)
         span = groups.amax(dim=2, keepdim=True) - least.float()
         scale = (span / 15).clamp(min=torch.finfo(torch.float32).tiny).to(values.dtype)
@@ -86,9 +88,9 @@ class Int4Linear(nn.Module):
         self.register_buffer("bias", _bias(linear))
 
     def forward(self, inputs: Float[Tensor, "*shape columns"]) -> Float[Tensor, "*shape rows"]:
-        codes = torch.cat([self.weight & 15, self.weight >> 4], dim=2).to(inputs.dtype)
-        weight = torch.addcmul(self.least, codes, self.scale)
-        return F.linear(inputs, weight.flatten(1), self.bias)
+        codes = torch.cat([self.weight & 15, self.weight >> 4], dim=2).to(self.scale.dtype)
+        weight = torch.addcmul(self.least, codes, self.scale).to(inputs.dtype)
+        return F.linear(inputs, weight.flatten(1), None if self.bias is None else self.bias.to(inputs.dtype))
 
     def extra_repr(self) -> str:
         return f"in_features={2 * self.weight[0].numel()}, out_features={self.weight.shape[0]}"

@@ -34,9 +34,9 @@ class SpaceTimeBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch frames positions width"]
     ) -> Float[Tensor, "batch frames positions width"]:
-        batch, frames = x.shape[:2]
+        frames, positions = x.shape[1:3]
         in_frame = rearrange(self.spatial_norm(x), "b t s c -> (b t) s c")
         x = x + rearrange(self.spatial_attention(in_frame), "(b t) s c -> b t s c", t=frames)
         in_cell = rearrange(self.temporal_norm(x), "b t s c -> (b s) t c")
-        x = x + rearrange(self.temporal_attention(in_cell), "(b s) t c -> b t s c", b=batch)
+        x = x + rearrange(self.temporal_attention(in_cell), "(b s) t c -> b t s c", s=positions)
         return x + self.mlp(self.mlp_norm(x))

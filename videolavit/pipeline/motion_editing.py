@@ -50,9 +50,12 @@ class MotionEdit:
         """True if motion comes out as it went in."""
         return self == MotionEdit()
 
-    def apply(self, motion: MotionField) -> MotionField:
-        """The changed field. One that is played backwards belongs to the clip's last frame as its keyframe."""
-        motion = reverse(motion) if self.reverse else motion
+    def apply(self, motion: MotionField, num_frames: int | None = None) -> MotionField:
+        """The changed field of a clip of which `num_frames` frames are shown, or all (None).
+
+        One that is played backwards belongs to the last frame shown as its keyframe.
+        """
+        motion = reverse(motion, num_frames) if self.reverse else motion
         motion = mirror(motion) if self.mirror else motion
         motion = scale(motion, self.scale) if self.scale != 1 else motion
         return freeze(motion) if self.freeze else motion
@@ -72,15 +75,16 @@ def mirror(motion: MotionField) -> MotionField:
     return replace(motion, values=values)
 
 
-def reverse(motion: MotionField) -> MotionField:
-    """The same motion backwards in time, for the clip's last frame as the keyframe.
+def reverse(motion: MotionField, num_frames: int | None = None) -> MotionField:
+    """The motion of the first `num_frames` frames, or of all (None), backwards in time, for the last of them as the
+    keyframe; nothing moves behind them.
 
     A vector stands where content arrives; backwards that is where it leaves from, one frame's motion away. Fields are
     smooth at that scale, so it is left where it is.
     """
-    values = motion.values.copy()
-    values[:, 1:] = -values[:, :0:-1]
-    values[:, :1] = 0
+    shown = motion.values[:, :num_frames]
+    values = np.zeros_like(motion.values)
+    values[:, 1 : shown.shape[1]] = -shown[:, :0:-1]
     return replace(motion, values=values)
 
 

@@ -128,17 +128,18 @@ def edit_motion(
         keyframes = [keyframes[0], *[None] * (len(movers) - 1)]
         movers = [replace(mover, keeps_time=False) for mover in movers]
     return [
-        replace(mover, keyframe=image, motion=_edited_motion(mover.motion, edit, motion, decoder))
+        replace(mover, keyframe=image, motion=_edited_motion(mover, edit, motion, decoder))
         for mover, image in zip(movers, keyframes, strict=True)
     ]
 
 
 def _edited_motion(
-    moved: Tensor | MotionField | None, edit: MotionEdit, form: Form, decoder: ClipDecoder
+    mover: EncodedClip, edit: MotionEdit, form: Form, decoder: ClipDecoder
 ) -> Tensor | MotionField | None:
+    moved = mover.motion
     if moved is None or (edit.changes_nothing and isinstance(moved, Tensor) == (form == "tokens")):
         return moved
-    field = edit.apply(as_field(decoder.model, moved, decoder.size))
+    field = edit.apply(as_field(decoder.model, moved, decoder.size), mover.num_frames)
     if form == "raw":
         return field
     layers = len(moved) if isinstance(moved, Tensor) and moved.ndim == 2 else 1

@@ -41,8 +41,9 @@ class Stories(Components):
     """Stories of a model that generates clips and says what made them."""
 
     def generate_story(self, prompts: Sequence[str], **arguments: Any) -> GeneratedVideo:
-        """All clips of `stream_story` as one video."""
-        return GeneratedVideo.join(list(self.stream_story(prompts, **arguments)))
+        """All clips of `stream_story` as one video, with the metadata of the first, which hold all `prompts`."""
+        clips = list(self.stream_story(prompts, **arguments))
+        return replace(GeneratedVideo.join(clips), metadata=clips[0].metadata)
 
     def stream_story(
         self,
@@ -133,7 +134,7 @@ class Stories(Components):
         for number, prompt in enumerate(prompts):
             state = started[0] if started and number == 0 else story.state(self, generator, prompt, candidates)
             ways = {"clip": story.num_clips, "recent": story.recent, "candidates": state.candidates}
-            note = self._metadata("story", prompt, story.options, **ways)
+            note = self._metadata("story", prompt, story.options, prompts=list(prompts), **ways)
             [[clip]] = self._generate_clips([state], 1, size, [note], work)
             story.add(clip)
             yield clip

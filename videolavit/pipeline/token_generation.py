@@ -204,7 +204,7 @@ class _IdSource(Protocol):
 
 
 class _Run:
-    """The same blocks of several samples, written together by the language model."""
+    """The same blocks of several samples, written together by the language model where they have as many candidates."""
 
     def __init__(
         self,
@@ -216,16 +216,28 @@ class _Run:
     ) -> None:
         self.generator, self.blocks, self.first_clips = generator, blocks, first_clips
         self.contexts, self.written = list(contexts), [0] * len(states)
-        kind = _BestIds if states[0].candidates > 1 else _StreamedIds
-        # What goes on from earlier clips has random streams of its own.
-        names = [f"ids {clip}" for clip in first_clips]
-        self._ids: _IdSource = kind(generator, states, contexts, blocks, names)
+        self._sources: list[_IdSource] = []
+        self._places: dict[int, tuple[_IdSource, int]] = {}
+        """Of each sample, where its ids come from, and its number there."""
+        for count in sorted({state.candidates for state in states}):
+            together = [sample for sample, state in enumerate(states) if state.candidates == count]
+            source = (_BestIds if count > 1 else _StreamedIds)(
+                generator,
+                [states[sample] for sample in together],
+                [contexts[sample] for sample in together],
+                blocks,
+                # What goes on from earlier clips has random streams of its own.
+                [f"ids {first_clips[sample]}" for sample in together],
+            )
+            self._sources.append(source)
+            self._places |= {sample: (source, number) for number, sample in enumerate(together)}
 
     def next_block(self, sample: int) -> GeneratedClipBlock:
         """The next block of a sample."""
         number = self.written[sample]
         block = self.blocks[number]
-        ids = torch.tensor(self._ids.block(sample, number), dtype=torch.long)
+        source, place = self._places[sample]
+        ids = torch.tensor(source.block(place, number), dtype=torch.long)
         self.written[sample] += 1
         self.contexts[sample] = torch.cat([self.contexts[sample], ids])
         starts_with_motion = self.blocks[0].modality is Modality.MOTION
@@ -239,7 +251,8 @@ class _Run:
 
     def close(self) -> None:
         """Stop writing."""
-        self._ids.close()
+        for source in self._sources:
+            source.close()
 
 
 class _StreamedIds:

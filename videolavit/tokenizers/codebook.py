@@ -222,9 +222,7 @@ class ResidualLearner(KeepsFloat32):
             return
         left = residuals.detach().float().reshape(-1, residuals.shape[-1])
         for layer, rows in enumerate(self.quantizer.codebooks):
-            dead = self._dead(layer)
-            if dead.any():
-                rows[dead] = self._drawn(left, int(dead.sum()), layer)
+            self._revive(left, layer)
             codes = nearest_rows(left, rows)
             shares, sums = _statistics(left, codes, len(rows), across_processes=True)
             self.shares[layer].lerp_(shares, 1 - self.config.decay)
@@ -234,15 +232,26 @@ class ResidualLearner(KeepsFloat32):
             left = left - F.embedding(codes, rows)
         self.step += 1
 
+    def _revive(self, left: Tensor, layer: int) -> None:
+        """Move dead rows to residuals of this step, with so little weight that the next ones soon move them on."""
+        dead, rows = self._dead(layer), self.quantizer.codebooks[layer]
+        if dead.any():
+            rows[dead] = self._drawn(left, int(dead.sum()), layer)
+            self.shares[layer, dead] = 2 * self._dead_below()
+            self.sums[layer, dead] = 2 * self._dead_below() * rows[dead]
+
     def _dead(self, layer: int) -> Tensor:
         """Rows that have had next to nothing for a while, all of them at first."""
         step = int(self.step)
         if step == 0:
             return torch.ones_like(self.shares[layer], dtype=torch.bool)
-        known = 1 - self.config.decay**step
-        below = self.config.dead_below * known / self.shares.shape[1]
-        dead = self.shares[layer] < below
+        dead = self.shares[layer] < self._dead_below()
         return dead if step % self.config.revive_every == 0 else torch.zeros_like(dead)
+
+    def _dead_below(self) -> float:
+        """Share under which a row is dead; running means begin at 0, and know little at first."""
+        known = 1 - self.config.decay ** int(self.step)
+        return self.config.dead_below * known / self.shares.shape[1]
 
     def _drawn(self, left: Tensor, count: int, layer: int) -> Tensor:
         """`count` residuals of the first process: different ones as long as there are enough."""

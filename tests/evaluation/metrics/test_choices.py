@@ -3,7 +3,7 @@
 import pytest
 
 from videolavit.evaluation.metrics.choices import first_letter, mmbench_letter, rotations, scienceqa_letter
-from videolavit.evaluation.metrics.yes_no import mme_score, yes_or_no
+from videolavit.evaluation.metrics.yes_no import yes_or_no
 
 OPTIONS = {"A": "red", "B": "light green", "C": "green", "D": "blue"}
 
@@ -72,9 +72,3 @@ def test_each_pass_moves_the_options_on_by_one():
 )
 def test_yes_and_no_are_read_from_the_beginning(answer, expected):
     assert yes_or_no(answer) == expected
-
-
-def test_mme_adds_questions_and_images():
-    assert mme_score([(True, True), (True, False)]) == 125
-    assert mme_score([(True, True)] * 3) == 200
-    assert mme_score([(False, False)]) == 0

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from videolavit.data.overlap import overlap
 from videolavit.data.shapes.photos import photograph
 from videolavit.data.shapes.scene import COLOURS, DIRECTIONS, PAN_SPEED, SIZE, Actor, Ground, Scene
 
@@ -79,9 +80,8 @@ def _paint(frames: np.ndarray, actor: Actor) -> None:
     brightness = 1 + PATTERN_DEPTH * wave_y[:, :, None] * wave_x[:, None, :]
     colour = np.array(colour_value(actor.colour), dtype=np.float32)
     for frame, (left, top), share, light in zip(frames, corners, coverage, brightness, strict=True):
-        rows = slice(max(top, 0), min(top + len(steps), SIZE))
-        cols = slice(max(left, 0), min(left + len(steps), SIZE))
-        inside = slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left)
+        (rows, inside_rows), (cols, inside_cols) = (overlap(int(one), len(steps), SIZE) for one in (top, left))
+        inside = inside_rows, inside_cols
         alpha = share[inside][..., None]
         frame[rows, cols] += alpha * (light[inside][..., None] * colour - frame[rows, cols])
 

@@ -47,7 +47,8 @@ GROUNDS = ("plain", "textured", "photo")
 PAN_SPEED = 1.5
 """Pixels per frame by which the ground moves under a panning camera."""
 GROWTH = 0.6
-"""Share of its radius by which a growing object changes during a clip."""
+"""Sum of the shares by which the radius of a growing object changes from frame to frame of a clip. They compound: it
+ends 1.8 times as large."""
 
 _DIAGONAL = math.sqrt(0.5)
 DIRECTIONS: dict[str, tuple[float, float]] = {
@@ -73,7 +74,7 @@ class Event:
     direction: str
     speed: str = "slowly"
     growth: float = 0.0
-    """Relative change of the radius over the clip: 0 in the core world."""
+    """Sum of the relative changes of the radius from frame to frame, which compound: 0 in the core world."""
 
     @property
     def velocity(self) -> tuple[float, float]:

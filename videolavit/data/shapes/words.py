@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from videolavit.data.ordinals import ordinal
 from videolavit.data.shapes.scene import SIZE, Actor, Event, Scene
 
 __all__ = [
@@ -91,7 +92,6 @@ _CHANGE = ("How does {0} change?", "What happens to {0}?")
 _PART = ("Which way does {0} move in the {1} part?", "In the {1} part, which way does {0} move?")
 _CAMERA_WAY = ("Which way does the camera move?", "In which direction does the camera pan?")
 _CAMERA_MOVES = ("Does the camera move?", "Is the camera moving?")
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,8 +202,8 @@ def _event_questions(actor: Actor, scene: Scene, random: np.random.Generator) ->
 
 def _order_questions(actor: Actor, scene: Scene, random: np.random.Generator) -> list[Question]:
     asked = []
-    for ordinal, event in zip(_ORDINALS[: len(actor.events)], actor.events, strict=True):
-        text = _pick(random, _PART).format(_name(actor, scene, random), ordinal)
+    for part, event in enumerate(actor.events, 1):
+        text = _pick(random, _PART).format(_name(actor, scene, random), ordinal(part))
         asked.append(_question("order", text, _way(event)))
     ways = [_way(event) for event in actor.events]
     for before, after in itertools.pairwise(ways):

@@ -8,7 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from videolavit.data.things.scene import Actor, Scene
-from videolavit.data.things.wording import CAMERA_WORDS, TIME_WORDS, deed, noun, pick, place_phrase
+from videolavit.data.things.wording import (
+    CAMERA_WORDS,
+    RELATION_WORDS,
+    TIME_WORDS,
+    deed,
+    noun,
+    pick,
+    place_phrase,
+)
 
 __all__ = ["captions", "image_captions", "motion_captions"]
 
@@ -55,13 +63,8 @@ def _relation(scene: Scene, random: np.random.Generator, form: int) -> str:
     one, other, event = noun(first, random), noun(second, random), first.events[0]
     if random.random() < 0.25:  # said plainly, as of any two things
         return " and ".join(f"{noun(actor, random)} {_story(actor, random, form)}" for actor in scene.actors)
-    verb = {
-        "chases": (("chases", "chasing"), ("follows", "following"), ("goes after", "going after")),
-        "meets": (("meets", "meeting"), ("goes up to", "going up to"), ("approaches", "approaching")),
-        "passes": (("passes", "passing"), ("goes past", "going past"), ("crosses paths with", "crossing paths with")),
-    }[scene.relation]
     way = f" to the {event.direction}" if random.random() < 0.6 else ""
-    return f"{one} {pick(random, verb)[form]} {other}{way}"
+    return f"{one} {pick(random, RELATION_WORDS[scene.relation])[form]} {other}{way}"
 
 
 def _story(actor: Actor, random: np.random.Generator, form: int) -> str:

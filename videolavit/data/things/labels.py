@@ -17,9 +17,8 @@ from videolavit.data.scene_labels import (
     UNKNOWN,
     SceneLabels,
 )
-from videolavit.data.things.catalogue import thing
 from videolavit.data.things.prepare import PATCH
-from videolavit.data.things.scene import FRAMES_PER_CLIP, SIZE, scene_from_json
+from videolavit.data.things.scene import FRAMES_PER_CLIP, SIZE, Actor, scene_from_json
 from videolavit.errors import ConfigError
 
 __all__ = ["label_thing_keyframe", "layers_of_patches"]
@@ -42,8 +41,8 @@ def label_thing_keyframe(source: Mapping[str, Any], clip: int, patch_size: int, 
     """
     if patch_size % PATCH:
         raise ConfigError(f"got patches of {patch_size} pixels, expected a multiple of {PATCH} for the world of things")
-    actors = source["scene"]["actors"]
-    names = np.array([_named(actor, source, number, clip, mirror) for number, actor in enumerate(actors)])
+    actors = scene_from_json(source["scene"]).actors
+    names = np.array([_named(actor, clip, mirror) for actor in actors])
     shown = _things_in_patches(source["patches"][clip], len(actors), patch_size // PATCH, mirror)
     is_thing = shown >= 0
     patches = np.full((len(shown), 4), UNKNOWN)
@@ -103,15 +102,15 @@ def _from_left(source: Mapping[str, Any], clip: int) -> list[int]:
 _GROUND, _PARTLY = -1, -2
 
 
-def _named(actor: Mapping[str, Any], source: Mapping[str, Any], number: int, clip: int, mirror: bool) -> list[int]:
+def _named(actor: Actor, clip: int, mirror: bool) -> list[int]:
     """Name, colour, size and side. Only at the start is it known how large a thing is and which way it faces."""
     size = side = UNKNOWN
     if clip == 0:
-        size = SIZE_LABELS.index(actor["size"])
-        if thing(actor["name"]).facing != "front" and thing(actor["name"]).nose is None:
-            side = SIDE_LABELS.index(actor["facing"])
+        size = SIZE_LABELS.index(actor.size)
+        if actor.thing.facing != "front" and actor.thing.nose is None:
+            side = SIDE_LABELS.index(actor.faces)
             side = 1 - side if mirror else side
-    return [NAME_LABELS.index(actor["name"]), UNKNOWN, size, side]
+    return [NAME_LABELS.index(actor.name), UNKNOWN, size, side]
 
 
 def _things_in_patches(told: str, count: int, across: int, mirror: bool) -> np.ndarray:

@@ -16,7 +16,7 @@ from videolavit.data.things.captions import captions, image_captions, motion_cap
 from videolavit.data.things.catalogue import PLACES, THINGS, Thing, place
 from videolavit.data.things.questions import Question
 from videolavit.data.things.scene import CAMERAS, DIRECTIONS, MOTIONS, SIDES, SPEEDS, STYLES, Actor, Event, Scene
-from videolavit.data.things.wording import TIME_WORDS, pick
+from videolavit.data.things.wording import RELATION_WORDS, TIME_WORDS, pick
 
 __all__ = ["MATCHING_QUESTION", "TOPIC", "caption_questions"]
 
@@ -83,7 +83,9 @@ def _untrue(
     true = tell(scene, seed)
     for _ in range(_TRIES):
         other = pick(random, changes)(scene, random, things)
-        if other is not None and (text := tell(other, seed)) != true and _names_its_time(other, scene, text):
+        if other is None or (text := tell(other, seed)) == true:
+            continue
+        if _names_its_time(other, scene, text) and _tells_who(other, scene, text, tell, seed):
             return text
     return ""
 
@@ -92,6 +94,18 @@ def _names_its_time(other: Scene, scene: Scene, text: str) -> bool:
     """False for words that leave the time open where that alone is other: they are true as well."""
     same_time = other.view.night == scene.view.night or other.view.place != scene.view.place
     return same_time or any(words in text for words in TIME_WORDS)
+
+
+def _tells_who(other: Scene, scene: Scene, text: str, tell: Callable[[Scene, int], str], seed: int) -> bool:
+    """False for words that leave open which of two things does what where that alone is other: they are true as well.
+
+    Of things in the other order a text says what is so; but who chases is the first of the two.
+    """
+    if [actor.name for actor in other.actors] != [actor.name for actor in scene.actors][::-1]:
+        return True
+    if scene.relation == "chases" and scene.num_clips == 1:
+        return any(word in text for forms in RELATION_WORDS["chases"] for word in forms)
+    return tell(replace(scene, actors=scene.actors[::-1]), seed) != text
 
 
 def _other_thing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> Scene | None:

@@ -1,4 +1,4 @@
-"""Questions about scenes of the world of things, of twenty kinds; several wordings ask, one answers."""
+"""Questions about scenes of the world of things, of 22 kinds; several wordings ask, one answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from videolavit.data.ordinals import ordinal
 from videolavit.data.things.catalogue import PLACES, THINGS, Thing
 from videolavit.data.things.scene import SIZE, Actor, Scene
 from videolavit.data.things.wording import article, motion_name, pick, place_phrase, the
@@ -33,7 +34,6 @@ _CAMERA_ANSWERS = {
     "down": "it tilts down",
     "nearer": "it comes nearer",
 }
-_ORDINALS = ("first", "second", "third", "fourth")
 _KIND_NAMES = {"animal": "an animal", "vehicle": "a vehicle", "person": "a person", "toy": "a toy"}
 
 
@@ -148,7 +148,7 @@ def _facing(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]
         return []
     named = _name(actor, scene, random)
     text = pick(random, (f"Which way does {named} face at first?", f"Does {named} look left or right at first?"))
-    return [_image("facing", text, actor.facing)]
+    return [_image("facing", text, actor.faces)]
 
 
 def _position(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...]) -> list[Question]:
@@ -259,7 +259,7 @@ def _order(scene: Scene, random: np.random.Generator, things: tuple[Thing, ...])
         return []
     actor = pick(random, scene.actors)
     part = int(random.integers(scene.num_clips))
-    asked = [_video("order", f"What does {the(actor.thing)} do in the {_ORDINALS[part]} part?", _told(actor, part))]
+    asked = [_video("order", f"What does {the(actor.thing)} do in the {ordinal(part + 1)} part?", _told(actor, part))]
     names = [motion_name(event) for event in actor.events]
     part = int(random.integers(scene.num_clips - 1))
     done = [motion_name(event) for one in scene.actors for event in one.events]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from videolavit.data.overlap import overlap
 from videolavit.data.things.camera import panorama_view
 from videolavit.data.things.scene import FOV_DEGREES, SIZE, Actor, Path, Scene
 from videolavit.data.things.sources import Sources
@@ -138,9 +139,8 @@ def _cast_shadow(image: np.ndarray, path: Path, frame: int) -> None:
 
 def _paint(image: np.ndarray, masks: np.ndarray, number: int, cell: np.ndarray, left: int, top: int) -> None:
     """A thing over what is there, and its mask over those of things behind it."""
-    rows = slice(max(top, 0), max(min(top + cell.shape[0], SIZE), 0))
-    cols = slice(max(left, 0), max(min(left + cell.shape[1], SIZE), 0))
-    inside = cell[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
+    (rows, inside_rows), (cols, inside_cols) = overlap(top, cell.shape[0], SIZE), overlap(left, cell.shape[1], SIZE)
+    inside = cell[inside_rows, inside_cols]
     alpha = inside[..., 3:]
     image[rows, cols] = image[rows, cols] * (1 - alpha) + inside[..., :3]
     masks[:, rows, cols] *= 1 - alpha[None, ..., 0]

@@ -127,6 +127,7 @@ class Actor:
     scale: float = 1.0
     """Of the cell, over the side that `size` says."""
     facing: str = "right"
+    """Before the first event, which may say otherwise: `faces` is what the first frame shows."""
     phase: int = 0
     """Pose of the first frame."""
     style: str = "rendered"
@@ -135,9 +136,15 @@ class Actor:
     def thing(self) -> Thing:
         return thing(self.name)
 
+    @property
+    def faces(self) -> str:
+        """The side that it faces in the first frame, "left" or "right": what circles begins to the right, and what
+        moves looks where it goes."""
+        return "right" if _at(self._before(), self.events[0], self.thing, 0).facing > 0 else "left"
+
     def path(self) -> Path:
         """Positions in all frames of all clips, without the camera."""
-        state = _State(self.start, SIDES[self.size] * self.scale, 0.0, 1.0 if self.facing == "right" else -1.0)
+        state = self._before()
         rows = []
         for event in self.events:
             steps = [_at(state, event, self.thing, step) for step in range(FRAMES_PER_CLIP + 1)]
@@ -145,6 +152,9 @@ class Actor:
             state = _settled(steps[-1])
         x, y, side, angle, facing, lift = np.array([row.numbers() for row in rows]).T
         return Path(centre=np.stack([x, y], axis=1), side=side, angle=angle, facing=facing, lift=lift)
+
+    def _before(self) -> _State:
+        return _State(self.start, SIDES[self.size] * self.scale, 0.0, 1.0 if self.facing == "right" else -1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

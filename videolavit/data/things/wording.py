@@ -12,6 +12,7 @@ from videolavit.data.things.scene import Actor, Event, View
 
 __all__ = [
     "CAMERA_WORDS",
+    "RELATION_WORDS",
     "SIZE_WORDS",
     "SPEED_WORDS",
     "TIME_WORDS",
@@ -68,6 +69,12 @@ CAMERA_WORDS = {
     "up": ("tilts up", "tilts upwards", "looks up"),
     "down": ("tilts down", "tilts downwards", "looks down"),
     "nearer": ("zooms in", "comes nearer", "moves closer"),
+}
+
+RELATION_WORDS = {
+    "chases": (("chases", "chasing"), ("follows", "following"), ("goes after", "going after")),
+    "meets": (("meets", "meeting"), ("goes up to", "going up to"), ("approaches", "approaching")),
+    "passes": (("passes", "passing"), ("goes past", "going past"), ("crosses paths with", "crossing paths with")),
 }
 
 

@@ -20,7 +20,7 @@ from videolavit.data.things.sources import Sources
 from videolavit.evaluation.things.background import camera_motion, strange_area, unlike_the_rest
 from videolavit.evaluation.things.motion import MotionReading, Track, is_same_motion, is_same_speed, read_motion
 from videolavit.evaluation.things.places import read_place
-from videolavit.evaluation.things.templates import Match, best_match, look_alike, planes, template
+from videolavit.evaluation.things.templates import Match, best_match, in_frame, look_alike, planes, template
 
 __all__ = ["Bounds", "ThingVerdict", "Verdict", "judge_image", "judge_video"]
 
@@ -275,18 +275,15 @@ def _better_name(image: np.ndarray, match: Match, sources: Sources, num_things: 
     return found
 
 
-def _hidden(matches: Sequence[Match], sources: Sources, size: tuple[int, ...]) -> Bool[np.ndarray, "height width"]:
+def _hidden(matches: Sequence[Match], sources: Sources, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
     """Mask of things and their shadows, with a margin."""
     from scipy.ndimage import binary_dilation
 
     hidden = np.zeros(size, bool)
     for match in matches:
         alpha = template(match.look, sources).alpha
-        left, top = round(match.centre[0] - alpha.shape[1] / 2 + 0.5), round(match.centre[1] - alpha.shape[0] / 2 + 0.5)
-        rows = slice(max(top, 0), max(top + alpha.shape[0], 0))  # none of it, if it has left the image
-        cols = slice(max(left, 0), max(left + alpha.shape[1], 0))
-        part = hidden[rows, cols]
-        part |= alpha[rows.start - top :, cols.start - left :][: part.shape[0], : part.shape[1]] > 0.1
+        covered, inside = in_frame(alpha.shape[0], match.centre, *size)
+        hidden[covered] |= alpha[inside] > 0.1
         if thing(match.look.name).on_ground:
             hidden |= _shadow(match, size)
     return binary_dilation(hidden, iterations=4)

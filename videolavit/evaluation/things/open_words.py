@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from videolavit.data.things.catalogue import place
@@ -23,11 +24,14 @@ class Said:
 
 
 def said_in(caption: str, scene: Scene) -> Said:
-    """Facts that a caption of a scene names."""
+    """Facts that a caption of a scene names; "large hall" and "big cat" are names, and say no size."""
     where = place(scene.view.place)
     words = f" {caption.lower().rstrip('.')} "
+    names_place = any(f" {name} " in words for name in (where.name, *where.synonyms))
+    for named in (where, *(actor.thing for actor in scene.actors)):
+        words = re.sub("|".join(rf"\b{re.escape(name.lower())}\b" for name in (named.name, *named.synonyms)), "", words)
     return Said(
-        place=any(f" {name} " in words for name in (where.name, *where.synonyms)),
+        place=names_place,
         time=any(text in words for text in TIME_WORDS),
         camera="camera" in words,
         size=any(f" {word} " in words for sizes in SIZE_WORDS.values() for word in sizes),

@@ -15,11 +15,14 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from videolavit.data.overlap import overlap
 from videolavit.data.things.catalogue import thing
 from videolavit.data.things.render import NIGHT_THINGS
+from videolavit.data.things.scene import SIZE
 from videolavit.data.things.sources import Sources, load_sources
+from videolavit.errors import ConfigError
 
-__all__ = ["Appearance", "Match", "Template", "best_match", "error_of", "look_alike", "planes", "template"]
+__all__ = ["Appearance", "Match", "Template", "best_match", "error_of", "in_frame", "look_alike", "planes", "template"]
 
 _COARSE_SIDES = (26.0, 32.0, 39.0, 48.0, 59.0, 73.0, 90.0)
 """Pixels along the side of a cell; steps small enough for a coarse search."""
@@ -127,7 +130,15 @@ def best_match(
         night: whether things are as dark as at night.
         style: of the artwork.
         ignored: 1 where nothing may be found, such as at another one of its kind.
+
+    Raises:
+        ConfigError: the frame has another size than those of the world of things.
     """
+    if frame.shape[:2] != (SIZE, SIZE):
+        raise ConfigError(
+            f"got a frame of {frame.shape[0]} x {frame.shape[1]} pixels, expected {SIZE} x {SIZE}, the size of the "
+            "artwork that things are found by; evaluate a model that generates this size, or resize its frames"
+        )
     values = planes(frame)
     starts = [] if near is None else [(near.look, near.centre)]
     if near is None:
@@ -157,7 +168,7 @@ def _seen(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Differences and alpha where a look lies in the frame; None where most of it does not."""
     drawn = template(look, sources)
-    rows, cols, inside = _overlap(drawn.alpha.shape[0], centre, frame.shape[1], frame.shape[2])
+    (rows, cols), inside = in_frame(drawn.alpha.shape[0], centre, frame.shape[1], frame.shape[2])
     alpha, colours = drawn.alpha[inside], drawn.colours[:, inside[0], inside[1]]
     if float(alpha.sum()) < 0.5 * drawn.total:
         return None
@@ -177,17 +188,13 @@ def _worst_patch(off: np.ndarray, alpha: np.ndarray, side: int = 8) -> float:
     return float((blocks[0][full] / blocks[1][full]).max()) if full.any() else 0.0
 
 
-def _overlap(side: int, centre: tuple[float, float], height: int, width: int) -> tuple[slice, slice, tuple]:
-    left, top = _corner(side, centre)
-    rows, cols = (
-        slice(max(top, 0), max(min(top + side, height), 0)),
-        slice(max(left, 0), max(min(left + side, width), 0)),
-    )
-    return rows, cols, (slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left))
-
-
-def _corner(side: int, centre: tuple[float, float]) -> tuple[int, int]:
-    return round(centre[0] - side / 2 + 0.5), round(centre[1] - side / 2 + 0.5)
+def in_frame(
+    side: int, centre: tuple[float, float], height: int, width: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Rows and columns of a frame that a square around `centre` (x, y) covers, and those of the square that do."""
+    left, top = (round(middle - side / 2 + 0.5) for middle in centre)
+    (rows, inside_rows), (cols, inside_cols) = overlap(top, side, height), overlap(left, side, width)
+    return (rows, cols), (inside_rows, inside_cols)
 
 
 def _drawn(look: Appearance, sources: Sources) -> Template:
