@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from videolavit import __version__
+from videolavit.commands._shared.folders import remove_empty_folders
 from videolavit.errors import ConfigError, VideoLaVITError
 
 __all__ = ["COMMANDS", "main", "module_name"]
@@ -108,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except BaseException as error:  # torch has errors that are no `Exception`
         return _explain(error, debug)
+    finally:
+        remove_empty_folders()
 
 
 def _flushed(code: int) -> int:

@@ -20,7 +20,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable, told_seconds
-from videolavit.commands._shared.paths import made_folder
+from videolavit.commands._shared.folders import made_folder
 from videolavit.errors import ConfigError
 from videolavit.video import Limits
 

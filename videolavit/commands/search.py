@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import StageBars, print_json, printable
+from videolavit.commands._shared.folders import made_folder
 from videolavit.commands._shared.motion_index import MotionIndex, measured
 from videolavit.commands._shared.motion_table import motion_rows
-from videolavit.commands._shared.paths import check_target, made_folder
+from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video import Limits
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from videolavit.errors import ConfigError, OutputError
+from videolavit.errors import ConfigError
 from videolavit.video.io.write import check_output
 
-__all__ = ["check_free", "check_target", "made_folder"]
+__all__ = ["check_free", "check_target"]
 
 
 def check_target(output: Path, *sources: str | os.PathLike[str] | None, extensions: tuple[str, ...] = ()) -> None:
@@ -28,12 +28,3 @@ def check_free(path: Path, *, force: bool, option: str = "-o") -> None:
     """Raise `ConfigError` for a file that exists, unless it may be replaced; `option` is the one that names it."""
     if not force and path.is_file():
         raise ConfigError(f"{path} exists; name another file with {option}, or replace it with -f")
-
-
-def made_folder(folder: Path) -> Path:
-    """The folder, made where it does not exist; raises `OutputError` where it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made a folder for the results: {error.strerror}") from error
-    return folder
