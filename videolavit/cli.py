@@ -14,11 +14,14 @@ import io
 import keyword
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, ModuleType
 
 from videolavit import __version__
 from videolavit.commands._shared.folders import remove_empty_folders
@@ -59,6 +62,9 @@ COMMANDS = {
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+END_SIGNALS = ("SIGTERM", "SIGHUP")
+"""Signals that end a command; what it began to write is removed before. Some systems have not all of them."""
+
 HAVE_QUIET = ("train",)
 """Commands with a `--quiet` of their own, which is about bars alone."""
 
@@ -86,7 +92,7 @@ options of every command:
   --debug      show the traceback of an error; so does VIDEOLAVIT_DEBUG=1 in the environment
 
 exit codes: 0 all is well; 1 some input failed, or something unexpected happened; 2 the
-command line makes no sense; 130 interrupted.
+command line makes no sense; 130 interrupted; 143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 
@@ -100,10 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not debug:
         _silence_libraries()
     try:
-        return _flushed(_run(_without_common_options(arguments)))
+        with _ended_in_order():
+            return _flushed(_run(_without_common_options(arguments)))
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
+    except _Ended as end:
+        _say(f"ended by {end.signal.name}")
+        return 128 + end.signal
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
         _drop_stdout()
         return OK
@@ -111,6 +121,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _explain(error, debug)
     finally:
         remove_empty_folders()
+
+
+class _Ended(BaseException):
+    """A signal told the process to end; no `Exception`, so that nothing takes it for a fault and goes on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let signals that end the process raise `_Ended`: by itself it would end at once, and leave half files.
+
+    A signal that is ignored, as `nohup` has it, or that the caller handles stays as it is.
+    """
+    before: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [signal.Signals[name] for name in END_SIGNALS if hasattr(signal, name)]
+        before = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)  # a second one would stop the tidying up
+        raise _Ended(number)
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _flushed(code: int) -> int:
