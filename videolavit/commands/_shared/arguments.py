@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import io
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,9 @@ RENAMED = {
     "--verbose": ("--debug",),
 }
 """Options of earlier versions and of other programs, and what stands for them here."""
+
+_PROMPT_PLACES = {"image": 0, "video": 0, "animate": 1, "continue": 1}
+"""Commands with a prompt, and the number of words before it."""
 
 _EXPECTED = {int: "a whole number", float: "a number", str: "text"}
 _METAVAR = {int: "INT", float: "FLOAT", str: "TEXT"}
@@ -221,12 +225,30 @@ def _unrecognised(told: str, name: str, arguments: list[str], options: Sequence[
     first = told.split(", ")[0]
     if first.startswith("-") or (option and not {"--prompt", "--question"} & set(options)):
         return _unknown_option((option or first).split("=")[0], name, options)
-    words = _leading_words(arguments)
-    if words and len(words) > 1 and name in ("image", "video", "animate", "continue"):
-        keep = 0 if name in ("image", "video") else 1
-        said = " ".join([name, *words[:keep], f'"{" ".join(words[keep:])}"'])
-        return f"the prompt has several words and no quotes around them; write: videolavit {said} ..."
+    if name in _PROMPT_PLACES and (line := _quoted(name, arguments, first)):
+        return f"the prompt has several words and no quotes around them; write: videolavit {line}"
+    if name == "answer":
+        return f'got more than the command takes: {told}; a question of several words needs quotes: "What is it?"'
     return f"got more than the command takes: {told}; videolavit {name} --help shows examples"
+
+
+def _quoted(name: str, arguments: list[str], beyond: str) -> str | None:
+    """The command line with quotes around its prompt; `beyond` is the first word that the command does not take."""
+    place = _PROMPT_PLACES[name]
+    words = _leading_words(arguments)
+    if len(words) > place:  # the prompt begins before any option
+        start, end, more = place, len(words), [] if len(words) > place + 1 else _words_from(arguments, beyond)
+    else:
+        at = next((k for k, word in enumerate(arguments) if k and word.rstrip(",") == beyond.rstrip(",")), None)
+        if at is None:
+            return None
+        start, end, more = at - 1, at + len(_leading_words(arguments[at:])), []
+    prompt = " ".join([*arguments[start:end], *more])
+    return " ".join([name, *map(shlex.quote, arguments[:start]), f'"{prompt}"', "..."])
+
+
+def _words_from(arguments: list[str], word: str) -> list[str]:
+    return _leading_words(arguments[arguments.index(word) :]) if word in arguments else []
 
 
 def _leading_words(arguments: Sequence[str]) -> list[str]:
