@@ -197,9 +197,9 @@ def test_one_question_that_cannot_be_answered_does_not_stop_the_others(model, fo
         return [model._answer(question) for question in questions]
 
     monkeypatch.setattr(model, "answer", answer)
-    assert cli.main(["answer", "why", "quoi", "how"]) == 1
+    assert cli.main(["answer", "why is it", "quoi", "how"]) == 1
     shown = capsys.readouterr()
-    assert shown.out == "why\n  WHY!\nhow\n  HOW!\n"
+    assert shown.out == "why is it\n  WHY IS IT!\nhow\n  HOW!\n"
     assert "failed: 'quoi': knows none of the words" in shown.err
 
 

@@ -9,8 +9,8 @@ examples:
   videolavit answer "What colour is the object?" --image image.png
   videolavit answer "Which way does it move?" --video video.mp4
   videolavit answer "What moves?" "Does the camera move?" --video video.mp4 --json
-  videolavit answer "When does the star come?" --video memory --show moments
-  videolavit answer "Does the <image> appear in the <video>?" --image a.png --video b.mp4
+  videolavit answer "Which way does the star move?" --video memory --show moments
+  videolavit answer "What shape is in the <image> and in the <video>?" --image a.png --video b.mp4
 """
 
 from __future__ import annotations
