@@ -38,7 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["image", "long " * 5000], "context has room"),
         (["video", ""], "empty"),
         (["image", "a", "--height", "33", "--width", "32"], "multiples of 8"),
-        (["image", "a", "--height", "32"], "both or neither"),
+        (["image", "a", "--height", "32"], "--height needs --width beside it"),
+        (["image", "a", "--height", "20000", "--width", "20000"], "--height 20000, expected 1 to 4096"),
+        (["image", "a", "--candidates", "100000000"], "--candidates 100000000, expected at most 1000"),
+        (["video", "a", "--clips", "100000000"], "--clips 100000000, expected at most 10000"),
+        (["edit", "short.mp4", "--freeze-at", "0", "--freeze-for", "1e7"], "--freeze-for 1e+07, expected more than 0"),
         (["image", "a", "--keyframe-num-inference-steps", "0"], "expected 1 to 1000"),
         (["video", "a", "--clips", "0"], "--clips 0, expected at least 1"),
         (["image", "a", "--candidates", "0"], "candidates"),
@@ -59,7 +63,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_mistake_is_told_in_one_message_and_leaves_nothing(arguments, words, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     before = sorted(folder.iterdir())
-    assert cli.main([*arguments, "-o", "out.png", "--model", "checkpoint"]) in (1, 2)
+    output = "out.mp4" if "--freeze-for" in arguments else "out.png"
+    model = [] if "--freeze-for" in arguments else ["--model", "checkpoint"]
+    assert cli.main([*arguments, "-o", output, *model]) in (1, 2)
     told = capsys.readouterr()
     [message] = told.err.strip().splitlines()
     assert message.startswith("videolavit: error: ")

@@ -131,6 +131,8 @@ def test_odd_sides_grow_by_one_and_turned_videos_stay_upright(tmp_path):
         {"retime": "2-1:1"},
         {"freeze_at": 9.0},
         {"freeze_at": 1.0, "freeze_for": 0.0},
+        {"freeze_at": 1.0, "freeze_for": 1e7},
+        {"freeze_at": 1.0, "freeze_for": float("nan")},
         {"freeze": True, "reverse": True},
     ],
 )

@@ -37,7 +37,7 @@ from videolavit import __version__
 from videolavit.clip_tokens import ClipTokens
 from videolavit.config import to_dict, whole_number
 from videolavit.errors import ConfigError, PromptError
-from videolavit.generation_options import RUN_TIME_OPTIONS, GenerationOptions
+from videolavit.generation_options import MOST_CLIPS, RUN_TIME_OPTIONS, GenerationOptions
 from videolavit.language.conversation import Turn
 from videolavit.language.grammar import Modality
 from videolavit.language.prompts import Prompt
@@ -311,7 +311,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         """Check what was asked for, find where each video begins, and generate clip after clip of all of them."""
         if sum(given is not None for given in (image, keyframe, after)) > 1:
             raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
-        clips, work = whole_number("clips", clips, at_least=1), Progress(progress)
+        clips, work = whole_number("clips", clips, at_least=1, at_most=MOST_CLIPS), Progress(progress)
         starts_with_image = image is not None or keyframe is not None
         writes = ("motion",) if starts_with_image and clips == 1 else ("keyframe", "motion")
         samples = sample_options(self, prompts, options, changes, after_image=image is not None, writes=writes)
