@@ -213,7 +213,7 @@ def test_prompts_and_options_that_make_no_sense_are_refused(model):
         model.image("a", sed=3)
     with refused(ConfigError, "continuation="):
         model.video("a", continuation="restarts")
-    with refused(ConfigError, "needs \w+= beside it"):
+    with refused(ConfigError, r"needs \w+= beside it"):
         model.image("a", height=32)
     with refused(ConfigError, "multiples of 8"):
         model.image("a", options=FAST, height=33, width=32)
