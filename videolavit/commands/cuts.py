@@ -21,6 +21,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, printable, told_seconds
 from videolavit.commands._shared.folders import made_folder
+from videolavit.commands._shared.numbers import check_number
 from videolavit.errors import ConfigError
 from videolavit.video import Limits
 
@@ -55,6 +56,7 @@ def run(config: Config) -> int:
 
     if not 0 <= config.sensitivity < 1:
         raise ConfigError(f"--sensitivity must be 0 or more and less than 1, got {config.sensitivity:g}")
+    check_number("--min-seconds", config.min_seconds)
     if config.format not in ("mp4", "webm"):
         raise ConfigError(f"--format: {config.format!r} is none of mp4, webm")
     refuse_pipe(config.file)

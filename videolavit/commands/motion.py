@@ -21,8 +21,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.motion_table import motion_rows
+from videolavit.commands._shared.numbers import check_number
 from videolavit.commands._shared.paths import check_free, check_target
-from videolavit.errors import ConfigError
 from videolavit.video import Limits
 
 __all__ = ["Config", "run"]
@@ -52,8 +52,7 @@ def run(config: Config) -> int:
     from videolavit.video.editing.motion_overlay import motion_overlay
     from videolavit.video.editing.motion_profile import motion_profiles
 
-    if not config.seconds > 0:
-        raise ConfigError(f"--seconds must be above 0, got {config.seconds:g}")
+    check_number("--seconds", config.seconds, above=0)
     if config.output is not None:
         check_target(config.output, config.file, extensions=(".mp4", ".webm", ".gif", ".webp"))
         check_free(config.output, force=config.force)

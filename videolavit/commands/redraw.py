@@ -105,8 +105,13 @@ def _story(config: Config) -> GeneratedVideo:
     from videolavit.pipeline.outputs import GeneratedVideo
 
     clips, note = read_noted_tokens(config.story_tokens)
+    options, redrawn = note.get("options", {}), note.get("redrawn", [])
+    if not isinstance(options, dict) or not isinstance(redrawn, list):
+        raise ConfigError(
+            f"{config.story_tokens}: its first line makes no sense; expected what `videolavit video --story` saved"
+        )
     info = probe(config.file)
-    size = tuple(note.get("options", {}).get(name) for name in ("width", "height"))
+    size = tuple(options.get(name) for name in ("width", "height"))
     if size != (info.width, info.height):
         told = "say no size" if None in size else f"are of a story of {size[0]} x {size[1]} pixels"
         raise ConfigError(

@@ -164,7 +164,7 @@ def read_note(text: str) -> dict[str, Any]:
         return {}
     try:
         note = json.loads(first.removeprefix(_NOTE))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
 

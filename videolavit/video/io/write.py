@@ -170,15 +170,19 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         MediaError: the file is none of these formats, or cannot be read.
     """
     path = Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path}: is a folder, expected an image or a video that videolavit wrote")
     try:
         note = _read_note(path)
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file; relative paths start at {os.getcwd()!r}") from error
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: cannot read metadata: {error}; expected a file that `write_video` wrote") from error
+        raise MediaError(
+            f"{path}: cannot read metadata: {error}; expected an image or a video that videolavit wrote"
+        ) from error
     try:
         values = json.loads(note or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 
