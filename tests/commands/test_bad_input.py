@@ -136,6 +136,28 @@ def test_strange_notes_of_tokens_are_told_in_a_line(note, folder, tmp_path, monk
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("K 1 2 | M 3", "tokens.txt: line 2: 1 code behind M, this model needs "),
+        ("K 1 99999 | M 3", "tokens.txt: line 2: "),
+        ("K 99999 | {M}", "tokens.txt: line 2: the code 99999 behind K, those of this model are 0 to "),
+        ("K 1 | {M} 99999", "tokens.txt: line 2: "),
+    ],
+)
+def test_tokens_that_do_not_fit_are_told_with_their_file_and_line(line, words, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["tokenize", str(folder / "short.mp4"), "--model", str(folder / "checkpoint")]) == 0
+    motion = capsys.readouterr().out.splitlines()[-1].split(" | ")[1].strip()
+    motion = motion.rsplit(" ", 1)[0] if "{M} " in line else motion
+    Path("tokens.txt").write_text(f"# a note\n{line.replace('{M}', motion)}\n")
+    for command in (["detokenize"], ["edit", "--reverse"]):
+        assert cli.main([*command, "tokens.txt", "-o", "out.mp4", "--model", str(folder / "checkpoint")]) == 1
+        [message] = capsys.readouterr().err.splitlines()
+        assert words in message
+    assert not Path("out.mp4").exists()
+
+
+@pytest.mark.parametrize(
     ("media", "words"),
     [
         (["--video", "text.mp4"], "text.mp4: cannot be read as a video"),

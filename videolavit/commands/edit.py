@@ -31,7 +31,7 @@ from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.report import write
 from videolavit.commands._shared.result_files import STDOUT, VideoFile
-from videolavit.commands._shared.token_file import holds_tokens, read_tokens
+from videolavit.commands._shared.token_file import holds_tokens, naming, read_tokens
 from videolavit.errors import ConfigError, MediaError
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.video import Limits
@@ -167,7 +167,7 @@ def _with_model(config: Config) -> int:
     video = _source(config.file)
     motion_of = None if config.motion_of is None else _source(config.motion_of)
     model = open_model(config.model)
-    with StageBars(quiet=config.json) as progress:
+    with StageBars(quiet=config.json) as progress, naming(config.file, config.motion_of):
         edited = model.edit(
             video,
             motion_of=motion_of,

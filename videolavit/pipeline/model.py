@@ -73,7 +73,7 @@ from videolavit.pipeline.reconstruction import decode_clips, edit_motion, inform
 from videolavit.pipeline.remembering import read_video
 from videolavit.pipeline.stories import Stories
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
-from videolavit.pipeline.token_text import Tokens, is_row_of_ids, is_token_text, parse_tokens
+from videolavit.pipeline.token_text import Tokens, check_codes, is_row_of_ids, is_token_text, parse_tokens
 from videolavit.pipeline.video_segments import Recoding, Segment, SegmentReader, segments_of_tokens
 from videolavit.progress import Progress, ProgressCallback
 from videolavit.tokenizers.selector import PatchSelection
@@ -593,7 +593,6 @@ class VideoLaVIT(PretrainedModel, Stories):
         """
         options, work = self._options(options, changes), Progress(progress)
         clips = self._coded(tokens)
-        tokens_as_ids(clips, self.vocabulary)  # refuses codes that are in no codebook
         moving = any(clip.motion is not None for clip in clips)
         decoder = ClipDecoder(self, [options], work, generated_size(self, options, moving=moving))
         frames = decode_clips(decoder, map(EncodedClip.of, clips), detokenizer)
@@ -747,7 +746,12 @@ class VideoLaVIT(PretrainedModel, Stories):
         return seen
 
     def _coded(self, tokens: Any) -> tuple[ClipTokens, ...]:
-        """Clips in any of their forms."""
+        """Clips in any of their forms, with codes that the model has."""
+        clips = self._clips_of(tokens)
+        check_codes(clips, self.vocabulary, lambda: self.components.config("motion_tokenizer").num_tokens)
+        return clips
+
+    def _clips_of(self, tokens: Any) -> tuple[ClipTokens, ...]:
         if isinstance(tokens, str):
             return parse_tokens(tokens)
         if isinstance(tokens, Tensor):

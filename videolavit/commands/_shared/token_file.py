@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videolavit.errors import MediaError, PromptError
+from videolavit.errors import MediaError, PromptError, ShapeError, VocabularyError
 from videolavit.video.io.sources import local_path
 
 if TYPE_CHECKING:
     from videolavit.clip_tokens import ClipTokens
 
-__all__ = ["TOKENS", "holds_tokens", "read_noted_tokens", "read_tokens"]
+__all__ = ["TOKENS", "holds_tokens", "naming", "read_noted_tokens", "read_tokens"]
 
 TOKENS = (".txt",)
 """Their extension."""
@@ -46,6 +48,18 @@ def read_noted_tokens(file: str) -> tuple[list[ClipTokens], dict[str, Any]]:
         return list(parse_tokens(text)), read_note(text)
     except PromptError as error:
         raise PromptError(f"{file}: {error}") from error
+
+
+@contextmanager
+def naming(*files: str | None) -> Iterator[None]:
+    """Put the name of the file of tokens before what a model says of one of its lines."""
+    try:
+        yield
+    except (ShapeError, VocabularyError) as error:
+        named = [file for file in files if file is not None and holds_tokens(file)]
+        if not named or not str(error).startswith("line "):
+            raise
+        raise type(error)(f"{' or '.join(named)}: {error}") from error
 
 
 def _text(file: str) -> str:
