@@ -74,6 +74,8 @@ def run(config: Config) -> int:
     for file in config.video:
         refuse_pipe(file)
     check_questions(config.questions)
+    if config.max_clips is not None and not config.video:
+        raise ConfigError("--max-clips is about videos, and none is shown; leave it out, or show one with --video")
     _check_memory_options(config)
     folder = None if config.show is None else new_folder(config.show)
     options = _options(config, config.sampling.changes())

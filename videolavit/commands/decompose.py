@@ -44,6 +44,8 @@ from videolavit.video import VideoInfo
 
 __all__ = ["Config", "run"]
 
+_LARGEST_GRID = 4096
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
@@ -91,8 +93,13 @@ def run(config: Config) -> int:
 def _check(config: Config) -> None:
     if not config.files:
         raise ConfigError("name at least one video; videolavit decompose --help shows examples")
-    if min(config.workers, config.rows, config.cols) < 1:
-        raise ConfigError("--workers, --rows and --cols must be at least 1")
+    if config.workers < 1:
+        raise ConfigError(f"got --workers {config.workers}, expected at least 1")
+    for option, number in (("--rows", config.rows), ("--cols", config.cols)):
+        if not 1 <= number <= _LARGEST_GRID:
+            raise ConfigError(f"got {option} {number}, expected 1 to {_LARGEST_GRID}")
+    if config.clips.max_clips != ClipOptions().max_clips and config.clips.select != "reference":
+        raise ConfigError("--max-clips goes with --select reference; --select uniform-N gives so many clips")
     config.clips.for_library()  # a wrong option should not wait for the first video to be found
     made_folder(config.output)
 

@@ -19,7 +19,7 @@ examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,8 +60,7 @@ class FilmOptions:
     @property
     def given(self) -> list[str]:
         """Options that are not at their defaults."""
-        names = [name for name, value in _values(self).items() if value != _values(FilmOptions())[name]]
-        return ["--" + name.replace("_", "-") for name in names]
+        return _given(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,8 +113,7 @@ def _needs_model(config: Config) -> bool:
             "--detokenizer": config.detokenizer is not None,
             "--keyframe-from": config.keyframe_from != "tokens",
             "--motion-from": config.motion_from != "tokens",
-            "--model": config.model != ModelOptions(),
-            "options of generation": config.generation != VideoOptions(),
+            "--model": config.model.model is not None,
             "a file of tokens": holds_tokens(config.file),
         }.items()
         if given
@@ -123,7 +121,27 @@ def _needs_model(config: Config) -> bool:
     film = config.film.given
     if asked and film:
         raise ConfigError(f"{', '.join(film)} edits the video's own images and {asked[0]} makes new ones; choose one")
+    if asked and (limits := _given(config.limits)):
+        raise ConfigError(f"{limits[0]} is for edits without a model, and {asked[0]} asks for one; leave it out")
+    if not asked and (others := _of_a_model(config)):
+        raise ConfigError(
+            f"{others[0]} is for a model, and this edit needs none; leave it out, or ask for one with --model or "
+            "--detokenizer"
+        )
     return bool(asked)
+
+
+def _of_a_model(config: Config) -> list[str]:
+    """Options that only a model follows, and that do not ask for one."""
+    clips = ["--max-clips"] if config.max_clips != Config(file="").max_clips else []
+    return [*_given(config.model), *_given(config.generation), *clips]
+
+
+def _given(options: Any) -> list[str]:
+    """Options of a group that are not at their defaults."""
+    usual = type(options)()
+    names = [field.name for field in fields(options) if getattr(options, field.name) != getattr(usual, field.name)]
+    return ["--" + name.replace("_", "-") for name in names]
 
 
 def _own_images(config: Config) -> int:

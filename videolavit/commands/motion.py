@@ -23,6 +23,7 @@ from videolavit.commands._shared.console import StageBars, is_quiet, print_json,
 from videolavit.commands._shared.motion_table import motion_rows
 from videolavit.commands._shared.numbers import check_number
 from videolavit.commands._shared.paths import check_free, check_target
+from videolavit.errors import ConfigError
 from videolavit.video import Limits
 
 __all__ = ["Config", "run"]
@@ -53,6 +54,9 @@ def run(config: Config) -> int:
     from videolavit.video.editing.motion_profile import motion_profiles
 
     check_number("--seconds", config.seconds, above=0)
+    if config.output is None and (config.force or config.without_camera):
+        option = "-f" if config.force else "--without-camera"
+        raise ConfigError(f"{option} is about the video with arrows; name its file with -o, or leave it out")
     if config.output is not None:
         check_target(config.output, config.file, extensions=(".mp4", ".webm", ".gif", ".webp"))
         check_free(config.output, force=config.force)

@@ -105,6 +105,8 @@ def run(config: Config) -> int:
     if min(config.workers, 1 if config.top is None else config.top) < 1:
         raise ConfigError("--workers and --top must be at least 1")
     check_number("--seconds", config.seconds, above=0)
+    if config.force and config.export is None:
+        raise ConfigError("-f is about the clips that --export writes; name their folder with it, or leave -f out")
     check_number("--min-amount", config.min_amount)
     check_number("--max-amount", config.max_amount)
     check_order("--min-amount", config.min_amount, "--max-amount", config.max_amount)

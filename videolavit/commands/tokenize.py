@@ -50,6 +50,8 @@ class Config:
 
 def run(config: Config) -> int:
     """Tokenize, and write or print."""
+    if config.output is None and config.force:
+        raise ConfigError("-f is about a file of tokens; name it with -o, or leave -f out")
     if config.output is not None:
         check_target(config.output, config.file, extensions=TOKENS)
         check_free(config.output, force=config.force)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from videolavit.errors import OutputError
+from videolavit.errors import ConfigError, OutputError
 
 __all__ = ["made_folder", "remove_empty_folders"]
+
+_FILES = (".mp4", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg", ".mov", ".mkv", ".avi", ".txt", ".json")
 
 _made: list[Path] = []
 
@@ -17,7 +19,12 @@ def made_folder(folder: Path) -> Path:
 
     Raises:
         OutputError: it cannot be made.
+        ConfigError: a new one has the name of an image, a video or tokens.
     """
+    if folder.suffix.lower() in _FILES and not folder.exists():
+        raise ConfigError(
+            f"{folder}: results go into a folder, and this is the name of a file; leave {folder.suffix} out"
+        )
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     _made.extend(one.absolute() for one in reversed(missing))
     try:
