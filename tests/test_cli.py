@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import one_message
@@ -48,6 +49,37 @@ def test_every_command_is_a_module_with_help_options_and_run(name):
     command = importlib.import_module(cli.module_name(name))
     assert command.__doc__
     assert command.__all__ in (["Config", "run"], ["Config", "parse", "run"])  # parse: options that depend on others
+
+
+def test_help_of_a_command_is_that_of_its_option(capsys):
+    assert cli.main(["help", "info"]) == 0
+    assert "videolavit info video.mp4 --image-types" in capsys.readouterr().out
+
+
+def test_what_stands_behind_two_dashes_is_no_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["info", "--", "--help"]) == 1
+    shown = capsys.readouterr()
+    assert "--help: no such file" in shown.err
+    assert shown.out == ""
+
+
+def test_errors_for_a_closed_stderr_do_not_go_among_the_results(tmp_path):
+    shell = f"'{sys.executable}' -m videolavit info gone.mp4 2>&-"
+    answer = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, check=False)
+    assert (answer.returncode, answer.stdout) == (1, b"")
+
+
+def test_ctrl_c_while_modules_are_imported_is_told_in_a_line(monkeypatch, capsys):
+    main = importlib.import_module("videolavit.__main__").main
+    monkeypatch.delitem(sys.modules, "videolavit.cli")
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=interrupted)])
+    assert main() == 130
+    assert capsys.readouterr().err == "videolavit: interrupted\n"
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_version():

@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never lets an exception through."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or os.environ.get("VIDEOLAVIT_DEBUG", "") not in ("", "0")
+    _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
@@ -171,6 +172,13 @@ def _flushed(code: int) -> int:
     return code
 
 
+def _replace_closed_streams() -> None:
+    """Let what goes to a closed stream go nowhere: `print` would put messages for a closed stderr among the results."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+
+
 def _drop_stdout() -> None:
     """Let what stdout still holds, and what follows, go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -210,6 +218,8 @@ def module_name(command: str) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"] and len(arguments) == 2:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         shown = {**_added_commands(), **COMMANDS}
         lines = (f"  {name:12} {shown[name]}" for name in dict.fromkeys([*COMMANDS, *shown]))
@@ -219,6 +229,8 @@ def _run(arguments: list[str]) -> int:
         print(f"videolavit {__version__}")
         return OK
     name, *rest = arguments
+    if name.startswith("-") and (named := next((one for one in rest if one in COMMANDS), None)):
+        raise ConfigError(f"options go behind the command; write: videolavit {named} ... {name}")
     try:
         command = _command(name)
         return command.run(_parse(name, command, rest))
@@ -230,7 +242,8 @@ def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
     from videolavit.commands._shared.arguments import option_names, parse_arguments, quiet_parse
     from videolavit.commands._shared.command_words import speak_for
 
-    if {"-h", "--help"} & set(arguments):
+    asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if {"-h", "--help"} & set(asked):
         print(f"\n{(command.__doc__ or '').strip()}\n")  # tyro would join its lines
     if hasattr(command, "parse"):  # its options depend on its arguments
         speak_for([])

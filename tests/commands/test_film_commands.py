@@ -41,11 +41,15 @@ def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
         (["edit", "film.mp4", "--retime", "5-9:1"], 2, "outside of the video, which is 3.00 s long"),
         (["edit", "film.mp4", "--reverse", "-o", "-"], 2, "needs a file"),
         (["edit", "film.mp4", "--reverse", "-o", "film.mp4", "-f"], 2, "what the result is made from"),
-        (["edit", "image.png", "--reverse"], 1, "is an image"),
+        (["edit", "image.png", "--reverse"], 1, "image.png: is a still image, not a video, and has no motion to edit"),
         (["edit", "gone.mp4", "--reverse"], 1, "gone.mp4"),
         (["cuts", "film.mp4", "--sensitivity", "2"], 2, "--sensitivity"),
         (["cuts", "film.mp4", "--format", "avi"], 2, "'avi' is none of 'mp4', 'webm'"),
         (["cuts", "gone.mp4"], 1, "gone.mp4"),
+        (["cuts", "image.png"], 1, "image.png: is a still image, not a video"),
+        (["motion", "image.png"], 1, "image.png: is a still image, not a video"),
+        (["search", "empty"], 1, "empty: holds no videos"),
+        (["chat", "empty"], 1, "empty: is a folder, and no memory"),
         (["motion", "film.mp4", "-o", "a.png"], 1, "unknown extension"),
         (["motion", "film.mp4", "--seconds", "0"], 2, "--seconds"),
         (["search"], 2, "name a folder"),
@@ -107,6 +111,7 @@ def test_what_makes_no_sense_is_told_on_one_line_and_writes_nothing(arguments, c
     from PIL import Image
 
     Image.fromarray(moving_images(1)[0]).save("image.png")
+    Path("empty").mkdir()
     Path("mine.jsonl").write_text('{"file": "film.mp4", "caption": "a film"}\n')
     before = sorted(folder.rglob("*"))
     assert cli.main(arguments) == code

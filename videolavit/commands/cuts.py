@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable, told_seconds
 from videolavit.commands._shared.folders import made_folder
 from videolavit.commands._shared.numbers import check_number
@@ -63,6 +63,7 @@ def run(config: Config) -> int:
             f"{'-f' if config.force else '--format'} is about the files of shots; name their folder with -o"
         )
     refuse_pipe(config.file)
+    refuse_still(config.file)
     detector = CutDetectorConfig(threshold=1 - config.sensitivity)
     with StageBars(quiet=config.json) as bars:
 

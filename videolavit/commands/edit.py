@@ -25,17 +25,16 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.report import write
 from videolavit.commands._shared.result_files import STDOUT, VideoFile
 from videolavit.commands._shared.token_file import holds_tokens, naming, read_tokens
-from videolavit.errors import ConfigError, MediaError
+from videolavit.errors import ConfigError
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.video import Limits
-from videolavit.video.io.images import image_kind
 
 __all__ = ["Config", "run"]
 
@@ -158,8 +157,7 @@ def _own_images(config: Config) -> int:
     if output == STDOUT:
         raise ConfigError("the edited video needs a file; name one with -o")
     refuse_pipe(config.file)
-    if image_kind(config.file) == "image":
-        raise MediaError(f"{config.file}: is an image, which has no motion to edit; --motion-of VIDEO gives it one")
+    refuse_still(config.file, ", and has no motion to edit; --motion-of VIDEO gives it one")
     metadata = {"task": "edit", "source": Path(config.file).name, "edit": _values(edit)}
     with StageBars(quiet=config.json) as progress:
         film = edit_film(

@@ -18,7 +18,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.motion_table import motion_rows
 from videolavit.commands._shared.numbers import check_number
@@ -61,6 +61,7 @@ def run(config: Config) -> int:
         check_target(config.output, config.file, extensions=(".mp4", ".webm", ".gif", ".webp"))
         check_free(config.output, force=config.force)
     refuse_pipe(config.file)
+    refuse_still(config.file)
     with StageBars(quiet=config.json) as bars:
         if config.output is not None:
             metadata = {"task": "motion", "source": Path(config.file).name}

@@ -111,6 +111,8 @@ def run(config: Config) -> int:
     check_number("--max-amount", config.max_amount)
     check_order("--min-amount", config.min_amount, "--max-amount", config.max_amount)
     files = list(_videos(config.files))
+    if not files and config.files:
+        raise MediaError(f"{', '.join(config.files)}: holds no videos")
     if not files:
         raise ConfigError("name a folder with videos, or videos; videolavit search --help shows examples")
     if config.index is not None and not config.index.exists():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import itertools
 import re
 import shlex
 import sys
@@ -61,6 +62,9 @@ RENAMED = {
 _PROMPT_PLACES = {"image": 0, "video": 0, "animate": 1, "continue": 1}
 """Commands with a prompt, and the number of words before it."""
 
+_NAMES_OF_FILES = ("-o", "--output", "--preview", "--export", "--index", "--save-tokens", "--show", "--like", "--story")
+"""Options with the name of a file or a folder."""
+
 _EXPECTED = {int: "a whole number", float: "a number", str: "text"}
 _METAVAR = {int: "INT", float: "FLOAT", str: "TEXT"}
 _NO_DEFAULT = re.compile(r"\(default:(?:\s*(?:│\n│\s*)?)(?:None|False|'')?\)")
@@ -73,6 +77,7 @@ def parse_arguments(name: str, config: type[Any], arguments: Sequence[str]) -> A
     Raises:
         ConfigError: an option is unknown, missing, or has a value of another kind; or stdout is to take two things.
     """
+    _refuse_empty_names(arguments)
     parsed = quiet_parse(
         lambda: tyro.cli(config, prog=f"videolavit {name}", description="", args=list(arguments), config=MARKERS),
         name=name,
@@ -83,9 +88,18 @@ def parse_arguments(name: str, config: type[Any], arguments: Sequence[str]) -> A
     return parsed
 
 
+def _refuse_empty_names(arguments: Sequence[str]) -> None:
+    """Refuse files without a name, which Python takes for the current folder."""
+    for option, value in itertools.pairwise(arguments):
+        if option == "--":
+            return
+        if not value and option in _NAMES_OF_FILES:
+            raise ConfigError(f"{option} is followed by an empty name; name a file, or leave {option} out")
+
+
 def _check_stdout(config: Any) -> None:
     """Refuse the bytes of a result and a JSON document on the same stdout."""
-    groups = [getattr(config, field.name) for field in fields(config)]
+    groups = [config, *(getattr(config, field.name) for field in fields(config))]
     if getattr(config, "json", False) and any(getattr(group, "output", None) == Path("-") for group in groups):
         raise ConfigError("--json and -o - both write to stdout; name a file with -o, or leave --json out")
 

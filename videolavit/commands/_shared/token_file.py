@@ -73,7 +73,8 @@ def _text(file: str) -> str:
             raise MediaError(f"{file}: is larger than the {MOST_BYTES} bytes that tokens may take")
         return data.decode("utf-8-sig")  # some editors begin a text with a mark
     except UnicodeDecodeError as error:
-        raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes") from error
+        hint = "; a video or an image needs a file" if file == "-" else ""
+        raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes{hint}") from error
     except FileNotFoundError as error:
         raise MediaError(f"{file}: no such file; relative paths start at {os.getcwd()!r}") from error
     except OSError as error:
