@@ -593,6 +593,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         """
         options, work = self._options(options, changes), Progress(progress)
         clips = self._coded(tokens)
+        tokens_as_ids(clips, self.vocabulary)  # refuses an empty list
         moving = any(clip.motion is not None for clip in clips)
         decoder = ClipDecoder(self, [options], work, generated_size(self, options, moving=moving))
         frames = decode_clips(decoder, map(EncodedClip.of, clips), detokenizer)
