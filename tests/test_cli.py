@@ -6,9 +6,11 @@ import importlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import one_message
@@ -18,6 +20,8 @@ from PIL import Image
 
 import videolavit
 from videolavit import cli
+from videolavit.jobs.partial_files import unfinished_path
+from videolavit.video.io.write import complete_or_absent
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,37 @@ def test_every_command_is_a_module_with_help_options_and_run(name):
     command = importlib.import_module(cli.module_name(name))
     assert command.__doc__
     assert command.__all__ in (["Config", "run"], ["Config", "parse", "run"])  # parse: options that depend on others
+
+
+def test_help_of_a_command_is_that_of_its_option(capsys):
+    assert cli.main(["help", "info"]) == 0
+    assert "videolavit info video.mp4 --image-types" in capsys.readouterr().out
+
+
+def test_what_stands_behind_two_dashes_is_no_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["info", "--", "--help"]) == 1
+    shown = capsys.readouterr()
+    assert "--help: no such file" in shown.err
+    assert shown.out == ""
+
+
+def test_errors_for_a_closed_stderr_do_not_go_among_the_results(tmp_path):
+    shell = f"'{sys.executable}' -m videolavit info gone.mp4 2>&-"
+    answer = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, check=False)
+    assert (answer.returncode, answer.stdout) == (1, b"")
+
+
+def test_ctrl_c_while_modules_are_imported_is_told_in_a_line(monkeypatch, capsys):
+    main = importlib.import_module("videolavit.__main__").main
+    monkeypatch.delitem(sys.modules, "videolavit.cli")
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=interrupted)])
+    assert main() == 130
+    assert capsys.readouterr().err == "videolavit: interrupted\n"
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_version():
@@ -146,6 +181,50 @@ def test_an_interrupt_has_code_130(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_run", interrupt)
     assert cli.main(["info", "x"]) == 130
     assert capsys.readouterr().err == "videolavit: interrupted\n"
+
+
+@pytest.fixture
+def default_signals():
+    """Signals as a shell leaves them, whatever started the tests."""
+    before = {name: signal.signal(getattr(signal, name), signal.SIG_DFL) for name in cli.END_SIGNALS}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_that_ends_a_command_leaves_no_half_file(name, code, default_signals, tmp_path, monkeypatch, capsys):
+    def write(arguments: list[str]) -> int:
+        with complete_or_absent(tmp_path / "a.mp4") as unfinished:
+            unfinished.write_bytes(b"half")
+            os.kill(os.getpid(), getattr(signal, name))
+            raise AssertionError("the signal came to nothing")
+
+    monkeypatch.setattr(cli, "_run", write)
+    assert cli.main(["info", "x"]) == code
+    assert capsys.readouterr().err == f"videolavit: ended by {name}\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(getattr(signal, name)) is signal.SIG_DFL, "put back for whoever calls main"
+
+
+def test_a_signal_that_is_ignored_stays_so(default_signals, monkeypatch):
+    """`nohup` ignores SIGHUP so that the command goes on when its terminal closes."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(cli, "_run", lambda arguments: os.kill(os.getpid(), signal.SIGHUP) or 0)
+    assert cli.main(["info", "x"]) == 0
+
+
+def test_half_files_of_killed_processes_are_removed_by_the_next_result(tmp_path):
+    killed = "import sys, os; from pathlib import Path; from videolavit.jobs.partial_files import unfinished_path; "
+    killed += "unfinished_path(Path(sys.argv[1])).write_bytes(b'half'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", killed, str(tmp_path / "a.mp4")], check=False)
+    [half] = tmp_path.iterdir()
+    for kept in (unfinished_path(tmp_path / "b.gif"), tmp_path / ".mine.unfinished.mp4"):
+        kept.write_bytes(b"of a process that runs, or of somebody else")
+    with complete_or_absent(tmp_path / "c.png") as unfinished:
+        unfinished.write_bytes(b"whole")
+    assert not half.exists()
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 BUFFERING = [{}, {"PYTHONUNBUFFERED": "1"}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ from pages import PROJECT, anchors, blocks, links, named_code, named_files, page
 
 from videolavit import cli
 from videolavit.commands import train
+from videolavit.commands._shared.model_info import look_at_model, model_folder
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(PROJECT)))
@@ -119,3 +121,24 @@ def _names(node: ast.stmt) -> set[str]:
 def test_a_name_that_a_file_only_imports_is_not_defined_there(tmp_path):
     (tmp_path / "code.py").write_text("from x import Y\nclass A:\n    b: int = 0\n    def c(self): ...\nD: dict = {}\n")
     assert defined_names(tmp_path / "code.py") == {"A", "A.b", "A.c", "D"}
+
+
+def test_questions_of_examples_can_be_read_by_the_model_that_they_ask():
+    """Those of commands and of `model`, on pages that are not about the released checkpoint."""
+    folder = model_folder("tiny")
+    assert folder is not None
+    known = set(look_at_model(folder).as_dict()["known_words"])
+    lines = [
+        line
+        for page in pages()
+        if page.name != "released.md"
+        for block in blocks(page)
+        for line in block.text.splitlines()
+        if re.search(r"\bvideolavit answer |\bmodel\.(stream_)?answer\(", line) and "--model" not in line
+    ]
+    lines += (importlib.import_module("videolavit.commands.answer").__doc__ or "").splitlines()
+    questions = [question for line in lines for question in re.findall(r'"([^"]*)"', line) if "?" in question]
+    assert len(questions) > 10
+    for question in questions:
+        words = re.findall(r"[a-z]+", re.sub(r"<\w+>", "", question).lower())
+        assert set(words) <= known, f"{question!r} has words that the small model does not know"

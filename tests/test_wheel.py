@@ -53,4 +53,4 @@ def test_its_metadata_are_those_of_the_project(wheel):
 
 def test_it_names_its_commands_and_plug_ins(wheel):
     [name] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-    assert "videolavit = videolavit.cli:main" in wheel.read(name).decode()
+    assert "videolavit = videolavit.__main__:main" in wheel.read(name).decode()

@@ -14,13 +14,17 @@ import io
 import keyword
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType, ModuleType
 
 from videolavit import __version__
+from videolavit.commands._shared.folders import remove_empty_folders
 from videolavit.errors import ConfigError, VideoLaVITError
 
 __all__ = ["COMMANDS", "main", "module_name"]
@@ -58,6 +62,9 @@ COMMANDS = {
 
 OK, SOME_FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
+END_SIGNALS = ("SIGTERM", "SIGHUP")
+"""Signals that end a command; what it began to write is removed before. Some systems have not all of them."""
+
 HAVE_QUIET = ("train",)
 """Commands with a `--quiet` of their own, which is about bars alone."""
 
@@ -85,7 +92,7 @@ options of every command:
   --debug      show the traceback of an error; so does VIDEOLAVIT_DEBUG=1 in the environment
 
 exit codes: 0 all is well; 1 some input failed, or something unexpected happened; 2 the
-command line makes no sense; 130 interrupted.
+command line makes no sense; 130 interrupted; 143 ended by SIGTERM, 129 by SIGHUP.
 """
 
 
@@ -93,21 +100,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never lets an exception through."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments or os.environ.get("VIDEOLAVIT_DEBUG", "") not in ("", "0")
+    _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
     if not debug:
         _silence_libraries()
     try:
-        return _flushed(_run(_without_common_options(arguments)))
+        with _ended_in_order():
+            return _flushed(_run(_without_common_options(arguments)))
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
+    except _Ended as end:
+        _say(f"ended by {end.signal.name}")
+        return 128 + end.signal
     except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
         _drop_stdout()
         return OK
     except BaseException as error:  # torch has errors that are no `Exception`
         return _explain(error, debug)
+    finally:
+        remove_empty_folders()
+
+
+class _Ended(BaseException):
+    """A signal told the process to end; no `Exception`, so that nothing takes it for a fault and goes on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let signals that end the process raise `_Ended`: by itself it would end at once, and leave half files.
+
+    A signal that is ignored, as `nohup` has it, or that the caller handles stays as it is.
+    """
+    before: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [signal.Signals[name] for name in END_SIGNALS if hasattr(signal, name)]
+        before = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)  # a second one would stop the tidying up
+        raise _Ended(number)
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _flushed(code: int) -> int:
@@ -123,6 +170,13 @@ def _flushed(code: int) -> int:
             _drop_stdout()
             raise
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Let what goes to a closed stream go nowhere: `print` would put messages for a closed stderr among the results."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def _drop_stdout() -> None:
@@ -164,6 +218,8 @@ def module_name(command: str) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"] and len(arguments) == 2:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         shown = {**_added_commands(), **COMMANDS}
         lines = (f"  {name:12} {shown[name]}" for name in dict.fromkeys([*COMMANDS, *shown]))
@@ -173,6 +229,8 @@ def _run(arguments: list[str]) -> int:
         print(f"videolavit {__version__}")
         return OK
     name, *rest = arguments
+    if name.startswith("-") and (named := next((one for one in rest if one in COMMANDS), None)):
+        raise ConfigError(f"options go behind the command; write: videolavit {named} ... {name}")
     try:
         command = _command(name)
         return command.run(_parse(name, command, rest))
@@ -184,7 +242,8 @@ def _parse(name: str, command: ModuleType, arguments: list[str]) -> object:
     from videolavit.commands._shared.arguments import option_names, parse_arguments, quiet_parse
     from videolavit.commands._shared.command_words import speak_for
 
-    if {"-h", "--help"} & set(arguments):
+    asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if {"-h", "--help"} & set(asked):
         print(f"\n{(command.__doc__ or '').strip()}\n")  # tyro would join its lines
     if hasattr(command, "parse"):  # its options depend on its arguments
         speak_for([])

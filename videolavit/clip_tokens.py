@@ -26,6 +26,8 @@ class ClipTokens:
     motion_layers: Int[Tensor, "layers k"] | None = None
     """Further layers of codes of the motion, which make it finer where it is decoded. The language model neither reads
     nor writes them, and the last ones may be dropped."""
+    line: int | None = None
+    """Line of the text that it was read from, for messages."""
 
     def __post_init__(self) -> None:
         if any(codes is not None and codes.ndim != 1 for codes in (self.keyframe, self.motion)):

@@ -57,17 +57,19 @@ def plain_number(value: Any) -> Any:
     return as_python() if isinstance(value, numbers.Number) and callable(as_python) else value
 
 
-def whole_number(name: str, value: Any, *, at_least: int) -> int:
+def whole_number(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:
     """A value as a whole number, from a scalar of NumPy, too; `name` stands in messages.
 
     Raises:
-        ConfigError: it is something else, or less.
+        ConfigError: it is something else, less or more.
     """
     number = plain_number(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise ConfigError(f"got {name}={number!r}, expected a whole number")
     if number < at_least:
         raise ConfigError(f"got {name}={number}, expected at least {at_least}")
+    if at_most is not None and number > at_most:
+        raise ConfigError(f"got {name}={number}, expected at most {at_most}")
     return number
 
 

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
     from videolavit.settings import ModelSettings
 
-__all__ = ["RUN_TIME_OPTIONS", "GenerationOptions", "OptionInfo", "option_info", "options_with_info"]
+__all__ = [
+    "MOST_CANDIDATES",
+    "MOST_CLIPS",
+    "RUN_TIME_OPTIONS",
+    "GenerationOptions",
+    "OptionInfo",
+    "option_info",
+    "options_with_info",
+]
+
+MOST_CANDIDATES = 1000
+"""Drafts of one result."""
+MOST_CLIPS = 10_000
+"""Clips that are generated in one go: eleven hours."""
 
 RUN_TIME_OPTIONS = frozenset({"generator", "callback_on_step_end"})
 """Options that are objects of a running program, and are not kept with a result."""
@@ -95,8 +108,12 @@ class GenerationOptions:
     """Same seed, model, machine and version: same ids and frames."""
     generator: Any = None
     """A `torch.Generator`: the source of all randomness, in place of the seed."""
-    height: int | None = _option("height of the result; goes with width", unit="pixels", minimum=1, whole=True)
-    width: int | None = _option("width of the result; goes with height", unit="pixels", minimum=1, whole=True)
+    height: int | None = _option(
+        "height of the result; goes with width", unit="pixels", minimum=1, maximum=4096, whole=True
+    )
+    width: int | None = _option(
+        "width of the result; goes with height", unit="pixels", minimum=1, maximum=4096, whole=True
+    )
     negative_prompt: str | None = None
     """Words that guidance of ids steps away from, in place of no words at all."""
     callback_on_step_end: Any = None
@@ -180,7 +197,8 @@ class GenerationOptions:
             if value is not None and info.whole:
                 object.__setattr__(self, name, int(value))
         if (self.height is None) != (self.width is None):
-            raise ConfigError(f"got height {self.height} and width {self.width}, expected both or neither")
+            given, other = ("height", "width") if self.width is None else ("width", "height")
+            raise ConfigError(f"{given}= needs {other}= beside it")
 
     def changed(self, **changes: Any) -> GenerationOptions:
         """These options with some replaced.

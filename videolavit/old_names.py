@@ -43,7 +43,7 @@ def current_names(values: Mapping[str, Any]) -> dict[str, Any]:
             renamed["constrained"] = not value
             continue
         name = _KEYS.get(key, key)
-        if name == "patch_selection":
+        if name == "patch_selection" and isinstance(value, str):
             value = _PATCH_SELECTION.get(value, value)
         renamed[name] = current_names(value) if isinstance(value, Mapping) else value
     return renamed

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from movies import write_movie
 from PIL import Image
 from safetensors.numpy import load_file
 
+from videolavit import cli
+from videolavit.commands._shared import decompose_file as module
 from videolavit.commands._shared.clip_options import ClipOptions
 from videolavit.commands._shared.decompose_file import Job, decompose_file
 from videolavit.video import decompose
@@ -48,6 +51,14 @@ def long_videos(tmp_path_factory) -> list[Path]:
 @pytest.fixture
 def video(folder) -> Path:
     return folder / "video.mp4"
+
+
+def job(video: Path, folder: Path, **options: Any) -> Job:
+    """A video to a folder, in as little work as may be."""
+    return Job(
+        **{"source": str(video), "folder": str(folder), "clips": ClipOptions(), "rows": 6, "cols": 10, "images": False}
+        | options
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -169,10 +180,8 @@ def test_what_is_complete_is_left_alone_until_something_changes(folder, tmp_path
     video, out = tmp_path / "video.mp4", tmp_path / "out"
     video.write_bytes((folder / "third.mkv").read_bytes())
 
-    def status(*, redo: bool = False, slices: int = 16) -> str:
-        clips = ClipOptions(slices=slices)
-        job = Job(source=str(video), folder=str(out), clips=clips, rows=6, cols=10, images=False, redo=redo)
-        return decompose_file(job).status
+    def status(*, slices: int = 16, **more: bool) -> str:
+        return decompose_file(job(video, out, clips=ClipOptions(slices=slices), **more)).status
 
     assert status() == "done"
     (out / ".unfinished" / "keyframes").mkdir(parents=True)  # killed after its results were in place
@@ -186,7 +195,8 @@ def test_what_is_complete_is_left_alone_until_something_changes(folder, tmp_path
     (out / "keyframes" / "000.png").unlink()
     assert status(slices=2) == "done", "a result is missing"
     (out / "metadata.json").write_text("{ half of")
-    assert status(slices=2) == "done", "damaged metadata"
+    assert status(slices=2) == "failed", "damaged metadata, so that nothing tells whose the other files are"
+    assert status(slices=2, force=True) == "done"
     assert status(slices=2) == "unchanged"
 
 
@@ -198,6 +208,88 @@ def test_fewer_clips_than_before_leave_no_images_behind_and_nothing_of_the_users
     videolavit("decompose", video, "-o", tmp_path / "out", "--select", "uniform-1", *OWN_GRID)
     assert {path.name for path in (tmp_path / "out" / "keyframes").iterdir()} == {"000.png", "mine.png"}
     assert {path.name for path in (tmp_path / "out" / "motion").iterdir()} == {"000.png"}
+
+
+@pytest.mark.parametrize("name", ["keyframes/007.png", "motion/000.png", "contact-sheet.png", "metadata.json"])
+def test_files_of_others_are_neither_removed_nor_replaced_unasked(name, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text('{"files": ["keyframes/mine.png"]}')
+    (out / "keyframes").mkdir(exist_ok=True)
+    (out / "keyframes" / "mine.png").write_text("mine")
+    before = contents(out)
+    assert cli.main(["decompose", str(folder / "third.mkv"), "-o", str(out), *OWN_GRID]) == 1
+    [message] = capsys.readouterr().err.splitlines()
+    assert f"{out}: holds other files, such as {name}; name another folder with -o, or replace them with -f" in message
+    assert contents(out) == before
+    assert cli.main(["decompose", str(folder / "third.mkv"), "-o", str(out), "-f", *OWN_GRID]) == 0
+    assert (out / "keyframes" / "mine.png").read_text() == "mine"
+    assert (out / "keyframes" / "007.png").exists() == (name == "keyframes/007.png")
+
+
+def test_results_of_another_video_are_replaced_only_when_asked(folder, tmp_path):
+    out = tmp_path / "out"
+    assert decompose_file(job(folder / "video.mp4", out)).status == "done"
+    many = sorted(path.name for path in (out / "keyframes").iterdir())
+    (out / "keyframes" / "100.png").write_text("mine")
+    metadata = json.loads((out / "metadata.json").read_text())
+    (out / "metadata.json").write_text(json.dumps({**metadata, "files": [*metadata["files"], "../mine.txt"]}))
+    (tmp_path / "mine.txt").write_text("mine")
+    before = contents(out)
+    refused = decompose_file(job(folder / "third.mkv", out, redo=True))
+    assert refused.status == "failed"
+    assert contents(out) == before
+    (out / "keyframes" / "100.png").unlink()
+    assert "holds the result of" in decompose_file(job(folder / "third.mkv", out)).error
+    (out / "keyframes" / "100.png").write_text("mine")
+    assert decompose_file(job(folder / "third.mkv", out, force=True)).status == "done"
+    left = sorted(path.name for path in (out / "keyframes").iterdir())
+    assert left[-1] == "100.png"
+    assert len(left) - 1 < len(many), "what the earlier metadata listed is gone"
+    assert (tmp_path / "mine.txt").exists(), "names in metadata point to no file outside"
+
+
+def test_two_videos_of_one_name_are_two(folder, tmp_path, monkeypatch):
+    for place, source in (("a", "video.mp4"), ("b", "third.mkv")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "clip.mp4").write_bytes((folder / source).read_bytes())
+    out = tmp_path / "out"
+    monkeypatch.chdir(tmp_path / "a")
+    assert decompose_file(job(Path("clip.mp4"), out)).status == "done"
+    monkeypatch.chdir(tmp_path / "b")
+    assert "holds the result of clip.mp4, another video" in decompose_file(job(Path("clip.mp4"), out)).error
+    (tmp_path / "a" / "clip.mp4").rename(tmp_path / "b" / "clip.mp4")
+    assert decompose_file(job(Path("clip.mp4"), out)).status == "unchanged", "moved since"
+
+
+@pytest.mark.parametrize("moves", [0, 1, 3])
+def test_a_run_that_is_ended_while_results_take_their_place_loses_none(moves, folder, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    out, replace, left = tmp_path / "out", Path.replace, [moves]
+    assert decompose_file(job(folder / "third.mkv", out)).status == "done"
+
+    def dying(self: Path, target: Path) -> Path:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return replace(self, target)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(Path, "replace", dying)
+        patches.setattr(module, "settle", lambda folder: None)  # as if nothing ran any more
+        with pytest.raises(Killed):
+            decompose_file(job(folder / "third.mkv", out, clips=ClipOptions(slices=2)))
+    assert decompose_file(job(folder / "third.mkv", out, clips=ClipOptions(slices=2))).status == "unchanged"
+    assert {path.name for path in out.iterdir()} == RESULTS - {"contact-sheet.png", "motion"}
+
+
+@pytest.mark.parametrize("line", ["decompose gone.mp4 -o new/folder", "search . --export new/folder --top 1"])
+def test_no_empty_folder_is_left(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) != 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -283,8 +375,7 @@ def test_limits_can_be_set(video, tmp_path):
     answer = videolavit("decompose", video, "-o", tmp_path / "out", "--max-width", "100")
     assert answer.returncode == 1
     assert "--max-width" in answer.stderr
-    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def listen_to_ctrl_c() -> None:

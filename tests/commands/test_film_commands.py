@@ -41,11 +41,15 @@ def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
         (["edit", "film.mp4", "--retime", "5-9:1"], 2, "outside of the video, which is 3.00 s long"),
         (["edit", "film.mp4", "--reverse", "-o", "-"], 2, "needs a file"),
         (["edit", "film.mp4", "--reverse", "-o", "film.mp4", "-f"], 2, "what the result is made from"),
-        (["edit", "image.png", "--reverse"], 1, "is an image"),
+        (["edit", "image.png", "--reverse"], 1, "image.png: is a still image, not a video, and has no motion to edit"),
         (["edit", "gone.mp4", "--reverse"], 1, "gone.mp4"),
         (["cuts", "film.mp4", "--sensitivity", "2"], 2, "--sensitivity"),
-        (["cuts", "film.mp4", "--format", "avi"], 2, "'avi' is none of mp4, webm"),
+        (["cuts", "film.mp4", "--format", "avi"], 2, "'avi' is none of 'mp4', 'webm'"),
         (["cuts", "gone.mp4"], 1, "gone.mp4"),
+        (["cuts", "image.png"], 1, "image.png: is a still image, not a video"),
+        (["motion", "image.png"], 1, "image.png: is a still image, not a video"),
+        (["search", "empty"], 1, "empty: holds no videos"),
+        (["chat", "empty"], 1, "empty: is a folder, and no memory"),
         (["motion", "film.mp4", "-o", "a.png"], 1, "unknown extension"),
         (["motion", "film.mp4", "--seconds", "0"], 2, "--seconds"),
         (["search"], 2, "name a folder"),
@@ -53,6 +57,44 @@ def test_edit_shows_the_own_images_of_a_video_and_says_so(folder, capsys):
         (["search", ".", "--camera", "sideways"], 2, "sideways"),
         (["search", ".", "--top", "0"], 2, "--top"),
         (["search", ".", "--seconds", "nan"], 2, "--seconds"),
+        (
+            ["edit", "film.mp4", "--reverse", "--max-clips", "1"],
+            2,
+            "--max-clips is for a model",
+        ),
+        (["edit", "film.mp4", "--reverse", "--device", "cpu"], 2, "--device is for a model"),
+        (["edit", "film.mp4", "--reverse", "--seed", "3"], 2, "--seed is for a model"),
+        (["edit", "film.mp4", "--reverse", "--dtype", "float32"], 2, "--dtype is for a model"),
+        (["edit", "film.mp4", "--mirror", "--max-width", "9"], 2, "--max-width is for edits without a model"),
+        (["cuts", "film.mp4", "--format", "mp4"], 2, "--format is about the files of shots; name their folder with -o"),
+        (["cuts", "film.mp4", "-f"], 2, "-f is about the files of shots"),
+        (["cuts", "film.mp4", "-o", "shots.mp4"], 2, "shots.mp4: results go into a folder"),
+        (["search", ".", "--export", "picked.mp4"], 2, "picked.mp4: results go into a folder"),
+        (["search", ".", "-f"], 2, "-f is about the clips that --export writes"),
+        (["motion", "film.mp4", "--without-camera"], 2, "--without-camera is about the video with arrows"),
+        (["tokenize", "film.mp4", "-f"], 2, "-f is about a file of tokens"),
+        (["decompose", "film.mp4", "-o", "out.mp4"], 2, "out.mp4: results go into a folder"),
+        (
+            ["decompose", "film.mp4", "-o", "out", "--rows", "1000000000"],
+            2,
+            "--rows 1000000000, expected 1 to 4096",
+        ),
+        (["decompose", "film.mp4", "-o", "out", "--max-clips", "3"], 2, "--max-clips goes with --select reference"),
+        (["answer", "why is it", "--image", "image.png", "--max-clips", "3"], 2, "--max-clips is about videos"),
+        (["motion", "film.mp4", "--seconds", "inf"], 2, "got --seconds inf, expected a number above 0"),
+        (["search", ".", "--seconds", "inf"], 2, "got --seconds inf, expected a number above 0"),
+        (["search", ".", "--min-amount", "nan"], 2, "got --min-amount nan, expected a number of at least 0"),
+        (["search", ".", "--max-amount", "inf"], 2, "got --max-amount inf"),
+        (["search", ".", "--min-amount", "3", "--max-amount", "2"], 2, "--min-amount 3 is more than --max-amount 2"),
+        (["cuts", "film.mp4", "--min-seconds", "nan"], 2, "got --min-seconds nan, expected a number of at least 0"),
+        (["cuts", "film.mp4", "--max-bytes", "-1"], 2, "got --max-bytes -1, expected a number above 0"),
+        (
+            ["decompose", "film.mp4", "-o", "out", "--frames-per-clip", "-1"],
+            2,
+            "got --frames-per-clip -1, expected 1 to",
+        ),
+        (["decompose", "film.mp4", "-o", "out", "--fps", "nan"], 2, "got --fps nan, expected 0.001 to 1000"),
+        (["decompose", "film.mp4", "-o", "out", "--slices", "-1"], 2, "got --slices -1, expected 1 to"),
         (["search", ".", "--index", "image.png"], 2, "is no index"),
         (["search", ".", "--index", "mine.jsonl"], 2, "is no index"),
         (["search", ".", "--index", "none/motion.jsonl"], 1, "there is no folder none"),
@@ -69,6 +111,7 @@ def test_what_makes_no_sense_is_told_on_one_line_and_writes_nothing(arguments, c
     from PIL import Image
 
     Image.fromarray(moving_images(1)[0]).save("image.png")
+    Path("empty").mkdir()
     Path("mine.jsonl").write_text('{"file": "film.mp4", "caption": "a film"}\n')
     before = sorted(folder.rglob("*"))
     assert cli.main(arguments) == code
@@ -88,6 +131,15 @@ def test_cuts_are_listed_and_exported(folder, capsys):
     assert "exists" in capsys.readouterr().err
     assert cli.main(["cuts", "film.mp4"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["2", "0:01.25"]
+
+
+def test_no_shot_and_no_clip_leave_no_folder_and_are_told(folder, capsys):
+    before = sorted(folder.iterdir())
+    assert cli.main(["cuts", "film.mp4", "--min-seconds", "100", "-o", "new/shots"]) == 0
+    assert capsys.readouterr().err == "videolavit: no shot is that long; give a lower --min-seconds\n"
+    assert cli.main(["search", ".", "--min-amount", "1e6", "--export", "new"]) == 0
+    assert "0 of 2 clips" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
 
 
 def test_motion_is_printed_and_drawn(folder, capsys):

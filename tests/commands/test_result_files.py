@@ -109,6 +109,13 @@ def test_a_quiet_command_says_nothing_of_what_it_wrote(option, model, folder, lo
     assert "gone" in capsys.readouterr().err
 
 
+def test_tokens_go_to_stdout_by_its_name_too(model, folder, capsys):
+    write_video(NOISE[:3], "v.mp4")
+    assert cli.main(["tokenize", "v.mp4", "-o", "-"]) == 0
+    assert capsys.readouterr().out == "K 5 6 | M 7 8\n"
+    assert [path.name for path in folder.iterdir()] == ["v.mp4"]
+
+
 def test_one_preview_is_no_preview_of_several(model, folder, capsys):
     assert cli.main(["video", "a ball", "--num-outputs", "2", "--preview", "p.gif", "-o", "videos"]) == 2
     assert "--preview is one file, and 2 videos are made" in capsys.readouterr().err
@@ -197,9 +204,9 @@ def test_one_question_that_cannot_be_answered_does_not_stop_the_others(model, fo
         return [model._answer(question) for question in questions]
 
     monkeypatch.setattr(model, "answer", answer)
-    assert cli.main(["answer", "why", "quoi", "how"]) == 1
+    assert cli.main(["answer", "why is it", "quoi", "how"]) == 1
     shown = capsys.readouterr()
-    assert shown.out == "why\n  WHY!\nhow\n  HOW!\n"
+    assert shown.out == "why is it\n  WHY IS IT!\nhow\n  HOW!\n"
     assert "failed: 'quoi': knows none of the words" in shown.err
 
 

@@ -37,6 +37,18 @@ WRONG = {
     "video a red circle moves -o a.mp4": 'write: videolavit video "a red circle moves"',
     "animate a.png it moves left -o b.mp4": 'write: videolavit animate a.png "it moves left"',
     "continue a.mp4 it moves left -o b.mp4": 'write: videolavit continue a.mp4 "it moves left"',
+    "image -o x.png a small red circle": 'write: videolavit image -o x.png "a small red circle" ...',
+    "image --json -o x.png a small circle --seed 3": 'write: videolavit image --json -o x.png "a small circle" ...',
+    "image a -o x.png small red circle": 'write: videolavit image "a small red circle" ...',
+    "animate a.png -o b.mp4 it moves left": 'write: videolavit animate a.png -o b.mp4 "it moves left" ...',
+    "animate -o b.mp4 a.png it moves left": 'write: videolavit animate -o b.mp4 a.png "it moves left" ...',
+    "answer What colour is it? --image x.png": 'write: videolavit answer "What colour is it?" ...',
+    "answer --image x.png What colour is it?": 'write: videolavit answer "What colour is it?" ...',
+    "answer What colour --image x.png is it?": "a question of several words needs quotes",
+    "--json info x": "options go behind the command; write: videolavit info ... --json",
+    "help zzz": "no command 'zzz'",
+    "video x -o a.mp4 --preview -": "--preview goes to a file, and not to stdout",
+    "tokenize x.png -o - --json": "--json and -o - both write to stdout",
     "image x --clips 2 -o a.png": "no option --clips",
     "animate": "missing IMAGE",
     "continue": "missing FILE",
@@ -107,3 +119,27 @@ def test_a_wrong_command_line_is_told_in_one_line(line, tmp_path, monkeypatch, c
     for word in ("NoneType", "{None}", "instantiate", "<class", "│", "Config("):
         assert word not in message
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["-o", "--preview", "--like"])
+def test_a_file_without_a_name_is_refused(option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["video", "x", option, ""]) == cli.BAD_USAGE
+    assert f"{option} is followed by an empty name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["animate", "continue"])
+def test_a_text_in_front_of_the_file_is_told(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("x.png").touch()
+    assert cli.main([command, "it moves left", "x.png", "-o", "a.mp4"]) == cli.BAD_USAGE
+    assert f'write: videolavit {command} x.png "it moves left" ...' in capsys.readouterr().err
+
+
+def test_a_preview_and_a_result_are_two_files_however_they_are_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("v.mp4").touch()
+    for line in (["video", "x"], ["continue", "v.mp4"]):
+        assert cli.main([*line, "-o", "a.mp4", "--preview", "sub/../a.mp4"]) == cli.BAD_USAGE
+        assert "--preview and --output are the same file" in capsys.readouterr().err

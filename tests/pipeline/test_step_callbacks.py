@@ -169,8 +169,8 @@ def test_answers_are_sampled_where_that_is_asked_for(model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": -1.0}, "temperature must be above 0"),
-        ({"top_p": 1.5}, "top_p must be"),
+        ({"temperature": -1.0}, "got temperature=-1, expected a number above 0"),
+        ({"top_p": 1.5}, "got top_p=1.5, expected"),
         ({"max_new_tokens": 0}, "expected at least 1"),
     ],
 )

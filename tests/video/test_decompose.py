@@ -283,7 +283,7 @@ def test_options_are_numbers_of_python_or_numpy_or_refused(monkeypatch):
     for wrong in ({"fps": None}, {"fps": "6"}, {"fps": True}, {"max_clips": "8"}, {"max_clips": 2.5}, {"select": 2}):
         with pytest.raises(ConfigError):
             decompose(images, **wrong)
-    with pytest.raises(ConfigError, match="max_pixels must be a positive number, got '5'"):
+    with pytest.raises(ConfigError, match="got max_pixels='5', expected a number above 0"):
         Limits(max_pixels="5")
 
 

@@ -131,6 +131,8 @@ def test_odd_sides_grow_by_one_and_turned_videos_stay_upright(tmp_path):
         {"retime": "2-1:1"},
         {"freeze_at": 9.0},
         {"freeze_at": 1.0, "freeze_for": 0.0},
+        {"freeze_at": 1.0, "freeze_for": 1e7},
+        {"freeze_at": 1.0, "freeze_for": float("nan")},
         {"freeze": True, "reverse": True},
     ],
 )
@@ -281,7 +283,7 @@ def test_changes_by_name_go_with_an_edit(film, tmp_path):
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), True, "6", 1e9])
 def test_a_rate_that_no_file_has_is_refused(film, tmp_path, fps, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
-    with pytest.raises(ConfigError, match="fps must be between"):
+    with pytest.raises(ConfigError, match="got fps="):
         edit_film(film, tmp_path / "no.mp4", reverse=True, fps=fps)
     assert not list(tmp_path.iterdir())
 

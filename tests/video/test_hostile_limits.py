@@ -65,7 +65,7 @@ def test_limits_may_be_as_large_as_one_likes(data):
 )
 @pytest.mark.parametrize("value", [-1, 0, 2**70])
 def test_options_out_of_range_are_refused_before_anything_is_read(name: str, value: int):
-    with pytest.raises(ConfigError, match=f"{name} must be 1 to .*, got {value}"):
+    with pytest.raises(ConfigError, match=f"got {name}={value}, expected 1 to"):
         iter_clips("no such file", **{name: value})
 
 

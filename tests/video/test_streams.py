@@ -56,7 +56,7 @@ def test_a_stream_is_chosen_by_its_number():
 def test_a_stream_that_is_not_there_is_told():
     with pytest.raises(MediaError, match="has 2 video streams, so there is no video_stream=2; they are counted from 0"):
         probe(encoded(50, 200), limits=Limits(video_stream=2))
-    with pytest.raises(ConfigError, match="video_stream must be 0 or more"):
+    with pytest.raises(ConfigError, match="got video_stream=-1, expected 0 or more"):
         Limits(video_stream=-1)
 
 

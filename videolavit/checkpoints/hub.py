@@ -74,7 +74,7 @@ Text, images and video in one token language, in the native layout of `videolavi
 from videolavit import VideoLaVIT
 
 model = VideoLaVIT.from_pretrained("{name}", device="auto")
-print(model.answer("What happens here?", video="video.mp4"))
+print(model.answer("Which way does it move?", video="video.mp4"))
 model.generate_video("a red circle moves right").save("circle.mp4")
 ```
 

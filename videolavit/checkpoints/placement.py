@@ -25,6 +25,8 @@ def usable_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # Assertion: without that backend
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"device={device}: cannot be used here: {reason}; try auto or cpu") from error
+    if found.type == "meta":
+        raise ConfigError(f"device={device}: holds shapes and no numbers; try auto or cpu")
     return found
 
 

@@ -19,10 +19,13 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands import video
+from videolavit.commands._shared.clip_options import is_film
 from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions
+from videolavit.commands._shared.paths import refuse_swapped
 from videolavit.commands._shared.requests import HowMany
 from videolavit.commands._shared.result_files import VideoFile
+from videolavit.errors import MediaError
 
 __all__ = ["Config", "run"]
 
@@ -50,6 +53,9 @@ class Config:
 
 def run(config: Config) -> int:
     """Generate, write, and say what was written: `videolavit video` that starts with an image."""
+    refuse_swapped("animate", config.image, config.prompt)
+    if is_film(config.image):
+        raise MediaError(f"{config.image}: is not an image but a video, from which `videolavit continue` goes on")
     return video.run(
         video.Config(
             prompt=config.prompt,

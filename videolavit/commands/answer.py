@@ -9,8 +9,8 @@ examples:
   videolavit answer "What colour is the object?" --image image.png
   videolavit answer "Which way does it move?" --video video.mp4
   videolavit answer "What moves?" "Does the camera move?" --video video.mp4 --json
-  videolavit answer "When does the star come?" --video memory --show moments
-  videolavit answer "Does the <image> appear in the <video>?" --image a.png --video b.mp4
+  videolavit answer "Which way does the star move?" --video memory --show moments
+  videolavit answer "What shape is in the <image> and in the <video>?" --image a.png --video b.mp4
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ def run(config: Config) -> int:
     for file in config.video:
         refuse_pipe(file)
     check_questions(config.questions)
+    if config.max_clips is not None and not config.video:
+        raise ConfigError("--max-clips is about videos, and none is shown; leave it out, or show one with --video")
     _check_memory_options(config)
     folder = None if config.show is None else new_folder(config.show)
     options = _options(config, config.sampling.changes())

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_free, check_target
+from videolavit.commands._shared.paths import check_preview, refuse_swapped
 from videolavit.commands._shared.report import named, report, write
 from videolavit.commands._shared.requests import new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens
@@ -65,13 +65,15 @@ class Config:
 
 def run(config: Config) -> int:
     """Generate, write, and say what was written."""
+    refuse_swapped("continue", config.file, config.prompt)
+    refuse_still(config.file, "; `videolavit animate` brings it to life")
     output = config.result.path(f"{Path(config.file).stem} continued", ".mp4", config.file)
     seed = new_seed() if config.generation.seed is None else config.generation.seed
     refuse_pipe(config.file)
     if config.whole and output == STDOUT:
         raise ConfigError("--whole goes to a file, and not to stdout; name one with -o")
     if config.preview is not None:
-        _check_preview(config.preview, output, config)
+        check_preview(config.preview, [output], config.file, force=config.result.force)
     model = open_model(config.model)
     with StageBars(quiet=config.json) as progress:
         video = model.continue_video(
@@ -104,13 +106,6 @@ class _Counted:
         for frame in self._frames:
             self.count += 1
             yield frame
-
-
-def _check_preview(preview: Path, output: Path, config: Config) -> None:
-    check_target(preview, config.file)
-    if preview.absolute() == output.absolute():
-        raise ConfigError(f"--preview and --output are the same file, {preview}; name two")
-    check_free(preview, force=config.result.force, option="--preview")
 
 
 def _earlier(file: str, size: tuple[int, int], fps: float) -> Iterator[np.ndarray]:

@@ -11,16 +11,18 @@ examples:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
-from videolavit.commands._shared.console import StageBars, print_json, printable, told_seconds
-from videolavit.commands._shared.paths import made_folder
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
+from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable, told_seconds
+from videolavit.commands._shared.folders import made_folder
+from videolavit.commands._shared.numbers import check_number
 from videolavit.errors import ConfigError
 from videolavit.video import Limits
 
@@ -37,8 +39,8 @@ class Config:
     """Folder for the shots as videos; made if it does not exist. Without it they are listed alone."""
     force: Annotated[bool, arg(aliases=["-f"])] = False
     """Replace files that exist."""
-    format: str = "mp4"
-    """mp4 or webm."""
+    format: Literal["mp4", "webm"] | None = None
+    """Format of the files, by default mp4."""
     min_seconds: float = 0.0
     """Leave out shorter shots."""
     sensitivity: float = 0.75
@@ -55,15 +57,21 @@ def run(config: Config) -> int:
 
     if not 0 <= config.sensitivity < 1:
         raise ConfigError(f"--sensitivity must be 0 or more and less than 1, got {config.sensitivity:g}")
-    if config.format not in ("mp4", "webm"):
-        raise ConfigError(f"--format: {config.format!r} is none of mp4, webm")
+    check_number("--min-seconds", config.min_seconds)
+    if config.output is None and (config.force or config.format is not None):
+        raise ConfigError(
+            f"{'-f' if config.force else '--format'} is about the files of shots; name their folder with -o"
+        )
     refuse_pipe(config.file)
+    refuse_still(config.file)
     detector = CutDetectorConfig(threshold=1 - config.sensitivity)
     with StageBars(quiet=config.json) as bars:
 
         def show(done: int, total: int) -> None:
             bars("look for cuts", done, max(done, total))
 
+        if config.output is not None:
+            made_folder(config.output)  # or told before any work that it cannot be
         shots = find_shots(config.file, detector=detector, limits=config.limits, progress=show)
         shots = [shot for shot in shots if shot.seconds >= config.min_seconds]
         paths = _paths(config, len(shots))
@@ -77,6 +85,8 @@ def run(config: Config) -> int:
     for row, path in zip(rows, paths, strict=False):
         row["output"] = str(path)
     _report(config, rows)
+    if not rows and not config.json and not is_quiet():
+        print("videolavit: no shot is that long; give a lower --min-seconds", file=sys.stderr)
     return 0
 
 
@@ -85,7 +95,9 @@ def _paths(config: Config, count: int) -> list[Path]:
     if config.output is None:
         return []
     folder = made_folder(config.output)
-    paths = [folder / f"{Path(config.file).stem}-{number:03}.{config.format}" for number in range(1, count + 1)]
+    paths = [
+        folder / f"{Path(config.file).stem}-{number:03}.{config.format or 'mp4'}" for number in range(1, count + 1)
+    ]
     for path in paths:
         if path.exists() and not config.force:
             raise ConfigError(f"{path} exists; name another folder with -o, or replace it with -f")

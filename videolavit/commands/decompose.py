@@ -10,7 +10,8 @@ For every video, in DIR (for several: in a folder of its own inside DIR):
   metadata.json           source, options, times, units; written last
 
 Videos that are already there, complete and with the same options, are left as they are, so
-an interrupted run goes on where it stopped. A video that cannot be read never stops the
+an interrupted run goes on where it stopped. Results of another video, and other files of these
+names, are replaced with -f alone. A video that cannot be read never stops the
 others; the exit code is then 1, and the end of the output says why.
 
 examples:
@@ -25,9 +26,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -36,13 +36,15 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit import __version__
 from videolavit.commands._shared.clip_options import ClipOptions
 from videolavit.commands._shared.console import print_json, printable, progress_bar, tell_written
-from videolavit.commands._shared.decompose_file import Job, Outcome, decompose_file, died
-from videolavit.commands._shared.paths import made_folder
-from videolavit.errors import ConfigError
+from videolavit.commands._shared.decompose_file import Job, Outcome, decompose_file, died, path_digest, settle
+from videolavit.commands._shared.folders import made_folder
+from videolavit.errors import ConfigError, VideoLaVITError
 from videolavit.jobs.pool import for_each
 from videolavit.video import VideoInfo
 
 __all__ = ["Config", "run"]
+
+_LARGEST_GRID = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,8 @@ class Config:
     """Processes that work on several videos at the same time; one per core is a good number."""
     redo: bool = False
     """Do also what is already complete."""
+    force: Annotated[bool, arg(aliases=["-f"])] = False
+    """Replace results of another video, and other files that have the names of results."""
     json: bool = False
     """Print one JSON document on stdout, and nothing else."""
 
@@ -89,8 +93,13 @@ def run(config: Config) -> int:
 def _check(config: Config) -> None:
     if not config.files:
         raise ConfigError("name at least one video; videolavit decompose --help shows examples")
-    if min(config.workers, config.rows, config.cols) < 1:
-        raise ConfigError("--workers, --rows and --cols must be at least 1")
+    if config.workers < 1:
+        raise ConfigError(f"got --workers {config.workers}, expected at least 1")
+    for option, number in (("--rows", config.rows), ("--cols", config.cols)):
+        if not 1 <= number <= _LARGEST_GRID:
+            raise ConfigError(f"got {option} {number}, expected 1 to {_LARGEST_GRID}")
+    if config.clips.max_clips != ClipOptions().max_clips and config.clips.select != "reference":
+        raise ConfigError("--max-clips goes with --select reference; --select uniform-N gives so many clips")
     config.clips.for_library()  # a wrong option should not wait for the first video to be found
     made_folder(config.output)
 
@@ -105,7 +114,7 @@ def _jobs(config: Config) -> list[Job]:
     for file in files:
         name = Path(file).stem
         if same_name[_plain_name(file)] > 1:
-            name += "-" + sha256(str(Path(file).resolve()).encode()).hexdigest()[:8]
+            name += f"-{path_digest(file)}"
         jobs.append(_job(config, file, config.output / name))
     return jobs
 
@@ -119,6 +128,7 @@ def _job(config: Config, file: str, folder: Path) -> Job:
         cols=config.cols,
         images=not config.no_images,
         redo=config.redo,
+        force=config.force,
     )
 
 
@@ -132,13 +142,18 @@ def _work(config: Config, jobs: Sequence[Job]) -> Generator[Outcome, None, None]
         yield _with_seconds_bar(jobs[0], quiet=config.json)
         return
     workers = min(config.workers, len(jobs))
-    with (
-        closing(for_each(decompose_file, jobs, workers=workers, died=died)) as outcomes,
-        progress_bar(len(jobs), "video", quiet=config.json) as bar,
-    ):
-        for outcome in outcomes:
-            bar.update()
-            yield outcome
+    try:
+        with (
+            closing(for_each(decompose_file, jobs, workers=workers, died=died)) as outcomes,
+            progress_bar(len(jobs), "video", quiet=config.json) as bar,
+        ):
+            for outcome in outcomes:
+                bar.update()
+                yield outcome
+    finally:
+        for job in jobs:  # of workers that were ended, or died
+            with suppress(OSError, VideoLaVITError):
+                settle(job.folder)
 
 
 def _with_seconds_bar(job: Job, *, quiet: bool) -> Outcome:

@@ -24,7 +24,7 @@ from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.report import write
 from videolavit.commands._shared.result_files import VideoFile
-from videolavit.commands._shared.token_file import read_tokens
+from videolavit.commands._shared.token_file import naming, read_tokens
 
 __all__ = ["Config", "run"]
 
@@ -49,7 +49,7 @@ def run(config: Config) -> int:
     output = config.result.path("tokens" if config.file == "-" else Path(config.file).stem, ".mp4", config.file)
     tokens = read_tokens(config.file)
     model = open_model(config.model)
-    with StageBars(quiet=config.json) as progress:
+    with StageBars(quiet=config.json) as progress, naming(config.file):
         video = model.detokenize(
             tokens, detokenizer=config.detokenizer, progress=progress, **config.generation.changes()
         )

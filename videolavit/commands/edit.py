@@ -19,23 +19,22 @@ examples:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.generation_options import VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.report import write
 from videolavit.commands._shared.result_files import STDOUT, VideoFile
-from videolavit.commands._shared.token_file import holds_tokens, read_tokens
-from videolavit.errors import ConfigError, MediaError
+from videolavit.commands._shared.token_file import holds_tokens, naming, read_tokens
+from videolavit.errors import ConfigError
 from videolavit.pipeline.motion_editing import MotionEdit
 from videolavit.video import Limits
-from videolavit.video.io.images import image_kind
 
 __all__ = ["Config", "run"]
 
@@ -60,8 +59,7 @@ class FilmOptions:
     @property
     def given(self) -> list[str]:
         """Options that are not at their defaults."""
-        names = [name for name, value in _values(self).items() if value != _values(FilmOptions())[name]]
-        return ["--" + name.replace("_", "-") for name in names]
+        return _given(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,8 +112,7 @@ def _needs_model(config: Config) -> bool:
             "--detokenizer": config.detokenizer is not None,
             "--keyframe-from": config.keyframe_from != "tokens",
             "--motion-from": config.motion_from != "tokens",
-            "--model": config.model != ModelOptions(),
-            "options of generation": config.generation != VideoOptions(),
+            "--model": config.model.model is not None,
             "a file of tokens": holds_tokens(config.file),
         }.items()
         if given
@@ -123,7 +120,27 @@ def _needs_model(config: Config) -> bool:
     film = config.film.given
     if asked and film:
         raise ConfigError(f"{', '.join(film)} edits the video's own images and {asked[0]} makes new ones; choose one")
+    if asked and (limits := _given(config.limits)):
+        raise ConfigError(f"{limits[0]} is for edits without a model, and {asked[0]} asks for one; leave it out")
+    if not asked and (others := _of_a_model(config)):
+        raise ConfigError(
+            f"{others[0]} is for a model, and this edit needs none; leave it out, or ask for one with --model or "
+            "--detokenizer"
+        )
     return bool(asked)
+
+
+def _of_a_model(config: Config) -> list[str]:
+    """Options that only a model follows, and that do not ask for one."""
+    clips = ["--max-clips"] if config.max_clips != Config(file="").max_clips else []
+    return [*_given(config.model), *_given(config.generation), *clips]
+
+
+def _given(options: Any) -> list[str]:
+    """Options of a group that are not at their defaults."""
+    usual = type(options)()
+    names = [field.name for field in fields(options) if getattr(options, field.name) != getattr(usual, field.name)]
+    return ["--" + name.replace("_", "-") for name in names]
 
 
 def _own_images(config: Config) -> int:
@@ -140,8 +157,7 @@ def _own_images(config: Config) -> int:
     if output == STDOUT:
         raise ConfigError("the edited video needs a file; name one with -o")
     refuse_pipe(config.file)
-    if image_kind(config.file) == "image":
-        raise MediaError(f"{config.file}: is an image, which has no motion to edit; --motion-of VIDEO gives it one")
+    refuse_still(config.file, ", and has no motion to edit; --motion-of VIDEO gives it one")
     metadata = {"task": "edit", "source": Path(config.file).name, "edit": _values(edit)}
     with StageBars(quiet=config.json) as progress:
         film = edit_film(
@@ -167,7 +183,7 @@ def _with_model(config: Config) -> int:
     video = _source(config.file)
     motion_of = None if config.motion_of is None else _source(config.motion_of)
     model = open_model(config.model)
-    with StageBars(quiet=config.json) as progress:
+    with StageBars(quiet=config.json) as progress, naming(config.file, config.motion_of):
         edited = model.edit(
             video,
             motion_of=motion_of,

@@ -18,9 +18,10 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from videolavit.commands._shared.clip_options import refuse_pipe
+from videolavit.commands._shared.clip_options import refuse_pipe, refuse_still
 from videolavit.commands._shared.console import StageBars, is_quiet, print_json, printable
 from videolavit.commands._shared.motion_table import motion_rows
+from videolavit.commands._shared.numbers import check_number
 from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.errors import ConfigError
 from videolavit.video import Limits
@@ -52,12 +53,15 @@ def run(config: Config) -> int:
     from videolavit.video.editing.motion_overlay import motion_overlay
     from videolavit.video.editing.motion_profile import motion_profiles
 
-    if not config.seconds > 0:
-        raise ConfigError(f"--seconds must be above 0, got {config.seconds:g}")
+    check_number("--seconds", config.seconds, above=0)
+    if config.output is None and (config.force or config.without_camera):
+        option = "-f" if config.force else "--without-camera"
+        raise ConfigError(f"{option} is about the video with arrows; name its file with -o, or leave it out")
     if config.output is not None:
         check_target(config.output, config.file, extensions=(".mp4", ".webm", ".gif", ".webp"))
         check_free(config.output, force=config.force)
     refuse_pipe(config.file)
+    refuse_still(config.file)
     with StageBars(quiet=config.json) as bars:
         if config.output is not None:
             metadata = {"task": "motion", "source": Path(config.file).name}

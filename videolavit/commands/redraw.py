@@ -27,7 +27,7 @@ from videolavit.commands._shared.report import write
 from videolavit.commands._shared.requests import new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens
 from videolavit.commands._shared.result_files import VideoFile
-from videolavit.commands._shared.token_file import TOKENS, read_noted_tokens
+from videolavit.commands._shared.token_file import TOKENS, naming, read_noted_tokens
 from videolavit.errors import ConfigError
 from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.probe import probe
@@ -74,7 +74,7 @@ def run(config: Config) -> int:
     if not 1 <= config.clip <= len(story.tokens):
         raise ConfigError(f"got clip {config.clip}, expected one from 1 to {len(story.tokens)}")
     model = open_model(config.model)
-    with StageBars(quiet=config.json) as progress:
+    with StageBars(quiet=config.json) as progress, naming(config.story_tokens):
         video = model.redraw_clip(
             story,
             config.clip - 1,
@@ -105,8 +105,13 @@ def _story(config: Config) -> GeneratedVideo:
     from videolavit.pipeline.outputs import GeneratedVideo
 
     clips, note = read_noted_tokens(config.story_tokens)
+    options, redrawn = note.get("options", {}), note.get("redrawn", [])
+    if not isinstance(options, dict) or not isinstance(redrawn, list):
+        raise ConfigError(
+            f"{config.story_tokens}: its first line makes no sense; expected what `videolavit video --story` saved"
+        )
     info = probe(config.file)
-    size = tuple(note.get("options", {}).get(name) for name in ("width", "height"))
+    size = tuple(options.get(name) for name in ("width", "height"))
     if size != (info.width, info.height):
         told = "say no size" if None in size else f"are of a story of {size[0]} x {size[1]} pixels"
         raise ConfigError(

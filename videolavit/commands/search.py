@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from videolavit.commands._shared.console import StageBars, print_json, printable
+from videolavit.commands._shared.folders import made_folder
 from videolavit.commands._shared.motion_index import MotionIndex, measured
 from videolavit.commands._shared.motion_table import motion_rows
-from videolavit.commands._shared.paths import check_target, made_folder
+from videolavit.commands._shared.numbers import check_number, check_order
+from videolavit.commands._shared.paths import check_target
 from videolavit.errors import ConfigError, MediaError
 from videolavit.video import Limits
 
@@ -100,9 +102,17 @@ class Config:
 
 def run(config: Config) -> int:
     """Measure, choose, show."""
-    if not min(config.seconds, config.workers, 1 if config.top is None else config.top) > 0:  # refuses NaN, too
-        raise ConfigError("--seconds, --workers and --top must be above 0")
+    if min(config.workers, 1 if config.top is None else config.top) < 1:
+        raise ConfigError("--workers and --top must be at least 1")
+    check_number("--seconds", config.seconds, above=0)
+    if config.force and config.export is None:
+        raise ConfigError("-f is about the clips that --export writes; name their folder with it, or leave -f out")
+    check_number("--min-amount", config.min_amount)
+    check_number("--max-amount", config.max_amount)
+    check_order("--min-amount", config.min_amount, "--max-amount", config.max_amount)
     files = list(_videos(config.files))
+    if not files and config.files:
+        raise MediaError(f"{', '.join(config.files)}: holds no videos")
     if not files:
         raise ConfigError("name a folder with videos, or videos; videolavit search --help shows examples")
     if config.index is not None and not config.index.exists():

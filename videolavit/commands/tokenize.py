@@ -21,6 +21,7 @@ from videolavit.commands._shared.clip_options import refuse_pipe
 from videolavit.commands._shared.console import StageBars, print_json, tell_written
 from videolavit.commands._shared.model_options import ModelOptions, open_model
 from videolavit.commands._shared.paths import check_free, check_target
+from videolavit.commands._shared.result_files import STDOUT
 from videolavit.commands._shared.token_file import TOKENS
 from videolavit.errors import ConfigError
 
@@ -34,7 +35,7 @@ class Config:
     file: Annotated[str, Positional]
     """Image or video."""
     output: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE")] = None
-    """File for the tokens; by default stdout."""
+    """File for the tokens; by default, and for -, stdout."""
     force: Annotated[bool, arg(aliases=["-f"])] = False
     """Replace a file that exists."""
     keyframes: Literal["every", "adaptive"] | None = None
@@ -50,7 +51,10 @@ class Config:
 
 def run(config: Config) -> int:
     """Tokenize, and write or print."""
-    if config.output is not None:
+    to_file = config.output is not None and config.output != STDOUT
+    if config.force and not to_file:
+        raise ConfigError("-f is about a file of tokens; name it with -o, or leave -f out")
+    if config.output is not None and to_file:
         check_target(config.output, config.file, extensions=TOKENS)
         check_free(config.output, force=config.force)
     refuse_pipe(config.file)
@@ -70,16 +74,17 @@ def run(config: Config) -> int:
                 seed=config.seed,
                 progress=progress,
             )
-    if config.output is not None:
-        tokens.save(config.output)
+    output = config.output if to_file else None
+    if output is not None:
+        tokens.save(output)
     if config.json:
-        output = None if config.output is None else str(config.output)
-        print_json({"output": output, "text": tokens.text, "ids": tokens.ids.tolist(), "metadata": tokens.metadata})
-    elif config.output is None:
+        facts = {"output": None if output is None else str(output), "text": tokens.text}
+        print_json({**facts, "ids": tokens.ids.tolist(), "metadata": tokens.metadata})
+    elif output is None:
         print(tokens.text.rstrip("\n"))
     else:
         clips = f"{len(tokens)} clip{'s' if len(tokens) != 1 else ''}"
-        tell_written(f"{config.output}: {clips}, {len(tokens.ids)} ids")
+        tell_written(f"{output}: {clips}, {len(tokens.ids)} ids")
     return 0
 
 

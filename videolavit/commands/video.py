@@ -29,7 +29,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from videolavit.commands._shared.console import StageBars
 from videolavit.commands._shared.generation_options import TokenOptions, VideoOptions
 from videolavit.commands._shared.model_options import ModelOptions, open_model
-from videolavit.commands._shared.paths import check_free, check_target
+from videolavit.commands._shared.paths import check_preview
 from videolavit.commands._shared.requests import HowMany, Request, answer_requests, new_seed
 from videolavit.commands._shared.rerun import Run, chosen_tokens, remembered
 from videolavit.commands._shared.result_files import VideoFile
@@ -121,10 +121,8 @@ def _requests(config: Config, before: Run) -> list[Request]:
     if config.preview is not None:
         if len(requests) > 1:
             raise ConfigError(f"--preview is one file, and {len(requests)} videos are made; make them one by one")
-        check_target(config.preview, *sources)
-        if config.preview.absolute() in (request.output.absolute() for request in requests):
-            raise ConfigError(f"--preview and --output are the same file, {config.preview}; name two")
-        check_free(config.preview, force=config.file.force, option="--preview")
+        outputs = (request.output for request in requests)
+        check_preview(config.preview, outputs, *sources, force=config.file.force)
     return requests
 
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from contextlib import suppress
 from pathlib import Path
 
 from videolavit.errors import OutputError
 
-__all__ = ["create_once", "followed", "is_alive", "partial_path", "remove_abandoned", "this_process", "write_text"]
+__all__ = [
+    "create_once",
+    "followed",
+    "is_alive",
+    "partial_path",
+    "remove_abandoned",
+    "this_process",
+    "unfinished_path",
+    "write_text",
+]
 
 
 def this_process() -> str:
@@ -69,6 +79,21 @@ def remove_abandoned(path: Path) -> None:
         process = partial.name.removesuffix(".partial").rpartition("-")[2]
         if process.isdigit() and not is_alive(int(process)):
             partial.unlink(missing_ok=True)
+
+
+def unfinished_path(path: Path) -> Path:
+    """Temporary path beside `path`, of its extension and of no other result.
+
+    Such files in the folder that processes of this machine left behind when they were killed are removed.
+    """
+    ending = f".unfinished{path.suffix.lower()}"
+    host = this_process().rpartition("-")[0]
+    for other in path.parent.glob(".*.unfinished*"):
+        owner, _, process = other.name.split(".unfinished")[0].rpartition(".")[0].removeprefix(".").rpartition("-")
+        if owner == host and process.isdigit() and not is_alive(int(process)):
+            with suppress(OSError):
+                other.unlink()
+    return path.parent / f".{this_process()}.{secrets.token_hex(8)}{ending}"
 
 
 def is_alive(process: int) -> bool:

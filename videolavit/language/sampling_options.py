@@ -30,14 +30,15 @@ class SamplingOptions:
         for name in ("temperature", "top_k", "top_p", "guidance"):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
         wrong = {
-            "temperature must be above 0 (for 0, use greedy=True)": not 0 < self.temperature < math.inf,
-            "top_k must be 0 (all) or more": self.top_k < 0,
-            "top_p must be above 0 and at most 1": not 0 < self.top_p <= 1,
-            "guidance must be a number of at least 0": not 0 <= self.guidance < math.inf,
+            "temperature": ("a number above 0; for the likeliest ids take greedy=True", self.temperature > 0),
+            "top_k": ("0 (all) or more", self.top_k >= 0),
+            "top_p": ("more than 0 and at most 1", 0 < self.top_p <= 1),
+            "guidance": ("a number of at least 0", self.guidance >= 0),
         }
-        for rule, broken in wrong.items():
-            if broken:
-                raise ConfigError(f"{rule}; got {self}")
+        for name, (expected, is_in_range) in wrong.items():
+            value = getattr(self, name)
+            if not (is_in_range and math.isfinite(value)):
+                raise ConfigError(f"got {name}={value:g}, expected {expected}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

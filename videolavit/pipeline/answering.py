@@ -107,7 +107,7 @@ class PromptBuilder:
                 f"got questions of the types {sorted({type(q).__name__ for q in questions})}, expected texts"
             )
         if not questions or not all(question.strip() for question in questions):
-            raise PromptError("got an empty question; ask something, such as 'What happens here?'")
+            raise PromptError("got an empty question; ask something, such as 'Which way does it move?'")
         before = _turns_before(history)
         with self.progress.step("load"):
             tokenizer = self._reader.text_tokenizer

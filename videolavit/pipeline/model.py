@@ -37,7 +37,7 @@ from videolavit import __version__
 from videolavit.clip_tokens import ClipTokens
 from videolavit.config import to_dict, whole_number
 from videolavit.errors import ConfigError, PromptError
-from videolavit.generation_options import RUN_TIME_OPTIONS, GenerationOptions
+from videolavit.generation_options import MOST_CLIPS, RUN_TIME_OPTIONS, GenerationOptions
 from videolavit.language.conversation import Turn
 from videolavit.language.grammar import Modality
 from videolavit.language.prompts import Prompt
@@ -73,7 +73,7 @@ from videolavit.pipeline.reconstruction import decode_clips, edit_motion, inform
 from videolavit.pipeline.remembering import read_video
 from videolavit.pipeline.stories import Stories
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
-from videolavit.pipeline.token_text import Tokens, is_row_of_ids, is_token_text, parse_tokens
+from videolavit.pipeline.token_text import Tokens, check_codes, is_row_of_ids, is_token_text, parse_tokens
 from videolavit.pipeline.video_segments import Recoding, Segment, SegmentReader, segments_of_tokens
 from videolavit.progress import Progress, ProgressCallback
 from videolavit.tokenizers.selector import PatchSelection
@@ -311,7 +311,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         """Check what was asked for, find where each video begins, and generate clip after clip of all of them."""
         if sum(given is not None for given in (image, keyframe, after)) > 1:
             raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
-        clips, work = whole_number("clips", clips, at_least=1), Progress(progress)
+        clips, work = whole_number("clips", clips, at_least=1, at_most=MOST_CLIPS), Progress(progress)
         starts_with_image = image is not None or keyframe is not None
         writes = ("motion",) if starts_with_image and clips == 1 else ("keyframe", "motion")
         samples = sample_options(self, prompts, options, changes, after_image=image is not None, writes=writes)
@@ -593,7 +593,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         """
         options, work = self._options(options, changes), Progress(progress)
         clips = self._coded(tokens)
-        tokens_as_ids(clips, self.vocabulary)  # refuses codes that are in no codebook
+        tokens_as_ids(clips, self.vocabulary)  # refuses an empty list
         moving = any(clip.motion is not None for clip in clips)
         decoder = ClipDecoder(self, [options], work, generated_size(self, options, moving=moving))
         frames = decode_clips(decoder, map(EncodedClip.of, clips), detokenizer)
@@ -747,7 +747,12 @@ class VideoLaVIT(PretrainedModel, Stories):
         return seen
 
     def _coded(self, tokens: Any) -> tuple[ClipTokens, ...]:
-        """Clips in any of their forms."""
+        """Clips in any of their forms, with codes that the model has."""
+        clips = self._clips_of(tokens)
+        check_codes(clips, self.vocabulary, lambda: self.components.config("motion_tokenizer").num_tokens)
+        return clips
+
+    def _clips_of(self, tokens: Any) -> tuple[ClipTokens, ...]:
         if isinstance(tokens, str):
             return parse_tokens(tokens)
         if isinstance(tokens, Tensor):

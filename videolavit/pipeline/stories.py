@@ -32,6 +32,7 @@ from videolavit.pipeline.generation_states import (
 from videolavit.pipeline.media import ImageSource
 from videolavit.pipeline.outputs import GeneratedImage, GeneratedVideo
 from videolavit.pipeline.token_generation import GenerationState, TokenGenerator
+from videolavit.pipeline.token_text import check_codes
 from videolavit.progress import Progress, ProgressCallback
 
 __all__ = ["Stories", "Story", "with_clip"]
@@ -111,9 +112,12 @@ class Stories(Components):
         Raises:
             ConfigError: there is no such clip, or an option does not exist or is out of range.
             PromptError: the prompt is empty.
+            ShapeError: a clip of the story has not as many motion codes as the model makes.
+            VocabularyError: a code is not in its codebook.
         """
         [text], work = _check_story([prompt], recent), Progress(progress)
         _check_clip(video, clip)
+        check_codes(video.tokens, self.vocabulary, lambda: self.components.config("motion_tokenizer").num_tokens)
         size = video.frames.shape[1], video.frames.shape[2]
         [sample] = sample_options(self, [text], options, changes)
         story = Story.of_video(video, clip, sample.changed(height=size[0], width=size[1]), recent)

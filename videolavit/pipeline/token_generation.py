@@ -21,7 +21,7 @@ from torch import Tensor
 from videolavit.checkpoints.model_components import Components
 from videolavit.config import whole_number
 from videolavit.errors import PromptError
-from videolavit.generation_options import GenerationOptions
+from videolavit.generation_options import MOST_CANDIDATES, GenerationOptions
 from videolavit.language.generate import NewId, generate, stream
 from videolavit.language.generation_prompt import generation_prompt
 from videolavit.language.grammar import Block, Generated, GrammarConfig, Modality, fit_motion, only_visual
@@ -55,7 +55,8 @@ class GenerationState:
     words: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "candidates", whole_number("candidates", self.candidates, at_least=1))
+        candidates = whole_number("candidates", self.candidates, at_least=1, at_most=MOST_CANDIDATES)
+        object.__setattr__(self, "candidates", candidates)
         if self.candidates > 1 and not self.words.strip():
             raise PromptError("several candidates are compared by the prompt's words; give it some, or take one")
 

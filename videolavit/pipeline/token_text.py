@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -30,11 +30,13 @@ from jaxtyping import Int
 from torch import Tensor
 
 from videolavit.clip_tokens import ClipTokens
-from videolavit.errors import OutputError, PromptError
+from videolavit.errors import OutputError, PromptError, ShapeError, VocabularyError
 from videolavit.video.io.write import check_output, complete_or_absent
+from videolavit.vocabulary import Vocabulary
 
 __all__ = [
     "Tokens",
+    "check_codes",
     "format_tokens",
     "is_row_of_ids",
     "is_token_text",
@@ -126,6 +128,36 @@ def save_token_text(
     return path
 
 
+def check_codes(clips: Iterable[ClipTokens], vocabulary: Vocabulary, motion_length: Callable[[], int]) -> None:
+    """Refuse codes that a model cannot decode, by the line or the number of their clip.
+
+    Args:
+        clips: as they were given.
+        vocabulary: the model's.
+        motion_length: codes of a clip's motion; asked where there is one.
+
+    Raises:
+        ShapeError: a clip has more or fewer codes of motion than that.
+        VocabularyError: a code is not in its codebook.
+    """
+    for number, clip in enumerate(clips, start=1):
+        where = f"clip {number}" if clip.line is None else f"line {clip.line}"
+        if clip.motion is not None and len(clip.motion) != (needed := motion_length()):
+            codes = f"{len(clip.motion)} code{'s' if len(clip.motion) != 1 else ''}"
+            raise ShapeError(f"{where}: {codes} behind M, this model needs {needed}")
+        for letter, codes, size in (
+            ("K", clip.keyframe, vocabulary.num_visual_codes),
+            ("M", clip.motion, vocabulary.num_motion_codes),
+            ("R", clip.motion_layers, vocabulary.num_motion_codes),
+        ):
+            outside = None if codes is None else codes[(codes < 0) | (codes >= size)]
+            if outside is not None and len(outside):
+                raise VocabularyError(
+                    f"{where}: the code {int(outside[0])} behind {letter}, those of this model are 0 to {size - 1}; "
+                    "tokens can be decoded by the model that wrote them"
+                )
+
+
 def is_token_text(text: str) -> bool:
     """True if a text begins as that of tokens does, and is no name of a file."""
     return _BEGINNING.match(text) is not None
@@ -164,7 +196,7 @@ def read_note(text: str) -> dict[str, Any]:
         return {}
     try:
         note = json.loads(first.removeprefix(_NOTE))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return note if isinstance(note, dict) else {}
 
@@ -206,6 +238,7 @@ def _clip(line: str, number: int) -> ClipTokens:
         motion=torch.tensor(fields["M"]) if "M" in fields else None,
         num_frames=fields["show"][0] if "show" in fields else None,
         motion_layers=torch.tensor(layers) if layers else None,
+        line=number,
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import itertools
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +59,12 @@ RENAMED = {
 }
 """Options of earlier versions and of other programs, and what stands for them here."""
 
+_PROMPT_PLACES = {"image": 0, "video": 0, "animate": 1, "continue": 1}
+"""Commands with a prompt, and the number of words before it."""
+
+_NAMES_OF_FILES = ("-o", "--output", "--preview", "--export", "--index", "--save-tokens", "--show", "--like", "--story")
+"""Options with the name of a file or a folder."""
+
 _EXPECTED = {int: "a whole number", float: "a number", str: "text"}
 _METAVAR = {int: "INT", float: "FLOAT", str: "TEXT"}
 _NO_DEFAULT = re.compile(r"\(default:(?:\s*(?:│\n│\s*)?)(?:None|False|'')?\)")
@@ -69,6 +77,7 @@ def parse_arguments(name: str, config: type[Any], arguments: Sequence[str]) -> A
     Raises:
         ConfigError: an option is unknown, missing, or has a value of another kind; or stdout is to take two things.
     """
+    _refuse_empty_names(arguments)
     parsed = quiet_parse(
         lambda: tyro.cli(config, prog=f"videolavit {name}", description="", args=list(arguments), config=MARKERS),
         name=name,
@@ -79,9 +88,18 @@ def parse_arguments(name: str, config: type[Any], arguments: Sequence[str]) -> A
     return parsed
 
 
+def _refuse_empty_names(arguments: Sequence[str]) -> None:
+    """Refuse files without a name, which Python takes for the current folder."""
+    for option, value in itertools.pairwise(arguments):
+        if option == "--":
+            return
+        if not value and option in _NAMES_OF_FILES:
+            raise ConfigError(f"{option} is followed by an empty name; name a file, or leave {option} out")
+
+
 def _check_stdout(config: Any) -> None:
     """Refuse the bytes of a result and a JSON document on the same stdout."""
-    groups = [getattr(config, field.name) for field in fields(config)]
+    groups = [config, *(getattr(config, field.name) for field in fields(config))]
     if getattr(config, "json", False) and any(getattr(group, "output", None) == Path("-") for group in groups):
         raise ConfigError("--json and -o - both write to stdout; name a file with -o, or leave --json out")
 
@@ -221,12 +239,30 @@ def _unrecognised(told: str, name: str, arguments: list[str], options: Sequence[
     first = told.split(", ")[0]
     if first.startswith("-") or (option and not {"--prompt", "--question"} & set(options)):
         return _unknown_option((option or first).split("=")[0], name, options)
-    words = _leading_words(arguments)
-    if words and len(words) > 1 and name in ("image", "video", "animate", "continue"):
-        keep = 0 if name in ("image", "video") else 1
-        said = " ".join([name, *words[:keep], f'"{" ".join(words[keep:])}"'])
-        return f"the prompt has several words and no quotes around them; write: videolavit {said} ..."
+    if name in _PROMPT_PLACES and (line := _quoted(name, arguments, first)):
+        return f"the prompt has several words and no quotes around them; write: videolavit {line}"
+    if name == "answer":
+        return f'got more than the command takes: {told}; a question of several words needs quotes: "What is it?"'
     return f"got more than the command takes: {told}; videolavit {name} --help shows examples"
+
+
+def _quoted(name: str, arguments: list[str], beyond: str) -> str | None:
+    """The command line with quotes around its prompt; `beyond` is the first word that the command does not take."""
+    place = _PROMPT_PLACES[name]
+    words = _leading_words(arguments)
+    if len(words) > place:  # the prompt begins before any option
+        start, end, more = place, len(words), [] if len(words) > place + 1 else _words_from(arguments, beyond)
+    else:
+        at = next((k for k, word in enumerate(arguments) if k and word.rstrip(",") == beyond.rstrip(",")), None)
+        if at is None:
+            return None
+        start, end, more = at - 1, at + len(_leading_words(arguments[at:])), []
+    prompt = " ".join([*arguments[start:end], *more])
+    return " ".join([name, *map(shlex.quote, arguments[:start]), f'"{prompt}"', "..."])
+
+
+def _words_from(arguments: list[str], word: str) -> list[str]:
+    return _leading_words(arguments[arguments.index(word) :]) if word in arguments else []
 
 
 def _leading_words(arguments: Sequence[str]) -> list[str]:

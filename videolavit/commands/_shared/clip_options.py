@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from videolavit.errors import ConfigError, MediaError
-from videolavit.video import DecomposeOptions, Limits
+from videolavit.errors import ConfigError, MediaError, VideoLaVITError
+from videolavit.video import DecomposeOptions, Limits, probe
+from videolavit.video.io.images import image_kind
 
 _ENCODER = ("slices", "codec", "four_vectors", "quarter_pel")
 
-__all__ = ["ClipOptions", "CodingOptions", "refuse_pipe"]
+__all__ = ["ClipOptions", "CodingOptions", "is_film", "refuse_pipe", "refuse_still"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,3 +82,20 @@ def refuse_pipe(file: str) -> None:
     """
     if os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
         raise MediaError(f"{file}: is a pipe or a device, which can be read once only; save the video to a file first")
+
+
+def refuse_still(file: str, hint: str = "") -> None:
+    """Raise `MediaError` for an image where something that moves is expected; `hint` says what to try."""
+    if os.path.isfile(file) and image_kind(file) == "image":
+        raise MediaError(f"{file}: is a still image, not a video{hint}")
+
+
+def is_film(file: str) -> bool:
+    """True for a file that can be read as a video and not as an image."""
+    if not os.path.isfile(file) or image_kind(file) is not None:
+        return False
+    try:
+        probe(file)
+    except VideoLaVITError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 A folder is complete when it has metadata.json. Everything is made in a folder `.unfinished` beside the results and
 moved to its place at the end, the metadata last of all: whatever ends the work early leaves no result that looks whole.
+Files that this command did not make for the same video stay as they are, unless they may be replaced.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +27,28 @@ from videolavit import __version__
 from videolavit.clip import Clip
 from videolavit.commands._shared.clip_options import ClipOptions, refuse_pipe
 from videolavit.commands._shared.command_words import spoken
-from videolavit.errors import OutputError, VideoLaVITError
+from videolavit.errors import ConfigError, OutputError, VideoLaVITError
 from videolavit.video import VideoInfo, iter_clips, probe
 from videolavit.video.clips.clip_file import ClipFileWriter, load_clips
 from videolavit.video.visualize import contact_sheet, draw_clip
 
-__all__ = ["Job", "Outcome", "decompose_file", "died"]
+__all__ = ["Job", "Outcome", "decompose_file", "died", "path_digest", "settle"]
 
 logger = logging.getLogger(__name__)
 
 UNFINISHED = ".unfinished"
 METADATA = "metadata.json"
+REPLACED = "replaced.json"
+"""Metadata of earlier results while newer ones take their place."""
 CLIPS = "clips.safetensors"
+SHEET = "contact-sheet.png"
 MOST_TILES = 120
 """Of a contact sheet; of more clips it shows evenly spaced ones."""
 FORMAT = 1
 """Of metadata.json; to be raised when folders of an older version should be done again."""
+
+_RESULT = re.compile(r"(keyframes|motion)/[0-9]+\.png|contact-sheet\.png|clips\.safetensors|metadata\.json")
+"""Names that results have."""
 
 Progress = Callable[[int, VideoInfo], None]
 """Is told how many ticks of which video have been read."""
@@ -66,6 +75,8 @@ class Job:
     """True to write images."""
     redo: bool = False
     """Do it even where an earlier run did it."""
+    force: bool = False
+    """Replace results of another video, and other files of the same names."""
 
     def recorded(self) -> dict[str, Any]:
         """Options that the results depend on, as the metadata have them."""
@@ -90,9 +101,9 @@ def decompose_file(job: Job, progress: Progress | None = None) -> Outcome:
     started = time.monotonic()
     try:
         refuse_pipe(job.source)
+        settle(job.folder)
         earlier = None if job.redo else _complete(job)
         if earlier is not None:
-            shutil.rmtree(Path(job.folder, UNFINISHED), ignore_errors=True)  # of a run that was killed at its very end
             return Outcome(source=job.source, folder=job.folder, status="unchanged", num_clips=len(earlier["clips"]))
         metadata = _work(job, started, progress or (lambda num_ticks, info: None))
     except Exception as error:
@@ -110,6 +121,27 @@ def died(job: Job) -> Outcome:
     return Outcome(source=job.source, folder=job.folder, status="failed", error=reason)
 
 
+def path_digest(file: str) -> str:
+    """Eight digits that stand for the path of a file."""
+    return sha256(os.fsencode(os.path.realpath(file))).hexdigest()[:8]
+
+
+def settle(folder: str | Path) -> None:
+    """Bring what a run that was ended left in `.unfinished` to an end: complete results take their place, others go.
+
+    Raises:
+        OutputError: complete results cannot take their place.
+    """
+    folder = Path(folder)
+    unfinished = folder / UNFINISHED
+    if (new := _own_metadata(unfinished / METADATA)) is not None:
+        replaced = _results(_own_metadata(unfinished / REPLACED)) | _results(_own_metadata(folder / METADATA))
+        waiting = {name for name in _results(new) if (unfinished / name).is_file()}
+        if not waiting & (_present(folder) - replaced):
+            _publish(unfinished, folder)
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _reason(error: Exception) -> str:
     known = isinstance(error, VideoLaVITError | OSError) and str(error)
     return spoken(error) if known else f"unexpected {type(error).__name__}: {error}"
@@ -117,12 +149,70 @@ def _reason(error: Exception) -> str:
 
 def _complete(job: Job) -> dict[str, Any] | None:
     """The metadata of an earlier run that this job would only repeat."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        metadata = json.loads(Path(job.folder, METADATA).read_text())
-        same = all(metadata[key] == value for key, value in _identity(job).items())
+    metadata = _own_metadata(Path(job.folder, METADATA))
+    if metadata is not None and os.path.exists(job.source):
+        same = all(metadata.get(key) == value for key, value in _identity(job).items())
         if same and all(Path(job.folder, name).is_file() for name in metadata["files"]):
             return metadata
     return None
+
+
+def _own_metadata(file: Path) -> dict[str, Any] | None:
+    """Metadata that this command wrote; None where there are none, or something else is there."""
+    with suppress(OSError, ValueError):
+        metadata = json.loads(file.read_text())
+        kinds = {"videolavit": str, "source": str, "file": dict, "clips": list, "files": list}
+        if isinstance(metadata, dict) and all(isinstance(metadata.get(name), kind) for name, kind in kinds.items()):
+            return metadata
+    return None
+
+
+def _results(metadata: dict[str, Any] | None) -> set[str]:
+    """Names of the results that metadata list, the metadata included; other names, which point anywhere, are none."""
+    if metadata is None:
+        return set()
+    return {METADATA, *(name for name in metadata["files"] if isinstance(name, str) and _RESULT.fullmatch(name))}
+
+
+def _present(folder: Path) -> set[str]:
+    """Names of results that files of a folder have, whoever made them."""
+    named = {name for name in (METADATA, CLIPS, SHEET) if os.path.lexists(folder / name)}
+    images = (path for part in ("keyframes", "motion") for path in folder.glob(f"{part}/[0-9]*.png"))
+    return named | {name for path in images if _RESULT.fullmatch(name := path.relative_to(folder).as_posix())}
+
+
+def _check_place(job: Job, folder: Path) -> None:
+    """Refuse a folder in which results would replace what this command did not make of the same video.
+
+    Raises:
+        ConfigError: it holds results of another video or other files, and they may not be replaced.
+        OutputError: a file is where a folder of results would be, or the other way round.
+    """
+    earlier, present = _own_metadata(folder / METADATA), _present(folder)
+    for name in ("keyframes", "motion", *sorted(present)):
+        path = folder / name
+        if os.path.lexists(path) and path.is_dir() != (name in ("keyframes", "motion")):
+            raise OutputError(f"{path} is in the way of a result; name another folder with -o")
+    if job.force:
+        return
+    if others := sorted(present - _results(earlier)):
+        raise ConfigError(
+            f"{folder}: holds other files, such as {others[0]}; name another folder with -o, or replace them with -f"
+        )
+    if earlier is not None and not _of_same_video(job, earlier):
+        raise ConfigError(
+            f"{folder}: holds the result of {earlier['source']}, another video; name another folder with -o, "
+            "or replace it with -f"
+        )
+
+
+def _of_same_video(job: Job, earlier: dict[str, Any]) -> bool:
+    """True if results are of the file of the job, as it is or as it was, or of one moved since."""
+    if earlier["file"] == _identity(job)["file"]:
+        return True
+    if "path_digest" in earlier:
+        return earlier["path_digest"] == path_digest(job.source)
+    return path_digest(earlier["source"]) == path_digest(job.source)
 
 
 def _identity(job: Job) -> dict[str, Any]:
@@ -134,27 +224,30 @@ def _identity(job: Job) -> dict[str, Any]:
 
 def _work(job: Job, started: float, progress: Progress) -> dict[str, Any]:
     folder = Path(job.folder)
-    existed = folder.is_dir()
+    info = probe(job.source, limits=job.clips.limits)
+    _check_place(job, folder)
+    made = not folder.is_dir()
     try:
         unfinished = _empty_folder(folder / UNFINISHED)
-        info = probe(job.source, limits=job.clips.limits)
         identity = _identity(job)
         clips = _write_clips(job, info, unfinished, progress)
         metadata = {
             **identity,
             "source": job.source,
+            "path_digest": path_digest(job.source),
             "video": info.as_dict(),
             "units": UNITS,
             "clips": clips,
-            "files": sorted(str(path.relative_to(unfinished)) for path in unfinished.rglob("*") if path.is_file()),
+            "files": sorted(path.relative_to(unfinished).as_posix() for path in unfinished.rglob("*.*")),
             "seconds": round(time.monotonic() - started, 3),
         }
         (unfinished / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
         _publish(unfinished, folder)
         return metadata
     finally:
-        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-        if not existed:
+        with suppress(OSError, VideoLaVITError):
+            settle(folder)
+        if made:
             with suppress(OSError):
                 folder.rmdir()  # only if nothing is in it
 
@@ -184,7 +277,7 @@ def _write_clips(job: Job, info: VideoInfo, folder: Path, progress: Progress) ->
     if job.images:
         shown = set(np.linspace(0, len(described) - 1, min(len(described), MOST_TILES)).astype(int).tolist())
         clips = (clip for index, clip in enumerate(load_clips(folder / CLIPS)) if index in shown)
-        _save(contact_sheet(clips), folder / "contact-sheet.png")
+        _save(contact_sheet(clips), folder / SHEET)
     return described
 
 
@@ -207,14 +300,25 @@ def _save(image: np.ndarray, path: Path) -> None:
 
 
 def _publish(unfinished: Path, folder: Path) -> None:
-    """Put finished results in place of older ones; the folder is incomplete from the first step to the last."""
-    (folder / METADATA).unlink(missing_ok=True)
-    for old in (*folder.glob("keyframes/[0-9]*.png"), *folder.glob("motion/[0-9]*.png")):
-        old.unlink()
-    (folder / "contact-sheet.png").unlink(missing_ok=True)
-    for file in unfinished.rglob("*.*"):
-        target = folder / file.relative_to(unfinished)
-        if file.is_file() and file.name != METADATA:
-            target.parent.mkdir(exist_ok=True)
-            file.replace(target)
-    (unfinished / METADATA).replace(folder / METADATA)
+    """Put finished results in place of those that the metadata in the folder list.
+
+    The folder is incomplete from the first step to the last. What ends the work between them is no loss: `settle` goes
+    on from there.
+
+    Raises:
+        OutputError: a file cannot be moved or removed.
+    """
+    try:
+        if _own_metadata(folder / METADATA) is not None:
+            (folder / METADATA).replace(unfinished / REPLACED)
+        for name in sorted(_results(_own_metadata(unfinished / REPLACED)) - {METADATA}):
+            if (unfinished / name).exists() or name not in _results(_own_metadata(unfinished / METADATA)):
+                (folder / name).unlink(missing_ok=True)  # and not what is moved already
+        for file in sorted(unfinished.rglob("*.*")):
+            target = folder / file.relative_to(unfinished)
+            if file.is_file() and file.name not in (METADATA, REPLACED):
+                target.parent.mkdir(exist_ok=True)
+                file.replace(target)
+        (unfinished / METADATA).replace(folder / METADATA)
+    except OSError as error:
+        raise OutputError(f"{folder}: results cannot take their place: {error}") from error

@@ -13,6 +13,7 @@ from tyro.conf import arg
 
 from videolavit.commands._shared.console import is_quiet
 from videolavit.commands._shared.requests import new_seed
+from videolavit.errors import ConfigError
 from videolavit.generation_options import OptionInfo, options_with_info
 from videolavit.language.sampling_options import text_sampling
 
@@ -95,7 +96,10 @@ class TokenOptions:
         negative = {} if self.negative_prompt is None else {"negative_prompt": self.negative_prompt}
         if not self.samples:
             return negative
-        sampling = replace(own, keyframe=self._changed(own.keyframe), motion=self._changed(own.motion))
+        try:
+            sampling = replace(own, keyframe=self._changed(own.keyframe), motion=self._changed(own.motion))
+        except ConfigError as error:  # the option has another name here
+            raise ConfigError(str(error).replace("guidance=", "guidance_scale=")) from error
         return {"sampling": sampling, **negative}
 
     def _changed(self, own: SamplingOptions) -> SamplingOptions:

@@ -61,7 +61,9 @@ def media_file(name: str) -> Shown:
     if is_memory_folder(name):
         return Shown("", (), (name,))
     if not _exists(name):
-        raise MediaError(f"{name}: no such file")
+        is_folder = Path(name).expanduser().is_dir()
+        what = "is a folder, and no memory that `videolavit remember` made" if is_folder else "no such file"
+        raise MediaError(f"{name}: {what}")
     return Shown("", (name,)) if _kind(name) == "image" else Shown("", (), (name,))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from videolavit.commands._shared.console import is_quiet, printable
+from videolavit.commands._shared.folders import made_folder
 from videolavit.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def write_moments(folder: Path, model: VideoLaVIT, answers: Sequence[Answer]) ->
     from videolavit.video.io.write import write_video
 
     moments = {(one.source, one.clip): one for answer in answers for one in answer.moments}
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     for moment in moments.values():
         minutes, seconds = divmod(round(moment.start_seconds), 60)
         name = f"{Path(moment.source).name}-{moment.clip:05}-{minutes:03}m{seconds:02}s"

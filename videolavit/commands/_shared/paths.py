@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from videolavit.errors import ConfigError, OutputError
+from videolavit.errors import ConfigError
 from videolavit.video.io.write import check_output
 
-__all__ = ["check_free", "check_target", "made_folder"]
+__all__ = ["check_free", "check_preview", "check_target", "refuse_swapped"]
 
 
 def check_target(output: Path, *sources: str | os.PathLike[str] | None, extensions: tuple[str, ...] = ()) -> None:
@@ -30,10 +31,22 @@ def check_free(path: Path, *, force: bool, option: str = "-o") -> None:
         raise ConfigError(f"{path} exists; name another file with {option}, or replace it with -f")
 
 
-def made_folder(folder: Path) -> Path:
-    """The folder, made where it does not exist; raises `OutputError` where it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made a folder for the results: {error.strerror}") from error
-    return folder
+def check_preview(preview: Path, outputs: Iterable[Path], *sources: str | None, force: bool) -> None:
+    """Tell before any work that a preview cannot be written, or would be written over something.
+
+    Raises:
+        OutputError: as `check_target`.
+        ConfigError: it is stdout, one of `outputs` or `sources`, or exists and may not be replaced.
+    """
+    if preview == Path("-"):
+        raise ConfigError("--preview goes to a file, and not to stdout; name one")
+    check_target(preview, *sources)
+    if os.path.realpath(preview) in map(os.path.realpath, outputs):
+        raise ConfigError(f"--preview and --output are the same file, {preview}; name two")
+    check_free(preview, force=force, option="--preview")
+
+
+def refuse_swapped(command: str, file: str, prompt: str) -> None:
+    """Raise `ConfigError` for a text where the file is expected, and the file behind it."""
+    if not os.path.exists(file) and os.path.isfile(prompt):
+        raise ConfigError(f'the file comes first; write: videolavit {command} {prompt} "{file}" ...')

@@ -30,26 +30,42 @@ class Run:
 
     @property
     def prompt(self) -> str:
-        """The words."""
-        return str(self.metadata.get("prompt", ""))
+        """The words.
+
+        Raises:
+            ConfigError: the file holds something else.
+        """
+        prompt = self.metadata.get("prompt")
+        if prompt is not None and not isinstance(prompt, str):
+            raise self._strange("prompt", "a text")
+        return prompt or ""
 
     def number(self, name: str, given: int | None) -> dict[str, int]:
-        """One of the task's own arguments, by name: as it is given now, or as it was then; else nothing."""
+        """One of the task's own arguments, by name: as it is given now, or as it was then; else nothing.
+
+        Raises:
+            ConfigError: the file holds no whole number.
+        """
         number = self.metadata.get(name) if given is None else given
-        return {} if number is None else {name: int(number)}
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+            raise self._strange(name, "a whole number")
+        return {} if number is None else {name: number}
 
     @property
     def options(self) -> GenerationOptions:
         """Options that it was generated with.
 
         Raises:
-            ConfigError: the options are those of another version.
+            ConfigError: the options are those of another version, or no options.
         """
         from videolavit.config import from_dict
-        from videolavit.generation_options import GenerationOptions
+        from videolavit.generation_options import RUN_TIME_OPTIONS, GenerationOptions
         from videolavit.old_names import current_names
 
-        stored = current_names(self.metadata.get("options", {}))
+        stored = self.metadata.get("options", {})
+        if not isinstance(stored, Mapping) or RUN_TIME_OPTIONS & set(stored):
+            raise self._strange("options", "an object of options that a result keeps")
+        stored = current_names(stored)
         return from_dict(GenerationOptions, stored, where=f"{self.file}: options")
 
     def seed(self, given: int | None) -> int | None:
@@ -57,6 +73,11 @@ class Run:
         options = self.metadata.get("options")
         stored = options.get("seed") if isinstance(options, Mapping) else None
         return stored if given is None and isinstance(stored, int) else given
+
+    def _strange(self, name: str, expected: str) -> ConfigError:
+        return ConfigError(
+            f"--like {self.file}: what it holds as {name} makes no sense, expected {expected}; leave --like out"
+        )
 
     def check_sources(self, **given: str | Sequence[str] | None) -> None:
         """Raise `ConfigError` where a file that it started from is not given again: only its name is known."""

@@ -11,7 +11,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from videolavit.commands._shared.paths import check_free, check_target, made_folder
+from videolavit.commands._shared.folders import made_folder
+from videolavit.commands._shared.paths import check_free, check_target
 from videolavit.errors import ConfigError
 from videolavit.video.io.write import LEAST_FPS, MOST_FPS
 

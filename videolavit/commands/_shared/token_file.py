@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from videolavit.errors import MediaError, PromptError
+from videolavit.errors import MediaError, PromptError, ShapeError, VocabularyError
 from videolavit.video.io.sources import local_path
 
 if TYPE_CHECKING:
     from videolavit.clip_tokens import ClipTokens
 
-__all__ = ["TOKENS", "holds_tokens", "read_noted_tokens", "read_tokens"]
+__all__ = ["TOKENS", "holds_tokens", "naming", "read_noted_tokens", "read_tokens"]
 
 TOKENS = (".txt",)
 """Their extension."""
@@ -48,6 +50,18 @@ def read_noted_tokens(file: str) -> tuple[list[ClipTokens], dict[str, Any]]:
         raise PromptError(f"{file}: {error}") from error
 
 
+@contextmanager
+def naming(*files: str | None) -> Iterator[None]:
+    """Put the name of the file of tokens before what a model says of one of its lines."""
+    try:
+        yield
+    except (ShapeError, VocabularyError) as error:
+        named = [file for file in files if file is not None and holds_tokens(file)]
+        if not named or not str(error).startswith("line "):
+            raise
+        raise type(error)(f"{' or '.join(named)}: {error}") from error
+
+
 def _text(file: str) -> str:
     try:
         if file == "-":
@@ -59,7 +73,8 @@ def _text(file: str) -> str:
             raise MediaError(f"{file}: is larger than the {MOST_BYTES} bytes that tokens may take")
         return data.decode("utf-8-sig")  # some editors begin a text with a mark
     except UnicodeDecodeError as error:
-        raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes") from error
+        hint = "; a video or an image needs a file" if file == "-" else ""
+        raise MediaError(f"{file}: is no text; expected what `videolavit tokenize` writes{hint}") from error
     except FileNotFoundError as error:
         raise MediaError(f"{file}: no such file; relative paths start at {os.getcwd()!r}") from error
     except OSError as error:

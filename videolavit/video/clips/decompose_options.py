@@ -56,7 +56,7 @@ class DecomposeOptions:
         for name, most in _LARGEST.items():
             value = plain_number(getattr(self, name))
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise ConfigError(f"{name} must be 1 to {most}, got {value!r}")
+                raise ConfigError(f"got {name}={value!r}, expected 1 to {most}")
         if self.shots not in ("ignore", "encoder", "difference"):
             raise ConfigError(f"got shots={self.shots!r}, expected 'ignore', 'encoder' or 'difference'")
         if self.motion not in ("reencode", "source") and self.motion not in (others := plugins(MOTION_SOURCES)):

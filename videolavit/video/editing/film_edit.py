@@ -29,6 +29,9 @@ from videolavit.video.io.write_film import FILM_EXTENSIONS, Sound, write_film
 
 __all__ = ["Film", "FilmEdit", "FilmProgress", "Upright", "cut_out", "edit_film", "film_sound", "save_frames"]
 
+MOST_FROZEN_SECONDS = 3600
+"""Longest time that a video stands still at a moment."""
+
 FilmProgress = Callable[[str, int, int], None]
 """Called with what is done, how many frames of it are, and how many there are."""
 
@@ -47,6 +50,7 @@ class FilmEdit:
     freeze_at: float | int | None = None
     """Second of the video at which it stands still for `freeze_for` seconds."""
     freeze_for: float | int = 1.0
+    """Seconds, at most `MOST_FROZEN_SECONDS`."""
     stabilise: bool = False
     mute: bool = False
     """Leave the sound out."""
@@ -57,6 +61,10 @@ class FilmEdit:
             raise ConfigError(f"got a speed of {self.speed:g}, expected above 0; reverse runs a video backwards")
         if self.freeze and (self.reverse or self.retime or self.freeze_at is not None or self.speed != 1):
             raise ConfigError("a video that stands still all the time has no speed or direction; leave out freeze")
+        if not 0 < self.freeze_for <= MOST_FROZEN_SECONDS:  # refuses NaN, too
+            raise ConfigError(
+                f"got freeze_for={self.freeze_for:g}, expected more than 0 and at most {MOST_FROZEN_SECONDS} seconds"
+            )
         if self.freeze_at is not None:
             Pause(at=self.freeze_at, seconds=self.freeze_for)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from videolavit.errors import ConfigError
 from videolavit.video.editing.tick_motion import TICK_OPTIONS, TickMotion, tick_motion
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.sources import Source, describe
@@ -75,7 +76,10 @@ def motion_profiles(
     Raises:
         MediaError: there is no such file, it is not a video, or it is damaged beyond reading.
         LimitError: it is larger or longer than `limits` allow.
+        ConfigError: `seconds` is no finite number above 0.
     """
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"got seconds={seconds!r}, expected a number above 0")
     options = TICK_OPTIONS.changed(motion=motion)
     fps, name = float(options.rate), describe(source)
     for piece in _pieces(tick_motion(source, options, limits=limits), max(2, round(seconds * fps))):

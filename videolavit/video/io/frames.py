@@ -57,7 +57,7 @@ def as_rate(fps: float | int, name: str) -> Fraction:
     """
     value = plain_number(fps)
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction) or not 1e-3 <= value <= 1e3:
-        raise ConfigError(f"{name} must be between 0.001 and 1000 frames per second, got {fps!r}")
+        raise ConfigError(f"got {name}={fps!r}, expected 0.001 to 1000 frames per second")
     return Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
 
 

@@ -34,9 +34,9 @@ class Limits:
         for field in fields(self):
             value = plain_number(getattr(self, field.name))
             if field.name != "video_stream" and not (isinstance(value, int | float) and value > 0):
-                raise ConfigError(f"{field.name} must be a positive number, got {value!r}")
+                raise ConfigError(f"got {field.name}={value!r}, expected a number above 0")
         if self.video_stream is not None and self.video_stream < 0:
-            raise ConfigError(f"video_stream must be 0 or more, got {self.video_stream}")
+            raise ConfigError(f"got video_stream={self.video_stream}, expected 0 or more")
 
     def check_bytes(self, num_bytes: int, name: str) -> None:
         """Raises `LimitError` for a file of more than `max_bytes`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -28,7 +27,7 @@ from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from videolavit.config import plain_number
 from videolavit.errors import MediaError, OutputError
-from videolavit.jobs.partial_files import followed
+from videolavit.jobs.partial_files import followed, unfinished_path
 from videolavit.video.io.open import open_video
 
 __all__ = [
@@ -151,7 +150,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     """
     path = followed(path)
     _check_place(path)
-    unfinished = path.parent / f".{secrets.token_hex(8)}.unfinished{path.suffix.lower()}"
+    unfinished = unfinished_path(path)
     try:
         yield unfinished
         os.replace(unfinished, path)
@@ -171,15 +170,19 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         MediaError: the file is none of these formats, or cannot be read.
     """
     path = Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path}: is a folder, expected an image or a video that videolavit wrote")
     try:
         note = _read_note(path)
     except FileNotFoundError as error:
         raise MediaError(f"{path}: no such file; relative paths start at {os.getcwd()!r}") from error
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: cannot read metadata: {error}; expected a file that `write_video` wrote") from error
+        raise MediaError(
+            f"{path}: cannot read metadata: {error}; expected an image or a video that videolavit wrote"
+        ) from error
     try:
         values = json.loads(note or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -64,7 +64,7 @@ class Reencoding:
             raise ConfigError(f"got codec={self.codec!r}, expected 'mpeg4' or 'h264'")
         for name in ("bit_rate", "gop", "slices"):
             if not 1 <= getattr(self, name) <= _LARGEST:
-                raise ConfigError(f"{name} must be 1 to {_LARGEST}, got {getattr(self, name)}")
+                raise ConfigError(f"got {name}={getattr(self, name)}, expected 1 to {_LARGEST}")
 
 
 def reencode(
