@@ -42,7 +42,7 @@ _COUNTS = 0.25
 _LEAST_SHARE = 0.004
 """Share of the image from which on a layer shows a thing."""
 _SURE = 0.5
-"""Probability from which on a thing counts as recognised: of known things one in a hundred is then taken for another."""
+"""Probability from which on a thing is recognised: one in a hundred known things is then taken for another."""
 _NEVER = -12.0
 """Least logarithm of a probability."""
 _TOLD = 192
