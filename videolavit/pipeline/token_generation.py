@@ -330,6 +330,9 @@ class _BestIds:
             drafts = generate(model.language_model, prompts, blocks, sampling, generators, count_id, negative)
             report(total)
         self._generator, self._blocks = generator, []
+        if model.known_things:
+            with progress.step("load"):
+                _ = model.keyframe_detokenizer, model.named
         with progress.step("rank", len(states)) as report:
             of_each = [drafts[first : first + count] for first in range(0, len(drafts), count)]
             recognised = self._recognised(states, of_each, blocks)
