@@ -118,13 +118,13 @@ def test_previews_go_with_the_old_results():
 
 
 class Slow:
-    """A model that takes its time."""
+    """A model that takes its time: longer than any of the tests, which end it."""
 
     def work(self, model, progress, emit):
         import time
 
-        for step in range(1000):
-            progress("frames", step, 1000)
+        for step in range(100_000):
+            progress("frames", step, 100_000)
             time.sleep(0.01)
 
 
@@ -172,7 +172,7 @@ def test_stop_ends_the_work_of_one_visitor_alone(calls):
             await first
         return await second
 
-    assert asyncio.run(watched()) == "mine"
+    assert asyncio.run(asyncio.wait_for(watched(), 120)) == "mine"
 
 
 def test_a_visitor_who_leaves_ends_the_work(calls):
@@ -185,7 +185,7 @@ def test_a_visitor_who_leaves_ends_the_work(calls):
         while not calls.engine.idle:
             await asyncio.sleep(0.01)
 
-    asyncio.run(asyncio.wait_for(left(), 30))
+    asyncio.run(asyncio.wait_for(left(), 120))
 
 
 def test_the_model_s_errors_reach_the_visitor(calls):

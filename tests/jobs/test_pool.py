@@ -44,10 +44,10 @@ def test_workers_compute_on_one_thread():
 
 def test_nobody_waits_for_work_that_is_no_longer_wanted():
     started = time.monotonic()
-    results = for_each(eval, ["1", "__import__('time').sleep(60)"], workers=2, died=died)
+    results = for_each(eval, ["1", "__import__('time').sleep(600)"], workers=2, died=died)
     assert next(results) == 1
     results.close()
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 300
     assert multiprocessing.active_children() == []
 
 

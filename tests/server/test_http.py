@@ -728,7 +728,7 @@ def test_bodies_are_counted_as_they_come(http, url):
         assert answer.status_code == 413
     except httpx.WriteError:  # the server answered and closed while this end was still sending
         pass
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
     host, port = urlsplit(url).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         head = f"POST /v1/tokens HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"

@@ -21,7 +21,7 @@ from videolavit.server.request_limits import RequestLimits
 from videolavit.server.workers import MediaWorkers
 from videolavit.video.processor import VideoProcessorConfig
 
-LIMITS = RequestLimits(image_pixels=2_000_000, read_seconds=20.0, video_frames=500, video_seconds=60.0)
+LIMITS = RequestLimits(image_pixels=2_000_000, read_seconds=60.0, video_frames=500, video_seconds=60.0)
 SMALL = VideoProcessorConfig(height=64, width=64)
 
 
@@ -233,7 +233,7 @@ def test_hostile_uploads_are_refused_by_their_names_without_a_folder(gate, tmp_p
 def test_uploads_have_the_limits_of_their_kind(tmp_path, video_file):
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "a.mp4").write_bytes(video_file)
-    gate = Gate(RequestLimits(image_bytes=len(png()) - 1, video_bytes=len(video_file), read_seconds=20.0))
+    gate = Gate(RequestLimits(image_bytes=len(png()) - 1, video_bytes=len(video_file), read_seconds=60.0))
     try:
         gate.upload(tmp_path / "a.mp4")
         with pytest.raises(ApiError, match=rf"a\.png: has {len(png())} bytes, more than {len(png()) - 1}"):
@@ -253,7 +253,7 @@ def test_a_list_of_frames_is_no_video(gate):
 
 
 def test_reading_that_takes_too_long_is_ended_and_the_next_one_works(tmp_path):
-    gate = Gate(RequestLimits(read_seconds=15.0))
+    gate = Gate(RequestLimits(read_seconds=60.0))
     try:
         video = moving_square(tmp_path, 24)
         assert len(gate.video(video).images) == 24
@@ -261,14 +261,14 @@ def test_reading_that_takes_too_long_is_ended_and_the_next_one_works(tmp_path):
         gate.gate.limits = RequestLimits(read_seconds=0.001)
         assert "takes longer" in refusal(gate.video, video).message
         assert process.returncode is not None
-        gate.gate.limits = RequestLimits(read_seconds=15.0)
+        gate.gate.limits = RequestLimits(read_seconds=60.0)
         assert len(gate.video(video).images) == 24
     finally:
         gate.close()
 
 
 def test_frames_that_take_too_much_memory_are_refused(video_file):
-    gate = Gate(RequestLimits(frames_bytes=1_000_000, read_seconds=20.0))
+    gate = Gate(RequestLimits(frames_bytes=1_000_000, read_seconds=60.0))
     try:
         assert "frames take more" in refusal(lambda one: gate.video(one, VideoProcessorConfig()), video_file).message
     finally:
@@ -276,7 +276,7 @@ def test_frames_that_take_too_much_memory_are_refused(video_file):
 
 
 def test_a_process_may_not_take_more_memory_than_it_was_given():
-    gate = Gate(RequestLimits(read_memory_bytes=20_000_000, image_pixels=200_000_000, read_seconds=20.0))
+    gate = Gate(RequestLimits(read_memory_bytes=20_000_000, image_pixels=200_000_000, read_seconds=60.0))
     try:
         assert gate.image(png()).shape == (48, 64, 3)
         assert refusal(gate.image, png(4000, 4000)).code == "media_too_large"

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from urllib.parse import urlsplit
 
 import httpx
@@ -138,9 +137,7 @@ def test_a_killed_server_finds_its_videos_again(start):
 
     running = httpx.post(f"{program.url}/v1/videos", json=LONG).json()["id"]
     wait_for(lambda: status(program, running) == "in_progress", 60)
-    started = time.monotonic()
     assert program.stop(signal.SIGTERM) == 0
-    assert time.monotonic() - started < 40
     state = json.loads((program.folder / "store" / running / "job.json").read_text())
     assert (state["status"], state["error"]["code"]) == ("failed", "server_stopped")
     assert program.said == ""

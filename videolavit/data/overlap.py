@@ -6,7 +6,7 @@ __all__ = ["overlap"]
 
 
 def overlap(first: int, size: int, within: int) -> tuple[slice, slice]:
-    """Where `size` pixels from `first` on lie in a row of `within` pixels, and which of them do; empty where none."""
+    """Place of `size` pixels from `first` on in a row of `within` pixels, and those of them that are in it; or none."""
     start = min(max(first, 0), within)
     stop = max(min(first + size, within), start)
     return slice(start, stop), slice(start - first, stop - first)
