@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jaxtyping
 import numpy as np
@@ -210,6 +213,28 @@ def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
     assert fingerprint(red.copy()) == fingerprint(red) != fingerprint(blue)
     flipped = Image.fromarray(image())
     assert fingerprint(flipped) == fingerprint(Image.fromarray(image()))
+
+
+def test_what_was_looked_at_is_given_back_though_others_took_its_place_meanwhile():
+    memory = EncodingCache(size=1)
+
+    def look() -> str:
+        memory.recall(b"other", "", lambda: "other")
+        return "first"
+
+    assert memory.recall(b"first", "", look) == "first"
+
+    def recall(number: int) -> int:
+        return memory.recall(b"%d" % (number % 3), "", lambda: number % 3)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(recall, range(3000))) == [number % 3 for number in range(3000)]
+    finally:
+        sys.setswitchinterval(usual)
+    assert copy.deepcopy(memory).size == 1
 
 
 def test_stopping_by_progress_leaves_the_model_usable(model: VideoLaVIT):
