@@ -40,9 +40,18 @@ _CLIPS_AT_A_TIME = 16
 
 
 def keyframe_codes(
-    tokenizer: VisualTokenizer, images: Sequence[RGB], patch_selection: PatchSelection, seed: int, *, first: int = 0
+    tokenizer: VisualTokenizer,
+    images: Sequence[RGB],
+    patch_selection: PatchSelection,
+    seed: int | Sequence[int],
+    *,
+    first: int = 0,
 ) -> list[Int[Tensor, "_"]]:
-    """Codes of each image; `seed` is for the choice "gumbel", and `first` counts images of earlier calls."""
+    """Codes of each image.
+
+    `seed` is for the choice "gumbel": one for all images, of which `first` counts those of earlier calls, or one for
+    each, which then gets the codes that it would get alone.
+    """
     pixels = tokenizer.preprocess(list(images)).to(tokenizer.vit.cls_token)
     streams = _streams(patch_selection, seed, len(images), first)
     tokens = tokenizer.encode(pixels, patch_selection=patch_selection, generators=streams, at_least_one=True)
@@ -192,5 +201,11 @@ def _check_word(word: int, vocabulary: Vocabulary) -> None:
         raise VocabularyError(f"got id {word} before the first keyframe, expected text ids or [IMG] there")
 
 
-def _streams(patch_selection: PatchSelection, seed: int, n: int, first: int = 0) -> list[torch.Generator] | None:
-    return None if patch_selection == "likeliest" else sample_generators(seed, n, first=first, stream="selector")
+def _streams(
+    patch_selection: PatchSelection, seed: int | Sequence[int], n: int, first: int = 0
+) -> list[torch.Generator] | None:
+    if patch_selection == "likeliest":
+        return None
+    if isinstance(seed, int):
+        return sample_generators(seed, n, first=first, stream="selector")
+    return [stream for own in seed for stream in sample_generators(own, 1, stream="selector")]

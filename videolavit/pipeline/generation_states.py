@@ -27,7 +27,15 @@ from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.processor import whole_video_clips
 
-__all__ = ["first_images", "image_codes", "image_states", "sample_options", "video_size", "video_states"]
+__all__ = [
+    "first_images",
+    "image_codes",
+    "image_states",
+    "sample_options",
+    "shared_image_codes",
+    "video_size",
+    "video_states",
+]
 
 
 def sample_options(
@@ -78,13 +86,13 @@ def image_states(
     model: Components,
     prompts: Sequence[str | Prompt],
     samples: Sequence[GenerationOptions],
-    images: Sequence[Tensor],
+    images: Sequence[Sequence[Tensor]],
     candidates: int | None,
 ) -> list[GenerationState]:
-    """The beginnings of images after prompts that may speak of other images, which come as codes."""
+    """The beginnings of images after prompts that may each speak of other images, which come as codes."""
     return [
-        _state(model, one, generation_prompt(model.language_model, prompt, images), prompt, candidates)
-        for one, prompt in zip(samples, prompts, strict=True)
+        _state(model, one, generation_prompt(model.language_model, prompt, own), prompt, candidates)
+        for one, prompt, own in zip(samples, prompts, images, strict=True)
     ]
 
 
@@ -107,8 +115,11 @@ def video_states(
     if after is not None:
         return [_after_video(model, samples[0], prompts[0], after, 1 if candidates is None else candidates, progress)]
     if not first_images:
-        return image_states(model, prompts, samples, (), candidates)
-    codes = image_codes(model, first_images, samples[0], progress)
+        return image_states(model, prompts, samples, [()] * len(samples), candidates)
+    with progress.step("encode", len(first_images)) as report:
+        seeds = [one.seed for one in samples]
+        codes = keyframe_codes(model.visual_tokenizer, first_images, samples[0].patch_selection, seeds)
+        report(len(first_images))
     return [
         _state(
             model,
@@ -164,6 +175,16 @@ def image_codes(
         codes = keyframe_codes(model.visual_tokenizer, list(images), options.patch_selection, options.seed)
         report(len(images))
     return codes
+
+
+def shared_image_codes(
+    model: Components, images: Sequence[np.ndarray], samples: Sequence[GenerationOptions], progress: Progress
+) -> list[list[Tensor]]:
+    """Codes of the images that all prompts speak of, for each sample: where chance chooses patches, by its own seed."""
+    seeds = [one.seed if one.patch_selection == "gumbel" else samples[0].seed for one in samples]
+    by_seed = dict(zip(seeds, samples, strict=True))
+    codes = {seed: image_codes(model, images, one, progress) for seed, one in by_seed.items()}
+    return [codes[seed] for seed in seeds]
 
 
 def _state(

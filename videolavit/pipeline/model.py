@@ -54,6 +54,7 @@ from videolavit.pipeline.generation_states import (
     image_codes,
     image_states,
     sample_options,
+    shared_image_codes,
     video_size,
     video_states,
 )
@@ -149,7 +150,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         samples = sample_options(self, prompts, options, changes, writes=("keyframe",))
         size = generated_size(self, samples[0], moving=False)
         images = [] if image is None else [read_image(one) for one in as_list_of_images(image)]
-        codes = image_codes(self, images, samples[0], work)
+        codes = shared_image_codes(self, images, samples, work)
 
         states = image_states(self, prompts, samples, codes, candidates)
         blocks = TokenGenerator(self, work, constrained=samples[0].constrained).keyframes(states)
