@@ -62,6 +62,13 @@ def test_ids_that_make_no_clips_are_refused(ids):
         ids_as_tokens(torch.tensor(ids), VOCABULARY)
 
 
+@pytest.mark.parametrize("name", ["Warp", "foo", None, True])
+def test_detokenizers_that_do_not_exist_are_refused(model, monkeypatch, name):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    with pytest.raises(ConfigError, match=f"got detokenizer={name!r}, expected 'diffusion' or 'warp'"):
+        model.detokenize("K 1", detokenizer=name)
+
+
 def test_nothing_to_draw_is_refused(model):
     for nothing in ([], torch.tensor([5, 6]), ""):
         with pytest.raises(PromptError):

@@ -591,7 +591,9 @@ class VideoLaVIT(PretrainedModel, Stories):
             PromptError: there is no clip, one has no keyframe codes, or a line of the text is something else.
             ShapeError: a clip has not as many motion codes as the motion tokenizer makes.
             VocabularyError: a code is not in its codebook, or ids do not make clips.
+            ConfigError: there is no such detokenizer, or an option does not exist or is out of range.
         """
+        detokenizer = Recoding(detokenizer=detokenizer).detokenizer
         options, work = self._options(options, changes), Progress(progress)
         clips = self._coded(tokens)
         tokens_as_ids(clips, self.vocabulary)  # refuses codes that are in no codebook
