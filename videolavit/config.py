@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from videolavit.errors import ConfigError
 
-__all__ = ["from_dict", "load_config", "plain_number", "save_config", "to_dict", "whole_number"]
+__all__ = ["from_dict", "load_config", "plain_number", "save_config", "to_dict", "true_or_false", "whole_number"]
 
 Config = TypeVar("Config")
 
@@ -69,6 +69,18 @@ def whole_number(name: str, value: Any, *, at_least: int) -> int:
     if number < at_least:
         raise ConfigError(f"got {name}={number}, expected at least {at_least}")
     return number
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """A value as a truth value, from a scalar of NumPy, too; `name` stands in messages.
+
+    Raises:
+        ConfigError: it is something else, such as the text "no", which Python takes for true.
+    """
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if not isinstance(plain, bool):
+        raise ConfigError(f"got {name}={value!r}, expected True or False")
+    return plain
 
 
 def save_config(config: Any, path: str | Path) -> None:

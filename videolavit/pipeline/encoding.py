@@ -14,6 +14,7 @@ from torch import Tensor
 
 from videolavit.clip import Clip, MotionField
 from videolavit.clip_tokens import ClipTokens
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError, PromptError, VocabularyError
 from videolavit.language.prompts import ClipInput, ImageInput, Piece, VideoInput, assemble
 from videolavit.nn.random import sample_generators
@@ -96,7 +97,7 @@ def layered_motion_codes(
     Raises:
         ConfigError: the motion tokenizer has fewer.
     """
-    config = tokenizer.config
+    config, layers = tokenizer.config, plain_number(layers)
     if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= config.layers:
         raise ConfigError(
             f"got motion_layers={layers}, expected 1 to {config.layers}, as many as the motion tokenizer has"

@@ -139,12 +139,13 @@ class VideoLaVIT(PretrainedModel, Stories):
             options: by default the model's own.
             progress: is told how far the work is.
             changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance_scale=7.0,
-                negative_prompt="blue"`; `seed` and `negative_prompt` may be lists with one for each prompt.
+                negative_prompt="blue"`; `seed`, `generator` and `negative_prompt` may be lists with one for each
+                prompt.
 
         Raises:
             PromptError: the prompt is empty or too long.
             MediaError: an image cannot be read.
-            ConfigError: an option does not exist or is out of range.
+            ConfigError: an option does not exist, is one of videos alone, or is out of range.
         """
         prompts, work = _listed(prompt), Progress(progress)
         samples = sample_options(self, prompts, options, changes, writes=("keyframe",))
@@ -203,7 +204,8 @@ class VideoLaVIT(PretrainedModel, Stories):
             options: by default the model's own.
             progress: is told how far the work is.
             changes: single options by name, such as `seed=1, num_inference_steps=10, continuation="inversion",
-                negative_prompt="blue"`; `seed` and `negative_prompt` may be lists with one for each prompt.
+                negative_prompt="blue"`; `seed`, `generator` and `negative_prompt` may be lists with one for each
+                prompt.
 
         Raises:
             PromptError: there is neither text nor image, or not even one clip fits into the context.
@@ -312,6 +314,9 @@ class VideoLaVIT(PretrainedModel, Stories):
         """Check what was asked for, find where each video begins, and generate clip after clip of all of them."""
         if sum(given is not None for given in (image, keyframe, after)) > 1:
             raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
+        for name, function in zip(("on_keyframe", "preview"), show, strict=True):
+            if function is not None and not callable(function):
+                raise ConfigError(f"got {name}={function!r}, expected a function of an array and the number of a clip")
         clips, work = whole_number("clips", clips, at_least=1), Progress(progress)
         starts_with_image = image is not None or keyframe is not None
         writes = ("motion",) if starts_with_image and clips == 1 else ("keyframe", "motion")
@@ -355,7 +360,7 @@ class VideoLaVIT(PretrainedModel, Stories):
                 codes = [None if block.is_left_out else block.codes for block in blocks]
                 keyframes = decoder.keyframes_or_last(codes, clip, last_frames)
                 if on_keyframe is not None:
-                    on_keyframe(keyframes[0], clip)
+                    on_keyframe(keyframes[0].copy(), clip)  # whoever draws on it must not change the video
                 continue
             motions = [block.codes for block in blocks]
             if preview is not None:
@@ -710,7 +715,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         self, options: GenerationOptions | None, changes: dict[str, Any], *, after_image: bool = False
     ) -> GenerationOptions:
         """Options that were asked for, completed by the model's own values."""
-        asked = (options or GenerationOptions()).changed(**changes)
+        asked = GenerationOptions.given(options, changes)
         if asked.negative_prompt:
             raise ConfigError(
                 "negative_prompt= has no effect here, where the language model writes nothing; leave it out"
