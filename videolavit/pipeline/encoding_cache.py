@@ -74,7 +74,7 @@ def fingerprint(source: Any) -> Hashable | None:
     if isinstance(source, Image.Image):
         try:
             return "image", source.mode, source.size, _look(source), _digest(source.tobytes())
-        except OSError:  # cut off: whoever reads it says so
+        except (OSError, ValueError):  # cut off, or closed: whoever reads it says so
             return None
     if isinstance(source, Frames):
         images = fingerprint(source.images)
