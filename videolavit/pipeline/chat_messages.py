@@ -14,7 +14,7 @@ from typing import Any
 
 from videolavit.errors import PromptError
 
-__all__ = ["Asked", "is_messages", "question_with_media", "read_messages"]
+__all__ = ["Asked", "is_messages", "is_one_question", "question_with_media", "read_messages"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,11 @@ def is_messages(source: Any) -> bool:
     """True for a list of messages, each with a role."""
     is_list = isinstance(source, list | tuple) and bool(source)
     return is_list and all(isinstance(message, Mapping) and "role" in message for message in source)
+
+
+def is_one_question(source: Any) -> bool:
+    """True for a text, a question with its own media, or messages; anything else is several questions, or none."""
+    return isinstance(source, str | Mapping) or is_messages(source)
 
 
 def read_messages(messages: Sequence[Mapping[str, Any]]) -> list[Asked]:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ from videolavit.language.sampling_options import text_sampling
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.pipeline.answering import AnswerGeneration, AnswerStream, PromptBuilder, VisualEncoding
-from videolavit.pipeline.chat_messages import is_messages
+from videolavit.pipeline.chat_messages import is_one_question
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
 from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
 from videolavit.pipeline.encoding_cache import EncodingCache
@@ -443,25 +443,19 @@ class VideoLaVIT(PretrainedModel, Stories):
                 longer than the context.
             MediaError: a file cannot be read.
         """
-        is_single = isinstance(question, str | Mapping)
-        questions = cast("list[str | Mapping[str, Any]]", [question] if is_single else _listed_questions(question))
-        shared = {"image": image, "video": video, "history": history}
+        if not is_one_question(question):
+            question = _listed_questions(question)
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
         sampling = text_sampling(temperature, top_k, top_p)
         writing = AnswerGeneration(max_new_tokens=max_new_tokens, sampling=sampling, seed=seed)
-        if is_messages(question):
-            if image is not None or video is not None or history is not None:
-                raise PromptError("messages bring along what they are about; leave out image=, video= and history=")
-            turns, prompts = builder.message_prompts(cast("Sequence[Mapping[str, Any]]", question), encoding)
-            return builder.answers(turns, prompts, writing)[0]
-        turns, prompts = builder.all_prompts(questions, shared, encoding)
-        answers = builder.answers(turns, prompts, writing)
-        return answers[0] if is_single else answers
+        shared = {"image": image, "video": video, "history": history}
+        answers = builder.answers(*builder.prompts_of(question, shared, encoding), writing)
+        return answers[0] if is_one_question(question) else answers
 
     def stream_answer(
         self,
-        question: str,
+        question: str | Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         image: Images | Sequence[Images] | None = None,
         video: LongVideos | Sequence[LongVideos] | None = None,
@@ -476,12 +470,19 @@ class VideoLaVIT(PretrainedModel, Stories):
         seed: int = 0,
         progress: ProgressCallback | None = None,
     ) -> AnswerStream:
-        """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it."""
+        """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it.
+
+        Arguments and errors are those of `answer`, for one question.
+        """
+        if not is_one_question(question):
+            kind = "a list of questions" if _is_list(question) else f"a question of type {type(question).__name__}"
+            raise PromptError(f"got {kind}, expected one question; answer takes several together")
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
         sampling = text_sampling(temperature, top_k, top_p)
         writing = AnswerGeneration(max_new_tokens=max_new_tokens, sampling=sampling, seed=seed)
-        [turns], [prompt] = builder.prompts([question], image, video, history, encoding)
+        shared = {"image": image, "video": video, "history": history}
+        [turns], [prompt] = builder.prompts_of(question, shared, encoding)
         return builder.stream(turns, prompt, writing)
 
     def remember(
