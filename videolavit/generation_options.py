@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from videolavit.config import plain_number, true_or_false
+from videolavit.config import plain_number, refuse_unknown, true_or_false
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.language.sampling_options import Sampling
@@ -229,11 +229,7 @@ class GenerationOptions:
         Raises:
             ConfigError: there is no such option, or its value is out of range.
         """
-        known = {option.name for option in dataclasses.fields(self)}
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            hints = "".join(f"; for {name} there is {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE)
-            raise ConfigError(f"unknown option {', '.join(unknown)}{hints}; known are {', '.join(sorted(known))}")
+        refuse_unknown(changes, (option.name for option in dataclasses.fields(self)), _ELSEWHERE)
         return dataclasses.replace(self, **changes)
 
     def completed(self, settings: ModelSettings, *, after_image: bool = False) -> GenerationOptions:

@@ -11,6 +11,7 @@ import torch
 from pipeline.small_model import image, moving
 
 from videolavit.errors import ConfigError
+from videolavit.pipeline import VideoLaVIT
 
 QUICK = {"keyframe_num_inference_steps": 1, "num_inference_steps": 0}
 DRAW = {"keyframe_num_inference_steps": 1}
@@ -121,6 +122,30 @@ def test_progress_that_cannot_be_called_is_refused_wherever_it_is_given(model, t
         with pytest.raises(ConfigError, match="got progress=True, expected a function"):
             call()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("do_sample", "temperature="),
+        ("num_beams", "temperature="),
+        ("max_length", "max_new_tokens="),
+        ("tempreature", ""),
+    ],
+)
+def test_names_of_other_libraries_are_answered_for_answers_too(model, name, hint):
+    for ask in (model.answer, model.stream_answer):
+        with pytest.raises(ConfigError, match=f"unknown option {name}.*{hint}.*; known are .*max_new_tokens"):
+            ask("what?", **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("torch_dtype", "dtype="), ("device_map", "device="), ("load_in_4bit", "quantize="), ("typo", "")],
+)
+def test_names_of_other_libraries_are_answered_where_a_model_is_opened(name, hint):
+    with pytest.raises(ConfigError, match=f"unknown option {name}.*{hint}.*; known are .*device"):
+        VideoLaVIT.from_pretrained("a folder that is not there", **{name: "auto"})
 
 
 def test_what_is_drawn_on_a_keyframe_that_was_shown_changes_no_video(model):

@@ -39,9 +39,19 @@ from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.processor import looked_at_clips
 
-__all__ = ["AnswerGeneration", "AnswerStream", "PromptBuilder", "VisualEncoding"]
+__all__ = ["ANSWERS_ELSEWHERE", "AnswerGeneration", "AnswerStream", "PromptBuilder", "VisualEncoding"]
 
 logger = logging.getLogger(__name__)
+
+ANSWERS_ELSEWHERE = {
+    "do_sample": "temperature=",
+    "num_beams": "temperature= with seed=: there is no beam search",
+    "max_length": "max_new_tokens=",
+    "images": "image=",
+    "videos": "video=",
+    "messages": "the first argument",
+}
+"""Names of options of other libraries, and what stands for them here."""
 
 _LONG_SECONDS = 600
 

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from videolavit import __version__
 from videolavit.clip_tokens import ClipTokens
-from videolavit.config import to_dict, whole_number
+from videolavit.config import options_of, refuse_unknown, to_dict, whole_number
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import RUN_TIME_OPTIONS, GenerationOptions
 from videolavit.language.conversation import Turn
@@ -44,7 +44,13 @@ from videolavit.language.prompts import Prompt
 from videolavit.language.sampling_options import text_sampling
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
-from videolavit.pipeline.answering import AnswerGeneration, AnswerStream, PromptBuilder, VisualEncoding
+from videolavit.pipeline.answering import (
+    ANSWERS_ELSEWHERE,
+    AnswerGeneration,
+    AnswerStream,
+    PromptBuilder,
+    VisualEncoding,
+)
 from videolavit.pipeline.chat_messages import is_one_question
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
 from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
@@ -409,6 +415,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
+        **unknown: Any,
     ) -> Any:
         """Answer a question in words about images, videos, both or neither; or several at once.
 
@@ -436,13 +443,15 @@ class VideoLaVIT(PretrainedModel, Stories):
             patch_selection: which patches become tokens; "gumbel" is how the released model does it.
             seed: for that draw, and for sampling.
             progress: is told how far the work is.
+            unknown: names of other libraries, to be answered with those of this one.
 
         Raises:
-            ConfigError: an option is out of range.
+            ConfigError: an option does not exist or is out of range.
             PromptError: media and question do not fit, an image is given as a video or the reverse, or all of it is
                 longer than the context.
             MediaError: a file cannot be read.
         """
+        refuse_unknown(unknown, options_of(self.answer), ANSWERS_ELSEWHERE)
         if not is_one_question(question):
             question = _listed_questions(question)
         builder = PromptBuilder(self, self.memory, Progress(progress))
@@ -469,11 +478,13 @@ class VideoLaVIT(PretrainedModel, Stories):
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
+        **unknown: Any,
     ) -> AnswerStream:
         """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it.
 
         Arguments and errors are those of `answer`, for one question.
         """
+        refuse_unknown(unknown, options_of(self.answer), ANSWERS_ELSEWHERE)
         if not is_one_question(question):
             kind = "a list of questions" if _is_list(question) else f"a question of type {type(question).__name__}"
             raise PromptError(f"got {kind}, expected one question; answer takes several together")
