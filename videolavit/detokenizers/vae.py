@@ -80,7 +80,7 @@ def encode_images(vae: Any, images: Float[Tensor, "batch 3 height width"]) -> Fl
         vae.float()
     latents = vae.encode(images.to(compute_device(vae), vae.dtype)).latent_dist.mode().float()
     if upcast:
-        vae.to(dtype)
+        nn.Module.to(vae, dtype)  # as `vae.to`, but for a warning of diffusers about modules that keep float32
     return check_finite(latents, "the encoder of the autoencoder", vae.dtype)
 
 
