@@ -575,6 +575,8 @@ class VideoLaVIT(PretrainedModel, Stories):
         options, work = self._options(None, {"patch_selection": patch_selection, "seed": seed}), Progress(progress)
         if image is not None:
             images = [read_image(one) for one in as_list_of_images(image)]
+            if not images:
+                raise PromptError("got an empty list of images, expected at least one")
             clips = [ClipTokens(keyframe=codes) for codes in image_codes(self, images, options, work)]
         else:
             processor = processor_with(self.settings, keyframes)
@@ -767,7 +769,17 @@ class VideoLaVIT(PretrainedModel, Stories):
         return seen
 
     def _coded(self, tokens: Any) -> tuple[ClipTokens, ...]:
-        """Clips in any of their forms."""
+        """Clips in any of their forms.
+
+        Raises:
+            PromptError: there is no clip, or these are no tokens.
+        """
+        clips = self._clips_of(tokens)
+        if not clips:
+            raise PromptError("got tokens without clips, expected what tokenize returned, its .ids, or its .text")
+        return clips
+
+    def _clips_of(self, tokens: Any) -> tuple[ClipTokens, ...]:
         if isinstance(tokens, str):
             return parse_tokens(tokens)
         if isinstance(tokens, Tensor):
@@ -775,10 +787,11 @@ class VideoLaVIT(PretrainedModel, Stories):
                 shape, kind = tuple(tokens.shape), str(tokens.dtype).removeprefix("torch.")
                 raise PromptError(f"got tokens of shape {shape} and type {kind}, expected one row of whole numbers")
             return ids_as_tokens(tokens.cpu(), self.vocabulary)
-        listed = list(tokens) if isinstance(tokens, Iterable) else [tokens]
+        is_row = isinstance(tokens, Iterable) and not isinstance(tokens, bytes | bytearray | memoryview)
+        listed: list[Any] = list(tokens) if is_row else [tokens]
         if all(isinstance(item, ClipTokens) for item in listed):
             return tuple(listed)
-        if not all(isinstance(item, Integral) for item in listed):
+        if not is_row or not all(isinstance(item, Integral) for item in listed):
             kinds = ", ".join(sorted({type(item).__name__ for item in listed}))
             raise PromptError(f"got tokens of type {kinds}, expected what tokenize returned, its .ids, or its .text")
         return ids_as_tokens(torch.tensor(list(map(int, listed))), self.vocabulary)

@@ -146,8 +146,8 @@ class GeneratedVideo:
 
     def __repr__(self) -> str:
         frames, height, width, _ = self.frames.shape
-        name = type(self).__name__
-        return f"{name}({frames} frames of {height}x{width} at {self.fps:g} fps, {len(self.tokens)} clips)"
+        name, clips = type(self).__name__, f"{len(self.tokens)} clips" if self.tokens else "no tokens"
+        return f"{name}({frames} frames of {height}x{width} at {self.fps:g} fps, {clips})"
 
     @property
     def seconds(self) -> float:
