@@ -7,16 +7,28 @@ error, never ignored: a misspelt option that is silently dropped costs a trainin
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import numbers
 import types
 import typing
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from videolavit.errors import ConfigError
 
-__all__ = ["from_dict", "load_config", "plain_number", "save_config", "to_dict", "whole_number"]
+__all__ = [
+    "from_dict",
+    "load_config",
+    "options_of",
+    "plain_number",
+    "refuse_unknown",
+    "save_config",
+    "to_dict",
+    "true_or_false",
+    "whole_number",
+]
 
 Config = TypeVar("Config")
 
@@ -71,6 +83,38 @@ def whole_number(name: str, value: Any, *, at_least: int, at_most: int | None = 
     if at_most is not None and number > at_most:
         raise ConfigError(f"got {name}={number}, expected at most {at_most}")
     return number
+
+
+def true_or_false(name: str, value: Any) -> bool:
+    """A value as a truth value, from a scalar of NumPy, too; `name` stands in messages.
+
+    Raises:
+        ConfigError: it is something else, such as the text "no", which Python takes for true.
+    """
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if not isinstance(plain, bool):
+        raise ConfigError(f"got {name}={value!r}, expected True or False")
+    return plain
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> None:
+    """Refuse options that do not exist; `elsewhere` says what stands for the names of other libraries.
+
+    Raises:
+        ConfigError: an option that was given is not known.
+    """
+    known = set(known)
+    if unknown := sorted(set(given) - known):
+        hints = "".join(
+            f"; for {name} there is {elsewhere[name]}" for name in unknown if elsewhere and name in elsewhere
+        )
+        raise ConfigError(f"unknown option {', '.join(unknown)}{hints}; known are {', '.join(sorted(known))}")
+
+
+def options_of(function: Callable[..., Any]) -> list[str]:
+    """Names of the arguments that a function takes by name alone."""
+    arguments = inspect.signature(function).parameters.values()
+    return [argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY]
 
 
 def save_config(config: Any, path: str | Path) -> None:

@@ -54,7 +54,8 @@ class ConfigError(VideoLaVITError, ValueError):
 
 
 class GenerationError(VideoLaVITError, ArithmeticError):
-    """A model computed something that nothing can be sampled from, such as logits that are not numbers."""
+    """A model computed something that nothing can be sampled from, such as logits that are not numbers; or
+    an answer that was cut off is asked for."""
 
 
 class CheckpointError(VideoLaVITError, ValueError):

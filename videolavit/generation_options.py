@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from videolavit.config import plain_number
+from videolavit.config import plain_number, refuse_unknown, true_or_false
 from videolavit.detokenizers.video_options import VideoOptions
 from videolavit.errors import ConfigError
 from videolavit.language.sampling_options import Sampling
@@ -27,6 +28,7 @@ __all__ = [
     "RUN_TIME_OPTIONS",
     "GenerationOptions",
     "OptionInfo",
+    "check_of_image",
     "option_info",
     "options_with_info",
 ]
@@ -52,6 +54,12 @@ _ELSEWHERE = {
     "top_p": "sampling=Sampling(...)",
 }
 """Names of options of other libraries, and what stands for them here."""
+_OF_IMAGES = {
+    "num_inference_steps": "keyframe_num_inference_steps",
+    "min_guidance_scale": "keyframe_guidance_scale",
+    "max_guidance_scale": "keyframe_guidance_scale",
+}
+"""Options of videos alone, and what stands for them where there is an image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,6 +190,8 @@ class GenerationOptions:
             object.__setattr__(self, option.name, plain_number(getattr(self, option.name)))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise ConfigError(f"got seed={self.seed!r}, expected a whole number")
+        self._check_generator()
+        object.__setattr__(self, "constrained", true_or_false("constrained", self.constrained))
         if self.negative_prompt is not None and not isinstance(self.negative_prompt, str):
             raise ConfigError(f"got negative_prompt={self.negative_prompt!r}, expected a text")
         if self.callback_on_step_end is not None and not callable(self.callback_on_step_end):
@@ -200,17 +210,38 @@ class GenerationOptions:
             given, other = ("height", "width") if self.width is None else ("width", "height")
             raise ConfigError(f"{given}= needs {other}= beside it")
 
+    def _check_generator(self) -> None:
+        if self.generator is None:
+            return
+        import torch
+
+        if not isinstance(self.generator, torch.Generator):
+            raise ConfigError(
+                f"got a generator of type {type(self.generator).__name__}, expected a torch.Generator; for a number "
+                "there is seed="
+            )
+
+    @classmethod
+    def given(cls, options: GenerationOptions | None, changes: Mapping[str, Any]) -> GenerationOptions:
+        """The options that a caller gave, None for those of a model, with single ones replaced.
+
+        Raises:
+            ConfigError: they are of another type, or what `changed` raises.
+        """
+        if options is not None and not isinstance(options, GenerationOptions):
+            raise ConfigError(
+                f"got options of type {type(options).__name__}, expected GenerationOptions; single options are given "
+                "by name, such as seed=1"
+            )
+        return (options or cls()).changed(**changes)
+
     def changed(self, **changes: Any) -> GenerationOptions:
         """These options with some replaced.
 
         Raises:
             ConfigError: there is no such option, or its value is out of range.
         """
-        known = {option.name for option in dataclasses.fields(self)}
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            hints = "".join(f"; for {name} there is {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE)
-            raise ConfigError(f"unknown option {', '.join(unknown)}{hints}; known are {', '.join(sorted(known))}")
+        refuse_unknown(changes, (option.name for option in dataclasses.fields(self)), _ELSEWHERE)
         return dataclasses.replace(self, **changes)
 
     def completed(self, settings: ModelSettings, *, after_image: bool = False) -> GenerationOptions:
@@ -241,6 +272,18 @@ class GenerationOptions:
         if count == 1:
             return [self.generator]
         return sample_generators(int(torch.randint(2**62, (), generator=self.generator)), count, stream=stream)
+
+
+def check_of_image(changes: Mapping[str, Any]) -> None:
+    """Refuse options that matter for videos alone where an image is generated.
+
+    Raises:
+        ConfigError: there is one; the message says what stands for it.
+    """
+    for name, info in options_with_info().items():
+        if info.video_only and changes.get(name) is not None:
+            hint = f"; for images there is {_OF_IMAGES[name]}" if name in _OF_IMAGES else "; leave it out"
+            raise ConfigError(f"got {name}={changes[name]!r} for an image, but that is an option of videos{hint}")
 
 
 def options_with_info() -> dict[str, OptionInfo]:

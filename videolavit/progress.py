@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from videolavit.errors import ConfigError
+
 __all__ = ["Progress", "ProgressCallback"]
 
 ProgressCallback = Callable[[str, int, int], None]
@@ -15,11 +17,17 @@ are needed for the first time), "encode" (images and clips), "generate" (ids), "
 
 
 class Progress:
-    """A piece of work under way: the time of its steps so far, and the callback that hears of them."""
+    """A piece of work under way: the time of its steps so far, and the callback that hears of them.
+
+    Raises:
+        ConfigError: the callback is no function.
+    """
 
     def __init__(self, callback: ProgressCallback | None = None) -> None:
         self.timings: dict[str, float] = {}
         """Seconds by step."""
+        if callback is not None and not callable(callback):
+            raise ConfigError(f"got progress={callback!r}, expected a function of a stage, what is done, and the total")
         self._callback = callback
 
     @contextmanager

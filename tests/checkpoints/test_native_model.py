@@ -3,7 +3,9 @@ model."""
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +27,7 @@ from videolavit.errors import CheckpointError, ConfigError
 from videolavit.language.sampling_options import Sampling, SamplingOptions
 from videolavit.pipeline import VideoLaVIT
 from videolavit.settings import ModelSettings
-from videolavit.shipped import shipped_model
+from videolavit.shipped import shipped_model as shipped_folder
 
 SETTINGS = ModelSettings(
     video_processor=SHAPES_FRONT_END,
@@ -186,6 +188,25 @@ def test_the_model_of_the_package_is_opened_without_a_name(native, tmp_path, mon
     assert VideoLaVIT.from_pretrained().settings == SETTINGS
 
 
+def test_a_model_that_was_opened_is_copied_and_says_how_it_goes_to_another_process(native):
+    model = VideoLaVIT.from_pretrained(native)
+    with pytest.raises(TypeError, match="cannot be pickled; open it where it is needed, by from_pretrained"):
+        pickle.dumps(model)
+    copied = copy.deepcopy(model)
+    assert copied.components.hash == model.components.hash
+    assert copied.components.module("motion_encoder") is not model.components.module("motion_encoder")
+
+
+def test_generation_leaves_the_random_numbers_of_the_caller_alone(shipped_model):
+    quick = {"seed": 1, "keyframe_num_inference_steps": 1}
+    model, before = VideoLaVIT.from_pretrained(shipped_model), torch.random.get_rng_state()
+    model.image("a red circle", **quick)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    video = model.video("a red circle moves up", num_inference_steps=0, **quick)
+    model.answer("What colour is it?", video=video, temperature=1.0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_settings_that_make_no_sense_are_refused():
     for change in ({"max_clips": 0}, {"min_keyframe_ids": 0}, {"keyframe_num_inference_steps": 0}):
         with pytest.raises(ConfigError, match="expected at least 1"):
@@ -203,7 +224,7 @@ def test_settings_that_make_no_sense_are_refused():
     ],
 )
 def test_a_config_that_somebody_edited_is_told_with_its_field(tmp_path, changes, told):
-    config = json.loads((Path(shipped_model()) / "config.json").read_text())
+    config = json.loads((Path(shipped_folder()) / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
     with pytest.raises(CheckpointError, match=told):
         open_checkpoint(str(tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models import modeling_utils
 from reference.golden import fill, golden, rand
 from torch import nn
 
@@ -43,13 +44,16 @@ def test_the_factor_is_that_between_images_and_latents(vae: AutoencoderKL):
 
 
 @torch.no_grad()
-def test_a_vae_that_overflows_in_half_precision_encodes_in_float32_and_goes_back():
+def test_a_vae_that_overflows_in_half_precision_encodes_in_float32_and_goes_back(monkeypatch):
     """Its weights are rounded once, when it is cast, and its latents not at all."""
     half = small_vae().bfloat16()
     rounded = small_vae().bfloat16().float()
     images = rand(0, 1, 3, 32, 48).clamp(-1, 1)
+    warned: list[str] = []
+    monkeypatch.setattr(modeling_utils.logger, "warning", warned.append)
     assert torch.equal(encode_images(half, images), encode_images(rounded, images))
     assert half.dtype == torch.bfloat16
+    assert warned == []
 
 
 @torch.no_grad()

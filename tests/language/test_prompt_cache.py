@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
+from videolavit.language import slots
 from videolavit.language.forward import LlamaForward
 from videolavit.language.generate import stream
 from videolavit.language.grammar import Block
@@ -95,6 +99,36 @@ def test_several_prompts_are_remembered_and_the_oldest_is_forgotten(
         steps = len(written(talker, [[start, *BEGINNING, 60]], cache)) - 1
         read[start] = positions.count - steps
     assert read == {50: 1, 40: 1, 30: 23}
+
+
+def test_a_prompt_that_another_thread_reads_meanwhile_changes_no_answer(
+    talker: LanguageModel, monkeypatch: pytest.MonkeyPatch
+):
+    cache, asked = PromptCache(), [*BEGINNING, 30, 31]
+    written(talker, [BEGINNING], cache)
+    alone, groups = written(talker, [asked], None), slots._groups
+
+    def grouped_behind_another(*arguments: list[int]) -> list[list[int]]:
+        monkeypatch.setattr(slots, "_groups", groups)
+        written(talker, [[70, 71, 72, 73]], cache)  # takes the place of what was found
+        return groups(*arguments)
+
+    monkeypatch.setattr(slots, "_groups", grouped_behind_another)
+    assert written(talker, [asked], cache) == alone
+
+
+def test_threads_that_share_a_cache_get_their_own_answers(talker: LanguageModel):
+    cache = PromptCache()
+    prompts = [[*BEGINNING, 30, 31], [*range(40, 60), 32, 33], [*BEGINNING[:10], 41, 42], [70, 71, 72]]
+    alone = [written(talker, [prompt], None) for prompt in prompts]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda number: written(talker, [prompts[number % 4]], cache), range(64)))
+    finally:
+        sys.setswitchinterval(usual)
+    assert found == alone * 16
 
 
 def test_a_prompt_that_goes_on_from_a_kept_one_takes_its_place(talker: LanguageModel):

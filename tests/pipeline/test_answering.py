@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import itertools
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jaxtyping
 import numpy as np
@@ -12,7 +15,7 @@ from looks import watched_looks
 from PIL import Image
 from pipeline.small_model import CONTEXT, image, moving
 
-from videolavit.errors import ConfigError, MediaError, PromptError
+from videolavit.errors import ConfigError, GenerationError, MediaError, PromptError
 from videolavit.language.conversation import Turn
 from videolavit.language.prompts import ImageInput, VideoInput
 from videolavit.pipeline import VideoLaVIT
@@ -129,6 +132,19 @@ def test_several_videos_are_several_and_a_list_of_images_is_one(model, tmp_path)
     assert count(paths) == 2
     assert count([moving(24), Frames(images=moving(24), fps=12)]) == 2
     assert count(list(moving(24))) == 1
+    assert count([list(moving(24)), list(moving(12))]) == 2
+    content = [{"type": "video", "video": list(moving(24))}, {"type": "text", "text": "what?"}]
+    assert len(model.answer([{"role": "user", "content": content}], max_new_tokens=1).turns[-1].media) == 1
+    with pytest.raises(PromptError, match="got 2 videos, expected one"):
+        model.continue_video([moving(24), moving(24)])
+
+
+def test_an_image_that_was_closed_is_told(model, tmp_path):
+    Image.fromarray(image()).save(tmp_path / "a.png")
+    closed = Image.open(tmp_path / "a.png")
+    closed.close()
+    with pytest.raises(MediaError, match="the image: cannot be read"):
+        model.answer("what?", image=closed, max_new_tokens=1)
 
 
 def test_what_the_model_drew_can_be_asked_about(model):
@@ -210,6 +226,78 @@ def test_memory_keeps_the_last_few_and_knows_content(tmp_path):
     assert fingerprint(red.copy()) == fingerprint(red) != fingerprint(blue)
     flipped = Image.fromarray(image())
     assert fingerprint(flipped) == fingerprint(Image.fromarray(image()))
+
+
+def test_what_was_looked_at_is_given_back_though_others_took_its_place_meanwhile():
+    memory = EncodingCache(size=1)
+
+    def look() -> str:
+        memory.recall(b"other", "", lambda: "other")
+        return "first"
+
+    assert memory.recall(b"first", "", look) == "first"
+
+    def recall(number: int) -> int:
+        return memory.recall(b"%d" % (number % 3), "", lambda: number % 3)
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(recall, range(3000))) == [number % 3 for number in range(3000)]
+    finally:
+        sys.setswitchinterval(usual)
+    assert copy.deepcopy(memory).size == 1
+
+
+def test_whatever_is_answered_is_answered_piece_by_piece(model):
+    own = {"question": "what moves?", "video": moving(24)}
+    content = [{"type": "video", "video": moving(24)}, {"type": "text", "text": "what moves?"}]
+    asked = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "red"}]
+    for question in (own, [*asked, {"role": "user", "content": content}]):
+        stream = model.stream_answer(question, max_new_tokens=4)
+        assert stream.answer == model.answer(question, max_new_tokens=4)
+        assert stream.answer.turns[-1].question == "what moves?"
+    with pytest.raises(PromptError, match="messages bring along"):
+        model.stream_answer([{"role": "user", "content": "what?"}], image=image())
+
+
+@pytest.mark.parametrize("several", [["what?", "why?"], [], None, 5])
+def test_an_answer_that_comes_piece_by_piece_is_that_of_one_question(model, monkeypatch, several):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    with pytest.raises(PromptError, match="expected one question; answer takes several together"):
+        model.stream_answer(several)
+
+
+def test_an_answer_that_was_interrupted_is_not_taken_for_a_whole_one(model, monkeypatch):
+    def interrupted(*arguments: object) -> object:
+        raise KeyboardInterrupt
+
+    stream = model.stream_answer("what moves?", max_new_tokens=8)
+    next(stream)
+    with monkeypatch.context() as patch:
+        patch.setattr(model.answering.language_model, "logits", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(stream)
+    for ask in (lambda: next(stream), lambda: stream.answer):
+        with pytest.raises(GenerationError, match=r"the answer was cut off after .* characters; ask again"):
+            ask()
+
+
+def test_an_answer_can_be_closed(model):
+    stream = model.stream_answer("what moves?", max_new_tokens=8)
+    next(stream)
+    stream.close()
+    assert list(stream) == []
+    with pytest.raises(GenerationError, match="the answer was closed after"):
+        _ = stream.answer
+    whole = model.stream_answer("what moves?", max_new_tokens=8)
+    pieces = list(whole)
+    whole.close()
+    assert whole.answer.text == "".join(pieces)
+    never_begun = model.stream_answer("what moves?", max_new_tokens=8)
+    never_begun.close()
+    assert list(never_begun) == []
 
 
 def test_stopping_by_progress_leaves_the_model_usable(model: VideoLaVIT):

@@ -59,6 +59,19 @@ def test_each_video_of_a_batch_may_start_with_its_own_image(model):
         assert np.abs(found.frames.astype(int) - alone.frames).max() <= 2
 
 
+def test_patches_of_a_batch_are_chosen_by_chance_as_in_single_calls(model):
+    how = {"patch_selection": "gumbel", "keyframe_num_inference_steps": 1, "num_inference_steps": 0}
+    together = model.generate_video(["it moves"] * 2, image=image(), seed=[1, 2], **how)
+    assert not torch.equal(together[0].tokens[0].keyframe, together[1].tokens[0].keyframe)
+    for seed, found in zip([1, 2], together, strict=True):
+        alone = model.generate_video("it moves", image=image(), seed=seed, **how)
+        assert torch.equal(found.tokens[0].keyframe, alone.tokens[0].keyframe)
+        assert torch.equal(found.ids, alone.ids)
+    how.pop("num_inference_steps")
+    for seed, found in zip([1, 2], model.generate_image(["red"] * 2, image=image(), seed=[1, 2], **how), strict=True):
+        assert torch.equal(found.ids, model.generate_image("red", image=image(), seed=seed, **how).ids)
+
+
 def test_the_best_of_several_is_found_for_each_of_a_batch(model):
     together = model.generate_video(PROMPTS[:2], seed=SEEDS[:2], candidates=2)
     for prompt, seed, found in zip(PROMPTS[:2], SEEDS[:2], together, strict=True):

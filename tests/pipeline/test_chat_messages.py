@@ -60,6 +60,12 @@ def test_answers_belong_to_the_question_before(caplog):
         ([user({"type": "audio"})], "text, image or video"),
         ([user({"type": "image"})], "expected the image itself"),
         ([{"role": "user", "content": 3}], "int as the content"),
+        (
+            [user(part("text", "a")), {"role": "assistant", "content": [part("image", "a.png")]}, user()],
+            "image in a message of the assistant, expected words",
+        ),
+        ([user({"type": "text", "text": None})], "expected words"),
+        ([user({"type": "text", "content": "a"})], "expected words"),
     ],
 )
 def test_conversations_that_make_no_sense_are_told(messages, words):

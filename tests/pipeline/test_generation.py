@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -39,8 +40,21 @@ def test_clips_come_one_by_one_and_join_to_the_video(model):
     assert torch.equal(joined.ids, whole.ids)
     assert len(whole.tokens) == 3
     assert np.array_equal(model.video(PROMPT, seed=2).frames, first.frames)
+    assert np.array_equal(GeneratedVideo.join(model.stream_video(PROMPT, clips=2, seed=2)).frames, whole.frames[:47])
     with pytest.raises(ShapeError, match="at least one part"):
         GeneratedVideo.join([])
+
+
+def test_only_parts_of_one_video_join(model, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    video = model.video(PROMPT, keyframe_num_inference_steps=1, num_inference_steps=0)
+    with pytest.raises(ShapeError, match=r"got parts of \[6.*, 12\] frames per second"):
+        GeneratedVideo.join([video, replace(video, fps=12)])
+    for wrong in (video, None, 5):
+        with pytest.raises(ShapeError, match=f"got a {type(wrong).__name__}, expected a list of parts"):
+            GeneratedVideo.join(wrong)
+    with pytest.raises(ShapeError, match="got NoneType, ndarray among the parts"):
+        GeneratedVideo.join([video, None, video.frames])
 
 
 def test_ids_are_prompt_and_clips(model):

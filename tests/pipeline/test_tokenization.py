@@ -62,17 +62,28 @@ def test_ids_that_make_no_clips_are_refused(ids):
         ids_as_tokens(torch.tensor(ids), VOCABULARY)
 
 
+@pytest.mark.parametrize("name", ["Warp", "foo", None, True])
+def test_detokenizers_that_do_not_exist_are_refused(model, monkeypatch, name):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
+    with pytest.raises(ConfigError, match=f"got detokenizer={name!r}, expected 'diffusion' or 'warp'"):
+        model.detokenize("K 1", detokenizer=name)
+
+
 def test_nothing_to_draw_is_refused(model):
-    for nothing in ([], torch.tensor([5, 6]), ""):
-        with pytest.raises(PromptError):
+    for nothing in ([], [5], torch.tensor([5, 6]), torch.tensor([], dtype=torch.long)):
+        with pytest.raises(PromptError, match="got tokens without clips, expected what tokenize returned"):
             model.detokenize(nothing)
+    with pytest.raises(PromptError, match="got a text without clips"):
+        model.detokenize("")
+    with pytest.raises(PromptError, match="got an empty list of images"):
+        model.tokenize(image=[])
     with pytest.raises(VocabularyError, match="24"):
         model.detokenize("K 24")
 
 
 def test_what_is_no_tokens_is_refused_in_words(model, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
-    for wrong, kinds in ((5.5, "float"), (["K 1"], "str"), ([1, None], "NoneType, int")):
+    for wrong, kinds in ((5.5, "float"), (5, "int"), (b"K 1", "bytes"), (["K 1"], "str"), ([1, None], "NoneType, int")):
         with pytest.raises(PromptError, match=f"got tokens of type {kinds}, expected what tokenize returned"):
             model.detokenize(wrong)
     tokens = model.tokenize(image=image())
@@ -103,6 +114,7 @@ def test_without_tokens_no_part_of_the_model_is_needed():
     empty = VideoLaVIT(ModelComponents(vocabulary=VOCABULARY, settings=small_model().settings))
     still = np.repeat(moving(1), 30, axis=0)
     again = empty.reconstruct(still, keyframe="raw", motion="raw", detokenizer="warp")
+    assert repr(again).endswith("fps, no tokens)")
     assert again.num_ids == 0
     assert again.tokens == ()
     assert again.psnr_db > 25

@@ -163,7 +163,8 @@ class ModelComponents:
             codebook = self._modules[name].get_buffer("quantizer.codebook").detach().to(self.device)
         else:
             codebook = self.stored(name).tensors["quantizer.codebook"].load().float().to(self.device)
-        quantizer = VectorQuantizer(*codebook.shape)
+        with torch.device("meta"):  # its own rows would be drawn from the random numbers of whoever generates
+            quantizer = VectorQuantizer(*codebook.shape)
         quantizer.codebook = codebook
         return quantizer
 

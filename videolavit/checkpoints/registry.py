@@ -183,6 +183,14 @@ class Checkpoint(ABC):
     name: str
     """Folder or hub id."""
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a model that was opened cannot be pickled; open it where it is needed, by from_pretrained({self.name!r})"
+        )
+
+    def __deepcopy__(self, memo: Any) -> Checkpoint:
+        return self  # it is only read
+
     @property
     @abstractmethod
     def vocabulary(self) -> Vocabulary:

@@ -6,6 +6,7 @@ computed of the common beginning is the same, but for the last bits of its numbe
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,11 @@ class PromptCache:
         """Remember the last `size` prompts."""
         self.size = size
         self._kept: list[_Kept] = []
-        """The latest first."""
+        """The latest first. Replaced as a whole, so that a thread that searches it finds it unchanged."""
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[PromptCache], tuple[int]]:
+        return PromptCache, (self.size,)  # a copy begins empty: locks cannot be copied
 
     def __repr__(self) -> str:
         return f"PromptCache({sum(len(kept.embeddings) for kept in self._kept)} positions)"
@@ -37,24 +42,24 @@ class PromptCache:
         """Drop everything."""
         self._kept = []
 
-    def common_length(self, prompt: Float[Tensor, "_ width"]) -> int:
-        """Number of first positions that a prompt shares with one that is kept.
+    def prefix(self, prompt: Float[Tensor, "_ width"]) -> Float[Tensor, "layers 2 heads length dim"] | None:
+        """Keys and values of the first positions that a prompt shares with one that is kept; None if it shares none.
 
-        The last position is left out: its hidden state is needed, and no cache holds that.
+        They stay valid whatever other threads keep meanwhile. The last position of the prompt is left out: its hidden
+        state is needed, and no cache holds that.
         """
-        return max((_common_length(kept.embeddings, prompt[:-1]) for kept in self._kept), default=0)
-
-    def prefix(self, prompt: Float[Tensor, "_ width"], length: int) -> Float[Tensor, "layers 2 heads length dim"]:
-        """Keys and values of the first `length` positions of a prompt, which `common_length` found."""
-        best = max(self._kept, key=lambda kept: _common_length(kept.embeddings, prompt[:-1]))
-        return best.states[:, :, :, :length]
+        shared = [(_common_length(kept.embeddings, prompt[:-1]), kept) for kept in self._kept]
+        length, best = max(shared, key=lambda one: one[0], default=(0, None))
+        return best.states[:, :, :, :length] if best is not None and length else None
 
     def keep(
         self, embeddings: Float[Tensor, "length width"], states: Float[Tensor, "layers 2 heads length dim"]
     ) -> None:
         """Keep what a model has computed of a prompt; those that it goes on from are no longer needed."""
-        others = [kept for kept in self._kept if _common_length(kept.embeddings, embeddings) < len(kept.embeddings)]
-        self._kept = [_Kept(embeddings=embeddings.clone(), states=states), *others][: self.size]
+        new = _Kept(embeddings=embeddings.clone(), states=states)
+        with self._lock:
+            others = [kept for kept in self._kept if _common_length(kept.embeddings, embeddings) < len(kept.embeddings)]
+            self._kept = [new, *others][: self.size]
 
 
 def _common_length(one: Tensor, other: Tensor) -> int:

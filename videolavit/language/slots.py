@@ -70,9 +70,10 @@ class Slots:
     def read(self, prompts: Sequence[tuple[Slot, Float[Tensor, "_ width"]]]) -> None:
         """Start sequences with the embeddings of their prompts."""
         forward = self._forward()
-        known = [0 if self.prompt_cache is None else self.prompt_cache.common_length(prompt) for _, prompt in prompts]
+        prefixes = [None if self.prompt_cache is None else self.prompt_cache.prefix(prompt) for _, prompt in prompts]
+        known = [0 if prefix is None else prefix.shape[3] for prefix in prefixes]
         for group in _groups([len(prompt) for _, prompt in prompts], known):
-            self._read_block(forward, [prompts[index] for index in group], known[group[0]])
+            self._read_block(forward, [prompts[index] for index in group], [prefixes[index] for index in group])
         if self.prompt_cache is not None:
             for slot, prompt in reversed(prompts[: self.prompt_cache.size]):
                 prefix = self.cache.prefix(self.running.index(slot), len(prompt))
@@ -149,15 +150,18 @@ class Slots:
         self._forward_of_step = forward
         return forward
 
-    def _read_block(self, forward: Forward, prompts: Sequence[tuple[Slot, Tensor]], known: int) -> None:
-        """Read prompts as one block of rows, the first `known` positions from the prompt cache."""
+    def _read_block(
+        self, forward: Forward, prompts: Sequence[tuple[Slot, Tensor]], prefixes: Sequence[Tensor | None]
+    ) -> None:
+        """Read prompts as one block of rows, their first positions from prefixes of one common length."""
+        known = 0 if prefixes[0] is None else prefixes[0].shape[3]
         first, longest = len(self.running), max(len(prompt) for _, prompt in prompts)
         self.cache.reserve(max(first + len(prompts) + len(self.guided), self.num_slots), longest)
         for slot, _ in prompts:
             self._make_room(slot)
-        if known and self.prompt_cache is not None:
-            for row, (_, prompt) in enumerate(prompts, first):
-                self.cache.put(row, self.prompt_cache.prefix(prompt, known))
+        for row, prefix in enumerate(prefixes, first):
+            if prefix is not None:
+                self.cache.put(row, prefix)
         new = torch.stack([F.pad(prompt[known:], (0, 0, 0, longest - len(prompt))) for _, prompt in prompts])
         place = PromptBlock(self.cache, first, len(prompts), known, longest - known)
         hidden = forward(new.flatten(0, 1), place).unflatten(0, (len(prompts), -1))

@@ -46,7 +46,7 @@ def in_float32(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        module.to(dtype)
+        nn.Module.to(module, dtype)  # as `module.to`, but for a warning of diffusers about modules that keep float32
 
 
 class Offload:

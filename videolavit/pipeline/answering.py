@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from videolavit.checkpoints.model_components import Components
 from videolavit.config import plain_number, whole_number
-from videolavit.errors import ConfigError, PromptError
+from videolavit.errors import ConfigError, GenerationError, PromptError
 from videolavit.language.conversation import Turn, conversation, placeholders
 from videolavit.language.generate import NewId
 from videolavit.language.language_model import LanguageModel
@@ -27,7 +27,7 @@ from videolavit.language.unknown_words import OF_A_PROMPT, check_words, told_unk
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
 from videolavit.nn.random import sample_generators
-from videolavit.pipeline.chat_messages import read_messages
+from videolavit.pipeline.chat_messages import is_messages, read_messages
 from videolavit.pipeline.encoding import seen_images, seen_video
 from videolavit.pipeline.encoding_cache import EncodingCache
 from videolavit.pipeline.media import ImageSource, as_list_of_images, as_list_of_videos, check_video, read_image
@@ -39,9 +39,19 @@ from videolavit.progress import Progress
 from videolavit.tokenizers.selector import PatchSelection
 from videolavit.video.processor import looked_at_clips
 
-__all__ = ["AnswerGeneration", "AnswerStream", "PromptBuilder", "VisualEncoding"]
+__all__ = ["ANSWERS_ELSEWHERE", "AnswerGeneration", "AnswerStream", "PromptBuilder", "VisualEncoding"]
 
 logger = logging.getLogger(__name__)
+
+ANSWERS_ELSEWHERE = {
+    "do_sample": "temperature=",
+    "num_beams": "temperature= with seed=: there is no beam search",
+    "max_length": "max_new_tokens=",
+    "images": "image=",
+    "videos": "video=",
+    "messages": "the first argument",
+}
+"""Names of options of other libraries, and what stands for them here."""
 
 _LONG_SECONDS = 600
 
@@ -122,6 +132,25 @@ class PromptBuilder:
         turns = [(*before, self._turn(question, images, videos, before, look)) for question in questions]
         fitting = [self._fitting(asked) for asked in turns]
         return [asked for asked, _ in fitting], [prompt for _, prompt in fitting]
+
+    def prompts_of(
+        self, question: Any, shared: Mapping[str, Any], look: VisualEncoding
+    ) -> tuple[list[tuple[Turn, ...]], list[Prompt]]:
+        """`prompts` of a text, a question with its own media, messages, or a list of the first two.
+
+        Args:
+            question: what is asked.
+            shared: "image", "video" and "history" of all questions; messages bring along their own.
+            look: how images and videos are encoded.
+
+        Raises:
+            PromptError: besides what `prompts` raises, messages are given with other media.
+        """
+        if not is_messages(question):
+            return self.all_prompts([question] if isinstance(question, str | Mapping) else question, shared, look)
+        if any(given is not None for given in shared.values()):
+            raise PromptError("messages bring along what they are about; leave out image=, video= and history=")
+        return self.message_prompts(question, look)
 
     def message_prompts(
         self, messages: Sequence[Mapping[str, Any]], look: VisualEncoding
@@ -284,20 +313,37 @@ class PromptBuilder:
 
 
 class AnswerStream(Iterator[str]):
-    """Pieces of one answer, as they come; `answer` is the whole of it."""
+    """Pieces of one answer, as they come; `answer` is the whole of it.
 
-    def __init__(self, pieces: Iterator[str], finish: Callable[[str], Answer], progress: Progress) -> None:
+    Raises:
+        GenerationError: another piece or the whole is asked for after an error or Ctrl-C cut the answer off.
+    """
+
+    def __init__(self, pieces: Generator[str], finish: Callable[[str], Answer], progress: Progress) -> None:
         self._pieces, self._finish, self._progress = pieces, finish, progress
         self._text = ""
         self._answer: Answer | None = None
+        self._state: Literal["open", "whole", "cut off", "closed"] = "open"
 
     def __next__(self) -> str:
+        if self._state == "cut off":
+            raise self._incomplete()
         with self._progress.step("generate"):
-            piece = next(self._pieces, None)
+            try:
+                piece = next(self._pieces, None)
+            except BaseException:  # Ctrl-C, too: what was interrupted cannot go on
+                self._state = "cut off"
+                raise
         if piece is None:
+            self._state = "whole" if self._state == "open" else self._state
             raise StopIteration
         self._text += piece
         return piece
+
+    def close(self) -> None:
+        """Stop writing. An answer that was not whole by then is lost."""
+        self._pieces.close()
+        self._state = "closed" if self._state == "open" else self._state
 
     @property
     def answer(self) -> Answer:
@@ -305,8 +351,13 @@ class AnswerStream(Iterator[str]):
         if self._answer is None:
             for _ in self:
                 pass
+            if self._state != "whole":
+                raise self._incomplete()
             self._answer = self._finish(self._text)
         return self._answer
+
+    def _incomplete(self) -> GenerationError:
+        return GenerationError(f"the answer was {self._state} after {len(self._text)} characters; ask again")
 
 
 def _answer(turns: tuple[Turn, ...], prompt: Prompt, text: str, num_ids: int, progress: Progress) -> Answer:

@@ -67,7 +67,12 @@ def _is_tensor(source: Any) -> bool:
 def _values(source: Any) -> np.ndarray:
     if not _is_tensor(source):
         return np.asarray(source)
-    tensor = source.detach().cpu()
+    tensor = source.detach()
+    if tensor.is_meta:
+        raise PromptError(f"got a tensor of shape {tuple(tensor.shape)} on the device meta, which holds no pixels")
+    if str(tensor.layout) != "torch.strided":  # sparse
+        tensor = tensor.to_dense()
+    tensor = tensor.cpu().resolve_conj().resolve_neg()
     return tensor.numpy() if not tensor.is_floating_point() else tensor.float().numpy()
 
 

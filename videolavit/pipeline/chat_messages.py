@@ -14,7 +14,7 @@ from typing import Any
 
 from videolavit.errors import PromptError
 
-__all__ = ["Asked", "is_messages", "question_with_media", "read_messages"]
+__all__ = ["Asked", "is_messages", "is_one_question", "question_with_media", "read_messages"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +35,19 @@ def is_messages(source: Any) -> bool:
     return is_list and all(isinstance(message, Mapping) and "role" in message for message in source)
 
 
+def is_one_question(source: Any) -> bool:
+    """True for a text, a question with its own media, or messages; anything else is several questions, or none."""
+    return isinstance(source, str | Mapping) or is_messages(source)
+
+
 def read_messages(messages: Sequence[Mapping[str, Any]]) -> list[Asked]:
     """Questions of a conversation in order; the last one has no answer yet.
 
     Text and media keep their order by `<image>` and `<video>` in the question, where media stand between words.
 
     Raises:
-        PromptError: another role or kind of content, answers without questions, or a last message that asks nothing.
+        PromptError: another role or kind of content, answers without questions or with images or videos, or a last
+            message that asks nothing.
     """
     asked: list[Asked] = []
     for message in messages:
@@ -51,7 +57,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> list[Asked]:
         elif role == "user":
             asked.append(_question(message.get("content", "")))
         elif role == "assistant" and asked and asked[-1].answer is None:
-            asked[-1].answer = _question(message.get("content", "")).question
+            asked[-1].answer = _answer(message.get("content", ""))
         else:
             raise PromptError(f"got a message of the role {role!r} at its place, expected user and assistant in turns")
     if not asked or asked[-1].answer is not None:
@@ -59,6 +65,16 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> list[Asked]:
     if any(one.answer is None for one in asked[:-1]):
         raise PromptError("got two questions in a row; put the answer between them, of the role assistant")
     return asked
+
+
+def _answer(content: Any) -> str:
+    told = _question(content)
+    if told.images or told.videos:
+        kind = "an image" if told.images else "a video"
+        raise PromptError(
+            f"got {kind} in a message of the assistant, expected words; show it in the next message of the user"
+        )
+    return told.question
 
 
 def _question(content: Any) -> Asked:
@@ -70,7 +86,9 @@ def _question(content: Any) -> Asked:
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind == "text":
-            words.append(str(part.get("text", "")))
+            if not isinstance(text := part.get("text"), str):
+                raise PromptError(f'got {part!r}, expected words, such as {{"type": "text", "text": "What moves?"}}')
+            words.append(text)
         elif kind in ("image", "video"):
             (found.images if kind == "image" else found.videos).append(_media(part, kind))
             words.append(f"<{kind}>")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from videolavit.clip import Clip, MotionField
 from videolavit.clip_tokens import ClipTokens
+from videolavit.config import plain_number
 from videolavit.errors import ConfigError, PromptError, VocabularyError
 from videolavit.language.prompts import ClipInput, ImageInput, Piece, VideoInput, assemble
 from videolavit.nn.random import sample_generators
@@ -40,9 +41,18 @@ _CLIPS_AT_A_TIME = 16
 
 
 def keyframe_codes(
-    tokenizer: VisualTokenizer, images: Sequence[RGB], patch_selection: PatchSelection, seed: int, *, first: int = 0
+    tokenizer: VisualTokenizer,
+    images: Sequence[RGB],
+    patch_selection: PatchSelection,
+    seed: int | Sequence[int],
+    *,
+    first: int = 0,
 ) -> list[Int[Tensor, "_"]]:
-    """Codes of each image; `seed` is for the choice "gumbel", and `first` counts images of earlier calls."""
+    """Codes of each image.
+
+    `seed` is for the choice "gumbel": one for all images, of which `first` counts those of earlier calls, or one for
+    each, which then gets the codes that it would get alone.
+    """
     pixels = tokenizer.preprocess(list(images)).to(tokenizer.vit.cls_token)
     streams = _streams(patch_selection, seed, len(images), first)
     tokens = tokenizer.encode(pixels, patch_selection=patch_selection, generators=streams, at_least_one=True)
@@ -87,7 +97,7 @@ def layered_motion_codes(
     Raises:
         ConfigError: the motion tokenizer has fewer.
     """
-    config = tokenizer.config
+    config, layers = tokenizer.config, plain_number(layers)
     if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= config.layers:
         raise ConfigError(
             f"got motion_layers={layers}, expected 1 to {config.layers}, as many as the motion tokenizer has"
@@ -192,5 +202,11 @@ def _check_word(word: int, vocabulary: Vocabulary) -> None:
         raise VocabularyError(f"got id {word} before the first keyframe, expected text ids or [IMG] there")
 
 
-def _streams(patch_selection: PatchSelection, seed: int, n: int, first: int = 0) -> list[torch.Generator] | None:
-    return None if patch_selection == "likeliest" else sample_generators(seed, n, first=first, stream="selector")
+def _streams(
+    patch_selection: PatchSelection, seed: int | Sequence[int], n: int, first: int = 0
+) -> list[torch.Generator] | None:
+    if patch_selection == "likeliest":
+        return None
+    if isinstance(seed, int):
+        return sample_generators(seed, n, first=first, stream="selector")
+    return [stream for own in seed for stream in sample_generators(own, 1, stream="selector")]

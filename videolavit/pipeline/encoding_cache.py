@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ class EncodingCache:
         self.size = size
         self.prompt = PromptCache()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[EncodingCache], tuple[int]]:
+        return EncodingCache, (self.size,)  # a copy begins empty: locks cannot be copied
 
     def recall(self, source: Any, settings: Hashable, look: Callable[[], T]) -> T:
         """Result of `look` for this content and these settings, kept from before or computed now."""
@@ -36,16 +41,22 @@ class EncodingCache:
         if content is None:
             return look()
         key = (content, settings)
-        if key not in self._kept:
-            self._kept[key] = look()
-        self._kept.move_to_end(key)
-        while len(self._kept) > self.size:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        result = look()  # without the lock: threads look at different things at a time
+        with self._lock:
+            result = self._kept.setdefault(key, result)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self.size:
+                self._kept.popitem(last=False)
+        return result
 
     def forget(self) -> None:
         """Drop everything."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()
         self.prompt.forget()
 
 
@@ -63,7 +74,7 @@ def fingerprint(source: Any) -> Hashable | None:
     if isinstance(source, Image.Image):
         try:
             return "image", source.mode, source.size, _look(source), _digest(source.tobytes())
-        except OSError:  # cut off: whoever reads it says so
+        except (OSError, ValueError):  # cut off, or closed: whoever reads it says so
             return None
     if isinstance(source, Frames):
         images = fingerprint(source.images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +13,10 @@ from torch import Tensor
 from videolavit.checkpoints.model_components import Components
 from videolavit.clip_tokens import ClipTokens
 from videolavit.errors import ConfigError, PromptError
-from videolavit.generation_options import GenerationOptions
+from videolavit.generation_options import GenerationOptions, check_of_image
 from videolavit.language.generation_prompt import generation_prompt
 from videolavit.language.prompts import Prompt
+from videolavit.pipeline.array_media import is_array
 from videolavit.pipeline.clip_decoder import generated_size, size_for_shape
 from videolavit.pipeline.encoding import clip_codes, keyframe_codes, tokens_as_ids
 from videolavit.pipeline.media import as_list_of_images, as_video, check_video, read_image
@@ -28,7 +29,16 @@ from videolavit.video.clips.timeline import images_on_ticks
 from videolavit.video.io.pixels import resize_image
 from videolavit.video.processor import whole_video_clips
 
-__all__ = ["first_images", "image_codes", "image_states", "sample_options", "video_size", "video_states"]
+__all__ = [
+    "first_images",
+    "image_codes",
+    "image_states",
+    "refuse_lists",
+    "sample_options",
+    "shared_image_codes",
+    "video_size",
+    "video_states",
+]
 
 
 def sample_options(
@@ -40,11 +50,12 @@ def sample_options(
     after_image: bool = False,
     writes: Sequence[Literal["keyframe", "motion"]] = ("keyframe", "motion"),
 ) -> list[GenerationOptions]:
-    """Complete options of each prompt; they differ in seeds and negative prompts alone.
+    """Complete options of each prompt; they differ in seeds, generators and negative prompts alone.
 
     Raises:
-        ConfigError: an option does not exist or is out of range, there is another number of seeds or negative prompts
-            than of prompts, or a negative prompt where nothing of what the language model `writes` is guided.
+        ConfigError: an option does not exist, has no effect or is out of range, there is another number of seeds,
+            generators or negative prompts than of prompts, or a negative prompt where nothing of what the language
+            model `writes` is guided.
         PromptError: an empty list of prompts, or something else than words or a Prompt.
     """
     if not prompts:
@@ -52,18 +63,41 @@ def sample_options(
     for prompt in prompts:
         if not isinstance(prompt, str | Prompt):
             raise PromptError(f"got a prompt of type {type(prompt).__name__}, expected a text, or a list of texts")
-    lists = {
-        name: value for name in ("seed", "negative_prompt") if isinstance(value := changes.get(name), list | tuple)
-    }
+    if "motion" not in writes:
+        check_of_image(changes)
+    lists = _lists(changes)
     for name, values in lists.items():
         if len(values) != len(prompts):
-            raise ConfigError(f"got {len(values)} values of {name} for {len(prompts)} prompts, expected one for each")
-    base = (options or GenerationOptions()).changed(**{name: one for name, one in changes.items() if name not in lists})
+            count = "1 prompt" if len(prompts) == 1 else f"{len(prompts)} prompts"
+            raise ConfigError(f"got {len(values)} values of {name} for {count}, expected one for each")
+    base = GenerationOptions.given(options, {name: one for name, one in changes.items() if name not in lists})
     own = [base.changed(**{name: values[k] for name, values in lists.items()}) for k in range(len(prompts))]
     samples = [one.completed(model.settings, after_image=after_image) for one in own]
     for sample in samples:
         _check_guided(sample, writes)
     return samples
+
+
+def refuse_lists(changes: Mapping[str, Any]) -> None:
+    """Refuse options with one value for each of several prompts in a story, which has one for all of them.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name, values in _lists(changes).items():
+        raise ConfigError(f"got {len(values)} values of {name}, expected one, which holds for all clips of a story")
+
+
+def _lists(changes: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Options that have a value for each prompt."""
+    lists = {}
+    for name in ("seed", "generator", "negative_prompt"):
+        value = changes.get(name)
+        if isinstance(value, list | tuple | range):
+            lists[name] = list(value)
+        elif is_array(value) and value.ndim == 1:
+            lists[name] = value.tolist()
+    return lists
 
 
 def _check_guided(options: GenerationOptions, writes: Sequence[str]) -> None:
@@ -79,13 +113,13 @@ def image_states(
     model: Components,
     prompts: Sequence[str | Prompt],
     samples: Sequence[GenerationOptions],
-    images: Sequence[Tensor],
+    images: Sequence[Sequence[Tensor]],
     candidates: int | None,
 ) -> list[GenerationState]:
-    """The beginnings of images after prompts that may speak of other images, which come as codes."""
+    """The beginnings of images after prompts that may each speak of other images, which come as codes."""
     return [
-        _state(model, one, generation_prompt(model.language_model, prompt, images), prompt, candidates)
-        for one, prompt in zip(samples, prompts, strict=True)
+        _state(model, one, generation_prompt(model.language_model, prompt, own), prompt, candidates)
+        for one, prompt, own in zip(samples, prompts, images, strict=True)
     ]
 
 
@@ -108,8 +142,11 @@ def video_states(
     if after is not None:
         return [_after_video(model, samples[0], prompts[0], after, 1 if candidates is None else candidates, progress)]
     if not first_images:
-        return image_states(model, prompts, samples, (), candidates)
-    codes = image_codes(model, first_images, samples[0], progress)
+        return image_states(model, prompts, samples, [()] * len(samples), candidates)
+    with progress.step("encode", len(first_images)) as report:
+        seeds = [one.seed for one in samples]
+        codes = keyframe_codes(model.visual_tokenizer, first_images, samples[0].patch_selection, seeds)
+        report(len(first_images))
     return [
         _state(
             model,
@@ -165,6 +202,16 @@ def image_codes(
         codes = keyframe_codes(model.visual_tokenizer, list(images), options.patch_selection, options.seed)
         report(len(images))
     return codes
+
+
+def shared_image_codes(
+    model: Components, images: Sequence[np.ndarray], samples: Sequence[GenerationOptions], progress: Progress
+) -> list[list[Tensor]]:
+    """Codes of the images that all prompts speak of, for each sample: where chance chooses patches, by its own seed."""
+    seeds = [one.seed if one.patch_selection == "gumbel" else samples[0].seed for one in samples]
+    by_seed = dict(zip(seeds, samples, strict=True))
+    codes = {seed: image_codes(model, images, one, progress) for seed, one in by_seed.items()}
+    return [codes[seed] for seed in seeds]
 
 
 def _state(

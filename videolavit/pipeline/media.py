@@ -52,12 +52,20 @@ def as_list_of_videos(source: Any) -> list[Any]:
     """None, a video or several, as a list of what `iter_clips` takes. A list of images is one video, none if empty."""
     if source is None or (isinstance(source, list | tuple) and not source):
         return []
-    several = isinstance(source, list | tuple) and bool(source) and all(map(_is_whole_video, source))
+    several = isinstance(source, list | tuple) and all(map(_is_whole_video, source))
     return [as_video(video) for video in source] if several else [as_video(source)]
 
 
 def as_video(source: Any) -> Any:
-    """A video, with the frames of one that was generated in its place."""
+    """A video, with the frames of one that was generated in its place.
+
+    Raises:
+        PromptError: several videos, or arrays that are no frames.
+    """
+    if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
+        if len(source) > 1:
+            raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
+        [source] = source
     if isinstance(source, GeneratedVideo):
         return Frames(images=source.frames, fps=source.fps)
     if is_array(source) and source.ndim >= 4:
@@ -77,7 +85,13 @@ def is_image(source: Any) -> bool:
 def _is_whole_video(item: Any) -> bool:
     if is_array(item):
         return item.ndim >= 4
+    if isinstance(item, list | tuple):
+        return bool(item) and all(map(_is_frame, item))
     return isinstance(item, GeneratedVideo | Frames | TokenMemory) or is_file(item)
+
+
+def _is_frame(item: Any) -> bool:
+    return item.ndim <= 3 if is_array(item) else isinstance(item, Image.Image | GeneratedImage)
 
 
 def is_still(source: Any) -> bool:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from torch import Tensor
 
 from videolavit import __version__
 from videolavit.clip_tokens import ClipTokens
-from videolavit.config import to_dict, whole_number
+from videolavit.config import options_of, refuse_unknown, to_dict, whole_number
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import MOST_CLIPS, RUN_TIME_OPTIONS, GenerationOptions
 from videolavit.language.conversation import Turn
@@ -44,8 +44,14 @@ from videolavit.language.prompts import Prompt
 from videolavit.language.sampling_options import text_sampling
 from videolavit.memory.context import ContextOptions
 from videolavit.memory.token_memory import TokenMemory
-from videolavit.pipeline.answering import AnswerGeneration, AnswerStream, PromptBuilder, VisualEncoding
-from videolavit.pipeline.chat_messages import is_messages
+from videolavit.pipeline.answering import (
+    ANSWERS_ELSEWHERE,
+    AnswerGeneration,
+    AnswerStream,
+    PromptBuilder,
+    VisualEncoding,
+)
+from videolavit.pipeline.chat_messages import is_one_question
 from videolavit.pipeline.clip_decoder import ClipDecoder, Detokenizer, EncodedClip, generated_size
 from videolavit.pipeline.encoding import clip_codes, ids_as_tokens, tokens_as_ids
 from videolavit.pipeline.encoding_cache import EncodingCache
@@ -54,6 +60,7 @@ from videolavit.pipeline.generation_states import (
     image_codes,
     image_states,
     sample_options,
+    shared_image_codes,
     video_size,
     video_states,
 )
@@ -138,18 +145,19 @@ class VideoLaVIT(PretrainedModel, Stories):
             options: by default the model's own.
             progress: is told how far the work is.
             changes: single options by name, such as `seed=1, height=512, width=512, keyframe_guidance_scale=7.0,
-                negative_prompt="blue"`; `seed` and `negative_prompt` may be lists with one for each prompt.
+                negative_prompt="blue"`; `seed`, `generator` and `negative_prompt` may be lists with one for each
+                prompt.
 
         Raises:
             PromptError: the prompt is empty or too long.
             MediaError: an image cannot be read.
-            ConfigError: an option does not exist or is out of range.
+            ConfigError: an option does not exist, is one of videos alone, or is out of range.
         """
         prompts, work = _listed(prompt), Progress(progress)
         samples = sample_options(self, prompts, options, changes, writes=("keyframe",))
         size = generated_size(self, samples[0], moving=False)
         images = [] if image is None else [read_image(one) for one in as_list_of_images(image)]
-        codes = image_codes(self, images, samples[0], work)
+        codes = shared_image_codes(self, images, samples, work)
 
         states = image_states(self, prompts, samples, codes, candidates)
         blocks = TokenGenerator(self, work, constrained=samples[0].constrained).keyframes(states)
@@ -202,7 +210,8 @@ class VideoLaVIT(PretrainedModel, Stories):
             options: by default the model's own.
             progress: is told how far the work is.
             changes: single options by name, such as `seed=1, num_inference_steps=10, continuation="inversion",
-                negative_prompt="blue"`; `seed` and `negative_prompt` may be lists with one for each prompt.
+                negative_prompt="blue"`; `seed`, `generator` and `negative_prompt` may be lists with one for each
+                prompt.
 
         Raises:
             PromptError: there is neither text nor image, or not even one clip fits into the context.
@@ -311,6 +320,9 @@ class VideoLaVIT(PretrainedModel, Stories):
         """Check what was asked for, find where each video begins, and generate clip after clip of all of them."""
         if sum(given is not None for given in (image, keyframe, after)) > 1:
             raise PromptError("got more than one of image=, keyframe= and after=, expected one thing to start from")
+        for name, function in zip(("on_keyframe", "preview"), show, strict=True):
+            if function is not None and not callable(function):
+                raise ConfigError(f"got {name}={function!r}, expected a function of an array and the number of a clip")
         clips, work = whole_number("clips", clips, at_least=1, at_most=MOST_CLIPS), Progress(progress)
         starts_with_image = image is not None or keyframe is not None
         writes = ("motion",) if starts_with_image and clips == 1 else ("keyframe", "motion")
@@ -354,7 +366,7 @@ class VideoLaVIT(PretrainedModel, Stories):
                 codes = [None if block.is_left_out else block.codes for block in blocks]
                 keyframes = decoder.keyframes_or_last(codes, clip, last_frames)
                 if on_keyframe is not None:
-                    on_keyframe(keyframes[0], clip)
+                    on_keyframe(keyframes[0].copy(), clip)  # whoever draws on it must not change the video
                 continue
             motions = [block.codes for block in blocks]
             if preview is not None:
@@ -403,6 +415,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
+        **unknown: Any,
     ) -> Any:
         """Answer a question in words about images, videos, both or neither; or several at once.
 
@@ -430,32 +443,28 @@ class VideoLaVIT(PretrainedModel, Stories):
             patch_selection: which patches become tokens; "gumbel" is how the released model does it.
             seed: for that draw, and for sampling.
             progress: is told how far the work is.
+            unknown: names of other libraries, to be answered with those of this one.
 
         Raises:
-            ConfigError: an option is out of range.
+            ConfigError: an option does not exist or is out of range.
             PromptError: media and question do not fit, an image is given as a video or the reverse, or all of it is
                 longer than the context.
             MediaError: a file cannot be read.
         """
-        is_single = isinstance(question, str | Mapping)
-        questions = cast("list[str | Mapping[str, Any]]", [question] if is_single else _listed_questions(question))
-        shared = {"image": image, "video": video, "history": history}
+        refuse_unknown(unknown, options_of(self.answer), ANSWERS_ELSEWHERE)
+        if not is_one_question(question):
+            question = _listed_questions(question)
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
         sampling = text_sampling(temperature, top_k, top_p)
         writing = AnswerGeneration(max_new_tokens=max_new_tokens, sampling=sampling, seed=seed)
-        if is_messages(question):
-            if image is not None or video is not None or history is not None:
-                raise PromptError("messages bring along what they are about; leave out image=, video= and history=")
-            turns, prompts = builder.message_prompts(cast("Sequence[Mapping[str, Any]]", question), encoding)
-            return builder.answers(turns, prompts, writing)[0]
-        turns, prompts = builder.all_prompts(questions, shared, encoding)
-        answers = builder.answers(turns, prompts, writing)
-        return answers[0] if is_single else answers
+        shared = {"image": image, "video": video, "history": history}
+        answers = builder.answers(*builder.prompts_of(question, shared, encoding), writing)
+        return answers[0] if is_one_question(question) else answers
 
     def stream_answer(
         self,
-        question: str,
+        question: str | Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
         image: Images | Sequence[Images] | None = None,
         video: LongVideos | Sequence[LongVideos] | None = None,
@@ -469,13 +478,22 @@ class VideoLaVIT(PretrainedModel, Stories):
         patch_selection: PatchSelection = "likeliest",
         seed: int = 0,
         progress: ProgressCallback | None = None,
+        **unknown: Any,
     ) -> AnswerStream:
-        """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it."""
+        """The same answer piece by piece, as it comes; `.answer` of what is returned is the whole of it.
+
+        Arguments and errors are those of `answer`, for one question.
+        """
+        refuse_unknown(unknown, options_of(self.answer), ANSWERS_ELSEWHERE)
+        if not is_one_question(question):
+            kind = "a list of questions" if _is_list(question) else f"a question of type {type(question).__name__}"
+            raise PromptError(f"got {kind}, expected one question; answer takes several together")
         builder = PromptBuilder(self, self.memory, Progress(progress))
         encoding = self._visual_encoding(max_clips, patch_selection, seed, context)
         sampling = text_sampling(temperature, top_k, top_p)
         writing = AnswerGeneration(max_new_tokens=max_new_tokens, sampling=sampling, seed=seed)
-        [turns], [prompt] = builder.prompts([question], image, video, history, encoding)
+        shared = {"image": image, "video": video, "history": history}
+        [turns], [prompt] = builder.prompts_of(question, shared, encoding)
         return builder.stream(turns, prompt, writing)
 
     def remember(
@@ -557,6 +575,8 @@ class VideoLaVIT(PretrainedModel, Stories):
         options, work = self._options(None, {"patch_selection": patch_selection, "seed": seed}), Progress(progress)
         if image is not None:
             images = [read_image(one) for one in as_list_of_images(image)]
+            if not images:
+                raise PromptError("got an empty list of images, expected at least one")
             clips = [ClipTokens(keyframe=codes) for codes in image_codes(self, images, options, work)]
         else:
             processor = processor_with(self.settings, keyframes)
@@ -590,7 +610,9 @@ class VideoLaVIT(PretrainedModel, Stories):
             PromptError: there is no clip, one has no keyframe codes, or a line of the text is something else.
             ShapeError: a clip has not as many motion codes as the motion tokenizer makes.
             VocabularyError: a code is not in its codebook, or ids do not make clips.
+            ConfigError: there is no such detokenizer, or an option does not exist or is out of range.
         """
+        detokenizer = Recoding(detokenizer=detokenizer).detokenizer
         options, work = self._options(options, changes), Progress(progress)
         clips = self._coded(tokens)
         tokens_as_ids(clips, self.vocabulary)  # refuses an empty list
@@ -707,7 +729,7 @@ class VideoLaVIT(PretrainedModel, Stories):
         self, options: GenerationOptions | None, changes: dict[str, Any], *, after_image: bool = False
     ) -> GenerationOptions:
         """Options that were asked for, completed by the model's own values."""
-        asked = (options or GenerationOptions()).changed(**changes)
+        asked = GenerationOptions.given(options, changes)
         if asked.negative_prompt:
             raise ConfigError(
                 "negative_prompt= has no effect here, where the language model writes nothing; leave it out"
@@ -747,8 +769,14 @@ class VideoLaVIT(PretrainedModel, Stories):
         return seen
 
     def _coded(self, tokens: Any) -> tuple[ClipTokens, ...]:
-        """Clips in any of their forms, with codes that the model has."""
+        """Clips in any of their forms, with codes that the model has.
+
+        Raises:
+            PromptError: there is no clip, or these are no tokens.
+        """
         clips = self._clips_of(tokens)
+        if not clips:
+            raise PromptError("got tokens without clips, expected what tokenize returned, its .ids, or its .text")
         check_codes(clips, self.vocabulary, lambda: self.components.config("motion_tokenizer").num_tokens)
         return clips
 
@@ -760,10 +788,11 @@ class VideoLaVIT(PretrainedModel, Stories):
                 shape, kind = tuple(tokens.shape), str(tokens.dtype).removeprefix("torch.")
                 raise PromptError(f"got tokens of shape {shape} and type {kind}, expected one row of whole numbers")
             return ids_as_tokens(tokens.cpu(), self.vocabulary)
-        listed = list(tokens) if isinstance(tokens, Iterable) else [tokens]
+        is_row = isinstance(tokens, Iterable) and not isinstance(tokens, bytes | bytearray | memoryview)
+        listed: list[Any] = list(tokens) if is_row else [tokens]
         if all(isinstance(item, ClipTokens) for item in listed):
             return tuple(listed)
-        if not all(isinstance(item, Integral) for item in listed):
+        if not is_row or not all(isinstance(item, Integral) for item in listed):
             kinds = ", ".join(sorted({type(item).__name__ for item in listed}))
             raise PromptError(f"got tokens of type {kinds}, expected what tokenize returned, its .ids, or its .text")
         return ids_as_tokens(torch.tensor(list(map(int, listed))), self.vocabulary)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from videolavit.clip import MotionField
-from videolavit.config import plain_number
+from videolavit.config import plain_number, true_or_false
 from videolavit.errors import ConfigError
 
 __all__ = ["MotionEdit", "freeze", "mirror", "reverse", "scale"]
@@ -38,6 +38,8 @@ class MotionEdit:
     """Do not move at all."""
 
     def __post_init__(self) -> None:
+        for name in ("reverse", "mirror", "freeze"):
+            object.__setattr__(self, name, true_or_false(name, getattr(self, name)))
         object.__setattr__(self, "scale", plain_number(self.scale))
         is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
         if not is_number or not abs(self.scale) <= _LARGEST_FACTOR:  # refuses NaN, too

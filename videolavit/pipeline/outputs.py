@@ -7,7 +7,7 @@ import html
 import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,12 +18,22 @@ from PIL import Image
 from torch import Tensor
 
 from videolavit.clip_tokens import ClipTokens
+from videolavit.config import refuse_unknown, true_or_false
 from videolavit.errors import OutputError, ShapeError
 from videolavit.language.conversation import Turn
 from videolavit.language.prompts import Moment, VideoInput
-from videolavit.video.io.write import write_video
+from videolavit.video.io.write import EXTENSIONS, WRITING_OPTIONS, complete_or_absent, write_video
 
 __all__ = ["Answer", "ClipTokens", "GeneratedImage", "GeneratedVideo", "Reconstruction", "encoded"]
+
+_ELSEWHERE = {
+    "quality": "crf=, 0 (lossless) to 51, of .mp4 and .webm",
+    "exist_ok": "overwrite=",
+    "duration": "fps=",
+    "pnginfo": "metadata=",
+    "exif": "metadata=",
+}
+"""Names of options of Pillow and others, and what stands for them here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +109,7 @@ class GeneratedImage:
         path: str | os.PathLike[str] | io.BufferedIOBase | BinaryIO,
         *,
         overwrite: bool = True,
-        format: str = ".png",  # noqa: A002 - named as in Pillow
+        format: str | None = None,  # noqa: A002 - named as in Pillow
         **options: Any,
     ) -> Path | None:
         """Write a `.png`, or any other format of `videolavit.video.write_video`, with the metadata inside.
@@ -107,13 +117,16 @@ class GeneratedImage:
         Args:
             path: a file whose extension names the format, or an open binary file such as `io.BytesIO()`.
             overwrite: replace a file that exists.
-            format: the extension that names the format for an open file.
+            format: such as "png", whatever the extension; an open file without a name that tells it becomes a PNG.
             options: of `write_video`, in place of the image's own, such as `metadata={}`.
 
         Raises:
-            OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
+            OutputError: another extension, no such folder, no space; the file exists and may not be overwritten; or an
+                option is out of range.
+            ConfigError: an option does not exist.
         """
-        return _save(self.frames, path, overwrite, format, **{"fps": 1, "metadata": self.metadata, **options})
+        options = {"fps": 1, "metadata": self.metadata, **options}
+        return _save(self.frames, path, overwrite, format, ".png", options)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -133,8 +146,8 @@ class GeneratedVideo:
 
     def __repr__(self) -> str:
         frames, height, width, _ = self.frames.shape
-        name = type(self).__name__
-        return f"{name}({frames} frames of {height}x{width} at {self.fps:g} fps, {len(self.tokens)} clips)"
+        name, clips = type(self).__name__, f"{len(self.tokens)} clips" if self.tokens else "no tokens"
+        return f"{name}({frames} frames of {height}x{width} at {self.fps:g} fps, {clips})"
 
     @property
     def seconds(self) -> float:
@@ -147,15 +160,22 @@ class GeneratedVideo:
         return len(self.frames) / self.fps
 
     @classmethod
-    def join(cls, parts: Sequence[GeneratedVideo]) -> GeneratedVideo:
+    def join(cls, parts: Iterable[GeneratedVideo]) -> GeneratedVideo:
         """One video of parts that go on from one another, as `VideoLaVIT.stream_video` gives them.
 
         Raises:
-            ShapeError: no part, or parts of different sizes.
+            ShapeError: no part, parts of different sizes or frame rates, or something else than parts.
         """
+        if isinstance(parts, GeneratedVideo) or not isinstance(parts, Iterable):
+            raise ShapeError(f"got a {type(parts).__name__}, expected a list of parts, as stream_video gives them")
+        parts = list(parts)
+        if others := sorted({type(part).__name__ for part in parts if not isinstance(part, GeneratedVideo)}):
+            raise ShapeError(f"got {', '.join(others)} among the parts, expected videos, as stream_video gives them")
         if len({part.frames.shape[1:] for part in parts}) != 1:
             sizes = [part.frames.shape[1:3] for part in parts]
             raise ShapeError(f"got parts of the sizes {sizes}, expected at least one part and one common size")
+        if len({part.fps for part in parts}) != 1:
+            raise ShapeError(f"got parts of {[part.fps for part in parts]} frames per second, expected one common rate")
         return cls(
             frames=np.concatenate([part.frames for part in parts]),
             fps=parts[0].fps,
@@ -189,7 +209,7 @@ class GeneratedVideo:
         path: str | os.PathLike[str] | io.BufferedIOBase | BinaryIO,
         *,
         overwrite: bool = True,
-        format: str = ".mp4",  # noqa: A002 - named as in Pillow
+        format: str | None = None,  # noqa: A002 - named as in Pillow
         **options: Any,
     ) -> Path | None:
         """Write an `.mp4`, `.webm`, `.gif`, `.webp`, or a sheet as `.png` or `.jpg`.
@@ -197,13 +217,16 @@ class GeneratedVideo:
         Args:
             path: a file whose extension names the format, or an open binary file such as `io.BytesIO()`.
             overwrite: replace a file that exists.
-            format: the extension that names the format for an open file.
+            format: such as "gif", whatever the extension; an open file without a name that tells it becomes an MP4.
             options: of `videolavit.video.write_video`, in place of the video's own, such as `fps=12` or `crf=28`.
 
         Raises:
-            OutputError: another extension, no such folder, no space; or the file exists and may not be overwritten.
+            OutputError: another extension, no such folder, no space; the file exists and may not be overwritten; or an
+                option is out of range.
+            ConfigError: an option does not exist.
         """
-        return _save(self.frames, path, overwrite, format, **{"fps": self.fps, "metadata": self.metadata, **options})
+        options = {"fps": self.fps, "metadata": self.metadata, **options}
+        return _save(self.frames, path, overwrite, format, ".mp4", options)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
@@ -246,17 +269,50 @@ def _save(
     frames: np.ndarray,
     path: str | os.PathLike[str] | io.BufferedIOBase | BinaryIO,
     overwrite: bool,
-    extension: str,
-    **options: Any,
+    format: str | None,  # noqa: A002 - named as in Pillow
+    usual: str,
+    options: Mapping[str, Any],
 ) -> Path | None:
+    """Write a result into a path or an open file; `usual` is the extension of a file whose format nothing tells."""
+    refuse_unknown(options, WRITING_OPTIONS, _ELSEWHERE)
+    overwrite, extension = true_or_false("overwrite", overwrite), _extension(format)
     if not isinstance(path, str | os.PathLike):
-        if isinstance(path, io.TextIOBase) or not hasattr(path, "write"):
-            raise OutputError(f"got {type(path).__name__} to save into, expected a path, or a file open for bytes")
-        path.write(encoded(frames, f".{extension.lstrip('.')}", **options))
+        _check_open_file(path)
+        named = Path(name).suffix.lower() if isinstance(name := getattr(path, "name", None), str) else ""
+        data = encoded(frames, extension or (named if named in EXTENSIONS else usual), **options)
+        try:
+            path.write(data)
+        except (OSError, ValueError) as error:
+            raise OutputError(f"the open file cannot be written: {error}") from error
         return None
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{os.fspath(path)} exists already; name another file, or pass overwrite=True")
-    return write_video(frames, path, **options)
+    if extension is None or extension == Path(path).suffix.lower():
+        return write_video(frames, path, **options)
+    with complete_or_absent(Path(path)) as unfinished:
+        unfinished.write_bytes(encoded(frames, extension, **options))
+    return Path(path)
+
+
+def _extension(format: Any) -> str | None:  # noqa: A002 - named as in Pillow
+    """The extension of a format such as "JPEG", "png" or ".gif"; None for none."""
+    if format is None:
+        return None
+    extension = f".{format.lower().removeprefix('.')}" if isinstance(format, str) else ""
+    if extension not in EXTENSIONS:
+        names = ", ".join(one.removeprefix(".") for one in EXTENSIONS)
+        raise OutputError(f"got format={format!r}, expected one of {names}")
+    return extension
+
+
+def _check_open_file(file: Any) -> None:
+    """Refuse what no bytes can be written into, before the work."""
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
+        raise OutputError(f"got {type(file).__name__} to save into, expected a path, or a file open for bytes")
+    if getattr(file, "closed", False) is True:
+        raise OutputError("got a file that is closed to save into, expected one that is open for writing")
+    if callable(writable := getattr(file, "writable", None)) and not writable():
+        raise OutputError("got a file that is open for reading to save into, expected one open for writing, as by 'wb'")
 
 
 def _added(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:

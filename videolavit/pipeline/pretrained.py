@@ -15,6 +15,7 @@ from videolavit.checkpoints.hooks import compile_steps, quantizer_of
 from videolavit.checkpoints.hub import CARD_FILE, HubAccess, model_card, upload
 from videolavit.checkpoints.model_components import Components
 from videolavit.checkpoints.placement import floating_dtype, usable_device
+from videolavit.config import options_of, refuse_unknown
 from videolavit.shipped import named_model, shipped_model
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ else:
     Self = Any  # checkers of types at run time know it in whole classes alone
 
 __all__ = ["PretrainedModel"]
+
+_ELSEWHERE = {
+    "torch_dtype": "dtype=",
+    "device_map": 'device="auto"',
+    "load_in_8bit": 'quantize="int8"',
+    "load_in_4bit": 'quantize="nf4"',
+    "quantization_config": 'quantize="int8", "int4" or "nf4"',
+}
+"""Names of options of other libraries, and what stands for them here."""
 
 
 class PretrainedModel(Components):
@@ -41,6 +51,7 @@ class PretrainedModel(Components):
         local_files_only: bool = False,
         quantize: str | None = None,
         compile: bool = False,  # noqa: A002 - named as in torch
+        **unknown: Any,
     ) -> Self:
         """Open a checkpoint in the released or the native layout; components are loaded, or downloaded, when needed.
 
@@ -55,11 +66,14 @@ class PretrainedModel(Components):
             local_files_only: take what was downloaded before.
             quantize: "int8", "int4" or "nf4" for language models whose weights take so few bits; see docs/memory.md.
             compile: compile the steps of the UNets with `torch.compile`, when each is first used.
+            unknown: names of other libraries, to be answered with those of this one.
 
         Raises:
             CheckpointError: no such folder, and no such model on the hub; or the package was built without a model.
-            ConfigError: another kind of quantisation, or a device or type that cannot be used here.
+            ConfigError: an option that does not exist, another kind of quantisation, or a device or type that cannot be
+                used here.
         """
+        refuse_unknown(unknown, options_of(cls.from_pretrained), _ELSEWHERE)
         source = shipped_model() if folder_or_hub_id is None else named_model(os.fspath(folder_or_hub_id))
         cache = None if cache_dir is None else os.fspath(cache_dir)
         access = HubAccess(token=token, cache_dir=cache, local_files_only=local_files_only)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from videolavit.checkpoints.model_components import Components
 from videolavit.clip_tokens import ClipTokens
+from videolavit.config import plain_number, whole_number
 from videolavit.errors import ConfigError, PromptError
 from videolavit.generation_options import GenerationOptions
 from videolavit.language.generation_prompt import generation_prompt
@@ -25,6 +26,7 @@ from videolavit.pipeline.encoding import tokens_as_ids
 from videolavit.pipeline.generation_states import (
     first_images,
     own_candidates,
+    refuse_lists,
     sample_options,
     video_size,
     video_states,
@@ -75,7 +77,8 @@ class Stories(Components):
             MediaError: the image cannot be read.
             ConfigError: an option does not exist or is out of range.
         """
-        texts, work = _check_story(prompts, recent), Progress(progress)
+        texts, recent, work = *_check_story(prompts, recent), Progress(progress)
+        refuse_lists(changes)
         [sample] = sample_options(self, texts[:1], options, changes, after_image=image is not None)
         size = video_size(self, sample, [], None, is_given=sample.height is not None)
         sample = sample.changed(height=size[0], width=size[1])
@@ -115,9 +118,10 @@ class Stories(Components):
             ShapeError: a clip of the story has not as many motion codes as the model makes.
             VocabularyError: a code is not in its codebook.
         """
-        [text], work = _check_story([prompt], recent), Progress(progress)
-        _check_clip(video, clip)
+        [text], recent, work = *_check_story([prompt], recent), Progress(progress)
+        clip = _check_clip(video, clip)
         check_codes(video.tokens, self.vocabulary, lambda: self.components.config("motion_tokenizer").num_tokens)
+        refuse_lists(changes)
         size = video.frames.shape[1], video.frames.shape[2]
         [sample] = sample_options(self, [text], options, changes)
         story = Story.of_video(video, clip, sample.changed(height=size[0], width=size[1]), recent)
@@ -159,8 +163,8 @@ class Stories(Components):
         """Metadata of a result."""
 
 
-def _check_story(prompts: Any, recent: Any) -> list[str]:
-    """The prompts of a story.
+def _check_story(prompts: Any, recent: Any) -> tuple[list[str], int]:
+    """The prompts of a story, and how many clips stay in view.
 
     Raises:
         PromptError: there is none, or one is no text or empty.
@@ -169,9 +173,7 @@ def _check_story(prompts: Any, recent: Any) -> list[str]:
     texts = [] if isinstance(prompts, str) or not isinstance(prompts, Iterable) else list(prompts)
     if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
         raise PromptError("a story is a list of texts, one for each clip, none of them empty")
-    if isinstance(recent, bool) or not isinstance(recent, int) or recent < 1:
-        raise ConfigError(f"got recent={recent!r}, expected a whole number of at least 1")
-    return texts
+    return texts, whole_number("recent", recent, at_least=1)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -273,13 +275,15 @@ def _places(video: GeneratedVideo, number: int) -> slice:
     return slice(0 if number == 0 else 1 + number * later, 1 + (number + 1) * later)
 
 
-def _check_clip(video: Any, number: Any) -> None:
-    """Refuse a clip that a video does not have.
+def _check_clip(video: Any, number: Any) -> int:
+    """The number of a clip that a video has.
 
     Raises:
         ConfigError: there are fewer clips, or it is no video with its tokens.
     """
     if not isinstance(video, GeneratedVideo):
         raise ConfigError(f"got a {type(video).__name__} as the story, expected what generate_story returned")
+    number = plain_number(number)
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(video.tokens):
         raise ConfigError(f"got clip {number!r}, expected one from 0 to {len(video.tokens) - 1}")
+    return number

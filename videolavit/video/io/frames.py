@@ -8,9 +8,11 @@ from fractions import Fraction
 
 import numpy as np
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from videolavit.config import plain_number
 from videolavit.errors import ConfigError, MediaError
+from videolavit.video.io.images import read_image
 from videolavit.video.io.limits import Limits
 from videolavit.video.io.pixels import rgb_frame
 
@@ -25,7 +27,8 @@ class Frames:
     """Images and how many of them there are in a second."""
 
     images: Iterable[np.ndarray]
-    """RGB, uint8 of (height, width, 3), all of one size: a list, one array of all, or a generator."""
+    """RGB, uint8 of (height, width, 3), all of one size: a list, one array of all, or a generator. Pillow's images may
+    be of any mode."""
     fps: float | int
     is_live: bool = False
     """True if the images come no sooner than what they show happens, as those of a camera."""
@@ -70,7 +73,7 @@ def libav_frames(frames: Frames, limits: Limits, name: str) -> Iterator[VideoFra
     """
     shape: tuple[int, ...] | None = None
     for index, image in enumerate(frames.images):
-        array = np.asarray(image)
+        array = read_image(image) if isinstance(image, Image.Image) else np.asarray(image)
         if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
             raise MediaError(
                 f"{name}: frame {index} is {array.dtype} of shape {array.shape}, expected uint8 of (height, width, 3); "

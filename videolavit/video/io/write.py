@@ -34,6 +34,7 @@ __all__ = [
     "EXTENSIONS",
     "LEAST_FPS",
     "MOST_FPS",
+    "WRITING_OPTIONS",
     "check_crf",
     "check_output",
     "complete_or_absent",
@@ -49,6 +50,8 @@ EXTENSIONS = (".mp4", ".webm", ".gif", ".webp", ".png", ".jpg", ".jpeg")
 """Of the formats that `write_video` writes."""
 LEAST_FPS, MOST_FPS = 0.01, 1000
 """Frames per second that a file may have."""
+WRITING_OPTIONS = ("fps", "metadata", "crf", "columns")
+"""Options of `write_video`."""
 
 Item = TypeVar("Item")
 _Writer = Callable[[Iterator[np.ndarray], Path, Fraction, str], None]
@@ -101,9 +104,10 @@ def write_video(
     }
     check_output(path)
     fps = plain_number(fps)
-    if not isinstance(fps, int | float | Fraction) or not LEAST_FPS <= fps <= MOST_FPS:
+    if isinstance(fps, bool) or not isinstance(fps, int | float | Fraction) or not LEAST_FPS <= fps <= MOST_FPS:
         raise OutputError(f"got fps {fps!r}, expected a number from {LEAST_FPS} to {MOST_FPS}")
     check_crf(crf)
+    _check_columns(columns)
     note = metadata_text(metadata)
     write = writers[path.suffix.lower()]
     with complete_or_absent(path) as unfinished:
@@ -122,8 +126,20 @@ def check_crf(crf: int) -> None:
         raise OutputError(f"got crf={crf!r}, expected a whole number from 0 (lossless) to 51")
 
 
+def _check_columns(columns: Any) -> None:
+    value = plain_number(columns)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise OutputError(f"got columns={columns!r}, expected a whole number of at least 1")
+
+
 def metadata_text(metadata: Mapping[Any, Any] | None) -> str:
-    """Metadata as a file holds them, by the names of their entries in order."""
+    """Metadata as a file holds them, by the names of their entries in order.
+
+    Raises:
+        OutputError: they have no names.
+    """
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise OutputError(f"got metadata of type {type(metadata).__name__}, expected a dictionary")
     return json.dumps({str(name): value for name, value in (metadata or {}).items()}, sort_keys=True, default=str)
 
 
@@ -148,6 +164,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: there is no such folder, no space, or `path` is itself a folder, a pipe or a device.
     """
+    _check_place(path)
     path = followed(path)
     _check_place(path)
     unfinished = unfinished_path(path)
@@ -200,6 +217,12 @@ def _read_note(path: Path) -> str:
 
 
 def _check_place(path: Path) -> None:
+    if "\0" in str(path):
+        raise OutputError(f"got {str(path)!r} as the name of a file, which may hold no NUL")
+    try:
+        path.exists()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     if path.is_dir():
         raise OutputError(f"{path} is a folder, expected the name of a file to write")
     if path.exists() and not path.is_file():
