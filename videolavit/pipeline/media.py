@@ -62,17 +62,18 @@ def as_video(source: Any) -> Any:
     Raises:
         PromptError: several videos, or arrays that are no frames.
     """
+    video: Any = source
     if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
         if len(source) > 1:
             raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
-        [source] = source
-    if isinstance(source, GeneratedVideo):
-        return Frames(images=source.frames, fps=source.fps)
-    if is_array(source) and source.ndim >= 4:
-        return video_array(source)
-    if isinstance(source, list | tuple) and source and all(map(is_array, source)):
-        return [image_array(frame) for frame in source]
-    return source
+        video = source[0]
+    if isinstance(video, GeneratedVideo):
+        return Frames(images=video.frames, fps=video.fps)
+    if is_array(video) and video.ndim >= 4:
+        return video_array(video)
+    if isinstance(video, list | tuple) and video and all(map(is_array, video)):
+        return [image_array(frame) for frame in video]
+    return video
 
 
 def is_image(source: Any) -> bool:
