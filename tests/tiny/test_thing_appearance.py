@@ -10,8 +10,18 @@ from bright_things import box, bright_box, network_that_sees_a_thing
 
 from videolavit.checkpoints.artifacts import load_artifact, write_artifact
 from videolavit.errors import ConfigError
+from videolavit.tiny import thing_appearance
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
-from videolavit.tiny.thing_appearance import CELL, Painted, ThingAppearance, seen_squares, square_places, squares
+from videolavit.tiny.thing_appearance import (
+    CELL,
+    SQUARE,
+    Painted,
+    Recognised,
+    ThingAppearance,
+    seen_squares,
+    square_places,
+    squares,
+)
 
 SIZE = (64, 64)
 
@@ -23,6 +33,14 @@ def still(count: int = 1, frames: int = 6) -> torch.Tensor:
 def places(height: int, width: int) -> torch.Tensor:
     y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
     return torch.stack([x, y], dim=-1)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """What a network without training paints looks like nothing that is seen: it is painted all the same."""
+    monkeypatch.setattr(thing_appearance, "_LEAST_OVERLAP", 0.0)
+    monkeypatch.setattr(thing_appearance, "_MOST_DIFFERENT", 9.0)
+    monkeypatch.setattr(thing_appearance, "_MOST_DIFFERENT_IF_BLURRED", 9.0)
 
 
 def test_a_square_lies_around_its_thing():
@@ -100,7 +118,7 @@ def test_nothing_is_known_without_a_thing():
     assert not nothing.cells.any()
 
 
-def test_each_thing_of_a_batch_is_painted_as_if_it_were_alone():
+def test_each_thing_of_a_batch_is_painted_as_if_it_were_alone(untrained):
     network = network_that_sees_a_thing().appearance
     keyframes, shown = torch.rand(2, 3, *SIZE), torch.tensor([[0, 5], [7, 2]])
     masks = torch.cat([box(4, 4, 20, 20, SIZE), box(36, 30, 24, 16, SIZE)])[:, [0, 0]]
@@ -113,7 +131,7 @@ def test_each_thing_of_a_batch_is_painted_as_if_it_were_alone():
             assert torch.allclose(together.cells[number], alone.cells[0], atol=1e-5)
 
 
-def test_poses_come_round():
+def test_poses_come_round(untrained):
     """Of six poses the seventh is the first again; things with one pose never change."""
     keyframe = bright_box()
     for kind, period in ((2, 6), (1, 4), (3, 1)):
@@ -125,7 +143,7 @@ def test_poses_come_round():
             assert (cells[pose] - cells[0]).abs().max() > 1e-3
 
 
-def test_the_pose_of_the_keyframe_is_where_the_turn_begins():
+def test_the_pose_of_the_keyframe_is_where_the_turn_begins(untrained):
     network = network_that_sees_a_thing(2).appearance
     with torch.no_grad():
         network.recogniser.pose.weight.zero_()
@@ -134,6 +152,36 @@ def test_the_pose_of_the_keyframe_is_where_the_turn_begins():
         cells = network(bright_box(), box(16, 24, 20, 16, SIZE), torch.arange(6)[None]).cells[0, :, 0]
         third = network.painter(torch.tensor([2]), torch.tensor([angle]))[0]
     assert torch.allclose(cells[0, 3], torch.nn.functional.avg_pool2d(third[3:], 3, 1, 1)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("brightness", "place", "mirrored", "detailed", "blurred"),
+    [
+        (0.8, 0.0, False, True, True),
+        (0.55, 0.0, False, False, True),
+        (0.2, 0.0, False, False, False),
+        (0.8, 0.9, False, False, False),
+        (0.8, 0.0, True, False, False),
+    ],
+)
+def test_a_thing_is_known_if_it_looks_as_it_would_be_painted(brightness, place, mirrored, detailed, blurred):
+    """A cell, bright on its right half, that fills the middle of a square."""
+    share = torch.zeros(1, 1, CELL, CELL)
+    share[..., CELL // 2 :] = 1
+    painted = torch.cat([0.8 * share.expand(-1, 3, -1, -1), share], dim=1)
+    seen = torch.zeros(1, 5, SQUARE, SQUARE)
+    quarter = SQUARE // 4
+    seen[:, :3, quarter : 3 * quarter, 2 * quarter : 3 * quarter] = brightness
+    seen[:, 3, quarter : 3 * quarter, 2 * quarter : 3 * quarter] = 1
+    found = Recognised(
+        kind=torch.zeros(1, 2),
+        mirrored=torch.tensor([1.0 if mirrored else -1.0]),
+        pose=torch.zeros(1, 2, 2),
+        place=torch.tensor([[place, 0.0, math.log(0.5)]]),
+        light=torch.ones(1, 3),
+    )
+    assert thing_appearance._looks_like(found, painted, seen, False).item() == detailed
+    assert thing_appearance._looks_like(found, painted, seen, True).item() == blurred
 
 
 def test_a_painter_learns_artwork_by_heart():
@@ -152,7 +200,7 @@ def test_a_painter_learns_artwork_by_heart():
     assert error.square().mean() < 0.01
 
 
-def test_known_things_of_layered_images_are_painted_anew():
+def test_known_things_of_layered_images_are_painted_anew(untrained):
     keyframe, network = bright_box(), network_that_sees_a_thing()
     changed = (network.repainted(keyframe) - keyframe).abs().amax(1)[0] > 0.02
     assert changed[28:36, 20:32].any()
@@ -194,7 +242,7 @@ def test_a_network_that_knows_nothing_has_no_weights_for_it(tmp_path):
     assert torch.allclose(again(bright_box(), still()).frames, network(bright_box(), still()).frames, atol=1e-4)
 
 
-def test_the_keyframe_of_a_clip_stays_as_it_is():
+def test_the_keyframe_of_a_clip_stays_as_it_is(untrained):
     keyframe = bright_box()
     made = network_that_sees_a_thing().compensate(keyframe, still())
     assert torch.equal(made.frames[:, 0], keyframe)

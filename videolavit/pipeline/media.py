@@ -66,7 +66,7 @@ def as_video(source: Any) -> Any:
     if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
         if len(source) > 1:
             raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
-        video = source[0]
+        [video] = list(source)
     if isinstance(video, GeneratedVideo):
         return Frames(images=video.frames, fps=video.fps)
     if is_array(video) and video.ndim >= 4:

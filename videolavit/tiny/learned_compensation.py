@@ -147,6 +147,7 @@ class LearnedCompensation(nn.Module):
         keyframes: Float[Tensor, "batch 3 height width"],
         motion: Float[Tensor, "batch 2 all_frames rows cols"],
         shown: Int[Tensor, "batch frames"] | None = None,
+        blurred: bool = False,
     ) -> MovedFrames:
         """Frames of clips.
 
@@ -154,6 +155,7 @@ class LearnedCompensation(nn.Module):
             keyframes: -1..1.
             motion: normalised, as the detokenizer reads it; that of the first frame is not used.
             shown: numbers of the frames to make, for training on some of them; None for all.
+            blurred: things of keyframes are recognised even if they are drawn without detail.
 
         Raises:
             ShapeError: sides that are no multiples of 16, or fewer than two frames.
@@ -171,7 +173,7 @@ class LearnedCompensation(nn.Module):
             weights = _weights(masks, trust.float())
             paths = layer_paths(sides, weights, self._forms(layer_paths(sides, weights), masks))
             shift, forms = paths.shift[pick], paths.forms.at(pick)
-            painted = None if self.appearance is None else self.appearance(keyframes, masks[:, 1:], shown)
+            painted = None if self.appearance is None else self.appearance(keyframes, masks[:, 1:], shown, blurred)
             layered, displacement, uncovered = _composed(
                 keyframes, masks, behind.float(), shift, paths.middle, forms, in_front, painted
             )
@@ -235,7 +237,7 @@ class LearnedCompensation(nn.Module):
         if self.appearance is None or any(side % (2 * _CELL) for side in keyframes.shape[2:]):
             return keyframes
         first = torch.zeros(len(keyframes), 1, dtype=torch.long, device=keyframes.device)
-        made = self(keyframes.to(next(self.parameters()).dtype), _still(keyframes), first)
+        made = self(keyframes.to(next(self.parameters()).dtype), _still(keyframes), first, blurred=True)
         in_layers = made.as_blocks.reshape(-1, 1, 1, 1) < 0.5
         return torch.where(in_layers, made.frames[:, 0].clamp(-1, 1).to(keyframes), keyframes)
 
