@@ -91,7 +91,7 @@ def _lists(changes: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Options that have a value for each prompt."""
     lists = {}
     for name in ("seed", "generator", "negative_prompt"):
-        value = changes.get(name)
+        value: Any = changes.get(name)
         if isinstance(value, list | tuple | range):
             lists[name] = list(value)
         elif is_array(value) and value.ndim == 1:

@@ -62,14 +62,15 @@ def as_video(source: Any) -> Any:
     Raises:
         PromptError: several videos, or arrays that are no frames.
     """
-    if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
-        if len(source) > 1:
-            raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
-        [source] = source
     if isinstance(source, GeneratedVideo):
         return Frames(images=source.frames, fps=source.fps)
     if is_array(source) and source.ndim >= 4:
         return video_array(source)
+    if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
+        video, *others = source
+        if others:
+            raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
+        return as_video(video)
     if isinstance(source, list | tuple) and source and all(map(is_array, source)):
         return [image_array(frame) for frame in source]
     return source
