@@ -143,15 +143,24 @@ def test_poses_come_round(untrained):
             assert (cells[pose] - cells[0]).abs().max() > 1e-3
 
 
-def test_the_pose_of_the_keyframe_is_where_the_turn_begins(untrained):
-    network = network_that_sees_a_thing(2).appearance
+def test_the_pose_that_is_seen_is_where_the_turn_begins(untrained):
+    """A keyframe that shows a thing in its fourth pose; in the next frame it has the fifth."""
+    network = network_that_sees_a_thing(2)
+    appearance, light = network.appearance, torch.ones(1, 3)
     with torch.no_grad():
-        network.recogniser.pose.weight.zero_()
-        angle = 2 * math.pi * 2 / 6
-        network.recogniser.pose.bias.copy_(torch.tensor([math.sin(angle), math.cos(angle)]).repeat(4))
-        cells = network(bright_box(), box(16, 24, 20, 16, SIZE), torch.arange(6)[None]).cells[0, :, 0]
-        third = network.painter(torch.tensor([2]), torch.tensor([angle]))[0]
-    assert torch.allclose(cells[0, 3], torch.nn.functional.avg_pool2d(third[3:], 3, 1, 1)[0], atol=1e-4)
+        appearance.painter.out[1].bias[3] = 20  # nothing shines through
+        every = appearance._poses(torch.tensor([2]), light)[0]
+        keyframe, mask = bright_box(), box(16, 24, 20, 16, SIZE)
+        around = squares(mask)
+        x, y = places(64, 64).unbind(-1)
+        half = math.exp(-0.5) * around.reach[0, 0]
+        grid = (torch.stack([x, y], dim=-1) - around.middle[0, 0]) / half
+        shown = torch.nn.functional.grid_sample(every[3][None], grid[None], align_corners=False)
+        keyframe = shown[:, :3] + (1 - shown[:, 3:]) * keyframe
+        cells = appearance(keyframe, mask, torch.arange(6)[None]).cells[0, :, 0]
+    smooth = torch.nn.functional.avg_pool2d(every, 3, 1, 1)
+    for frame in range(6):
+        assert torch.allclose(cells[frame], smooth[(3 + frame) % 6], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -176,12 +185,13 @@ def test_a_thing_is_known_if_it_looks_as_it_would_be_painted(brightness, place, 
     found = Recognised(
         kind=torch.zeros(1, 2),
         mirrored=torch.tensor([1.0 if mirrored else -1.0]),
-        pose=torch.zeros(1, 2, 2),
         place=torch.tensor([[place, 0.0, math.log(0.5)]]),
         light=torch.ones(1, 3),
     )
-    assert thing_appearance._looks_like(found, painted, seen, False).item() == detailed
-    assert thing_appearance._looks_like(found, painted, seen, True).item() == blurred
+    overlap, apart = (value.item() for value in thing_appearance._likeness(found, painted[:, None], seen))
+    lies_there = overlap > thing_appearance._LEAST_OVERLAP
+    assert (lies_there and apart < thing_appearance._MOST_DIFFERENT) == detailed
+    assert (lies_there and apart < thing_appearance._MOST_DIFFERENT_IF_BLURRED) == blurred
 
 
 def test_a_painter_learns_artwork_by_heart():

@@ -56,7 +56,6 @@ def test_a_keyframe_comes_with_the_truth_of_its_things(sources):
             for middle, seen in ((x, cols), (y, rows)):
                 assert middle - side / 2 - 1 <= seen[0]
                 assert seen[-1] <= middle + side / 2 + 1
-            assert truth.poses[number] == 3
             assert (truth.light[number] < 1).all() == scene.view.night
         assert (truth.kind[len(scene.actors) :] == 0).all()
 
@@ -128,7 +127,7 @@ def test_a_batch_without_a_thing_teaches_nothing_but_what_to_paint(stage):
     assert told["loss"].isfinite()
     told["loss"].backward()
     assert told["left_alone"] in (0, 1)
-    assert told["named"] == told["error_of_place"] == told["error_of_pose"] == 0
+    assert told["named"] == told["error_of_place"] == 0
 
 
 class Drawing:
@@ -196,7 +195,7 @@ def test_of_what_is_written_the_larger_thing_has_the_name_and_nothing_else_is_ta
     assert squared.truth.kind.tolist() == [batch["truth"][0, 0, 0]] * 2
     told = built(batch, 0)
     assert told["error_of_kind"] > 0
-    assert told["error_of_place"] == told["error_of_pose"] == told["error_of_light"] == told["error_of_mirroring"] == 0
+    assert told["error_of_place"] == told["error_of_light"] == told["error_of_mirroring"] == 0
 
 
 def test_settings_that_would_teach_nothing_are_refused(stage, tmp_path):

@@ -62,6 +62,7 @@ def as_video(source: Any) -> Any:
     Raises:
         PromptError: several videos, or arrays that are no frames.
     """
+<<<<<<< HEAD
     video: Any = source
     if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
         if len(source) > 1:
@@ -74,6 +75,20 @@ def as_video(source: Any) -> Any:
     if isinstance(video, list | tuple) and video and all(map(is_array, video)):
         return [image_array(frame) for frame in video]
     return video
+=======
+    if isinstance(source, GeneratedVideo):
+        return Frames(images=source.frames, fps=source.fps)
+    if is_array(source) and source.ndim >= 4:
+        return video_array(source)
+    if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
+        video, *others = source
+        if others:
+            raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
+        return as_video(video)
+    if isinstance(source, list | tuple) and source and all(map(is_array, source)):
+        return [image_array(frame) for frame in source]
+    return source
+>>>>>>> fix-python
 
 
 def is_image(source: Any) -> bool:

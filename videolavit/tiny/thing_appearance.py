@@ -2,8 +2,9 @@
 
 A thing walks while it moves, its wings beat while it rests, and of a keyframe that was drawn from few codes it is a
 blurred hint. One network looks at a square of the keyframe around each thing, as large as the thing asks for, and says
-which of the things that it knows this is, where, which way it faces, in which pose, and in what light. Another one has
-learnt what these things look like: it paints one in the pose of each frame. What neither knows stays as it is.
+which of the things that it knows this is, where, which way it faces, and in what light. Another one has learnt what
+these things look like in each of their poses: the pose that comes closest to what is seen is the keyframe's, and the
+next frame has the next one. What neither knows stays as it is.
 """
 
 from __future__ import annotations
@@ -77,8 +78,6 @@ class Recognised(NamedTuple):
     """Logits."""
     mirrored: Float[Tensor, " n"]
     """Logit of facing the other way than the artwork."""
-    pose: Float[Tensor, "n kinds 2"]
-    """Sine and cosine of the pose, if the thing is of that kind; a turn is all poses of the kind."""
     place: Float[Tensor, "n 3"]
     """Centre (x, y) of the thing's cell in half sides of the square from its middle, and the logarithm of the cell's
     side over the square's."""
@@ -154,14 +153,16 @@ class ThingAppearance(nn.Module):
             across = torch.where(found.mirrored > 0, -1.0, 1.0)[:, None]
             half[which] = side * reach * torch.cat([across, torch.ones_like(across)], dim=1)
             # 2. Those that are known, in the pose of each frame.
-            own = found.pose[torch.arange(len(kind), device=kind.device), kind]
-            turn = 2 * math.pi / self.painter.poses[kind, None]  # from one pose to the next; there is none in between
-            first = (torch.atan2(own[:, 0], own[:, 1])[:, None] / turn).round()
-            numbers = torch.cat([torch.zeros_like(first), shown[which[0]]], dim=1)  # the keyframe's own pose is first
-            colours, share = self.painter.of_frames(kind, turn * (first + numbers)).split([3, 1], dim=2)
-            painted = torch.cat([2 * colours * found.light[:, None, :, None, None] - share, share], dim=2)
-            sure = (kind > 0) & (probability > _SURE) & _looks_like(found, painted[:, 0], seen, blurred)
-            known[which], painted = sure, painted[:, 1:]
+            cells_of = self._poses(kind, found.light)
+            overlap, apart = _likeness(found, cells_of, seen)
+            most = _MOST_DIFFERENT_IF_BLURRED if blurred else _MOST_DIFFERENT
+            first = (apart + (overlap < _LEAST_OVERLAP)).argmin(1)
+            at_first = torch.arange(len(kind), device=kind.device), first
+            alike = (overlap[at_first] >= _LEAST_OVERLAP) & (apart[at_first] <= most)
+            sure = (kind > 0) & (probability > _SURE) & alike
+            known[which] = sure
+            number = (first[:, None] + shown[which[0]]) % self.painter.poses[kind, None].long()
+            painted = cells_of[at_first[0][:, None], number]
             small = 2 * side[:, 0] * reach[:, 1] * height < _SMALL
             smooth = F.avg_pool2d(painted.flatten(0, 1), 3, stride=1, padding=1).view_as(painted)
             painted = torch.where(small[:, None, None, None, None], smooth, painted)
@@ -180,6 +181,14 @@ class ThingAppearance(nn.Module):
             kind = self.recogniser(self._seen(keyframes, masks, around)).kind
             named[around.there] = kind.log_softmax(1).clamp(min=_NEVER)
         return named
+
+    def _poses(self, kind: Int[Tensor, " n"], light: Float[Tensor, "n 3"]) -> Float[Tensor, "n poses 4 cell cell"]:
+        """Things in all of their poses, colours of -1 to 1 times share, and share; again and again for those with fewer
+        poses than others."""
+        turn = 2 * math.pi / self.painter.poses[kind, None]
+        number = torch.arange(int(self.painter.poses[kind].max()), device=kind.device)
+        colours, share = self.painter.of_frames(kind, turn * number).split([3, 1], dim=2)
+        return torch.cat([2 * colours * light[:, None, :, None, None] - share, share], dim=2)
 
     def _seen(self, keyframes: Tensor, masks: Tensor, around: Squares) -> Float[Tensor, "n 5 side side"]:
         """Squares with a thing, one after the other."""
@@ -201,15 +210,13 @@ class _Recogniser(nn.Module):
         body += [nn.GroupNorm(8, last), nn.SiLU(), nn.Flatten(), nn.Linear((SQUARE // 16) ** 2 * last, _TOLD)]
         self.body = nn.Sequential(*body, nn.LayerNorm(_TOLD), nn.SiLU())
         self.kind, self.mirrored = nn.Linear(_TOLD, kinds), nn.Linear(_TOLD, 1)
-        self.pose = nn.Linear(_TOLD, 2 * kinds)
         self.place, self.light = nn.Linear(_TOLD, 3), nn.Linear(_TOLD, 3)
         _channels_last(self)
 
     def forward(self, seen: Float[Tensor, "n 5 side side"]) -> Recognised:
         """Readings of squares that `seen_squares` cuts out."""
         found = self.body(seen)
-        pose = self.pose(found).unflatten(1, (-1, 2))
-        return Recognised(self.kind(found), self.mirrored(found)[:, 0], pose, self.place(found), self.light(found))
+        return Recognised(self.kind(found), self.mirrored(found)[:, 0], self.place(found), self.light(found))
 
 
 class _Painter(nn.Module):
@@ -297,19 +304,21 @@ def seen_squares(
     return seen.contiguous(memory_format=torch.channels_last)
 
 
-def _looks_like(
-    found: Recognised, painted: Float[Tensor, "n 4 cell cell"], seen: Float[Tensor, "n 5 side side"], blurred: bool
-) -> Bool[Tensor, " n"]:
-    """True for things that would be painted where and about as they are seen in their squares."""
+def _likeness(
+    found: Recognised, painted: Float[Tensor, "n poses 4 cell cell"], seen: Float[Tensor, "n 5 side side"]
+) -> tuple[Float[Tensor, "n poses"], Float[Tensor, "n poses"]]:
+    """Overlap of things as they would be painted and as they are seen in their squares, over the area of both; and mean
+    difference of their colours where they would be painted."""
     across = torch.where(found.mirrored > 0, -1.0, 1.0)[:, None]
     half = found.place[:, 2:].exp() * torch.cat([across, torch.ones_like(across)], dim=1)
     pixels = square_places(torch.zeros_like(half), torch.ones_like(half))
-    grid = (pixels - found.place[:, None, None, :2]) / half[:, None, None]
-    colours, share = F.grid_sample(painted, grid, align_corners=False).split([3, 1], dim=1)
-    mask = seen[:, 3:4]
-    overlap = torch.minimum(mask, share).sum((1, 2, 3)) / torch.maximum(mask, share).sum((1, 2, 3)).clamp(min=1)
-    apart = (colours - share * seen[:, :3]).abs().mean(1).sum((1, 2)) / share.sum((1, 2, 3)).clamp(min=1e-3)
-    return (overlap >= _LEAST_OVERLAP) & (apart <= (_MOST_DIFFERENT_IF_BLURRED if blurred else _MOST_DIFFERENT))
+    grid = (pixels - found.place[:, None, None, :2]) / half[:, None, None]  # (n, side, side, 2)
+    poses = painted.shape[1]
+    placed = F.grid_sample(painted.flatten(1, 2), grid, align_corners=False).unflatten(1, (poses, 4))
+    colours, share, mask = placed[:, :, :3], placed[:, :, 3], seen[:, None, 3]
+    overlap = torch.minimum(mask, share).sum((2, 3)) / torch.maximum(mask, share).sum((2, 3)).clamp(min=1)
+    apart = (colours - share[:, :, None] * seen[:, None, :3]).abs().mean(2).sum((2, 3))
+    return overlap, apart / share.sum((2, 3)).clamp(min=1e-3)
 
 
 class _Block(nn.Module):

@@ -43,19 +43,15 @@ class ThingTruth(NamedTuple):
     """1 for the first thing of the catalogue."""
     mirrored: Float[Tensor, "*things"]
     """1 if it faces the other way than the artwork."""
-    pose: Float[Tensor, "*things"]
-    poses: Float[Tensor, "*things"]
-    """Pose in the keyframe, and how many there are."""
     cell: Float[Tensor, "*things 3"]
     """Centre (x, y) and side of the thing's cell, in pixels."""
     light: Float[Tensor, "*things 3"]
     """By which its colours are multiplied."""
 
     @classmethod
-    def of_rows(cls, rows: Float[Tensor, "*things 10"]) -> ThingTruth:
+    def of_rows(cls, rows: Float[Tensor, "*things 8"]) -> ThingTruth:
         """From the rows of `KeyframeSample.truth`."""
-        kind, mirrored, pose, poses = rows[..., :4].unbind(-1)
-        return cls(kind, mirrored, pose, poses, rows[..., 4:7], rows[..., 7:])
+        return cls(rows[..., 0], rows[..., 1], rows[..., 2:5], rows[..., 5:])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -65,7 +61,7 @@ class KeyframeSample:
     image: UInt8[np.ndarray, "height width 3"]
     masks: UInt8[np.ndarray, "things height width"]
     """255 where a thing is; nothing for things that there are not."""
-    truth: Float32[np.ndarray, "things 10"]
+    truth: Float32[np.ndarray, "things 8"]
     """The values of `ThingTruth`, in their order."""
     scene: int = -1
     """Seed of the scene if one thing is in it, and known, for `captions_of`; else -1."""
@@ -119,10 +115,9 @@ class RenderedKeyframes:
         sample.masks[: len(rendered.masks)] = rendered.masks[:, 0]
         for row, actor, path in zip(sample.truth, scene.actors, scene.paths(), strict=False):
             if (kind := _kind(actor, path, self._known)) > 0:
-                poses = len(self._sources.poses(actor.name))
                 facing, own = float(path.facing[0]), 1 if actor.thing.facing == "right" else -1
-                row[:4] = kind, actor.thing.facing != "front" and facing * own < 0, actor.phase % poses, poses
-                row[4:] = *path.centre[0], path.side[0], *(NIGHT_THINGS if scene.view.night else (1, 1, 1))
+                row[:2] = kind, actor.thing.facing != "front" and facing * own < 0
+                row[2:] = *path.centre[0], path.side[0], *(NIGHT_THINGS if scene.view.night else (1, 1, 1))
         return sample
 
 
@@ -172,6 +167,5 @@ def _kind(actor: Actor, path: Path, known: int) -> int:
 
 
 def _nothing_known(image: UInt8[np.ndarray, "height width 3"]) -> KeyframeSample:
-    truth = np.zeros((_MOST_THINGS, 10), np.float32)
-    truth[:, 3] = 1
+    truth = np.zeros((_MOST_THINGS, 8), np.float32)
     return KeyframeSample(image=image, masks=np.zeros((_MOST_THINGS, SIZE, SIZE), np.uint8), truth=truth)

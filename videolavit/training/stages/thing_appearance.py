@@ -142,22 +142,19 @@ class ThingAppearanceTraining(nn.Module):
         network.appearance.painter.poses.copy_(self.cells.poses)
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Scalars: loss, shares of things that are named and mirrored rightly, errors of pose in degrees, of place in
-        half squares and of light, and PSNR of what is painted, in dB."""
+        """Scalars: loss, shares of things that are named and mirrored rightly, errors of place in half squares and of
+        light, and PSNR of what is painted, in dB."""
         appearance = self.network.appearance
         assert appearance is not None
         squared = self._squares(batch)
         found, truth = appearance.recogniser(squared.seen), squared.truth
         kind, known = truth.kind.long(), truth.kind > 0
         placed = known & ~squared.written
-        moving = placed & (truth.poses > 1)
         # 1. What they are: the only question that unknown ones answer, too.
         told = {"error_of_kind": F.cross_entropy(found.kind, kind)}
         # 2. How they are.
         wrong = F.binary_cross_entropy_with_logits(found.mirrored, truth.mirrored, reduction="none")
-        pose, of_pose = found.pose[torch.arange(len(kind), device=kind.device), kind], _turn(truth)
         told["error_of_mirroring"] = _mean(wrong, placed)
-        told["error_of_pose"] = _mean((pose - of_pose).square().sum(1), moving)
         told["error_of_place"] = _mean((found.place - squared.place).abs().sum(1), placed)
         told["error_of_light"] = _mean((found.light - truth.light).abs().sum(1), placed)
         # 3. What they look like.
@@ -186,7 +183,7 @@ class ThingAppearanceTraining(nn.Module):
         useful[0, 0] |= ~useful.any()  # a square of nothing, that a batch is never empty
         clip, layer = useful.nonzero(as_tuple=True)
         rows = batch["truth"][clip, thing[clip, layer]]
-        rows = torch.where((best[clip, layer] >= _THE_SAME)[:, None], rows, _unknown(rows))
+        rows = rows * (best[clip, layer] >= _THE_SAME)[:, None]
         truth = ThingTruth.of_rows(rows)
         # 1. Squares that lie about where they would: masks of moving things are others, too.
         count, device = len(clip), keyframes.device
@@ -247,19 +244,6 @@ def _overlap(
     return torch.minimum(layers, things).sum(3) / torch.maximum(layers, things).sum(3).clamp(min=1)
 
 
-def _unknown(rows: Float[Tensor, "n 10"]) -> Float[Tensor, "n 10"]:
-    """Rows of nothing that is known."""
-    rows = torch.zeros_like(rows)
-    rows[:, 3] = 1
-    return rows
-
-
-def _turn(truth: ThingTruth) -> Float[Tensor, "n 2"]:
-    """Sine and cosine of poses."""
-    angle = 2 * math.pi * truth.pose / truth.poses
-    return torch.stack([angle.sin(), angle.cos()], dim=1)
-
-
 def _mean(values: Float[Tensor, " n"], counts: Bool[Tensor, " n"]) -> Tensor:
     """Mean of the values that count; 0 if none does."""
     return (values * counts).sum() / counts.sum().clamp(min=1)
@@ -270,13 +254,10 @@ def _shares(found: Recognised, squared: _Squared) -> dict[str, Tensor]:
     truth = squared.truth
     kind, known = truth.kind.long(), truth.kind > 0
     right = (found.kind.argmax(1) == kind).float()
-    pose = found.pose[torch.arange(len(kind), device=kind.device), kind]
-    angle = F.cosine_similarity(pose, _turn(truth)).clamp(-1, 1).acos().rad2deg()
     placed = known & ~squared.written
     return {
         "named": _mean(right, placed),
         "named_of_words": _mean(right, known & squared.written),
         "left_alone": _mean(right, ~known),
         "faces_rightly": _mean(((found.mirrored > 0) == (truth.mirrored > 0.5)).float(), placed),
-        "degrees_of_pose": _mean(angle, placed & (truth.poses > 1)),
     }
