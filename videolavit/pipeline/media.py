@@ -62,20 +62,6 @@ def as_video(source: Any) -> Any:
     Raises:
         PromptError: several videos, or arrays that are no frames.
     """
-<<<<<<< HEAD
-    video: Any = source
-    if isinstance(source, list | tuple) and source and all(map(_is_whole_video, source)):
-        if len(source) > 1:
-            raise PromptError(f"got {len(source)} videos, expected one; a list of images is one, too")
-        [video] = list(source)
-    if isinstance(video, GeneratedVideo):
-        return Frames(images=video.frames, fps=video.fps)
-    if is_array(video) and video.ndim >= 4:
-        return video_array(video)
-    if isinstance(video, list | tuple) and video and all(map(is_array, video)):
-        return [image_array(frame) for frame in video]
-    return video
-=======
     if isinstance(source, GeneratedVideo):
         return Frames(images=source.frames, fps=source.fps)
     if is_array(source) and source.ndim >= 4:
@@ -88,7 +74,6 @@ def as_video(source: Any) -> Any:
     if isinstance(source, list | tuple) and source and all(map(is_array, source)):
         return [image_array(frame) for frame in source]
     return source
->>>>>>> fix-python
 
 
 def is_image(source: Any) -> bool:
