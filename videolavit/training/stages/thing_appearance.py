@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from videolavit.checkpoints.artifacts import write_artifact
 from videolavit.data.things.catalogue import STEPS, THINGS
 from videolavit.data.things.known_things import (
+    Cells,
     KeyframeSample,
     RenderedKeyframes,
     ThingTruth,
@@ -92,9 +94,15 @@ class ThingAppearanceStage(Stage["ThingAppearanceTraining"]):
 
     def build(self) -> ThingAppearanceTraining:
         """The network, what draws keyframes if anything does, and the loss."""
-        redrawn = RedrawnKeyframes(self.drawn_by) if self.drawn_by else None
+        module = self.sketch()
+        module.redrawn = RedrawnKeyframes(self.drawn_by) if self.drawn_by else None
+        _ = module.cells  # read before training, that what is wrong with the file is told at once
+        return module
+
+    def sketch(self) -> ThingAppearanceTraining:
+        """The same without artwork, and without what draws keyframes."""
         config = replace(self.model, known_things=names_of_things(self.things))
-        return ThingAppearanceTraining(self, LearnedCompensation(config), redrawn)
+        return ThingAppearanceTraining(self, LearnedCompensation(config))
 
     def samples(self) -> Samples:
         """One keyframe at a time."""
@@ -131,15 +139,21 @@ class ThingAppearanceTraining(nn.Module):
     """Loss of one batch of keyframes."""
 
     def __init__(
-        self, stage: ThingAppearanceStage, network: LearnedCompensation, redrawn: RedrawnKeyframes | None
+        self, stage: ThingAppearanceStage, network: LearnedCompensation, redrawn: RedrawnKeyframes | None = None
     ) -> None:
         super().__init__()
         assert network.appearance is not None
         self.stage, self.network, self.redrawn = stage, network, redrawn
         network.requires_grad_(False)
         network.appearance.requires_grad_(True)
-        self.cells = cells_of_things(stage.data, stage.things, CELL)
-        network.appearance.painter.poses.copy_(self.cells.poses)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Artwork that what paints is held to; with it the painter learns how many poses things have."""
+        assert self.network.appearance is not None
+        cells = cells_of_things(self.stage.data, self.stage.things, CELL)
+        self.network.appearance.painter.poses.copy_(cells.poses)
+        return cells
 
     def forward(self, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Scalars: loss, shares of things that are named and mirrored rightly, errors of place in half squares and of
