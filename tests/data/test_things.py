@@ -129,7 +129,7 @@ def test_the_truth_says_which_way_things_face_that_circle(sources: Sources, way:
     assert scene.actors[0].faces == "right"
     assert [q.answer for q in questions(scene, 1, 24) if q.topic == "facing"] == ["right"]
     patches = ["0" * (SIZE // 8) ** 2]
-    source = {"scene": asdict(scene), "patches": patches, "boxes": [[[40, 40, 80, 80]] * FRAMES_PER_CLIP]}
+    source = {"scene": asdict(scene), "patches": patches, "boxes": [[[40.0, 40.0, 80.0, 80.0]] * FRAMES_PER_CLIP]}
     assert SIDE_LABELS[label_thing_keyframe(source, 0, 16).image[3]] == "right"
 
 

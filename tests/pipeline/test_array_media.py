@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -79,7 +80,8 @@ def test_lists_of_frames_may_be_several_videos_and_one_video_may_stand_in_a_list
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "P", "1", "CMYK", "I;16"])
-def test_frames_of_pillow_may_have_any_mode(mode):
+def test_frames_of_pillow_may_have_any_mode(mode, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for whoever calls this
     grey = Image.fromarray(IMAGE).convert("L")
     image = grey.convert("I").convert(mode) if mode == "I;16" else Image.fromarray(IMAGE).convert(mode)
     shown = list(images_on_ticks([image] * 3))

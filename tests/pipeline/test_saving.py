@@ -23,7 +23,7 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint
 NOTE = {"prompt": "a red ball"}
 IDS = torch.zeros(0, dtype=torch.long)
 IMAGE = GeneratedImage(pixels=FRAMES[0], tokens=ClipTokens(keyframe=torch.tensor([1])), ids=IDS, metadata=NOTE)
-VIDEO = GeneratedVideo(frames=FRAMES, fps=6, tokens=(), ids=IDS, metadata=NOTE)
+VIDEO = GeneratedVideo(frames=FRAMES, fps=6.0, tokens=(), ids=IDS, metadata=NOTE)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,9 @@ from videolavit.errors import ConfigError
 __all__ = ["check_number", "check_order"]
 
 
-def check_number(option: str, value: float | None, *, above: float | None = None, at_least: float = 0.0) -> None:
+def check_number(
+    option: str, value: float | int | None, *, above: float | int | None = None, at_least: float | int = 0
+) -> None:
     """Refuse a number that is not finite, or too small; None is an option that was left out.
 
     Raises:
@@ -22,7 +24,7 @@ def check_number(option: str, value: float | None, *, above: float | None = None
         raise ConfigError(f"got {option} {value:g}, expected a number {expected}")
 
 
-def check_order(least_option: str, least: float, most_option: str, most: float | None) -> None:
+def check_order(least_option: str, least: float | int, most_option: str, most: float | int | None) -> None:
     """Raise `ConfigError` for a range that holds nothing."""
     if most is not None and least > most:
         raise ConfigError(f"{least_option} {least:g} is more than {most_option} {most:g}; nothing is in between")
