@@ -239,6 +239,16 @@ def test_repainting_leaves_sizes_that_it_cannot_read():
     assert torch.equal(plain.repainted(bright_box()), bright_box())
 
 
+def test_names_are_told_where_there_are_things():
+    network = network_that_sees_a_thing(2)
+    named = network.named(torch.cat([bright_box(), torch.full((1, 3, 64, 64), -0.7)]))
+    assert named.shape == (2, 2, 4)
+    assert named.argmax(2).tolist() == [[2, 0], [0, 0]]
+    assert torch.allclose(named[0, 0].exp().sum(), torch.ones(()), atol=1e-4)
+    odd = network.named(torch.rand(1, 3, 40, 72))
+    assert odd.argmax(2).tolist() == [[0, 0]], "in sizes that it cannot read nothing is recognised"
+
+
 def test_a_network_that_knows_nothing_has_no_weights_for_it(tmp_path):
     assert LearnedCompensation(LearnedCompensationConfig(width=8)).appearance is None
     for width in (-8, 0, 12):

@@ -123,6 +123,7 @@ _KINDS: dict[str, _Kind] = {
     "video_compensation": _Kind(
         ("videolavit.tiny.learned_compensation:LearnedCompensation",),
         "videolavit.tiny.learned_compensation:LearnedCompensationConfig",
+        always_float32=True,
     ),
     "motion_encoder": _Kind(
         ("videolavit.detokenizers.motion_condition:MotionConditionEncoder",),

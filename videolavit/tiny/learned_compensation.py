@@ -220,12 +220,12 @@ class LearnedCompensation(nn.Module):
     def named(self, keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch things kinds"]:
         """Logarithms of the probabilities that the things of images are none that is known (kind 0), or which.
 
-        Raises:
-            ShapeError: sides that are no multiples of 16.
+        In images with sides that are no multiples of 16 nothing is recognised.
         """
         assert self.appearance is not None, "a network that knows things"
         keyframes = keyframes.to(next(self.parameters()).dtype)
-        return self.appearance.named(keyframes, self.masks_of_things(keyframes))
+        nothing = torch.zeros_like(keyframes[:, 1:])
+        return self.appearance.named(keyframes, self.masks_of_things(keyframes) if _fits(keyframes) else nothing)
 
     @torch.no_grad()
     def repainted(self, keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
@@ -234,7 +234,7 @@ class LearnedCompensation(nn.Module):
         Images that are not made of a ground and things stay as they are, as do those with sides that are no multiples
         of 16.
         """
-        if self.appearance is None or any(side % (2 * _CELL) for side in keyframes.shape[2:]):
+        if self.appearance is None or not _fits(keyframes):
             return keyframes
         first = torch.zeros(len(keyframes), 1, dtype=torch.long, device=keyframes.device)
         made = self(keyframes.to(next(self.parameters()).dtype), _still(keyframes), first, blurred=True)
@@ -371,6 +371,11 @@ def _told_frames(frames: int) -> list[int]:
     return [max(1, round(share * (frames - 1))) for share in _TOLD_AT]
 
 
+def _fits(keyframes: Tensor) -> bool:
+    """True for images of sides that the network reads."""
+    return not any(side % (2 * _CELL) for side in keyframes.shape[2:])
+
+
 def _still(keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 2 2 rows cols"]:
     """Motion of two frames in which nothing moves."""
     batch, _, height, width = keyframes.shape
@@ -380,7 +385,7 @@ def _still(keyframes: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "b
 def _checked_sides(keyframes: Tensor, motion: Tensor) -> Float[Tensor, "batch 2 frames rows cols"]:
     """Motion in shares of the sides, on the cells of keyframes."""
     height, width = keyframes.shape[2:]
-    if height % (2 * _CELL) or width % (2 * _CELL) or motion.shape[2] < 2:
+    if not _fits(keyframes) or motion.shape[2] < 2:
         raise ShapeError(
             f"got keyframes of {height} x {width} and {motion.shape[2]} frames, expected sides that are multiples "
             f"of {2 * _CELL} and at least two frames"

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "CELL",
+    "COUNTS",
     "SQUARE",
     "Painted",
     "Recognised",
@@ -38,7 +39,7 @@ _REACH = 1.8
 """Half of the side of a square, in standard deviations of the thing's pixels from its middle."""
 _LEAST_REACH = 8.0
 """The least half side, in pixels."""
-_COUNTS = 0.25
+COUNTS = 0.25
 """Share of a layer in a pixel from which on the pixel counts for where the thing is."""
 _LEAST_SHARE = 0.004
 """Share of the image from which on a layer shows a thing."""
@@ -83,6 +84,12 @@ class Recognised(NamedTuple):
     side over the square's."""
     light: Float[Tensor, "n 3"]
     """By which its colours are multiplied."""
+
+    @property
+    def half(self) -> Float[Tensor, "n 2"]:
+        """Half sides of the cell in half sides of the square; negative across for what is mirrored."""
+        across = torch.where(self.mirrored > 0, -1.0, 1.0)[:, None]
+        return self.place[:, 2:].exp() * torch.cat([across, torch.ones_like(across)], dim=1)
 
 
 class Painted(NamedTuple):
@@ -139,35 +146,36 @@ class ThingAppearance(nn.Module):
         batch, things, height, _ = masks.shape
         around = squares(masks)
         cells = keyframes.new_zeros(batch, shown.shape[1], things, 4, CELL, CELL)
-        centre, half = around.middle.clone(), around.reach.clone()
-        known = torch.zeros_like(around.there)
-        which = around.there.nonzero(as_tuple=True)
-        if len(which[0]):
-            seen = self._seen(keyframes, masks, around)
-            found = self.recogniser(seen)
-            probability, kind = found.kind.softmax(1).max(1)
-            # 1. Where their cells are, in shares of the sides.
-            reach = around.reach[which]
-            side = found.place[:, 2:].exp()
-            centre[which] = around.middle[which] + found.place[:, :2] * reach
-            across = torch.where(found.mirrored > 0, -1.0, 1.0)[:, None]
-            half[which] = side * reach * torch.cat([across, torch.ones_like(across)], dim=1)
-            # 2. Those that are known, in the pose of each frame.
-            cells_of = self._poses(kind, found.light)
-            overlap, apart = _likeness(found, cells_of, seen)
-            most = _MOST_DIFFERENT_IF_BLURRED if blurred else _MOST_DIFFERENT
-            first = (apart + (overlap < _LEAST_OVERLAP)).argmin(1)
-            at_first = torch.arange(len(kind), device=kind.device), first
-            alike = (overlap[at_first] >= _LEAST_OVERLAP) & (apart[at_first] <= most)
-            sure = (kind > 0) & (probability > _SURE) & alike
-            known[which] = sure
-            number = (first[:, None] + shown[which[0]]) % self.painter.poses[kind, None].long()
-            painted = cells_of[at_first[0][:, None], number]
-            small = 2 * side[:, 0] * reach[:, 1] * height < _SMALL
-            smooth = F.avg_pool2d(painted.flatten(0, 1), 3, stride=1, padding=1).view_as(painted)
-            painted = torch.where(small[:, None, None, None, None], smooth, painted)
-            painted = painted * sure[:, None, None, None, None]
-            cells = cells.transpose(1, 2).index_put(which, painted).transpose(1, 2)
+        centre, half, known = around.middle.clone(), around.reach.clone(), torch.zeros_like(around.there)
+        nothing = Painted(cells, centre, half, known)
+        if not around.there.any():
+            return nothing
+        # 1. What is there, as far as that is known.
+        seen = self._seen(keyframes, masks, around)
+        found = self.recogniser(seen)
+        probability, kind = found.kind.softmax(1).max(1)
+        sure = (kind > 0) & (probability > _SURE)
+        if not sure.any():
+            return nothing
+        clip, thing = (index[sure] for index in around.there.nonzero(as_tuple=True))
+        kind, found, seen = kind[sure], Recognised(*(part[sure] for part in found)), seen[sure]
+        # 2. The pose that is seen, and those of the frames.
+        poses = self._poses(kind, found.light)
+        overlap, apart = _likeness(found, poses, seen)
+        first = (apart + (overlap < _LEAST_OVERLAP)).argmin(1)
+        each = torch.arange(len(kind), device=kind.device)
+        number = (first[:, None] + shown[clip]) % self.painter.poses[kind, None].long()
+        painted = poses[each[:, None], number]
+        # 3. Where their cells are, in shares of the sides.
+        most = _MOST_DIFFERENT_IF_BLURRED if blurred else _MOST_DIFFERENT
+        known[clip, thing] = (overlap[each, first] >= _LEAST_OVERLAP) & (apart[each, first] <= most)
+        reach = around.reach[clip, thing]
+        centre[clip, thing] = around.middle[clip, thing] + found.place[:, :2] * reach
+        half[clip, thing] = found.half * reach
+        small = 2 * half[clip, thing, 1] * height < _SMALL
+        smooth = F.avg_pool2d(painted.flatten(0, 1), 3, stride=1, padding=1).view_as(painted)
+        painted = torch.where(small[:, None, None, None, None], smooth, painted)
+        cells = cells.transpose(1, 2).index_put((clip, thing), painted).transpose(1, 2)
         return Painted(cells, centre, half, known)
 
     def named(
@@ -270,7 +278,7 @@ class _Painter(nn.Module):
 def squares(masks: Float[Tensor, "batch things height width"]) -> Squares:
     """Squares around things by their masks, 0 to 1: pixels that show little of a thing do not count."""
     height, width = masks.shape[2:]
-    sure = masks * (masks > _COUNTS)
+    sure = masks * (masks > COUNTS)
     mass = sure.sum((2, 3))
     middle, variance = [], []
     for other, size in ((2, width), (3, height)):
@@ -309,10 +317,8 @@ def _likeness(
 ) -> tuple[Float[Tensor, "n poses"], Float[Tensor, "n poses"]]:
     """Overlap of things as they would be painted and as they are seen in their squares, over the area of both; and mean
     difference of their colours where they would be painted."""
-    across = torch.where(found.mirrored > 0, -1.0, 1.0)[:, None]
-    half = found.place[:, 2:].exp() * torch.cat([across, torch.ones_like(across)], dim=1)
-    pixels = square_places(torch.zeros_like(half), torch.ones_like(half))
-    grid = (pixels - found.place[:, None, None, :2]) / half[:, None, None]  # (n, side, side, 2)
+    pixels = square_places(torch.zeros_like(found.half), torch.ones_like(found.half))
+    grid = (pixels - found.place[:, None, None, :2]) / found.half[:, None, None]  # (n, side, side, 2)
     poses = painted.shape[1]
     placed = F.grid_sample(painted.flatten(1, 2), grid, align_corners=False).unflatten(1, (poses, 4))
     colours, share, mask = placed[:, :, :3], placed[:, :, 3], seen[:, None, 3]

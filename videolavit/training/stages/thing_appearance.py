@@ -34,7 +34,7 @@ from videolavit.data.things.known_things import (
 from videolavit.detokenizers.vae import signed_images
 from videolavit.errors import ConfigError
 from videolavit.tiny.learned_compensation import LearnedCompensation, LearnedCompensationConfig
-from videolavit.tiny.thing_appearance import CELL, Recognised, seen_squares, square_places, squares
+from videolavit.tiny.thing_appearance import CELL, COUNTS, Recognised, seen_squares, square_places, squares
 from videolavit.training.batches import Samples
 from videolavit.training.redrawn_keyframes import RedrawnKeyframes
 from videolavit.training.stages.base import Stage
@@ -46,8 +46,6 @@ _THE_SAME = 0.35
 """Overlap of a layer and a thing, over what either covers, from which on the layer is of that thing."""
 _ANOTHER = 0.05
 """Overlap below which a layer shows none of the things; what lies between teaches nothing."""
-_COUNTS = 0.25
-"""Share of a layer in a pixel from which on the pixel counts for that."""
 _ZOOMED, _MOVED, _BRIGHTER = 0.15, 0.08, 0.05
 """Standard deviations of the size and the place of squares, in their sides, and of the brightness of images."""
 
@@ -235,7 +233,8 @@ class ThingAppearanceTraining(nn.Module):
         if drawn.any():
             images[drawn] = self.redrawn(images[drawn])
         if written.any():
-            images[written] = self.redrawn.written(captions_of(scenes[written].tolist(), self.stage.things))
+            captions = captions_of(scenes[written].tolist(), self.stage.things)
+            images[written] = self.redrawn.written(captions).to(images.device)
         return images, written
 
 
@@ -254,7 +253,7 @@ def _overlap(
     masks: Float[Tensor, "batch layers height width"], things: Float[Tensor, "batch things height width"]
 ) -> Float[Tensor, "batch layers things"]:
     """Common area of layers and things over the area that either covers."""
-    layers, things = (masks * (masks > _COUNTS)).flatten(2)[:, :, None], things.flatten(2)[:, None]
+    layers, things = (masks * (masks > COUNTS)).flatten(2)[:, :, None], things.flatten(2)[:, None]
     return torch.minimum(layers, things).sum(3) / torch.maximum(layers, things).sum(3).clamp(min=1)
 
 
