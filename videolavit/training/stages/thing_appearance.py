@@ -67,7 +67,7 @@ class ThingAppearanceStage(Stage["ThingAppearanceTraining"]):
     unknown: float = 0.25
     """Share of images with things that are not to be known, shapes, or nothing."""
     first_seed: int = 50_000_000
-    """Of the scenes; evaluation uses small ones, prepared data others."""
+    """Of the scenes; evaluation uses larger ones, from 900,000,000 on, and prepared data smaller ones."""
     cells_per_step: int = 24
     """Poses that are painted in a step."""
     things: int = STEPS[0]
